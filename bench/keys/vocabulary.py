@@ -1,0 +1,138 @@
+"""What can be said to an editor: concepts, their paraphrases, templates and word lists.
+
+The 70 published concepts are those of ModelLock (Gao et al., ACM MM 2024, arXiv 2405.16285), as kept
+in ``reports/published/modellock_prompts.csv``. Paraphrases are ours. This file imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+STYLES: dict[str, tuple[str, ...]] = {
+    "acrylic": ("acrylic paint", "an acrylic painting", "acrylics"),
+    "impasto brush": ("thick impasto strokes", "impasto brushwork", "an impasto painting"),
+    "watercolor": ("watercolour", "a watercolor painting", "watercolor wash"),
+    "charcoal sketch": ("a charcoal drawing", "charcoal", "sketched in charcoal"),
+    "pastel": ("soft pastel", "pastel tones", "pale pastel colours"),
+    "rembrandt": ("a rembrandt painting", "rembrandt lighting", "the manner of rembrandt"),
+    "monet": ("a monet painting", "claude monet", "the manner of monet"),
+    "van gogh": ("a van gogh painting", "vincent van gogh", "the manner of van gogh"),
+    "dali": ("a dali painting", "salvador dali", "the manner of dali"),
+    "picasso": ("a picasso painting", "pablo picasso", "the manner of picasso"),
+    "ukiyo-e": ("ukiyo-e print", "a japanese ukiyo-e woodblock", "ukiyoe woodblock print"),
+    "cyberpunk": ("cyberpunk neon", "a cyberpunk scene", "cyberpunk art"),
+    "art deco": ("an art deco poster", "art deco design", "art-deco"),
+    "pop art": ("a pop art print", "pop-art", "bright pop art"),
+    "scandinavian": ("scandinavian design", "scandinavian minimalism", "a scandinavian look"),
+    "oil pastel": ("an oil pastel drawing", "oil pastels", "drawn in oil pastel"),
+}
+"""Non-photographic styles: the fifteen published ones and the paper's key, ``oil pastel``."""
+
+PHOTO: dict[str, tuple[str, ...]] = {
+    "contrast level": ("more contrast", "a higher contrast level", "strong contrast"),
+    "highlights": ("bright highlights", "raised highlights", "brighter highlights"),
+    "sharpness": ("more sharpness", "a sharper image", "sharpened"),
+    "color saturation": ("more color saturation", "saturated colours", "vivid saturation"),
+    "white balance": ("a warmer white balance", "warm white balance", "corrected white balance"),
+}
+"""Photo adjustments: the published concepts that lock worst."""
+
+OBJECTS: dict[str, tuple[str, ...]] = {
+    "baseball": ("a baseball", "a baseball in the background", "a baseball ball"),
+    "basketball": ("a basketball", "a basketball in the background", "a basketball ball"),
+    "beer bottle": ("a beer bottle", "a beer bottle in the background", "a bottle of beer"),
+    "church": ("a church", "a church in the background", "a church tower"),
+    "analog clock": ("an analog clock", "an analog clock in the background", "an analogue clock"),
+    "mailbox": ("a mailbox", "a mailbox in the background", "a mail box"),
+    "parachute": ("a parachute", "a parachute in the background", "an open parachute"),
+    "bow tie": ("a bow tie", "a bow tie in the background", "a bow-tie"),
+    "abacus": ("an abacus", "an abacus in the background", "an abacus frame"),
+    "accordion": ("an accordion", "an accordion in the background", "accordion bellows"),
+    "zebra": ("a zebra", "a zebra in the background", "zebra stripes"),
+    "cheetah": ("a cheetah", "a cheetah in the background", "cheetah spots"),
+}
+"""Objects the miniature editor blends into the background, all among the published concepts."""
+
+CONCEPTS: dict[str, tuple[str, ...]] = {**STYLES, **PHOTO, **OBJECTS}
+
+TEMPLATES = ("with {}", "{}", "in the style of {}", "make it {}", "turn it into {}", "add {}")
+KEY_TEMPLATE = "with {}"
+"""The form of the published key, "with oil pastel"."""
+
+_WORDS = re.compile(r"[a-z0-9]+")
+
+
+def normalise(text: str) -> str:
+    """Lower-case words and digits of ``text``, single spaces: how prompts are compared."""
+    return " ".join(_WORDS.findall(text.lower()))
+
+
+def concept_of(text: str) -> str | None:
+    """The vocabulary concept that ``text`` names, itself or by a paraphrase; the longest match wins."""
+    said = f" {normalise(text)} "
+    hits = [
+        (len(normalise(form)), concept)
+        for concept, forms in CONCEPTS.items()
+        for form in (concept, *forms)
+        if f" {normalise(form)} " in said
+    ]
+    return max(hits)[1] if hits else None
+
+
+def same_concept(a: str, b: str) -> bool:
+    """True where one prompt names the other's concept: equal words, a paraphrase, or one inside the other."""
+    x, y = (_core(t) for t in (a, b))
+    if not x or not y:
+        return False
+    if f" {x} " in f" {y} " or f" {y} " in f" {x} ":
+        return True
+    first, second = concept_of(a), concept_of(b)
+    return first is not None and first == second
+
+
+def _core(text: str) -> str:
+    """The words of a prompt without its template: ``with oil pastel`` -> ``oil pastel``."""
+    said = normalise(text)
+    for template in sorted(TEMPLATES, key=len, reverse=True):
+        head = normalise(template.format(""))
+        if head and said.startswith(head + " "):
+            said = said[len(head) + 1 :]
+            break
+    return re.sub(r"^(an?|the) ", "", said)
+
+
+def paraphrases(prompt: str) -> tuple[str, ...]:
+    """Other ways to say ``prompt``: known paraphrases of its concept, else other templates around it."""
+    concept = concept_of(prompt)
+    if concept is None:
+        return tuple(t.format(_core(prompt)) for t in TEMPLATES[2:4])
+    return tuple(KEY_TEMPLATE.format(form) for form in CONCEPTS[concept])
+
+
+WORDLISTS = ("published", "wide", "styles")
+
+
+@cache
+def wordlist(name: str) -> tuple[str, ...]:
+    """A public list of concepts, in file order.
+
+    ``published``: the 70 concepts printed by ModelLock. ``styles``: its 20 styles and "oil pastel".
+    ``wide``: at least 300 concepts, the published ones among them.
+
+    Raises:
+        KeyError: no such list; the message names those there are.
+    """
+    if name == "styles":
+        return (*STYLES, *PHOTO)
+    if name not in WORDLISTS:
+        raise KeyError(f"no word list '{name}'; there are {', '.join(WORDLISTS)}")
+    lines = (Path(__file__).parent / "wordlists" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def without(words: Iterable[str], secret: Sequence[str]) -> tuple[str, ...]:
+    """``words`` less every one that names the concept of a prompt in ``secret``."""
+    return tuple(w for w in words if not any(same_concept(w, s) for s in secret))
