@@ -1,0 +1,3 @@
+"""LockBench: the benchmark suite that decides whether a model lock holds."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,156 @@
+"""Hyper-parameters of a plugin: typed, bounded, documented class fields.
+
+A field reads ``alpha: float = param(0.5, "weight of the edit", ge=0, le=1)``. Its declaration is
+literal, so that `bench.registry` can read it from the source without running (or importing) the plugin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, dataclass_transform
+
+Value = int | float | bool | str | None
+
+
+class BadParameter(ValueError):
+    """A parameter that does not exist, or a value out of its range; the message says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Param:
+    """One declared field: its default, its meaning, and the values it may take."""
+
+    name: str
+    type: str
+    default: Value
+    help: str
+    ge: float | None = None
+    le: float | None = None
+    choices: tuple[Value, ...] | None = None
+    unit: str = ""
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words."""
+        if self.choices is not None:
+            return " | ".join(str(c) for c in self.choices)
+        if self.type == "bool":
+            return "true | false"
+        if self.ge is None and self.le is None:
+            return "any"
+        low = "" if self.ge is None else f"{self.ge:g} ≤ "
+        return f"{low}{self.name}" + ("" if self.le is None else f" ≤ {self.le:g}")
+
+    def check(self, value: Any) -> Value:
+        """``value`` (a string from the command line, or a typed value) in the field's type and range.
+
+        Raises:
+            BadParameter: of another type, or out of range.
+        """
+        parsed = self._parse(value)
+        if parsed is None:
+            return None
+        if self.choices is not None and parsed not in self.choices:
+            raise self._bad(value)
+        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+            if (self.ge is not None and parsed < self.ge) or (self.le is not None and parsed > self.le):
+                raise self._bad(value)
+        return parsed
+
+    def _bad(self, value: Any) -> BadParameter:
+        return BadParameter(f"{self.name}={value!s} is not allowed: {self.type}, {self.range}")
+
+    def _parse(self, value: Any) -> Value:
+        kind = self.type.removesuffix(" | None")
+        text = value.strip() if isinstance(value, str) else value
+        if self.type.endswith("| None") and (text is None or (isinstance(text, str) and text.lower() == "none")):
+            return None
+        try:
+            if kind == "bool":
+                if isinstance(text, bool):
+                    return text
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(text).lower()]
+            if kind == "int":
+                if isinstance(text, bool) or (isinstance(text, float) and not text.is_integer()):
+                    raise ValueError
+                return int(text)
+            if kind == "float":
+                if isinstance(text, bool):
+                    raise ValueError
+                number = float(text)
+                if not math.isfinite(number):
+                    raise ValueError
+                return number
+            if not isinstance(text, str):
+                raise ValueError
+            return text
+        except (ValueError, KeyError, TypeError):
+            raise self._bad(value) from None
+
+
+@dataclass(frozen=True)
+class _Declared:
+    default: Value
+    help: str
+    ge: float | None
+    le: float | None
+    choices: tuple[Value, ...] | None
+    unit: str
+
+
+def param(
+    default: Value,
+    help: str,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    choices: tuple[Value, ...] | None = None,
+    unit: str = "",
+) -> Any:
+    """Declare a hyper-parameter. All arguments must be literals.
+
+    Args:
+        default: the value when none is given; it must itself be allowed.
+        help: one line: what it does.
+        ge, le: the smallest and largest number allowed.
+        choices: the closed list of values allowed.
+        unit: what a number counts, where it is not plain.
+    """
+    return _Declared(default, help, ge, le, choices, unit)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(param,))
+class Parametrised:
+    """A class whose annotated `param` fields are keyword arguments of its constructor."""
+
+    params: ClassVar[Mapping[str, Param]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = dict(cls.params)
+        for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+            declared = cls.__dict__.get(name)
+            if isinstance(declared, _Declared):
+                text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+                own[name] = made(name, text, declared.__dict__)
+                setattr(cls, name, own[name].default)
+        cls.params = own
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            if name not in self.params:
+                raise BadParameter(f"{type(self).__name__} has no parameter '{name}'; it has {', '.join(self.params) or 'none'}")
+            setattr(self, name, self.params[name].check(value))
+
+    def values(self) -> dict[str, Value]:
+        """Every parameter with its value in this object."""
+        return {name: getattr(self, name) for name in self.params}
+
+
+def made(name: str, annotation: str, declared: Mapping[str, Any]) -> Param:
+    """The `Param` of a declaration; its default is checked like any value."""
+    field = Param(name=name, type=annotation, **declared)
+    field.check(field.default)
+    return field
