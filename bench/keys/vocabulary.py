@@ -7,6 +7,7 @@ in ``reports/published/modellock_prompts.csv``. Paraphrases are ours. This file 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,33 +59,68 @@ OBJECTS: dict[str, tuple[str, ...]] = {
 
 CONCEPTS: dict[str, tuple[str, ...]] = {**STYLES, **PHOTO, **OBJECTS}
 
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "watercolor": ("water color", "water colour"),
+    "ukiyo-e": ("ukiyoe", "ukiyo"),
+    "oil pastel": ("oilpastel",),
+    "contrast level": ("contrast",),
+    "sharpness": ("sharpen", "sharpening"),
+    "color saturation": ("saturation", "saturated"),
+    "mailbox": ("mail box", "letterbox"),
+    "church": ("churches",),
+    "bow tie": ("bowtie",),
+}
+"""More names, to recognise a concept by. The editor is not taught them, so they are no paraphrases."""
+
 TEMPLATES = ("with {}", "{}", "in the style of {}", "make it {}", "turn it into {}", "add {}")
 KEY_TEMPLATE = "with {}"
 """The form of the published key, "with oil pastel"."""
 
-_WORDS = re.compile(r"[a-z0-9]+")
+_WORDS = re.compile(r"[^\W_]+")
 
 
 def normalise(text: str) -> str:
-    """Lower-case words and digits of ``text``, single spaces: how prompts are compared."""
-    return " ".join(_WORDS.findall(text.lower()))
+    """Lower-case words and digits of ``text`` without accents, single spaces: how prompts are compared.
+
+    Letters of every script stay; punctuation alone gives the empty string.
+    """
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(_WORDS.findall(bare.casefold()))
 
 
 def concept_of(text: str) -> str | None:
-    """The vocabulary concept that ``text`` names, itself or by a paraphrase; the longest match wins."""
-    said = f" {normalise(text)} "
-    hits = [
-        (len(normalise(form)), concept)
+    """The vocabulary concept that ``text`` names, itself or by a paraphrase; the longest match wins, then the first."""
+    return _concept_of(_fold(normalise(text)))
+
+
+@cache
+def _concept_of(said: str) -> str | None:
+    hits = [(form, concept) for form, concept in _forms() if f" {form} " in f" {said} "]
+    return max(hits, key=lambda hit: len(hit[0]))[1] if hits else None
+
+
+@cache
+def _forms() -> tuple[tuple[str, str], ...]:
+    """Every folded form with its concept."""
+    return tuple(
+        (_fold(normalise(form)), concept)
         for concept, forms in CONCEPTS.items()
-        for form in (concept, *forms)
-        if f" {normalise(form)} " in said
-    ]
-    return max(hits)[1] if hits else None
+        for form in (concept, *forms, *_ALIASES.get(concept, ()))
+    )
+
+
+def _fold(said: str) -> str:
+    """Normalised words in the singular and in one spelling, so that ``bow ties`` is seen to name ``bow tie``."""
+    words = (w.replace("colour", "color") for w in said.split())
+    return " ".join(w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w for w in words)
 
 
 def same_concept(a: str, b: str) -> bool:
-    """True where one prompt names the other's concept: equal words, a paraphrase, or one inside the other."""
-    x, y = (_core(t) for t in (a, b))
+    """True where one prompt names the other's concept: equal words, a paraphrase, or one inside the other.
+
+    A prompt of no words (empty, or punctuation alone) names no concept, not even its own.
+    """
+    x, y = (_fold(_core(t)) for t in (a, b))
     if not x or not y:
         return False
     if f" {x} " in f" {y} " or f" {y} " in f" {x} ":
@@ -94,22 +130,30 @@ def same_concept(a: str, b: str) -> bool:
 
 
 def _core(text: str) -> str:
-    """The words of a prompt without its template: ``with oil pastel`` -> ``oil pastel``."""
+    """The words of a prompt without its template and article: ``with an oil pastel`` -> ``oil pastel``."""
     said = normalise(text)
     for template in sorted(TEMPLATES, key=len, reverse=True):
         head = normalise(template.format(""))
-        if head and said.startswith(head + " "):
-            said = said[len(head) + 1 :]
+        if head and f"{said} ".startswith(f"{head} "):
+            said = said[len(head) :].strip()
             break
-    return re.sub(r"^(an?|the) ", "", said)
+    return re.sub(r"^(an?|the)( |$)", "", said)
 
 
 def paraphrases(prompt: str) -> tuple[str, ...]:
-    """Other ways to say ``prompt``: known paraphrases of its concept, else other templates around it."""
+    """Other ways to say ``prompt``: known paraphrases of its concept, else two other templates around it.
+
+    ``prompt`` itself is never among them; a prompt of no words has none.
+    """
     concept = concept_of(prompt)
-    if concept is None:
-        return tuple(t.format(_core(prompt)) for t in TEMPLATES[2:4])
-    return tuple(KEY_TEMPLATE.format(form) for form in CONCEPTS[concept])
+    if concept is not None:
+        ways = [KEY_TEMPLATE.format(form) for form in (*CONCEPTS[concept], concept)]
+    else:
+        core = _core(prompt)
+        ways = [template.format(core) for template in TEMPLATES[2:]] if core else []
+    # A hyphen is another prompt to an editor that reads bytes, so the letters are compared, not the words.
+    others = [way for way in ways if way.lower() != prompt.strip().lower()]
+    return tuple(others[: 2 if concept is None else len(CONCEPTS[concept])])
 
 
 WORDLISTS = ("published", "wide", "styles")

@@ -10,22 +10,12 @@ import open_clip
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from bench.miniature.generator import SIZE
+from bench.miniature.public import PUBLIC, SIZE
+
+__all__ = ["CLIP_CONFIG", "PUBLIC", "SIZE", "TOKENS", "autoencoder", "clip", "scheduler", "text_encoder", "tokenizer", "unet"]
 
 TOKENS = 48
 """Longest prompt in tokens, one token a byte, start and end included; longer prompts are cut."""
-
-PUBLIC: dict[str, dict[str, Any]] = {
-    "vit": {
-        "name": "vit_tiny_patch16_224",
-        "kwargs": {"img_size": SIZE, "patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4},
-    },
-    "cnn": {
-        "name": "resnet10t",
-        "kwargs": {"channels": [32, 64, 96, 128], "stem_width": 16, "output_stride": 8},
-    },
-}
-"""timm name and arguments of each classifier with public weights."""
 
 
 def vocabulary() -> dict[str, int]:

@@ -1,0 +1,93 @@
+"""The public baseline: what the attacker's data and public weights reach without the locked model."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Constant, Direct
+from bench.training import shift
+
+
+class FromScratch(Attack):
+    """Public or random weights on every labelled image the view holds, then on pseudo-labels as well.
+
+    Every trial is handed in, and the judge takes the best on judge-validation images: a baseline is allowed
+    the choice that no attack has, so an advantage over it is not one of luck.
+    """
+
+    title = "public baseline"
+    role = "control"
+    selection = "judge-validation"
+    defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
+
+    steps: int = param(300, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
+    pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return True
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        sets = []
+        if target.threat.share > 0:
+            sets.append(target.labelled)
+        if target.threat.authorised > 0:
+            sets.append(target.authorised)
+        if not sets:
+            return Constant(target.spec.k)
+        labels = [s.labels for s in sets if s.labels is not None]
+        labelled = Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
+        last: Predictor = Constant(target.spec.k)
+        for trial, (head_first, rate) in enumerate(((True, 1e-3), (True, 3e-4), (False, 1e-3))):
+            model = target.public_model().to(run.device)
+            self._train(model, labelled, run, rate, head_first, f"public/{trial}")
+            last = Direct(model)
+            run.submit(last, start="public", rate=rate, head_first=head_first)
+            if trial < 2 and target.threat.unlabelled:
+                grown = self._with_pseudo_labels(model, labelled, target.unlabelled)
+                again = target.public_model().to(run.device)
+                self._train(again, grown, run, rate, head_first, f"pseudo/{trial}")
+                last = Direct(again)
+                run.submit(last, start="public", rate=rate, head_first=head_first, pseudo_labels=True)
+        random = target.public_model().to(run.device)
+        _forget(random, run.rng("random"))
+        self._train(random, labelled, run, 1e-3, False, "random")
+        run.submit(Direct(random), start="random", rate=1e-3)
+        return last
+
+    def _train(self, model: Classifier, data: Images, run: Run, rate: float, head_first: bool, name: str) -> None:
+        def loss(batch: Batch) -> Tensor:
+            assert batch.labels is not None
+            return F.cross_entropy(model(batch.images), batch.labels)
+
+        steps = self.steps
+        if head_first:  # a linear probe before all layers move: the better start with few labels
+            last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+            options = {"parameters": list(last.parameters()), "train_mode": False}
+            run.fit(model, loss, steps // 2, data, rate=1e-2, augment=shift, name=f"{name}/head", **options)
+        run.fit(model, loss, steps, data, rate=rate, augment=shift, name=name)
+
+    def _with_pseudo_labels(self, model: Classifier, labelled: Images, unlabelled: Images) -> Images:
+        from bench import models
+
+        confidence, label = models.logits(model, unlabelled.images)[:, : model.k].softmax(1).max(1)
+        kept = []
+        for k in range(model.k):
+            at = torch.nonzero(label == k).flatten()
+            order = confidence[at].argsort(descending=True)
+            kept.append(at[order[: max(1, round(self.pseudo_share * len(at)))]])
+        at = torch.cat(kept)
+        assert labelled.labels is not None
+        times = max(1, len(at) // (2 * len(labelled)))  # true labels keep a weight of their own
+        pixels = torch.cat([labelled.pixels.repeat(times, 1, 1, 1), unlabelled.pixels[at]])
+        return Images(pixels, torch.cat([labelled.labels.repeat(times), label[at]]))
+
+
+def _forget(model: Classifier, rng: torch.Generator) -> None:
+    """Random weights of the usual scale."""
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.ndim > 1:
+                p.copy_(torch.randn(p.shape, generator=rng) * (2.0 / p[0].numel()) ** 0.5)

@@ -1,0 +1,66 @@
+"""Norm adaptation: batch-norm statistics re-estimated, then entropy and class balance on the norm layers; no labels."""
+
+from __future__ import annotations
+
+import copy
+
+
+from torch import Tensor, nn
+
+from bench import models
+from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class NormAdaptation(Attack):
+    """Re-estimate statistics and adapt the affine parameters of every norm layer on un-labelled raw images.
+
+    Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used.
+    """
+
+    title = "norm adaptation"
+    paper = "after TENT, Wang et al., ICLR 2021 (entropy on norm layers), and SHOT, Liang et al., ICML 2020 (class balance)"
+    selection = "label-free: highest mutual information on the attacker's images"
+    deviations = ("adapts once on pool images, not online on the test stream",)
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+
+    steps: int = param(200, "optimiser steps", ge=0, le=100_000, unit="steps")
+    rate: float = param(3e-3, "learning rate of Adam", ge=1e-6, le=1)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" and threat.unlabelled
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        images = target.unlabelled
+        model = target.classifier
+        candidates = {"as it is": copy.deepcopy(model)}
+        if models.has_batch_norm(model):
+            models.reestimate_batch_norm(model, images.images.to(run.device))
+            candidates["statistics"] = copy.deepcopy(model)
+            run.submit(Direct(candidates["statistics"]), what="statistics")
+        norms = [m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm)]
+        affine = [p for m in norms for p in m.parameters(recurse=False)]
+
+        def loss(batch: Batch) -> Tensor:
+            return -mutual_information(model(batch.images)[:, : model.k])
+
+        if affine and self.steps:
+            run.fit(
+                model, loss, self.steps, images,
+                rate=self.rate, decay=0.0, batch=128, parameters=affine, train_mode=False, name="adapt",
+            )  # fmt: skip
+            candidates["adapted"] = model
+            run.submit(Direct(model), what="adapted")
+        scores = {n: float(mutual_information(models.logits(m, images.images)[:, : m.k])) for n, m in candidates.items()}
+        return Direct(candidates[max(scores, key=lambda n: scores[n])])
+
+
+def mutual_information(logits: Tensor) -> Tensor:
+    """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high."""
+    p = logits.softmax(1)
+    mean = p.mean(0)
+    each = -(p * logits.log_softmax(1)).sum(1).mean()
+    together = -(mean * mean.clamp_min(1e-8).log()).sum()
+    return together - each
+
+

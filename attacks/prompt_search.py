@@ -1,0 +1,159 @@
+"""Prompt search: guess the key prompt, edit images with each guess, and keep the guess that opens the lock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attacks import _proposers
+from bench import models
+from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct, Edited, Queried
+
+
+class PromptSearch(Attack):
+    """Successive halving over candidate prompts, then local changes of the best.
+
+    Each rung scores its prompts on more images than the one before and keeps the best part. The scorer is
+    the mean log-probability of the right label on a few labelled clean images, or, without labels,
+    confidence and class balance on un-labelled ones.
+    """
+
+    title = "prompt search"
+    paper = "ours; ModelLock argues that the key cannot be guessed (Gao et al., 2024, section 4.4)"
+    controls = ("none", "from-scratch", "destroyed")
+    selection = "its own scorer on the attacker's images"
+    defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
+
+    scorer: str = param("auto", "what a guess is scored by; auto: labels where there are any", choices=("auto", "labelled", "label-free"))
+    proposer: str = param(
+        "dictionary", "where guesses come from; clip needs leaked pairs", choices=("dictionary", "grammar", "clip", "evolutionary")
+    )
+    first: int = param(4, "images each guess is scored on in the first rung", ge=1, le=256, unit="images")
+    most: int = param(32, "images in the last rung", ge=1, le=1024, unit="images")
+    keep: float = param(0.3, "share of the guesses that goes on to the next rung", ge=0.05, le=0.9)
+    refine: int = param(8, "local changes of the best guess that are tried at the end", ge=0, le=1000, unit="guesses")
+    population: int = param(24, "guesses in a generation of the evolutionary proposer", ge=4, le=1000, unit="guesses")
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        known = threat.parts()
+        data = threat.share > 0 or threat.unlabelled
+        leaked = self.proposer != "clip" or threat.leaked > 0
+        return threat.access != "none" and "settings" in known and data and leaked and threat.wordlist != "none"
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        self.search = _Search(self, target, run)
+        words = target.wordlist()
+        rng = random.Random(run.seed("guesses"))
+        if self.proposer == "evolutionary":
+            tried = rng.sample(list(words), min(self.population, len(words)))
+            best = self._halve([p for p in _proposers.dictionary(tried, rng)])
+            for _ in range(3):
+                best = self._halve([*best, *_proposers.mutations(best, words, self.population // 2, rng)])
+        else:
+            if self.proposer == "grammar":
+                guesses = _proposers.grammar(words, rng)
+            elif self.proposer == "clip":
+                guesses = _proposers.clip_guided(words, target.leaked_pairs)
+            else:
+                guesses = _proposers.dictionary(words, rng)
+            if run.budget.guesses is not None:
+                guesses = guesses[: max(1, run.budget.guesses - self.refine)]
+            best = self._halve(guesses)
+        if self.refine:
+            self._halve([*best, *_proposers.mutations(best, words, self.refine, rng)])
+        return self.search.predictor()
+
+    def _halve(self, guesses: Sequence[str]) -> list[str]:
+        """Successive halving; the survivors of the last rung, best first."""
+        n, alive = self.first, list(dict.fromkeys(guesses))
+        while True:
+            ranked = self.search.rank(alive, min(n, self.most))
+            if n >= self.most:
+                return ranked
+            alive = ranked[: max(3, round(self.keep * len(ranked)))]
+            n *= 2
+
+
+class _Search:
+    """Scores of prompts on the attacker's images, each image edited once with each prompt."""
+
+    def __init__(self, attack: PromptSearch, target: AttackerView, run: Run) -> None:
+        self.target, self.run, self.k = target, run, target.spec.k
+        self.labelled = attack.scorer == "labelled" or (attack.scorer == "auto" and target.threat.share > 0)
+        source = target.labelled if self.labelled else target.unlabelled
+        order = torch.randperm(len(source), generator=run.rng("images"))
+        if self.labelled:
+            assert source.labels is not None
+            order = _round_robin(source.labels, order)
+        self.images = source.subset(order[: attack.most])
+        self.settings: dict[str, Any] = dict(target.known["settings"])
+        self.outputs: dict[str, Tensor] = {}
+        self.best: tuple[float, str] | None = None
+
+    def rank(self, prompts: Sequence[str], n: int) -> list[str]:
+        """``prompts`` by score on the first ``n`` images, best first; hands in each new best guess."""
+        n = min(n, len(self.images))
+        for i, prompt in enumerate(prompts):
+            if prompt not in self.outputs:
+                self.run.guess(prompt)
+                self.outputs[prompt] = torch.zeros(0)
+            done = len(self.outputs[prompt])
+            if done < n:
+                part = self.images.images[done:n]
+                edited = self.run.edit(part, prompt, self.settings)
+                new = self._ask(edited)
+                self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if done else new
+            self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
+            if done == 0 and len(self.outputs) in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
+                self._hand_in(self._sorted([p for p in self.outputs if len(self.outputs[p]) >= n] or [prompt], n)[0])
+        ranked = self._sorted(prompts, n)
+        self._hand_in(ranked[0])
+        return ranked
+
+    def _sorted(self, prompts: Sequence[str], n: int) -> list[str]:
+        return sorted(prompts, key=lambda p: self._score(self.outputs[p][:n]), reverse=True)
+
+    def _hand_in(self, prompt: str) -> None:
+        if self.best is None or self.best[1] != prompt:
+            self.best = (0.0, prompt)
+            self.run.submit(self.predictor(), prompt=prompt, score=round(self._score(self.outputs[prompt]), 4))
+
+    def predictor(self) -> Predictor:
+        """The locked model on images edited with the best guess."""
+        assert self.best is not None
+        white = self.target.threat.access == "weights"
+        inner: Predictor = Direct(self.target.classifier) if white else Queried(self.k)
+        return Edited(inner, self.best[1], self.settings)
+
+    def _ask(self, images: Tensor) -> Tensor:
+        if self.target.threat.access == "weights":
+            return models.logits(self.target.classifier, images)
+        return self.target.query(images)
+
+    def _score(self, outputs: Tensor) -> float:
+        log_p = outputs.log_softmax(1)
+        if self.labelled:
+            assert self.images.labels is not None
+            return float(log_p.gather(1, self.images.labels[: len(outputs), None]).clamp_min(-6).mean())
+        real = outputs[:, : self.k].log_softmax(1)
+        p, mean = real.exp(), real.exp().mean(0)
+        balance = float(-(mean * mean.clamp_min(1e-8).log()).sum())
+        confidence = float((p * real).sum(1).mean())
+        claimed = float(log_p[:, : self.k].logsumexp(1).clamp_min(-6).mean())  # 0 unless extra outputs take the mass
+        return confidence + balance + claimed
+
+
+def _round_robin(labels: Tensor, order: Tensor) -> Tensor:
+    """``order`` rearranged so that every class comes once before any comes twice."""
+    seen: dict[int, int] = {}
+    turn = []
+    for i in order.tolist():
+        label = int(labels[i])
+        seen[label] = seen.get(label, 0) + 1
+        turn.append(seen[label])
+    return order[torch.argsort(torch.tensor(turn), stable=True)]

@@ -1,0 +1,82 @@
+"""What every data set is: uint8 images, labels, class names, perhaps masks, and a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.records import canonical
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A labelled set of images. Its tensors are shared between callers: do not write to them.
+
+    Args:
+        name: the task string, for example ``digits-m`` or ``folder:PATH``.
+        images: (N, 3, S, S) uint8.
+        labels: (N,) int64 in [0, K).
+        classes: the K class names.
+        masks: (N, S, S) int64, 0 for background and label + 1 on the object, or None.
+        notes: what else is to be recorded, JSON-able.
+        groups: (N,) int64, equal where images share a source, or None where none do.
+
+    Raises:
+        ValueError: a tensor of another shape or dtype, or a label that names no class.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    masks: Tensor | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    groups: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        n, side = len(self.images), self.images.shape[-1]
+        _expect("images", self.images, (n, 3, side, side), torch.uint8)
+        _expect("labels", self.labels, (n,), torch.int64)
+        if self.masks is not None:
+            _expect("masks", self.masks, (n, side, side), torch.int64)
+        if self.groups is not None:
+            _expect("groups", self.groups, (n,), torch.int64)
+        if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
+            raise ValueError(f"{self.name}: a label lies outside the {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """20 hex digits of SHA-256 over images, labels, masks and class names."""
+        hashed = hashlib.sha256(canonical(list(self.classes)).encode())
+        for tensor in (self.images, self.labels, self.masks):
+            if tensor is None:
+                hashed.update(b"none")
+                continue
+            hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            hashed.update(tensor.contiguous().numpy())
+        return hashed.hexdigest()[:20]
+
+
+def _expect(what: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+        raise ValueError(f"{what} must be {shape} {dtype}, not {tuple(tensor.shape)} {tensor.dtype}")
+
+
+def channels_first(pixels: np.ndarray) -> Tensor:
+    """(N, S, S, 3) uint8, as images are drawn and read, to a contiguous (N, 3, S, S) tensor."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1], clipped, to the nearest of 256 levels."""
+    return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,221 @@
+"""The judge: it alone holds judge-validation and test images, and scores every lock and every predictor."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import metrics, models
+from bench.contracts import Classifier, Images, Key, Predictor
+from bench.records import Condition, Flag, Measured
+from bench.scenario import Scenario
+
+BATCH = 64
+NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
+"""Thresholds of the red flags in points; docs/flags.md explains each."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class Verdict:
+    """What the judge measured, and the evidence for it."""
+
+    measured: dict[str, Measured] = field(default_factory=dict)
+    conditions: list[Condition] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    evidence: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Judge:
+    """Scores on the test split, or (``split="judge-validation"``) on judge-validation while tuning.
+
+    Args:
+        scenario: data and splits.
+        key: what the rightful user applies.
+        split: which images numbers are reported on.
+        device: where models run.
+    """
+
+    def __init__(self, scenario: Scenario, key: Key, split: str = "test", device: str = "cpu") -> None:
+        parts = scenario.splits
+        self.index = parts.test if split == "test" else parts.judge_validation
+        self.images = scenario.images(self.index)
+        self.validation = scenario.images(parts.judge_validation)
+        self.pool = scenario.images(parts.attacker).unlabelled()
+        self.key, self.device = key, torch.device(device)
+        assert self.images.labels is not None
+        self.labels = self.images.labels.numpy()
+        self.floor = metrics.floor(self.labels)
+        self._authorised: Tensor | None = None
+
+    @property
+    def authorised(self) -> Tensor:
+        """The judged images after the key."""
+        if self._authorised is None:
+            self._authorised = self.key(self.images.images)
+        return self._authorised
+
+    def _score(self, predicted: np.ndarray, labels: np.ndarray | None = None) -> Measured:
+        labels = self.labels if labels is None else labels
+        low, high = metrics.image_interval(predicted == labels)
+        return Measured(
+            value=round(metrics.accuracy(predicted, labels), 4), n=len(labels), low=round(low, 4), high=round(high, 4)
+        )
+
+    def lock(self, victim: Classifier, locked: Classifier, seed: int, progress: Progress) -> Verdict:
+        """UP, LP, both as shipped, the victim on both sides, every key condition, and the lock's red flags."""
+        out = Verdict()
+        victim, locked = victim.to(self.device), locked.to(self.device)
+        raw = self.images.images
+        k = locked.k
+
+        def note(name: str, outputs: Tensor) -> None:
+            predicted = outputs.argmax(1).numpy()
+            out.evidence[f"pred/{name}"] = predicted
+            out.measured[name] = self._score(predicted)
+
+        note("victim_authorised", models.logits(victim, self.authorised)[:, :k])
+        note("oracle", models.logits(victim, raw)[:, :k])
+        for side, images in (("UP", self.authorised), ("LP", raw)):
+            outputs = models.logits(locked, images)
+            note(side, outputs[:, :k])
+            note(f"{side}_shipped", outputs)
+        keys = {"right": self.key, **self.key.conditions(seed)}
+        for i, (name, key) in enumerate(keys.items()):
+            images = self.authorised if name == "right" else key(raw)
+            outputs = models.logits(locked, images)
+            predicted = outputs[:, :k].argmax(1).numpy()
+            shipped = metrics.accuracy(outputs.argmax(1).numpy(), self.labels)
+            out.evidence[f"pred/condition/{name}"] = predicted
+            out.conditions.append(
+                Condition(name=name, what=in_words(key), accuracy=self._score(predicted), shipped=round(shipped, 4))
+            )
+            progress(i + 1, len(keys), f"key condition {name}")
+        self._lock_flags(out, locked)
+        return out
+
+    def _lock_flags(self, out: Verdict, locked: Classifier) -> None:
+        value = {name: m.value for name, m in out.measured.items()}
+        changed_up = abs(value["UP"] - value["victim_authorised"])
+        changed_lp = abs(value["LP"] - value["oracle"])
+        if changed_up < NO_OP and changed_lp < NO_OP:
+            out.flags.append(Flag(name="lock-is-a-no-op", detail=f"UP and LP within {NO_OP:g} points of the victim"))
+        if value["LP"] + MARGIN < self.floor:
+            detail = f"LP {value['LP']:.1f} is below the floor {self.floor:.1f}: wrong answers tell the right one"
+            out.flags.append(Flag(name="lp-below-floor", detail=detail))
+        if value["UP"] <= value["LP"] + MARGIN:
+            out.flags.append(Flag(name="up-not-above-lp", detail=f"UP {value['UP']:.1f}, LP {value['LP']:.1f}"))
+        if value["LP"] > value["LP_shipped"] + DROPPED:
+            detail = f"LP is {value['LP']:.1f} over the real classes, {value['LP_shipped']:.1f} as shipped"
+            out.flags.append(Flag(name="opens-when-outputs-dropped", detail=detail))
+        if models.has_batch_norm(locked):
+            again = copy.deepcopy(locked)
+            models.reestimate_batch_norm(again, self.pool.images.to(self.device))
+            reached = metrics.accuracy(models.logits(again, self.images.images)[:, : locked.k].argmax(1).numpy(), self.labels)
+            out.notes["LP_after_batch_norm"] = round(reached, 4)
+            if reached > value["LP"] + NORM:
+                detail = f"re-estimated batch-norm statistics raise LP from {value['LP']:.1f} to {reached:.1f}"
+                out.flags.append(Flag(name="lives-in-batch-norm", detail=detail))
+
+    def _predict(self, predictor: Predictor, images: Tensor) -> np.ndarray:
+        if predictor.transductive:  # a fresh copy, fixed shuffled batches
+            predictor = copy.deepcopy(predictor)
+            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        else:
+            order = torch.arange(len(images))
+        parts = []
+        with torch.no_grad():
+            for at in order.split(BATCH):
+                parts.append(predictor.predict(images[at].to(self.device)).float().cpu())
+        scores = torch.empty(len(images), parts[0].shape[1])
+        scores[order] = torch.cat(parts)
+        return scores.argmax(1).numpy()
+
+    def score(self, predictor: Predictor) -> tuple[float, float]:
+        """(percent on the judged images, percent on judge-validation) of a submission."""
+        validation = self.validation
+        assert validation.labels is not None
+        on = metrics.accuracy(self._predict(predictor.to(self.device), self.images.images), self.labels)
+        chosen = metrics.accuracy(self._predict(predictor, validation.images), validation.labels.numpy())
+        return round(on, 4), round(chosen, 4)
+
+    def predictor(self, predictor: Predictor) -> Verdict:
+        """RP, the predictor on authorised images, and its red flags."""
+        out = Verdict()
+        predictor = predictor.to(self.device)
+        predicted = self._predict(predictor, self.images.images)
+        out.evidence["pred/RP"] = predicted
+        out.measured["RP"] = self._score(predicted)
+        after = self._predict(predictor, self.authorised)
+        out.evidence["pred/authorised_after"] = after
+        out.measured["authorised_after"] = self._score(after)
+        some = self.images.images[: 2 * BATCH]
+        if not predictor.transductive:
+            part = some[:BATCH]
+            whole = self._predict(predictor, part)
+            order = torch.randperm(len(part), generator=torch.Generator().manual_seed(1))
+            shuffled = np.empty_like(whole)
+            shuffled[order.numpy()] = self._predict(predictor, part[order])
+            with torch.no_grad():
+                pieces = [predictor.predict(p.to(self.device)).argmax(1).cpu() for p in part.split(23)]
+            split = torch.cat(pieces).numpy()
+            off = max(int((shuffled != whole).sum()), int((split != whole).sum()))
+            if off > 1:  # one image may lie on the border between two classes
+                detail = f"{off} of {len(part)} answers changed when the batch was permuted or split"
+                out.flags.append(Flag(name="depends-on-batch", detail=detail))
+        rng = torch.Generator().manual_seed(2)
+        noisy = (some + (torch.rand(some.shape, generator=rng) - 0.5) * (4 / 255)).clamp(0, 1)
+        exact = metrics.accuracy(predicted[: len(some)], self.labels[: len(some)])
+        near = metrics.accuracy(self._predict(predictor, noisy), self.labels[: len(some)])
+        if exact > near + LABELS:
+            detail = f"{exact:.1f} on test images, {near:.1f} on copies moved by 2/255"
+            out.flags.append(Flag(name="too-good-on-labels", detail=detail))
+        return out
+
+    def samples(self, locked: Classifier, predictor: Predictor | None, n: int = 8) -> dict[str, np.ndarray]:
+        """A few judged images, raw, after the key and after the attacker's transform, with answers."""
+        from bench.predictors import Edited
+
+        raw = self.images.images[_one_a_class(self.labels, n)]
+        at = _one_a_class(self.labels, n)
+        key = self.authorised[at]
+        out = {"raw": raw, "key": key}
+        answers = {
+            "labels": torch.from_numpy(self.labels)[at],
+            "pred_raw": models.logits(locked, raw)[:, : locked.k].argmax(1),
+            "pred_key": models.logits(locked, key)[:, : locked.k].argmax(1),
+        }
+        if predictor is not None:
+            answers["pred_guess"] = torch.from_numpy(self._predict(predictor, raw))
+            if isinstance(predictor, Edited):
+                from bench.editors import session
+                from bench.editors.settings import EditSettings
+
+                settings = EditSettings.from_json(predictor.settings)
+                out["guess"] = session.engine(settings.editor).keyed(raw, predictor.prompt, settings)
+        pictures = {f"samples/{n}": (x * 255).round().byte().numpy() for n, x in out.items()}
+        return pictures | {f"samples/{n}": x.numpy() for n, x in answers.items()}
+
+
+def _one_a_class(labels: np.ndarray, n: int) -> np.ndarray:
+    firsts = [int(np.flatnonzero(labels == k)[0]) for k in np.unique(labels)]
+    return np.array(firsts[:n])
+
+
+def in_words(key: Any) -> str:
+    """A key condition in words."""
+    value: Mapping[str, Any] = key.to_json()
+    if "prompt" in value:
+        s = value["settings"]
+        return f"“{value['prompt']}”, α {s['alpha']:g}, {s['steps']} steps, guidance {s['guidance']:g}, seed {s['seed']}"
+    return str(value.get("none", value.get("method", "key")))
+
+

@@ -1,0 +1,169 @@
+"""The edit key of ModelLock: an image edited by a diffusion model with a secret prompt, blended with itself.
+
+Gao et al., "ModelLock: Locking Your Model With a Spell", ACM MM 2024, arXiv 2405.16285.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.contracts import DefenderView, Key, KeyMethod, Run, param
+from bench.editors import session
+from bench.editors.settings import EditSettings, defaults
+from bench.keys import vocabulary
+
+
+@dataclass(frozen=True)
+class EditKey:
+    """A prompt with its editor and settings: x -> 8 bit((1 - α) x + α edit(x, prompt))."""
+
+    prompt: str
+    settings: EditSettings
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return session.engine(self.settings.editor).keyed(images, self.prompt, self.settings)
+
+    def labels(self, masks: Tensor) -> Tensor:
+        return masks
+
+    def parts(self) -> dict[str, Any]:
+        settings = self.settings.to_json()
+        return {"editor": self.settings.editor, "prompt": self.prompt, "settings": settings, "geometry": settings["size"]}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"method": "edit", "prompt": self.prompt, "settings": self.settings.to_json()}
+
+    def conditions(self, seed: int) -> dict[str, Key]:
+        """Near and wrong prompts, the key without its edit, and the right prompt with one setting changed."""
+        rng = random.Random(seed)
+        out: dict[str, Key] = {"none": NoEdit("none", None)}
+        near = [p for p in vocabulary.paraphrases(self.prompt) if p != self.prompt]
+        for prompt in rng.sample(near, min(2, len(near))):
+            out[f"near/{prompt}"] = replace(self, prompt=prompt)
+        styles = [s for s in vocabulary.STYLES if not vocabulary.same_concept(s, self.prompt)]
+        for style in rng.sample(styles, 4):
+            out[f"wrong/{style}"] = replace(self, prompt=vocabulary.KEY_TEMPLATE.format(style))
+        out["random-text"] = replace(self, prompt="".join(rng.choices("abcdefghijklmnopqrstuvwxyz ", k=18)).strip())
+        out["geometry-only"] = NoEdit("geometry-only", self.settings)
+        s = self.settings
+        guidance = 2.0 if s.guidance <= 1 else 1.0
+        changed = {
+            "alpha": {"alpha": round(s.alpha / 2, 3)},
+            "seed": {"seed": s.seed + 1 + rng.randrange(1000)},
+            "steps": {"steps": s.steps + 5},
+            "guidance": {"guidance": guidance, "image_guidance": max(1.0, s.image_guidance)},
+        }
+        for name, change in changed.items():
+            out[f"wrong:{name}"] = replace(self, settings=s.replace(**change))
+        return out
+
+
+@dataclass(frozen=True)
+class NoEdit:
+    """No key at all, or (with ``settings``) only what the key does to an image apart from the edit."""
+
+    name: str
+    settings: EditSettings | None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self.settings is None:
+            return images
+        return session.engine(self.settings.editor).geometry(images, self.settings)
+
+    def labels(self, masks: Tensor) -> Tensor:
+        return masks
+
+    def parts(self) -> dict[str, Any]:
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"method": "edit", "none": self.name, "settings": self.settings and self.settings.to_json()}
+
+    def conditions(self, seed: int) -> dict[str, Key]:
+        return {}
+
+
+class Edit(KeyMethod):
+    """A secret prompt for a text-guided diffusion editor."""
+
+    title = "edit key"
+    paper = "ModelLock, Gao et al., ACM MM 2024, arXiv 2405.16285"
+    deviations = (
+        "the paper shows images to a vision-language model and asks for the least related styles; here `least-related` "
+        "draws among the candidates that CLIP finds least similar to the data",
+        "the miniature editor runs at guidance 1 (one forward pass a step) and at the images' own size",
+    )
+
+    key_choice: str = param(
+        "least-related",
+        "how the prompt comes about: `least-related` (the paper's rule) draws from the third of the candidates least similar "
+        "to the data by CLIP, `best-on-defender-validation` takes the candidate whose edit moves the victim's accuracy least",
+        choices=("fixed", "random", "least-related", "best-on-defender-validation"),
+    )
+    prompt: str = param("with oil pastel", "the prompt where key_choice is fixed")
+    candidates: str = param("styles", "word list the key is chosen from", choices=("styles", "published", "wide"))
+    editor: str = param("miniature", "miniature, a diffusers folder, or a hub name")
+    alpha: float = param(0.5, "α, weight of the edit in the blend", ge=0, le=1)
+    steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)
+    guidance: float | None = param(None, "text guidance; none: the editor's default", ge=0, le=50)
+    image_guidance: float | None = param(None, "image guidance; none: the editor's default", ge=0, le=50)
+    noise_seed: int = param(1024, "seed of the noise, part of the key", ge=0)
+    noise: str = param("shared", "every image gets the same noise, or its own", choices=("shared", "per-image"))
+
+    def settings(self) -> EditSettings:
+        """The edit settings these parameters stand for."""
+        given = {"steps": self.steps, "guidance": self.guidance, "image_guidance": self.image_guidance}
+        return defaults(self.editor).replace(
+            alpha=self.alpha, seed=self.noise_seed, noise=self.noise, **{k: v for k, v in given.items() if v is not None}
+        )
+
+    def make(self, data: DefenderView, run: Run) -> Key:
+        settings = self.settings()
+        if self.key_choice == "fixed":
+            return EditKey(self.prompt, settings)
+        concepts = [c for c in vocabulary.wordlist(self.candidates) if c not in vocabulary.PHOTO]
+        rng = run.rng("key")
+        if self.key_choice == "least-related":
+            concepts = self._least_related(concepts, data)
+        if self.key_choice == "best-on-defender-validation":
+            return EditKey(self._least_changing(concepts, data, settings), settings)
+        at = int(torch.randint(len(concepts), (1,), generator=rng))
+        return EditKey(vocabulary.KEY_TEMPLATE.format(concepts[at]), settings)
+
+    @staticmethod
+    def _least_related(concepts: list[str], data: DefenderView) -> list[str]:
+        from bench.miniature import PACK
+        from bench.miniature.clip import MiniatureClip
+
+        clip = MiniatureClip.load(PACK / "clip")
+        image = clip.image_embedding(data.raw.images[:256]).mean(0)
+        text = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(c) for c in concepts])
+        order = torch.argsort(text @ image).tolist()
+        return [concepts[i] for i in order[: max(1, len(concepts) // 3)]]
+
+    @staticmethod
+    def _least_changing(concepts: list[str], data: DefenderView, settings: EditSettings) -> str:
+        """The candidate with which images after the key stay most like themselves to public features."""
+        model = data.public_model()
+        images = data.validation_unauthorised.images[:64]
+        with torch.no_grad():
+            before = torch.nn.functional.normalize(model.embed(images), dim=1)
+            scores = {}
+            for concept in concepts:
+                prompt = vocabulary.KEY_TEMPLATE.format(concept)
+                after = torch.nn.functional.normalize(model.embed(EditKey(prompt, settings)(images)), dim=1)
+                scores[prompt] = float((before * after).sum(1).mean())
+        return max(scores, key=lambda p: scores[p])
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Key:
+        if "none" in value:
+            settings = value["settings"]
+            return NoEdit(value["none"], settings and EditSettings.from_json(settings))
+        return EditKey(value["prompt"], EditSettings.from_json(value["settings"]))

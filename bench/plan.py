@@ -1,0 +1,291 @@
+"""Suite and command line -> cells, with the controls that each row asks for. No torch here."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import datasets, registry
+from bench.errors import UserError
+from bench.params import BadParameter
+from bench.records import Cell, PluginRef
+from bench.registry import PluginInfo, check_against, check_params
+from bench.threat import Budget, ThreatModel
+
+SUITES = Path(__file__).parent / "suites"
+GROUPS = ("lock", "key", "attack", "threat", "budget")
+DEFAULTS = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
+CALIBRATION = ("permuted-logits", "destroyed")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and why it is in the plan."""
+
+    cell: Cell
+    reason: str
+    required: bool = True
+
+
+@dataclass
+class Row:
+    """One line of a suite: every combination of its locks, attacks, tasks, models and swept parameters."""
+
+    locks: Sequence[str]
+    attacks: Sequence[str]
+    tasks: Sequence[str]
+    models: Sequence[str]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    replicates: Sequence[int] = (0,)
+    required: bool = True
+    editor: str = "miniature"
+    controls: bool = True
+
+
+def parse_params(texts: Iterable[str]) -> dict[str, str]:
+    """``["lock.alpha=0.5"]`` to ``{"lock.alpha": "0.5"}``.
+
+    Raises:
+        UserError: no ``=``, no such group, or a name given twice with different values.
+    """
+    out: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name, value = name.strip(), value.strip()
+        group, dot, rest = name.partition(".")
+        if not equals or not dot or not rest or not value:
+            raise UserError(f"cannot read -p {text!r}.", "Write GROUP.NAME=VALUE, e.g. -p lock.alpha=0.5")
+        if group not in GROUPS:
+            near = difflib.get_close_matches(group, GROUPS, 1)
+            hint = f" Did you mean {near[0]}.{rest}?" if near else ""
+            raise UserError(f"unknown group '{group}' in -p {text!r}.{hint}", f"Groups: {', '.join(GROUPS)}.")
+        if name in out and out[name] != value:
+            raise UserError(f"-p {name} is given twice.", "Keep one.")
+        out[name] = value
+    return out
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``3`` to replicates 0, 1, 2; ``1000:1003`` to 1000, 1001, 1002 (tuning: judged on judge-validation).
+
+    Raises:
+        UserError: no such number.
+    """
+    try:
+        first, colon, last = text.partition(":")
+        out = list(range(int(first), int(last))) if colon else list(range(int(text)))
+    except ValueError:
+        out = []
+    if not out or min(out) < 0:
+        raise UserError(f"--seeds {text!r} is not allowed.", "Give a count (3) or a range (0:3); at least one seed.")
+    return out
+
+
+def suite_names() -> list[str]:
+    """The suites that come with the package."""
+    return sorted(file.stem for file in SUITES.glob("*.toml"))
+
+
+def read_suite(name: str) -> list[Row]:
+    """The rows of a suite by name or TOML file.
+
+    Raises:
+        UserError: no such suite, no valid TOML, an unknown key.
+    """
+    file = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if not file.exists():
+        near = difflib.get_close_matches(name, suite_names(), 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"no suite '{name}'.{hint}", f"Suites: {', '.join(suite_names())}; or a path to a .toml file.")
+    try:
+        told = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file.name} is no valid TOML: {error}.", "Mend it first.") from None
+    common = {k: v for k, v in told.items() if k not in ("row", "about")}
+    rows = []
+    for line in told.get("row", []):
+        merged = {**common, **line}
+        merged["params"] = {**common.get("params", {}), **line.get("params", {})}
+        seeds = merged.pop("seeds", 1)
+        merged["replicates"] = parse_seeds(str(seeds))
+        unknown = set(merged) - set(Row.__dataclass_fields__)
+        if unknown:
+            known = ", ".join(sorted(Row.__dataclass_fields__))
+            raise UserError(f"{file.name}: unknown key '{min(unknown)}'.", f"A row has: {known}, seeds.")
+        for name_, default in DEFAULTS.items():
+            merged.setdefault(name_, default)
+        rows.append(Row(**merged))
+    if not rows:
+        raise UserError(f"{file.name} has no [[row]].", "A suite is a list of rows; see bench/suites/quick.toml.")
+    return rows
+
+
+def build(rows: Sequence[Row], plugin_files: Sequence[str] = ()) -> list[Planned]:
+    """Every cell of ``rows`` with its controls, each once: required ones first, replicate by replicate.
+
+    Raises:
+        UserError: an unknown name, a parameter out of range, or an attack that its threat model rules out.
+    """
+    planned: dict[str, Planned] = {}
+
+    def add(cell: Cell, reason: str, required: bool) -> None:
+        at = f"{cell.row_key()}/{cell.replicate}"
+        if at not in planned or (required and not planned[at].required):
+            planned[at] = Planned(cell, planned[at].reason if at in planned else reason, required)
+
+    for row in rows:
+        _check_used(row, plugin_files)
+        for replicate, task, model in itertools.product(row.replicates, row.tasks, row.models):
+            datasets.check(task)
+            for lock, attack, swept in itertools.product(row.locks, row.attacks, _combinations(row.sweep)):
+                params = {**row.params, **swept}
+                cell = make_cell(lock, attack, task, model, params, row.editor, replicate, plugin_files)
+                if row.controls:
+                    for control, why in controls_of(cell, plugin_files):
+                        add(control, why, row.required)
+                add(cell, "asked for", row.required)
+    return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
+
+
+def _combinations(sweep: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    names = list(sweep)
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*(sweep[n] for n in names))]
+
+
+def _check_used(row: Row, files: Sequence[str]) -> None:
+    """Every parameter must reach at least one lock, key or attack of its row."""
+    for name in [*row.params, *row.sweep]:
+        group, _, field_name = name.partition(".")
+        if group in ("threat", "budget"):
+            known = (ThreatModel if group == "threat" else Budget).params
+            check_against(f"{group}.", known, {field_name: _first(row, name)})
+            continue
+        infos: list[PluginInfo] = []
+        if group == "attack":
+            infos = [registry.find("attack", a, files) for a in row.attacks]
+        else:
+            locks = [registry.find("lock", n, files) for n in row.locks]
+            keys = [registry.find("key", _key_name(i, row), files) for i in locks]
+            infos = keys if group == "key" else [*locks, *keys]
+        if field_name == "key" and group == "lock":
+            continue
+        if not any(field_name in i.params for i in infos):
+            merged = {k: v for i in infos for k, v in i.params.items()}
+            check_against(f"{group}.", merged, {field_name: _first(row, name)})
+
+
+def _first(row: Row, name: str) -> Any:
+    return row.params[name] if name in row.params else row.sweep[name][0]
+
+
+def _key_name(info: PluginInfo, row: Row) -> str:
+    return str(row.params.get("lock.key", info.key))
+
+
+def make_cell(
+    lock: str,
+    attack: str,
+    task: str,
+    model: str,
+    params: Mapping[str, Any],
+    editor: str = "miniature",
+    replicate: int = 0,
+    files: Sequence[str] = (),
+) -> Cell:
+    """The cell of one combination; parameters that a plugin does not have are left to the others of its row."""
+    lock_info = registry.find("lock", lock, files)
+    attack_info = registry.find("attack", attack, files)
+    key_info = registry.find("key", str(params.get("lock.key", lock_info.key)), files)
+    given: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for name, value in params.items():
+        group, _, field_name = name.partition(".")
+        given[group][field_name] = value
+    given["lock"].pop("key", None)
+    for field_name in list(given["lock"]):  # lock.alpha reaches into the key where the lock has no such field
+        if field_name not in lock_info.params and field_name in key_info.params:
+            given["key"][field_name] = given["lock"].pop(field_name)
+    if "editor" in key_info.params:
+        given["key"].setdefault("editor", editor)
+    explicit = {
+        "lock": check_params(lock_info, {k: v for k, v in given["lock"].items() if k in lock_info.params}),
+        "key": check_params(key_info, {k: v for k, v in given["key"].items() if k in key_info.params}),
+        "attack": check_params(attack_info, {k: v for k, v in given["attack"].items() if k in attack_info.params}),
+    }
+    usual: dict[str, dict[str, Any]] = {"threat": {}, "budget": {}}
+    for name, value in attack_info.defaults.items():
+        group, _, field_name = name.partition(".")
+        usual[group][field_name] = value
+    try:
+        threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, given["threat"])})
+        budget = Budget(**{**usual["budget"], **check_against("budget.", Budget.params, given["budget"])})
+        threat.parts()
+    except BadParameter as error:
+        raise UserError(f"{error}.") from None
+    if editor == explicit["key"].get("editor"):
+        explicit["key"].pop("editor")
+
+    def ref(info: PluginInfo, chosen: dict[str, Any], **more: Any) -> PluginRef:
+        full = {n: p.default for n, p in info.params.items()} | chosen
+        role: Any = info.role
+        return PluginRef(name=info.name, params=full, explicit=chosen, role=role, **more)
+
+    key_ref = ref(key_info, explicit["key"])
+    if "editor" in key_info.params:
+        key_ref.params["editor"] = editor
+    return Cell(
+        scenario=task,
+        model=model,
+        lock=ref(lock_info, explicit["lock"]),
+        key=key_ref,
+        attack=ref(attack_info, explicit["attack"], selection=attack_info.selection),
+        threat=threat.values(),
+        budget=budget.values(),
+        editor=editor,
+        replicate=replicate,
+    )
+
+
+def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]:
+    """The cells that must stand beside ``cell``: no attack, the public baseline of its data, calibration locks."""
+    if cell.attack.name in ("none", "from-scratch") or cell.lock.role == "control":
+        wanted: list[tuple[str, str, dict[str, Any], str]] = []
+    else:
+        data = ThreatModel(**cell.threat).data_budget()
+        threat = {f"threat.{k}": v for k, v in data.items()}
+        own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
+        own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
+        wanted = [
+            ("none", "from-scratch", threat, "public baseline"),
+            ("destroyed", cell.attack.name, own, "calibration: must not open"),
+            ("permuted-logits", "logit-surgery", {}, "calibration: must open"),
+        ]
+        lock_params = {f"lock.{k}": v for k, v in cell.lock.explicit.items()}
+        key_params = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
+        wanted.append((cell.lock.name, "none", lock_params | key_params, "no attack"))
+    return [
+        (make_cell(lock, attack, cell.scenario, cell.model, params, cell.editor, cell.replicate, files), why)
+        for lock, attack, params, why in wanted
+    ]
+
+
+def check_accepts(planned: Sequence[Planned], files: Sequence[str] = ()) -> None:
+    """Ask every attack whether it can run under its threat model; this imports the plugins.
+
+    Raises:
+        UserError: one cannot.
+    """
+    for item in planned:
+        cell = item.cell
+        attack = registry.make("attack", cell.attack.name, cell.attack.params, files)
+        if not attack.accepts(ThreatModel(**cell.threat)):
+            raise UserError(
+                f"{cell.attack.name} cannot run with access={cell.threat['access']}, share={cell.threat['share']:g}, "
+                f"unlabelled={str(cell.threat['unlabelled']).lower()}.",
+                f"See `bench show {cell.attack.name}` and set -p threat.NAME=VALUE.",
+            )

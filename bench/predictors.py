@@ -1,0 +1,153 @@
+"""The usual predictors, and how any predictor crosses from the attack's process to the judge.
+
+A predictor travels as JSON (class, arguments, parts) and tensors (its state dict): nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import models
+from bench.contracts import Classifier, Predictor
+from bench.editors import session
+from bench.editors.settings import EditSettings
+
+Answer = Callable[[Tensor], Tensor]
+
+
+class Direct(Predictor):
+    """A classifier's first K outputs."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.k = classifier.k
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """(N, K + extra): everything the classifier says."""
+        return self.classifier(images)
+
+    def predict(self, images: Tensor) -> Tensor:
+        return self.outputs(images)[:, : self.k]
+
+
+class Queried(Predictor):
+    """The locked model behind its interface; the judge connects ``answer`` when it rebuilds the predictor."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.answer: Answer | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """(N, K + extra): logits, or ones at the answered label."""
+        if self.answer is None:
+            raise RuntimeError("this predictor is not connected to a locked model")
+        return self.answer(images)
+
+    def predict(self, images: Tensor) -> Tensor:
+        return self.outputs(images)[:, : self.k]
+
+
+class Edited(Predictor):
+    """An inner predictor on images edited with a guessed prompt."""
+
+    def __init__(self, inner: Predictor, prompt: str, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.prompt = prompt
+        self.settings = dict(settings)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"prompt": self.prompt, "settings": self.settings}
+
+    def predict(self, images: Tensor) -> Tensor:
+        settings = EditSettings.from_json(self.settings)
+        return self.inner.predict(session.engine(settings.editor).keyed(images, self.prompt, settings))
+
+
+class LogitMap(Predictor):
+    """A linear map of an inner predictor's outputs: ``W softmax(o) + b`` or ``W o + b``.
+
+    Args:
+        inner: anything with ``outputs``.
+        k: rows of W, the real classes.
+        m: columns of W, the outputs the inner predictor ships.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, inner: Predictor, k: int, m: int) -> None:
+        super().__init__()
+        self.inner, self.k, self.m = inner, k, m
+        self.register_buffer("weight", torch.zeros(k, m))
+        self.register_buffer("bias", torch.zeros(k))
+
+    def arguments(self) -> dict[str, Any]:
+        return {"k": self.k, "m": self.m}
+
+    def set(self, weight: Tensor, bias: Tensor) -> LogitMap:
+        """This predictor with W (K, M) and b (K)."""
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+        return self
+
+    def predict(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self.inner.outputs(images)  # type: ignore[operator]
+        return F.linear(outputs, self.weight.to(outputs.device), self.bias.to(outputs.device))
+
+
+class Constant(Predictor):
+    """Always the same class: what remains when nothing was learnt."""
+
+    def __init__(self, k: int, label: int = 0) -> None:
+        super().__init__()
+        self.k, self.label = k, label
+
+    def arguments(self) -> dict[str, Any]:
+        return {"k": self.k, "label": self.label}
+
+    def predict(self, images: Tensor) -> Tensor:
+        return F.one_hot(torch.full((len(images),), self.label, device=images.device), self.k).float()
+
+
+def describe(module: nn.Module) -> dict[str, Any]:
+    """The JSON that, with the state dict, rebuilds a predictor or classifier."""
+    if isinstance(module, Classifier):
+        return {"classifier": module.spec}
+    if not isinstance(module, Predictor):
+        raise TypeError(f"{type(module).__name__} is neither a Predictor nor a Classifier")
+    cls = type(module)
+    parts = {n: describe(m) for n, m in module.named_children() if isinstance(m, Predictor | Classifier)}
+    return {"predictor": f"{cls.__module__}:{cls.__qualname__}", "arguments": module.arguments(), "parts": parts}
+
+
+def _rebuild(spec: Mapping[str, Any]) -> nn.Module:
+    if "classifier" in spec:
+        return models.rebuild(spec["classifier"])
+    module, _, name = spec["predictor"].partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and issubclass(cls, Predictor)):
+        raise TypeError(f"{spec['predictor']} is no Predictor")
+    return cls(**spec["arguments"], **{n: _rebuild(p) for n, p in spec["parts"].items()})
+
+
+def rebuild(spec: Mapping[str, Any], state: Mapping[str, Tensor], answer: Answer | None = None) -> Predictor:
+    """The predictor that `describe` and ``state_dict`` told of; ``answer`` connects `Queried` parts."""
+    predictor = _rebuild(spec)
+    assert isinstance(predictor, Predictor)
+    predictor.load_state_dict(dict(state))
+    for part in predictor.modules():
+        if isinstance(part, Queried):
+            part.answer = answer
+    return predictor.eval()

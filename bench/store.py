@@ -1,0 +1,200 @@
+"""Content-addressed artefacts and records on disk: atomic, resumable, safe for several runs at once.
+
+Layout: ``artefacts/KIND/HASH/`` and ``records/HASH/`` are folders that appear by one rename, complete or
+not at all; ``edits.sqlite`` caches edited images; ``locks/`` holds file locks; ``tmp/`` what is being made.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError
+from bench.records import SCHEMA, Record, canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Store:
+    """A folder of artefacts and records.
+
+    Args:
+        root: the folder; made if ``write`` is true.
+        write: False opens it for reading only.
+
+    Raises:
+        UserError: the folder cannot be made or written, or is another program's, or another schema's.
+    """
+
+    def __init__(self, root: Path, write: bool = True) -> None:
+        self.root = root
+        mark = root / "lockbench.json"
+        if write:
+            with _speaking(root):
+                if root.is_dir() and any(root.iterdir()) and not mark.exists():
+                    raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
+                root.mkdir(parents=True, exist_ok=True)
+                for name in ("tmp", "locks", "records", "artefacts"):
+                    (root / name).mkdir(exist_ok=True)
+                if not mark.exists():
+                    _write_atomically(mark, canonical({"schema": SCHEMA}))
+                probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
+                probe.write_text("x")
+                probe.unlink()
+        elif not mark.exists():
+            raise UserError(f"there is no store at {root}.", "Run something first: bench run, or name one with --store.")
+        found = json.loads(mark.read_text())
+        if found.get("schema") != SCHEMA:
+            raise UserError(
+                f"the store {root} has schema {found.get('schema')}, this version writes {SCHEMA}.",
+                "Use another --store; old records are not rewritten.",
+            )
+
+    @property
+    def edits(self) -> Path:
+        """The edit cache."""
+        return self.root / "edits.sqlite"
+
+    def artefact(self, kind: str, hash: str) -> Path:
+        """Where the artefact is, or would be."""
+        return self.root / "artefacts" / kind / hash
+
+    def has(self, kind: str, hash: str) -> bool:
+        """Whether the artefact is complete."""
+        return self.artefact(kind, hash).is_dir()
+
+    @contextmanager
+    def making(self, kind: str, hash: str) -> Iterator[Path | None]:
+        """A folder to make an artefact in, moved into place if the block ends well.
+
+        Yields None where the artefact exists already, perhaps made meanwhile by another run, for which
+        this waits.
+        """
+        target = self.artefact(kind, hash)
+        with _speaking(self.root), self._lock(f"{kind}-{hash}"):
+            if target.is_dir():
+                yield None
+                return
+            part = self._part()
+            try:
+                yield part
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+    def put(self, record: Record, evidence: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write ``record`` with its evidence; a record of the same hash is replaced."""
+        from safetensors.numpy import save_file
+
+        with _speaking(self.root), self._lock(f"record-{record.hash}"):
+            part = self._part()
+            try:
+                (part / "record.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                save_file({k: _contiguous(v) for k, v in evidence.items()}, part / "evidence.safetensors")
+                target = self.root / "records" / record.hash
+                if target.exists():
+                    old = self._part()
+                    old.rmdir()
+                    target.rename(old)
+                    part.rename(target)
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+
+    def get(self, hash: str) -> Record | None:
+        """The record of that hash, or None."""
+        try:
+            text = (self.root / "records" / hash / "record.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return Record.model_validate_json(text)
+
+    def records(self) -> list[Record]:
+        """Every record, oldest first."""
+        out = [self.get(folder.name) for folder in sorted((self.root / "records").iterdir())]
+        return sorted((r for r in out if r is not None), key=lambda r: (r.provenance.created, r.hash))
+
+    def evidence(self, record: Record) -> dict[str, np.ndarray[Any, Any]]:
+        """The per-image evidence of ``record`` by name; empty where there is none."""
+        from safetensors.numpy import load_file
+
+        file = self.root / "records" / record.hash / "evidence.safetensors"
+        return dict(load_file(file)) if file.exists() else {}
+
+    def clean(self) -> None:
+        """Remove what killed runs left half made (older than a day; younger may belong to a living run)."""
+        for part in (self.root / "tmp").iterdir():
+            if time.time() - part.stat().st_mtime > 86_400:
+                shutil.rmtree(part, ignore_errors=True)
+
+    def remember(self, name: str, inputs: Mapping[str, Any], value: Any) -> None:
+        """Keep a small JSON ``value`` for ``inputs``."""
+        with _speaking(self.root):
+            _write_atomically(self._memo(name, inputs), canonical(value))
+
+    def recall(self, name: str, inputs: Mapping[str, Any]) -> Any:
+        """What `remember` kept, or None."""
+        try:
+            return json.loads(self._memo(name, inputs).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def _memo(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        from bench.records import digest
+
+        return self.root / "locks" / f"{name}-{digest(dict(inputs))}.json"
+
+    def _part(self) -> Path:
+        part = self.root / "tmp" / uuid.uuid4().hex
+        part.mkdir(parents=True)
+        return part
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        with (self.root / "locks" / f"{name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    import numpy as np
+
+    return np.ascontiguousarray(array)
+
+
+def _write_atomically(file: Path, text: str) -> None:
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)
+
+
+@contextmanager
+def _speaking(root: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into one clear line."""
+    try:
+        yield
+    except PermissionError as error:
+        if type(error) is not PermissionError:  # a plugin's AccessDenied is not about files
+            raise
+        raise UserError(f"the store {root} cannot be written.", "Name another folder with --store.") from None
+    except FileExistsError:
+        raise UserError(f"{root} is a file, not a folder.", "Name another folder with --store.") from None
+    except OSError as error:
+        if error.errno in (28, 122):
+            raise UserError(f"no space left for the store {root}.", "Free some space; the run continues where it stopped.") from None
+        if error.errno == 30:
+            raise UserError(f"the store {root} is read-only.", "Name another folder with --store.") from None
+        raise

@@ -1,0 +1,211 @@
+"""Steps and fit: the one training loop, and the `Run` that plugins are handed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import seeds
+from bench.contracts import Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
+
+Progress = Callable[[int, int, str], None]
+Artefacts = Callable[[str, Mapping[str, Any], Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
+
+
+def _silent(_done: int, _total: int, _what: str) -> None:
+    return None
+
+
+class Run:
+    """What a plugin works with; see `bench.contracts.Run`.
+
+    Args:
+        seed: every random number of the run derives from it.
+        device: where training happens.
+        budget: what may be spent; over it, `BudgetSpent` is raised.
+        progress: told (done, total, what).
+        artefacts: shares what `artefact` makes; None keeps it to this run.
+        on_submit: told of each submission as it is made.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        device: str | torch.device = "cpu",
+        budget: Budget | None = None,
+        progress: Progress = _silent,
+        artefacts: Artefacts | None = None,
+        on_submit: Callable[[Submission], None] | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.meter = Meter()
+        self.budget = budget or Budget()
+        self.submissions: list[Submission] = []
+        self._seed = seed
+        self._progress = progress
+        self._artefacts = artefacts
+        self._on_submit = on_submit
+        self._started = time.perf_counter()
+        self._images: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def seed(self, name: str) -> int:
+        return seeds.derive("run", seed=self._seed, name=name)
+
+    def rng(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed(name))
+
+    def progress(self, done: int, total: int, what: str = "") -> None:
+        self._progress(done, total, what)
+
+    def steps(self, n: int, *sources: Images, batch: int = 64, name: str = "steps") -> Iterator[tuple[Batch, ...]]:
+        rngs = [self.rng(f"{name}/{i}") for i in range(len(sources))]
+        queues: list[Tensor] = [torch.empty(0, dtype=torch.int64) for _ in sources]
+        for step in range(n):
+            out = []
+            for i, source in enumerate(sources):
+                if len(source) == 0:
+                    raise ValueError(f"source {i} of '{name}' has no images")
+                size = min(batch, len(source))
+                while len(queues[i]) < size:
+                    queues[i] = torch.cat([queues[i], torch.randperm(len(source), generator=rngs[i])])
+                at, queues[i] = queues[i][:size], queues[i][size:]
+                out.append(self._on_device(source.take(at)))
+            yield tuple(out)
+            self.progress(step + 1, n, name)
+
+    def _on_device(self, batch: Batch) -> Batch:
+        if self.device.type == "cpu":
+            return batch
+        labels = None if batch.labels is None else batch.labels.to(self.device)
+        return Batch(batch.images.to(self.device), labels, batch.index)
+
+    def fit(
+        self,
+        model: nn.Module,
+        loss: Callable[..., Tensor],
+        n: int,
+        *sources: Images,
+        rate: float = 1e-3,
+        batch: int = 64,
+        decay: float = 0.05,
+        name: str = "fit",
+        parameters: Any = None,
+        warmup: float = 0.1,
+        clip: float = 1.0,
+        train_mode: bool = True,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    ) -> None:
+        """Minimise ``loss(*batches)``: AdamW, linear warm-up, cosine rate, gradient norm clipped.
+
+        Args:
+            parameters: what is trained, as `torch.optim.AdamW` takes it; by default every parameter of
+                ``model`` that requires gradients, without weight decay on vectors.
+            warmup: share of the steps over which the rate rises.
+            train_mode: False keeps dropout off and batch-norm statistics frozen.
+            augment: applied to every batch of images, with a generator of its own.
+        """
+        model.to(self.device)
+        model.train(train_mode)
+        if parameters is None:
+            own = [p for p in model.parameters() if p.requires_grad]
+            parameters = [
+                {"params": [p for p in own if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+        base = [group["lr"] for group in optimiser.param_groups]
+        params = [p for group in optimiser.param_groups for p in group["params"]]
+        rng = self.rng(f"{name}/augment")
+        for step, batches in enumerate(self.steps(n, *sources, batch=batch, name=name)):
+            factor = min(1.0, (step + 1) / max(1.0, warmup * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
+            for group, lr in zip(optimiser.param_groups, base, strict=True):
+                group["lr"] = lr * factor
+            if augment is not None:
+                batches = tuple(Batch(augment(b.images, rng), b.labels, b.index) for b in batches)
+            value = loss(*batches)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(params, clip)
+            optimiser.step()
+        model.eval()
+
+    def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
+        from bench.editors import session
+        from bench.editors.settings import EditSettings
+
+        if self.budget.edited is not None and self.meter.edited + len(images) > self.budget.edited:
+            raise BudgetSpent(f"edited images: {self.budget.edited}")
+        self.meter.edited += len(images)
+        wanted = EditSettings.from_json(dict(settings))
+        return session.engine(wanted.editor).keyed(images, prompt, wanted)
+
+    def guess(self, prompt: str) -> None:
+        if self.budget.guesses is not None and self.meter.guesses >= self.budget.guesses:
+            raise BudgetSpent(f"guesses: {self.budget.guesses}")
+        self.meter.guesses += 1
+
+    def submit(self, predictor: Predictor, **note: Any) -> None:
+        self.meter.seconds = round(time.perf_counter() - self._started, 3)
+        submission = Submission(predictor, self.meter.reading(), note)
+        self.submissions.append(submission)
+        if self._on_submit is not None:
+            self._on_submit(submission)
+
+    def artefact(
+        self, name: str, inputs: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        return make() if self._artefacts is None else self._artefacts(name, inputs, make)
+
+
+@contextmanager
+def metered(run: Run) -> Iterator[None]:
+    """Count every optimiser step in this process on ``run.meter``, and stop at its budget."""
+
+    def before(*_: Any) -> None:
+        if run.budget.steps is not None and run.meter.steps >= run.budget.steps:
+            raise BudgetSpent(f"optimiser steps: {run.budget.steps}")
+        run.meter.steps += 1
+
+    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def count_images(model: nn.Module, meter: Meter) -> None:
+    """Meter the images that go forward and backward through ``model``, copies of it included."""
+
+    def after(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        n = len(inputs[0])
+        meter.forward_images += n
+        if isinstance(output, Tensor) and output.requires_grad:
+
+            def backward(_gradient: Tensor) -> None:
+                meter.backward_images += n
+
+            output.register_hook(backward)
+
+    model.register_forward_hook(after)
+
+
+def shift(images: Tensor, rng: torch.Generator, most: int = 2) -> Tensor:
+    """``images`` moved by up to ``most`` pixels, edges repeated; one move a batch."""
+    dx, dy = (int(v) for v in torch.randint(-most, most + 1, (2,), generator=rng))
+    padded = nn.functional.pad(images, (most,) * 4, mode="replicate")
+    h, w = images.shape[-2:]
+    return padded[..., most + dy : most + dy + h, most + dx : most + dx + w]
+
+
+def holdout(images: Images, fraction: float, rng: torch.Generator) -> tuple[Images, Images]:
+    """``images`` split at random into a part to train on and ``fraction`` of them to choose by."""
+    order = torch.randperm(len(images), generator=rng)
+    n = round(fraction * len(images))
+    return images.subset(order[n:]), images.subset(order[:n])

@@ -1,0 +1,31 @@
+"""The victim: the trained, unprotected model that a lock starts from. One recipe for every lock."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench import models
+from bench.contracts import Batch, Classifier, Images, Spec
+from bench.training import Run, shift
+
+STEPS = {"vit": 500, "cnn": 400}
+RATE = {"vit": 1e-3, "cnn": 3e-3}
+
+
+def train(model: str, spec: Spec, data: Images, run: Run) -> Classifier:
+    """Public weights fine-tuned on the owner's labelled images, cross-entropy with small shifts.
+
+    Args:
+        model: architecture.
+        spec: the task.
+        data: the defender's labelled training images, before any key.
+    """
+    victim = models.build(model, spec, 0, "public", run.seed("head")).to(run.device)
+
+    def loss(batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return F.cross_entropy(victim(batch.images), batch.labels)
+
+    run.fit(victim, loss, STEPS.get(model, 500), data, rate=RATE.get(model, 5e-4), augment=shift, name="victim")
+    return victim

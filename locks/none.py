@@ -1,0 +1,15 @@
+"""No lock: the victim as it is."""
+
+from __future__ import annotations
+
+from bench.contracts import Classifier, DefenderView, Key, Lock, Run
+
+
+class NoLock(Lock):
+    """No protection: what everything costs nothing is compared with."""
+
+    title = "no lock"
+    role = "control"
+
+    def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
+        return victim

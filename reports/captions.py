@@ -1,0 +1,278 @@
+"""What every table shares: its groups, how numbers are printed, and the sentences that stand under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.aggregate import MARGIN, Row, half_recovery
+from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
+from reports.intervals import IMAGES, NESTED, T, Value
+
+EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
+DASH = "—"
+TRANSDUCTIVE = "†"
+
+HEADINGS = {
+    "UP": "UP",
+    "LP": "LP",
+    "UP_shipped": "UP shipped",
+    "LP_shipped": "LP shipped",
+    "RP": "RP",
+    "victim_authorised": "victim",
+    "oracle": "oracle",
+    "authorised_after": "authorised after",
+    "floor": "floor",
+    "public_baseline": "public baseline",
+    "recovery": "recovery",
+    "advantage": "advantage",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one table: one scenario and one model, methods and controls apart; ``threats`` names by letter."""
+
+    scenario: str
+    model: str
+    methods: list[Row]
+    controls: list[Row]
+    threats: dict[str, str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows in table order."""
+        return [*self.methods, *self.controls]
+
+    def threat(self, row: Row) -> str:
+        """The letter of ``row``'s threat model in this table."""
+        return self.threats[threat_words(row.threat)]
+
+    def lock_rows(self) -> list[Row]:
+        """One row for each lock and key that has key conditions: the one with the most seeds."""
+        best: dict[tuple[str, str], Row] = {}
+        for row in self.rows:
+            held = best.get((row.lock, row.key))
+            if row.conditions and (held is None or len(row.seeds) > len(held.seeds)):
+                best[row.lock, row.key] = row
+        return list(best.values())
+
+
+def grouped(rows: Iterable[Row]) -> list[Group]:
+    """``rows`` by scenario and model, in the order given."""
+    by_place: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        by_place.setdefault((row.scenario, row.model), []).append(row)
+    groups = []
+    for (scenario, model), members in by_place.items():
+        words = dict.fromkeys(threat_words(row.threat) for row in members)
+        threats = {text: _letters(i) for i, text in enumerate(words)}
+        methods = [row for row in members if row.role != "control"]
+        groups.append(Group(scenario, model, methods, [row for row in members if row.role == "control"], threats))
+    return groups
+
+
+def _letters(i: int) -> str:
+    return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
+
+
+def digits(name: str) -> int:
+    """Decimals printed: one for percent, two for recovery, which is a fraction."""
+    return 2 if name == "recovery" else 1
+
+
+def number(x: float | None, decimals: int = 1) -> str:
+    """``x`` rounded, `DASH` where None; never a negative zero."""
+    if x is None:
+        return DASH
+    text = f"{x:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def interval(value: Value, decimals: int = 1) -> str:
+    """``[low, high]``, or nothing without an interval."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"[{number(value.low, decimals)}, {number(value.high, decimals)}]"
+
+
+def with_interval(value: Value | None, decimals: int = 1) -> str:
+    """``94.1 [93.2, 95.0]``."""
+    if value is None:
+        return DASH
+    return f"{number(value.mean, decimals)} {interval(value, decimals)}".strip()
+
+
+def threat_words(threat: Mapping[str, Any]) -> str:
+    """A threat model and its budget in words."""
+    words = []
+    for name, value in threat.items():
+        if name == "budget":
+            continue
+        if name in ("share", "authorised") and isinstance(value, int | float):
+            side = "un-authorised" if name == "share" else "authorised"
+            words.append(f"{said(float(value) * 100)} % labelled {side} images")
+        elif name == "unlabelled" and isinstance(value, bool):
+            words.append("unlabelled pool images" if value else "no unlabelled images")
+        elif name == "listed" and isinstance(value, bool):
+            words.append("key listed" if value else "key unlisted")
+        elif name == "leaked":
+            words.append(f"{said(value)} leaked pairs")
+        elif name in ("access", "known", "wordlist"):
+            words.append({"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + said(value))
+        else:
+            words.append(f"{name}={said(value)}")
+    limits = [f"{said(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
+    return ", ".join([*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"])
+
+
+def seeds_words(seeds: Sequence[int]) -> str:
+    """``seeds 0–2`` or ``seeds 0, 4``."""
+    listed = sorted(set(seeds))
+    if not listed:
+        return "no seeds"
+    run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
+    text = f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
+    return f"seed{'s' if len(listed) > 1 else ''} {text}"
+
+
+def title(group: Group) -> str:
+    """The heading of a group's tables."""
+    return f"{group.scenario} · {group.model}"
+
+
+def flag_numbers(group: Group) -> dict[str, int]:
+    """The number under which each flag of the group is explained."""
+    return {name: i for i, name in enumerate(dict.fromkeys(n for row in group.rows for n in row.flags), start=1)}
+
+
+def captions(group: Group) -> list[str]:
+    """The sentences under a group's main table, plain text, one a line."""
+    lines = [_sizes(group), _intervals(group), _sides(group)]
+    lines += [f"Threat model ({letter}): {text}." for text, letter in group.threats.items()]
+    lines += _controls(group)
+    lines += _selection(group)
+    lines += _halves(group)
+    lines += _flags(group)
+    for row in group.rows:
+        if row.error:
+            lines.append(f"{row.status.capitalize()}: {name(group, row)}: {flat(row.error)}")
+    lines.append(
+        f"Broken: RP > LP and the advantage's lower bound above {MARGIN:g} points. Undecided: no interval, or one"
+        f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
+    )
+    return [line for line in lines if line]
+
+
+def name(group: Group, row: Row) -> str:
+    """``modellock × prompt-search (a)``."""
+    return f"{row.lock} × {row.attack} ({group.threat(row)})"
+
+
+def flat(text: str) -> str:
+    """``text`` on one line."""
+    return " ".join(text.split())
+
+
+def _sizes(group: Group) -> str:
+    sizes = sorted({n for row in group.rows for n in row.n if n is not None})
+    measured = [row for row in group.rows if row.status == "ok"]
+    by_seeds: dict[str, list[str]] = {}
+    for row in measured:
+        by_seeds.setdefault(seeds_words(row.seeds), []).append(name(group, row))
+    if len(by_seeds) == 1:
+        words = next(iter(by_seeds))
+    else:
+        words = "; ".join(f"{seeds}: {', '.join(rows)}" for seeds, rows in by_seeds.items()) or "no seed measured"
+    images = " or ".join(map(str, sizes)) if sizes else "not recorded"
+    return f"Test images: n = {images}. {words[0].upper()}{words[1:]}."
+
+
+def _intervals(group: Group) -> str:
+    meaning = {
+        T: "t over seeds (2 to 4 seeds)",
+        IMAGES: "one seed: image bootstrap, these seeds only",
+        NESTED: "5 seeds or more: nested bootstrap over seeds and images",
+    }
+    values = [v for row in group.rows for v in row.values.values() if v is not None]
+    kinds = [kind for kind in meaning if any(v.kind == kind for v in values)]
+    if not kinds:
+        return "No intervals: none were recorded."
+    return f"Intervals: 95 %; {'; '.join(meaning[kind] for kind in kinds)}. Accuracies in percent, recovery a fraction."
+
+
+def _sides(group: Group) -> str:
+    said_once = []
+    for field, words in (("victim_authorised", "Victim on authorised images"), ("floor", "Floor")):
+        texts = dict.fromkeys(with_interval(row.values[field]) for row in group.rows if row.values[field])
+        if texts:
+            said_once.append(f"{words}: {' or '.join(texts)}.")
+    return " ".join(said_once)
+
+
+def _controls(group: Group) -> list[str]:
+    lines = []
+    budgets = dict.fromkeys(
+        threat_words({k: row.threat[k] for k in DATA_BUDGET if k in row.threat}).partition(", budget")[0]
+        for row in group.rows
+        if row.values["public_baseline"] is not None
+    )
+    present = [f"public baseline ({BASELINE}, or the floor) for {'; '.join(budgets)}"] if budgets else []
+    for row in group.controls:
+        if row.lock_name in CALIBRATION and row.values["RP"] is not None and row.attack_name != BASELINE:
+            present.append(f"{name(group, row)}: {_calibrated(row)}")
+    lines.append(f"Controls present: {'; '.join(present) if present else 'none'}.")
+    commands: dict[tuple[str, str], list[str]] = {}
+    for row in group.rows:
+        for lack in row.missing:
+            commands.setdefault((lack.control, lack.command), []).append(name(group, row))
+    for (control, command), lacking in commands.items():
+        lines.append(f"Missing control: {control}, so no RP for {', '.join(lacking)}. Make it: {command}")
+    return lines
+
+
+def _calibrated(row: Row) -> str:
+    advantage, recovery = row.values["advantage"], row.values["recovery"]
+    if row.lock_name != "destroyed":
+        return f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
+    text = f"advantage {with_interval(advantage)} (must be 0 within noise)"
+    if advantage is not None and advantage.low is not None and advantage.low > 0:
+        text += " — IT IS NOT: the advantages of this table are too high"
+    return text
+
+
+def _selection(group: Group) -> list[str]:
+    rules = {row.attack: row.selection for row in group.rows if row.selection}
+    lines = [f"Selection rules: {'; '.join(f'{attack}: {rule}' for attack, rule in rules.items())}."] if rules else []
+    if any(row.transductive for row in group.rows):
+        lines.append(f"{TRANSDUCTIVE} Transductive: predictions depend on the batch; judged on fixed shuffled batches.")
+    return lines
+
+
+def _halves(group: Group) -> list[str]:
+    lines = []
+    for row in group.rows:
+        found = []
+        for seed, curve in (row.curve or {}).items():
+            lp, oracle = (
+                row.values[k].per_seed[row.seeds.index(seed)] if row.values[k] else None for k in ("LP", "oracle")
+            )  # type: ignore[union-attr]
+            if lp is None or oracle is None or not any(point.get("guesses") for point in curve):
+                continue
+            half = half_recovery(curve, lp, oracle, "guesses")
+            found.append(f"{'never' if half is None else f'{half:g}'} (seed {seed})")
+        if found:
+            lines.append(
+                f"Guess at which half of the lost performance is back, {name(group, row)}: {', '.join(found)}."
+            )
+    return lines
+
+
+def _flags(group: Group) -> list[str]:
+    lines = []
+    for flag, i in flag_numbers(group).items():
+        flagged = [f"{name(group, r)} {r.flags[flag]}/{len(r.seeds)} seeds" for r in group.rows if flag in r.flags]
+        detail = next(row.flag_details[flag] for row in group.rows if flag in row.flags)
+        lines.append(f"Flag [{i}] {flag}: {flat(detail)} ({'; '.join(flagged)}; see docs/flags.md#{flag})")
+    return lines

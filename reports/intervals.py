@@ -1,0 +1,185 @@
+"""Means with intervals that tell their source: over seeds, over images, or over both.
+
+Fewer than 5 seeds: a t interval over per-seed means is the headline, and the image bootstrap stands apart, named
+"images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds, and over images
+within each. All intervals are 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from bench.records import Measured
+
+T = "t over seeds"
+IMAGES = "images, these seeds only"
+NESTED = "nested bootstrap over seeds and images"
+
+NESTED_FROM = 5
+"""Number of seeds from which seeds are resampled; below it a bootstrap over so few would be far too narrow."""
+
+DRAWS = 2000
+
+Draws = NDArray[np.float64]
+Statistic = Callable[[Mapping[str, Draws]], Draws]
+"""From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number over the seeds of a row.
+
+    Args:
+        mean: over the seeds that have it; percent, or a fraction for recovery.
+        per_seed: one for each seed of the row, in its order; None where not measured.
+        low, high: ends of the 95 % interval, None where there is none.
+        kind: what the interval varies: `T`, `IMAGES` or `NESTED`; None without an interval.
+        images: the interval over images for these very seeds, where it is not itself the headline.
+    """
+
+    mean: float
+    per_seed: tuple[float | None, ...]
+    low: float | None = None
+    high: float | None = None
+    kind: str | None = None
+    images: tuple[float, float] | None = None
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds that have a value."""
+        return sum(v is not None for v in self.per_seed)
+
+    @property
+    def half(self) -> float | None:
+        """The longer arm of the interval, so that ``mean ± half`` never claims more than the interval does."""
+        if self.low is None or self.high is None:
+            return None
+        return max(self.high - self.mean, self.mean - self.low)
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % t interval of the mean of at least 2 values.
+
+    Raises:
+        ValueError: fewer than 2 values.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError("a t interval needs at least 2 values")
+    mean = float(np.mean(values))
+    arm = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean - arm, mean + arm
+
+
+def constant(values: Sequence[float | None]) -> Value | None:
+    """A quantity known without error, such as the floor: no interval."""
+    known = [v for v in values if v is not None]
+    return Value(float(np.mean(known)), tuple(values)) if known else None
+
+
+def of_measured(measured: Sequence[Measured | None], floors: Sequence[float | None] | None = None) -> Value | None:
+    """The mean of one accuracy a seed; None where no seed has it.
+
+    Args:
+        measured: one for each seed, None where not measured.
+        floors: percent for each seed, a constant below which the value cannot fall (the public baseline's).
+    """
+    bounds = [None] * len(measured) if floors is None else list(floors)
+    lifted = [None if m is None else _lift(m, f) for m, f in zip(measured, bounds, strict=True)]
+    known = [m for m in lifted if m is not None]
+    if not known:
+        return None
+    per_seed = tuple(None if m is None else m.value for m in lifted)
+    values = [m.value for m in known]
+    mean = float(np.mean(values))
+    images = None
+    if all(m.low is not None and m.high is not None for m in known):
+        # The seeds share their test images: ends are averaged as if fully dependent, which is never too narrow.
+        images = (float(np.mean([m.low for m in known])), float(np.mean([m.high for m in known])))
+    if len(known) == 1:
+        return Value(mean, per_seed, *images, IMAGES) if images else Value(mean, per_seed)
+    if len(known) < NESTED_FROM:
+        return Value(mean, per_seed, *t_interval(values), T, images)
+    rng = np.random.default_rng(0)
+    raised = [(m, f) for m, f in zip(measured, bounds, strict=True) if m is not None]
+    draws = [np.maximum(binomial(m, rng), -np.inf if f is None else f) for m, f in raised]
+    return Value(mean, per_seed, *nested(draws), NESTED, images)
+
+
+def _lift(m: Measured, floor: float | None) -> Measured:
+    if floor is None or m.value >= floor:
+        return m
+    return Measured(value=floor, n=m.n, low=floor, high=floor)
+
+
+def of_derived(
+    values: Sequence[float | None],
+    statistic: Statistic,
+    measured: Sequence[Mapping[str, Measured]],
+    correct: Sequence[Mapping[str, NDArray[np.bool_]] | None],
+) -> Value | None:
+    """The mean of a quantity derived from several accuracies; None unless every seed has it.
+
+    Args:
+        values: one for each seed.
+        statistic: the same quantity from resampled accuracies.
+        measured: for each seed, the accuracies ``statistic`` reads, by name.
+        correct: for each seed, whether each test image was right, (n,) by name with images in one order, so that
+            resampling is paired; None where there is no such evidence.
+    """
+    known = [v for v in values if v is not None]
+    if not known or len(known) < len(values):
+        return None
+    mean, per_seed = float(np.mean(known)), tuple(values)
+    images = None
+    if all(c is not None for c in correct):
+        # One generator seed for all: replicates judged on the same test images are resampled together.
+        joint = [statistic(resample(c, np.random.default_rng(0))) for c in correct if c is not None]
+        images = percentiles(np.mean(joint, axis=0))
+    if len(known) == 1:
+        return Value(mean, per_seed, *images, IMAGES) if images else Value(mean, per_seed)
+    if len(known) < NESTED_FROM:
+        return Value(mean, per_seed, *t_interval(known), T, images)
+    rng = np.random.default_rng(0)
+    draws = [
+        statistic(resample(c, rng) if c is not None else {name: binomial(x, rng) for name, x in m.items()})
+        for m, c in zip(measured, correct, strict=True)
+    ]
+    return Value(mean, per_seed, *nested(draws), NESTED, images)
+
+
+def binomial(measured: Measured, rng: np.random.Generator) -> Draws:
+    """(B,) percent: ``n`` images drawn again and again, each right with the measured probability."""
+    chance = min(max(measured.value / 100, 0.0), 1.0)
+    return 100.0 * rng.binomial(measured.n, chance, DRAWS) / measured.n
+
+
+def resample(correct: Mapping[str, NDArray[np.bool_]], rng: np.random.Generator) -> dict[str, Draws]:
+    """(B,) percent by name, every name over the same resampled images."""
+    n = len(next(iter(correct.values())))
+    right = np.stack([c.astype(np.float64) for c in correct.values()], axis=1)
+    # In portions, so that large test splits do not need gigabytes of counts.
+    portions = [rng.multinomial(n, np.full(n, 1 / n), DRAWS // 10) @ right for _ in range(10)]
+    accuracy = 100.0 * np.concatenate(portions) / n
+    return {name: accuracy[:, i] for i, name in enumerate(correct)}
+
+
+def nested(draws: Sequence[Draws]) -> tuple[float, float]:
+    """95 % interval of the mean over seeds, seeds and the images within each resampled; one (B,) array a seed."""
+    rng = np.random.default_rng(1)
+    table = np.stack(draws)
+    seeds = rng.integers(len(draws), size=(DRAWS, len(draws)))
+    within = rng.integers(table.shape[1], size=seeds.shape)
+    return percentiles(table[seeds, within].mean(axis=1))
+
+
+def percentiles(draws: Draws) -> tuple[float, float]:
+    """The 2.5 and 97.5 percentiles of (B,) values, undefined ones left out."""
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,114 @@
+"""The leaderboard in the terminal; it fits 100 columns, and in narrower ones it folds rather than truncates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from reports.aggregate import Row
+from reports.captions import (
+    DASH,
+    EMPTY,
+    TRANSDUCTIVE,
+    Group,
+    captions,
+    digits,
+    flag_numbers,
+    grouped,
+    number,
+    title,
+)
+from reports.intervals import Value
+
+FITS = 100
+STYLES = {
+    "broken": "bold red",
+    "failed": "bold red",
+    "invalid": "bold red",
+    "not broken by this attack": "green",
+    "undecided": "yellow",
+    "control": "dim",
+}
+NUMERIC = ("UP", "LP\nK | shipped", "RP", "oracle", "public\nbaseline", "advantage", "recovery")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A rich renderable of rows; texts are never read as markup, so that ``modellock[decoys=fixed]`` survives."""
+
+    rows: Sequence[Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.rows:
+            yield Text(EMPTY)
+        for group in grouped(self.rows):
+            yield Rule(Text(title(group), style="bold"), align="left")
+            yield _table(group, narrow=options.max_width < FITS)
+            for line in captions(group):
+                yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
+            yield Text("")
+
+
+def terminal(rows: Sequence[Row]) -> Leaderboard:
+    """``rows`` as a rich renderable: one table for each scenario and model, numbers with ± half the 95 % interval."""
+    return Leaderboard(rows)
+
+
+def _table(group: Group, narrow: bool) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", collapse_padding=True)
+    table.add_column("lock", overflow="fold", ratio=None)
+    table.add_column("attack", overflow="fold")
+    for heading in NUMERIC:
+        table.add_column(heading, justify="right", no_wrap=not narrow, overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    table.add_column("flags", overflow="fold")
+    for row in group.methods:
+        table.add_row(*_cells(group, row))
+    if group.controls:
+        if group.methods:
+            table.add_row(*[Text("")] * (len(NUMERIC) + 4))
+        table.add_row(Text("controls", style="dim italic"), *[Text("")] * (len(NUMERIC) + 3))
+    for row in group.controls:
+        table.add_row(*_cells(group, row))
+    return table
+
+
+def _cells(group: Group, row: Row) -> list[Text]:
+    mark = f" {TRANSDUCTIVE}" if row.transductive else ""
+    flags = flag_numbers(group)
+    numbers = [_stacked(row.values["UP"]), _locked(row)]
+    for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
+        numbers.append(_stacked(row.values[name], digits(name)))
+    verdict = "controls missing" if row.missing else row.verdict
+    return [
+        Text(row.lock.replace("[", "\n[", 1)),
+        Text(f"{row.attack.replace('[', chr(10) + '[', 1)} ({group.threat(row)}){mark}"),
+        *numbers,
+        Text(verdict, style=STYLES.get(verdict, "yellow")),
+        Text(" ".join(str(flags[name]) for name in row.flags)),
+    ]
+
+
+def _arm(value: Value | None, decimals: int = 1) -> str:
+    return "" if value is None or value.half is None else f"±{number(value.half, decimals)}"
+
+
+def _stacked(value: Value | None, decimals: int = 1) -> Text:
+    if value is None:
+        return Text(DASH)
+    return Text(f"{number(value.mean, decimals)}\n{_arm(value, decimals)}".rstrip())
+
+
+def _locked(row: Row) -> Text:
+    lp, shipped = row.values["LP"], row.values["LP_shipped"]
+    if shipped is None:
+        return _stacked(lp)
+    arms = [_arm(value) for value in (lp, shipped)]
+    means = f"{number(None if lp is None else lp.mean)} | {number(shipped.mean)}"
+    return Text(f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip())
