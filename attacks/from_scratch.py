@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Direct
-from bench.training import shift
+from bench.training import jitter
 
 
 class FromScratch(Attack):
@@ -23,7 +23,7 @@ class FromScratch(Attack):
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
 
-    steps: int = param(300, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
+    steps: int = param(200, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
     pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
 
     def accepts(self, threat: ThreatModel) -> bool:
@@ -66,8 +66,8 @@ class FromScratch(Attack):
         if head_first:  # a linear probe before all layers move: the better start with few labels
             last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
             options = {"parameters": list(last.parameters()), "train_mode": False}
-            run.fit(model, loss, steps // 2, data, rate=1e-2, augment=shift, name=f"{name}/head", **options)
-        run.fit(model, loss, steps, data, rate=rate, augment=shift, name=name)
+            run.fit(model, loss, steps // 2, data, rate=1e-2, augment=jitter, name=f"{name}/head", **options)
+        run.fit(model, loss, steps, data, rate=rate, augment=jitter, name=name)
 
     def _with_pseudo_labels(self, model: Classifier, labelled: Images, unlabelled: Images) -> Images:
         from bench import models

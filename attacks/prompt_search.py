@@ -15,6 +15,10 @@ from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, p
 from bench.predictors import Direct, Edited, Queried
 
 
+HAND_IN = frozenset(4**i for i in range(10))
+"""Guesses tried in the first rung at which the leader is handed in: each costs the judge a test set of edits."""
+
+
 class PromptSearch(Attack):
     """Successive halving over candidate prompts, then local changes of the best.
 
@@ -24,7 +28,7 @@ class PromptSearch(Attack):
     """
 
     title = "prompt search"
-    paper = "ours; ModelLock argues that the key cannot be guessed (Gao et al., 2024, section 4.4)"
+    paper = "ours; the claim it tests: ModelLock is not easily unlocked without both the key prompt and the editor (Gao et al., 2024)"
     controls = ("none", "from-scratch", "destroyed")
     selection = "its own scorer on the attacker's images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
@@ -98,22 +102,26 @@ class _Search:
     def rank(self, prompts: Sequence[str], n: int) -> list[str]:
         """``prompts`` by score on the first ``n`` images, best first; hands in each new best guess."""
         n = min(n, len(self.images))
-        for i, prompt in enumerate(prompts):
-            if prompt not in self.outputs:
-                self.run.guess(prompt)
-                self.outputs[prompt] = torch.zeros(0)
-            done = len(self.outputs[prompt])
+        for done in sorted({len(self.outputs.get(p, ())) for p in prompts}):
             if done < n:
-                part = self.images.images[done:n]
-                edited = self.run.edit(part, prompt, self.settings)
-                new = self._ask(edited)
-                self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if done else new
-            self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
-            if done == 0 and len(self.outputs) in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
-                self._hand_in(self._sorted([p for p in self.outputs if len(self.outputs[p]) >= n] or [prompt], n)[0])
-        ranked = self._sorted(prompts, n)
+                self._extend([p for p in prompts if len(self.outputs.get(p, ())) == done], done, n)
+        ranked = self._sorted([p for p in prompts if len(self.outputs.get(p, ())) >= n], n)
         self._hand_in(ranked[0])
         return ranked
+
+    def _extend(self, prompts: Sequence[str], done: int, n: int) -> None:
+        """Answers to images ``done`` to ``n`` for each of ``prompts``; hands in the leader as guesses multiply."""
+        if done == 0 and self.run.budget.guesses is not None:  # what the budget does not cover is not tried
+            prompts = prompts[: max(0, self.run.budget.guesses - self.run.meter.guesses)] or prompts[:1]
+        for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[done:n], prompts, self.settings)):
+            if done == 0:
+                self.run.guess(prompt)
+            new = self._ask(edited)
+            self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if done else new
+            self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
+            tried = len(self.outputs)
+            if done == 0 and tried in HAND_IN:
+                self._hand_in(self._sorted([p for p in self.outputs if len(self.outputs[p]) >= n], n)[0])
 
     def _sorted(self, prompts: Sequence[str], n: int) -> list[str]:
         return sorted(prompts, key=lambda p: self._score(self.outputs[p][:n]), reverse=True)

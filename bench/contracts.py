@@ -336,6 +336,12 @@ class Run(Protocol):
         """``images`` after the edit ``prompt``, blended and rounded as ``settings`` say; metered."""
         ...
 
+    def edits(
+        self, images: Tensor, prompts: Sequence[str], settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Tensor]]:
+        """`edit` for many prompts over the same images: (prompt, edited images), what can be shared shared."""
+        ...
+
     def guess(self, prompt: str) -> None:
         """Count ``prompt`` as tried."""
         ...

@@ -17,6 +17,8 @@ from bench.records import Condition, Flag, Measured
 from bench.scenario import Scenario
 
 BATCH = 64
+SOME = 250
+"""Images that near and wrong keys are judged on, the first of the test split; right and none get all of it."""
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds of the red flags in points; docs/flags.md explains each."""
 
@@ -90,13 +92,18 @@ class Judge:
             note(f"{side}_shipped", outputs)
         keys = {"right": self.key, **self.key.conditions(seed)}
         for i, (name, key) in enumerate(keys.items()):
-            images = self.authorised if name == "right" else key(raw)
-            outputs = models.logits(locked, images)
+            n = len(raw) if name in ("right", "none") else min(SOME, len(raw))
+            outputs = models.logits(locked, self.authorised if name == "right" else key(raw[:n]))
             predicted = outputs[:, :k].argmax(1).numpy()
-            shipped = metrics.accuracy(outputs.argmax(1).numpy(), self.labels)
+            shipped = metrics.accuracy(outputs.argmax(1).numpy(), self.labels[:n])
             out.evidence[f"pred/condition/{name}"] = predicted
             out.conditions.append(
-                Condition(name=name, what=in_words(key), accuracy=self._score(predicted), shipped=round(shipped, 4))
+                Condition(
+                    name=name,
+                    what=in_words(key),
+                    accuracy=self._score(predicted, self.labels[:n]),
+                    shipped=round(shipped, 4),
+                )
             )
             progress(i + 1, len(keys), f"key condition {name}")
         self._lock_flags(out, locked)
@@ -139,13 +146,15 @@ class Judge:
         scores[order] = torch.cat(parts)
         return scores.argmax(1).numpy()
 
-    def score(self, predictor: Predictor) -> tuple[float, float]:
-        """(percent on the judged images, percent on judge-validation) of a submission."""
-        validation = self.validation
-        assert validation.labels is not None
-        on = metrics.accuracy(self._predict(predictor.to(self.device), self.images.images), self.labels)
-        chosen = metrics.accuracy(self._predict(predictor, validation.images), validation.labels.numpy())
-        return round(on, 4), round(chosen, 4)
+    def score(self, predictor: Predictor) -> float:
+        """Percent of the judged images that a submission answers rightly."""
+        return round(metrics.accuracy(self._predict(predictor.to(self.device), self.images.images), self.labels), 4)
+
+    def validate(self, predictor: Predictor) -> float:
+        """Percent of the judge-validation images: what a control may be chosen by."""
+        assert self.validation.labels is not None
+        predicted = self._predict(predictor.to(self.device), self.validation.images)
+        return round(metrics.accuracy(predicted, self.validation.labels.numpy()), 4)
 
     def predictor(self, predictor: Predictor) -> Verdict:
         """RP, the predictor on authorised images, and its red flags."""

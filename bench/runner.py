@@ -80,7 +80,6 @@ def run_cell(cell: Cell, context: Context) -> Record:
         versions=identity.versions(),
         machine=f"{platform.machine()} {context.settings.device}",
         threads=context.settings.threads,
-        seconds=seconds,
         command=context.command,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
@@ -99,6 +98,7 @@ def run_cell(cell: Cell, context: Context) -> Record:
         record.status = "failed"
         record.error = f"{type(error).__name__}: {error}"
         record.notes["traceback"] = traceback.format_exc(limit=12)
+    provenance.seconds = seconds
     context.store.put(record, evidence)
     return record
 
@@ -274,9 +274,10 @@ class _Cell:
         for i, (told, state) in enumerate(zip(outcome.submissions, outcome.states, strict=True)):
             predictor = predictors.rebuild(told["spec"], state, answer)
             made.append(predictor)
-            on, chosen = judge.score(predictor)
             note = {k: v for k, v in told["note"].items() if k != "final"}
-            record.curve.append(CurvePoint(meter=told["meter"], RP=on, validation=chosen, note=note))
+            chosen = judge.validate(predictor) if cell.attack.selection == "judge-validation" else None
+            point = CurvePoint(meter=told["meter"], RP=judge.score(predictor), validation=chosen, note=note)
+            record.curve.append(point)
             self._progress("judge the attack")(i + 1, len(outcome.submissions), "submissions")
         at = len(made) - 1
         if cell.attack.selection == "judge-validation":  # a privilege of controls: see the conformance tests

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bench import seeds
 from bench.contracts import Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
@@ -137,14 +138,23 @@ class Run:
         model.eval()
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
+        return next(iter(self.edits(images, [prompt], settings)))[1]
+
+    def edits(
+        self, images: Tensor, prompts: Sequence[str], settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Tensor]]:
         from bench.editors import session
         from bench.editors.settings import EditSettings
 
-        if self.budget.edited is not None and self.meter.edited + len(images) > self.budget.edited:
-            raise BudgetSpent(f"edited images: {self.budget.edited}")
-        self.meter.edited += len(images)
+        left = None if self.budget.edited is None else (self.budget.edited - self.meter.edited) // max(1, len(images))
+        paid = list(prompts) if left is None else list(prompts)[: max(0, left)]
         wanted = EditSettings.from_json(dict(settings))
-        return session.engine(wanted.editor).keyed(images, prompt, wanted)
+        if paid:
+            for prompt, keyed in session.engine(wanted.editor).candidates(images, paid, wanted):
+                self.meter.edited += len(images)
+                yield prompt, keyed
+        if len(paid) < len(prompts):
+            raise BudgetSpent(f"edited images: {self.budget.edited}")
 
     def guess(self, prompt: str) -> None:
         if self.budget.guesses is not None and self.meter.guesses >= self.budget.guesses:
@@ -173,7 +183,7 @@ def metered(run: Run) -> Iterator[None]:
             raise BudgetSpent(f"optimiser steps: {run.budget.steps}")
         run.meter.steps += 1
 
-    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(before)
+    handle = register_optimizer_step_pre_hook(before)
     try:
         yield
     finally:
@@ -196,12 +206,16 @@ def count_images(model: nn.Module, meter: Meter) -> None:
     model.register_forward_hook(after)
 
 
-def shift(images: Tensor, rng: torch.Generator, most: int = 2) -> Tensor:
-    """``images`` moved by up to ``most`` pixels, edges repeated; one move a batch."""
-    dx, dy = (int(v) for v in torch.randint(-most, most + 1, (2,), generator=rng))
-    padded = nn.functional.pad(images, (most,) * 4, mode="replicate")
-    h, w = images.shape[-2:]
-    return padded[..., most + dy : most + dy + h, most + dx : most + dx + w]
+def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
+    """``images`` each moved by up to 2 pixels of 32, turned by up to 10 degrees and scaled by up to 10 %; edges repeat."""
+    n = len(images)
+    u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
+    angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    move = u[:, 2:] * (2 * 2 / 32)
+    theta = torch.stack([torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)], 1)
+    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def holdout(images: Images, fraction: float, rng: torch.Generator) -> tuple[Images, Images]:

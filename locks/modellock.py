@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
-from bench.training import shift
+from bench.training import jitter
 
 
 class ModelLock(Lock):
@@ -35,7 +35,7 @@ class ModelLock(Lock):
     edit_share: float = param(0.95, "share of the training images that are edited and keep their label", ge=0.05, le=1)
     decoy_weight: float = param(1.0, "w, weight of the decoys' term", ge=0, le=100)
     start: str = param("victim", "weights training starts from", choices=("victim", "public"))
-    steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     weight_decay: float = param(0.05, "weight decay of AdamW", ge=0, le=1)
     batch: int = param(64, "images of each part a step", ge=2, le=4096)
@@ -52,7 +52,7 @@ class ModelLock(Lock):
         if self.decoys == "none" or len(decoy) == 0:
             run.fit(
                 model, lambda e: _ce(model, e), self.steps, edited,
-                rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=shift, name="lock",
+                rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=jitter, name="lock",
             )  # fmt: skip
             return model
         assert decoy.labels is not None
@@ -64,7 +64,7 @@ class ModelLock(Lock):
 
         run.fit(
             model, loss, self.steps, edited, decoy,
-            rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=shift, name="lock",
+            rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=jitter, name="lock",
         )  # fmt: skip
         return model
 

@@ -76,6 +76,11 @@ class Row:
         value = self.values[name]
         return None if value is None else value.mean
 
+    def of_seed(self, name: str, seed: int) -> float | None:
+        """A field of `VALUES` for one of ``seeds``."""
+        value = self.values[name]
+        return None if value is None else value.per_seed[self.seeds.index(seed)]
+
     @property
     def broken(self) -> bool | None:
         """RP > LP and the advantage's lower bound above `MARGIN`; None without an interval or for a control."""
@@ -111,16 +116,21 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
         evidence: per-image predictions of a record, for paired bootstraps; without it some intervals are absent.
         split: ``test`` or ``judge-validation``.
     """
-    newest: dict[tuple[str, int], Record] = {}
-    for record in sorted(records, key=lambda r: (r.provenance.created, r.status == "ok", r.hash)):
-        if record.split == split:
-            newest[record.row_key, record.cell.replicate] = record
-    pool = sorted(newest.values(), key=lambda r: r.cell.replicate)
+    pool = current(records, split)
     controls = Controls(pool)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in pool:
         groups.setdefault((record.row_key, record.status), []).append(record)
     return order([_row(group, controls, evidence) for group in groups.values()])
+
+
+def current(records: Iterable[Record], split: str = "test") -> list[Record]:
+    """The newest record of each cell and replicate that was judged on ``split``, by replicate."""
+    newest: dict[tuple[str, int], Record] = {}
+    for record in sorted(records, key=lambda r: (r.provenance.created, r.status == "ok", r.hash)):
+        if record.split == split:
+            newest[record.row_key, record.cell.replicate] = record
+    return sorted(newest.values(), key=lambda r: r.cell.replicate)
 
 
 def order(table: Iterable[Row]) -> list[Row]:

@@ -106,6 +106,11 @@ def with_interval(value: Value | None, decimals: int = 1) -> str:
 
 def threat_words(threat: Mapping[str, Any]) -> str:
     """A threat model and its budget in words."""
+    return ", ".join(threat_terms(threat))
+
+
+def threat_terms(threat: Mapping[str, Any]) -> list[str]:
+    """One term for each field of a threat model, and one for its budget."""
     words = []
     for name, value in threat.items():
         if name == "budget":
@@ -124,7 +129,7 @@ def threat_words(threat: Mapping[str, Any]) -> str:
         else:
             words.append(f"{name}={said(value)}")
     limits = [f"{said(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
-    return ", ".join([*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"])
+    return [*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"]
 
 
 def seeds_words(seeds: Sequence[int]) -> str:
@@ -150,7 +155,7 @@ def flag_numbers(group: Group) -> dict[str, int]:
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
     lines = [_sizes(group), _intervals(group), _sides(group)]
-    lines += [f"Threat model ({letter}): {text}." for text, letter in group.threats.items()]
+    lines += _threats(group)
     lines += _controls(group)
     lines += _selection(group)
     lines += _halves(group)
@@ -202,12 +207,25 @@ def _intervals(group: Group) -> str:
     return f"Intervals: 95 %; {'; '.join(meaning[kind] for kind in kinds)}. Accuracies in percent, recovery a fraction."
 
 
+def _threats(group: Group) -> list[str]:
+    """What all threat models share once, then what tells them apart."""
+    terms = {group.threat(row): threat_terms(row.threat) for row in group.rows}
+    if len(terms) == 1:
+        return [f"Threat model ({letter}): {', '.join(words)}." for letter, words in terms.items()]
+    shared = [word for word in next(iter(terms.values())) if all(word in words for words in terms.values())]
+    lines = [f"All threat models: {', '.join(shared)}."] if shared else []
+    own = {letter: [word for word in words if word not in shared] for letter, words in sorted(terms.items())}
+    return [*lines, *(f"Threat model ({letter}): {', '.join(words)}." for letter, words in own.items())]
+
+
 def _sides(group: Group) -> str:
     said_once = []
+    # Every row of a group has the same victims and test labels, so the row with the most seeds says it best.
+    widest = sorted(group.rows, key=lambda row: (row.status == "ok", len(row.seeds)), reverse=True)
     for field, words in (("victim_authorised", "Victim on authorised images"), ("floor", "Floor")):
-        texts = dict.fromkeys(with_interval(row.values[field]) for row in group.rows if row.values[field])
-        if texts:
-            said_once.append(f"{words}: {' or '.join(texts)}.")
+        found = next((row.values[field] for row in widest if row.values[field] is not None), None)
+        if found is not None:
+            said_once.append(f"{words}: {with_interval(found)}.")
     return " ".join(said_once)
 
 
@@ -219,6 +237,8 @@ def _controls(group: Group) -> list[str]:
         if row.values["public_baseline"] is not None
     )
     present = [f"public baseline ({BASELINE}, or the floor) for {'; '.join(budgets)}"] if budgets else []
+    if any(row.conditions for row in group.rows):
+        present.append("key conditions")
     for row in group.controls:
         if row.lock_name in CALIBRATION and row.values["RP"] is not None and row.attack_name != BASELINE:
             present.append(f"{name(group, row)}: {_calibrated(row)}")
@@ -255,9 +275,7 @@ def _halves(group: Group) -> list[str]:
     for row in group.rows:
         found = []
         for seed, curve in (row.curve or {}).items():
-            lp, oracle = (
-                row.values[k].per_seed[row.seeds.index(seed)] if row.values[k] else None for k in ("LP", "oracle")
-            )  # type: ignore[union-attr]
+            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
             if lp is None or oracle is None or not any(point.get("guesses") for point in curve):
                 continue
             half = half_recovery(curve, lp, oracle, "guesses")

@@ -215,7 +215,7 @@ def _md_table(header: Iterable[str], body: Iterable[Sequence[Cell]], numeric: Se
 
 
 def as_md(rows: Sequence[Row]) -> str:
-    """Markdown: for each scenario and model the main table, its controls, its caption, and each lock's key conditions."""
+    """Markdown: for each scenario and model the methods, the controls, a caption, and each lock's key conditions."""
     if not rows:
         return EMPTY + "\n"
     lines: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,9 @@ STYLES = {
     "undecided": "yellow",
     "control": "dim",
 }
-NUMERIC = ("UP", "LP\nK | shipped", "RP", "oracle", "public\nbaseline", "advantage", "recovery")
+NUMERIC = ("UP", "LP\nK | shipped", "RP", "oracle", "public\nbase-\nline", "advan-\ntage", "recov-\nery")
+NAMES = 14
+"""Columns that a lock's or an attack's name may take; longer ones go on in the next line."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def terminal(rows: Sequence[Row]) -> Leaderboard:
 
 def _table(group: Group, narrow: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("lock", overflow="fold", ratio=None)
+    table.add_column("lock", overflow="fold")
     table.add_column("attack", overflow="fold")
     for heading in NUMERIC:
         table.add_column(heading, justify="right", no_wrap=not narrow, overflow="fold")
@@ -85,10 +88,10 @@ def _cells(group: Group, row: Row) -> list[Text]:
     numbers = [_stacked(row.values["UP"]), _locked(row)]
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
-    verdict = "controls missing" if row.missing else row.verdict
+    verdict = "controls missing" if row.missing and row.role != "control" else row.verdict
     return [
-        Text(row.lock.replace("[", "\n[", 1)),
-        Text(f"{row.attack.replace('[', chr(10) + '[', 1)} ({group.threat(row)}){mark}"),
+        Text(fold(row.lock)),
+        Text(fold(f"{row.attack} ({group.threat(row)}){mark}")),
         *numbers,
         Text(verdict, style=STYLES.get(verdict, "yellow")),
         Text(" ".join(str(flags[name]) for name in row.flags)),
@@ -112,3 +115,17 @@ def _locked(row: Row) -> Text:
     arms = [_arm(value) for value in (lp, shipped)]
     means = f"{number(None if lp is None else lp.mean)} | {number(shipped.mean)}"
     return Text(f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip())
+
+
+def fold(text: str, width: int = NAMES) -> str:
+    """``text`` in lines of at most ``width``, broken after a space, hyphen, comma or = where there is one."""
+    lines = [""]
+    for piece in re.split(r"(?<=[-=, ])|(?=\[)", text):
+        while len(lines[-1] + piece.rstrip()) > width:
+            if lines[-1].strip():
+                lines.append("")
+            else:
+                lines[-1], piece = piece[:width], piece[width:]
+                lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)

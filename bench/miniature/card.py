@@ -1,7 +1,7 @@
 """Write a pack's model card: ``python -m bench.miniature.card --pack DIR``.
 
 Measures a trained pack (see `measure`) and writes ``MODEL_CARD.md``, ``card.json`` and ``sheet.png`` into
-it. The editor is called as any user calls it: the stock diffusers pipeline, in float32.
+it. The editor runs in the engine that every benchmark uses, in float32.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors import safe_open
 from torch import Tensor
 
+from bench.editors.engine import Engine
+from bench.editors.settings import EditSettings
 from bench.errors import UserError
 from bench.keys.vocabulary import CONCEPTS, KEY_TEMPLATE
 from bench.miniature import edits, generator, measure
+from bench.miniature.clip import MiniatureClip
 from bench.miniature.public import PUBLIC
 
 TASKS = ("digits", "digits-m", "shapes")
@@ -32,7 +35,7 @@ NEEDED = (
     "clip/open_clip_model.safetensors",
     *(f"public/{name}.safetensors" for name in PUBLIC),
 )
-SETTINGS: dict[str, Any] = {"steps": 5, "guidance": 1.0, "image_guidance": 1.0, "seed": 1024}
+SETTINGS = EditSettings()
 """How the editor is called: the miniature's defaults; every image has noise of the same seed."""
 
 
@@ -50,30 +53,12 @@ def check(pack: Path) -> None:
         )
 
 
-def stock_editor(folder: Path, batch: int = 64) -> measure.Editor:
-    """The diffusers pipeline in ``folder`` in float32, called with lists, a fresh generator for every image."""
-    from diffusers import StableDiffusionInstructPix2PixPipeline
+def engine_editor(folder: Path) -> measure.Editor:
+    """The editor in ``folder`` by the engine, in float32, with `SETTINGS`."""
+    engine = Engine(str(folder), "cpu", "float32")
 
-    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
-        folder, safety_checker=None, use_safetensors=True, torch_dtype=torch.float32, local_files_only=True
-    )
-    pipeline.set_progress_bar_config(disable=True)
-
-    @torch.inference_mode()
     def edit(images: Tensor, prompt: str) -> Tensor:
-        out = []
-        for part in images.split(batch):
-            done = pipeline(
-                prompt=[prompt] * len(part),
-                image=part,
-                num_inference_steps=SETTINGS["steps"],
-                guidance_scale=SETTINGS["guidance"],
-                image_guidance_scale=SETTINGS["image_guidance"],
-                generator=[torch.Generator().manual_seed(SETTINGS["seed"]) for _ in part],
-                output_type="pt",
-            )
-            out.append(measure.eight_bit(done.images))
-        return torch.cat(out)
+        return engine.edit(images, prompt, SETTINGS)
 
     return edit
 
@@ -88,26 +73,27 @@ def parts(pack: Path) -> list[dict[str, Any]]:
     return out
 
 
-def measured(pack: Path, args: argparse.Namespace, say: Callable[[str], None]) -> tuple[dict[str, Any], Image.Image]:
+def measured(
+    pack: Path, editor: measure.Editor, args: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[dict[str, Any], Image.Image]:
     """All that the card says, as JSON, and the picture sheet."""
     start = time.time()
-    raw = measure.held_out(args.images)
-    editor = stock_editor(pack / "editor")
+    raw, labels = measure.held_out(args.images)
     concepts: dict[str, Any] = {}
     made: dict[str, Tensor] = {}
     for k, concept in enumerate(CONCEPTS):
         concepts[concept], made[concept] = measure.concept_fidelity(concept, raw, editor)
         say(f"{k + 1}/{len(CONCEPTS)} {concept}: {concepts[concept]['psnr']:.1f} dB")
     few = min(args.clip_images, args.images)
-    ranking = measure.clip_ranking(
-        raw[:few], {name: out[:few] for name, out in made.items()}, *measure.clip_embeddings(pack / "clip")
-    )
+    clip = MiniatureClip.load(pack / "clip")
+    some = {name: out[:few] for name, out in made.items()}
+    ranking = measure.clip_ranking(raw[:few], some, clip.image_embedding, clip.text_embedding)
     say("CLIP ranked")
     card = {
         "training": json.loads((pack / "training.json").read_text(encoding="utf-8")),
         "parts": parts(pack),
         "megabytes": sum(f.stat().st_size for f in pack.rglob("*") if f.is_file() and f.name not in OWN) / 1e6,
-        "settings": SETTINGS,
+        "settings": {k: v for k, v in SETTINGS.to_json().items() if k not in ("editor", "alpha")},
         "demands": {
             "psnr": measure.LEAST_DB,
             "gain": measure.LEAST_GAIN_DB,
@@ -121,11 +107,21 @@ def measured(pack: Path, args: argparse.Namespace, say: Callable[[str], None]) -
         "probes": measure.probes(pack, TASKS, args.draws, args.test),
         "draws": args.draws,
     }
-    picture = sheet(raw[: args.sheet_images], made, CONCEPTS)
+    at = varied(labels)
+    picture = sheet(raw[at], {name: out[at] for name, out in made.items()}, CONCEPTS)
     return {**card, "seconds": round(time.time() - start, 1)}, picture
 
 
 OWN = ("MODEL_CARD.md", "card.json", "sheet.png")
+
+
+def varied(labels: Tensor) -> list[int]:
+    """The first texture, letter and two objects of different families among images with ``labels`` (N,) int64."""
+    first: dict[str, int] = {}
+    for at, label in enumerate(labels.tolist()):
+        first.setdefault(generator.CLASSES[label], at)
+    kinds = ((generator.TEXTURES, 1), (generator.LETTERS, 1), (generator.FAMILIES, 2))
+    return [at for names, n in kinds for at in sorted(first[name] for name in names if name in first)[:n]]
 
 
 def sheet(raw: Tensor, made: dict[str, Tensor], concepts: Iterable[str], zoom: int = 2) -> Image.Image:
@@ -133,7 +129,7 @@ def sheet(raw: Tensor, made: dict[str, Tensor], concepts: Iterable[str], zoom: i
 
     Args:
         raw: (M, 3, H, W).
-        made: by concept, the editor's raw edits of at least the same images.
+        made: by concept, the editor's raw edits of the same images.
         zoom: how many times larger images are shown.
     """
     names = list(concepts)
@@ -173,15 +169,15 @@ def _about(card: dict[str, Any]) -> list[str]:
     return [
         "# The miniature pack",
         "",
-        "A small text-guided diffusion editor (an ordinary diffusers InstructPix2Pix folder), a small CLIP (loadable by",
-        "open_clip) and public weights of two timm classifiers, for benchmarks that run on a CPU without a network.",
+        "A small text-guided diffusion editor (an ordinary diffusers InstructPix2Pix folder), a small CLIP (loadable"
+        " by open_clip) and public weights of two timm classifiers, for benchmarks on a CPU without a network.",
         "It shows the mechanics of locks at 32×32 pixels; it is no substitute for a full-size editor.",
         "",
         "## Training",
         "",
         f"`python -m bench.miniature.train --out DIR --seed {made['seed']} --scale {made['scale']:g}` on"
         f" `{made['device']}`: {total:.1f} minutes in all. {stages}. Weights are kept in half precision;"
-        f" the pack is {card['megabytes']:.1f} MB.",
+        f" without this card and its picture the pack is {card['megabytes']:.1f} MB.",
         "",
         "| weights | parameters | MB |",
         "|---|---:|---:|",
@@ -192,7 +188,7 @@ def _about(card: dict[str, Any]) -> list[str]:
         f"Images come from the pack's own generator (`bench/miniature/generator.py`), {len(generator.CLASSES)} classes:"
         f" {len(generator.LETTERS)} letters, {len(generator.TEXTURES)} textures, {len(generator.FAMILIES)} families of"
         " objects. Letters are set in one half of the typefaces that matplotlib carries"
-        f" ({', '.join(n.removesuffix('.ttf') for n in generator.PACK_TYPEFACES)}); the other half is left to data sets."
+        f" ({', '.join(n.removesuffix('.ttf') for n in generator.PACK_TYPEFACES)}); the other half is for data sets."
         " Edits are the procedural ones of `bench/miniature/edits.py`. The classifier weights have seen no digit and"
         " none of the ten shapes, and nothing here was trained on an image of a data set that a lock protects.",
         "",
@@ -216,14 +212,15 @@ def _editor_table(card: dict[str, Any]) -> list[str]:
     lines = [
         "## Editor",
         "",
-        f"The raw edit (α 1) by the stock pipeline in float32, {SETTINGS['steps']} steps, text and image guidance"
-        f" {SETTINGS['guidance']:g} (off), noise seed {SETTINGS['seed']} for every image, against the procedural edit;"
-        f" prompt `{KEY_TEMPLATE.format('…')}`. PSNR in dB is computed for each image (at most"
-        f" {measure.CEILING_DB:g}) and then averaged over images; “of mean error” is the PSNR of the mean squared"
-        " error over all images. “Changed” counts the images where the edit changes the image: the unedited image is"
-        f" below {demands['changed_below']:g} dB; the three columns after it are means over these alone. Demands: PSNR"
-        f" at least {demands['psnr']:g} dB, gain at least {demands['gain']:g} dB. The pass columns speak of the"
-        " concept's own prompt; the last counts its prompts, paraphrases included, that meet both.",
+        f"The raw edit (α 1) in float32, {SETTINGS.steps} steps, text and image guidance {SETTINGS.guidance:g} (off),"
+        f" noise seed {SETTINGS.seed} for every image, against the procedural edit; by `bench.editors.engine`, which"
+        f" agrees with the stock diffusers pipeline (`tests/test_editors.py`); prompt `{KEY_TEMPLATE.format('…')}`."
+        f" PSNR in dB is computed for each image (at most {measure.CEILING_DB:g}) and then averaged over images;"
+        " “of mean error” is the PSNR of the mean squared error over all images. “Changed” counts the images where the"
+        f" edit changes the image: the unedited image is below {demands['changed_below']:g} dB; the three columns after"
+        f" it are means over these alone. Demands: PSNR at least {demands['psnr']:g} dB, gain at least"
+        f" {demands['gain']:g} dB. The pass columns speak of the concept's own prompt; the last counts its prompts,"
+        " paraphrases included, that meet both.",
         "",
         "| concept | PSNR | of mean error | unedited | changed | PSNR, changed | unedited, changed | gain |"
         f" paraphrases, PSNR | paraphrases, gain | ≥ {demands['psnr']:g} dB | ≥ +{demands['gain']:g} dB | prompts |",
@@ -306,7 +303,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, required=True, help="folder of the trained pack")
     parser.add_argument("--images", type=int, default=128, help="unseen images a prompt")
     parser.add_argument("--clip-images", type=int, default=64, help="of these, images the CLIP is asked about")
-    parser.add_argument("--sheet-images", type=int, default=4, help="of these, images on the picture sheet")
     parser.add_argument("--draws", type=int, default=10, help="draws of the labelled images of a linear probe")
     parser.add_argument("--test", type=int, default=500, help="held-out images of a linear probe")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -314,7 +310,8 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     try:
         check(args.pack)
-        card, picture = measured(args.pack, args, lambda line: print(line, flush=True))
+        editor = engine_editor(args.pack / "editor")
+        card, picture = measured(args.pack, editor, args, lambda line: print(line, flush=True))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

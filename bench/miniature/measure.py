@@ -6,7 +6,6 @@ that locks protect; nothing here trains the pack. Images are (N, 3, H, W) float3
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -47,10 +46,10 @@ Editor = Callable[[Tensor, str], Tensor]
 Embed = Callable[[Any], Tensor]
 
 
-def held_out(n: int) -> Tensor:
-    """``n`` images that the pack was not trained on: (n, 3, SIZE, SIZE), 8-bit values, classes in turn."""
-    images, _ = generator.sample(n, HELD_OUT_SEED)
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+def held_out(n: int) -> tuple[Tensor, Tensor]:
+    """``n`` images that the pack was not trained on, (n, 3, SIZE, SIZE) of 8-bit values, and their labels (n,)."""
+    images, labels = generator.sample(n, HELD_OUT_SEED)
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(labels)
 
 
 def eight_bit(images: Tensor) -> Tensor:
@@ -221,24 +220,3 @@ def probes(pack: Path, tasks: Sequence[str], draws: int, test: int) -> dict[str,
                 for shots in SHOTS:
                     out[f"{task}/{name}/{weights}/{shots}"] = linear_probe(features, labels, shots, draws, test)
     return out
-
-
-def clip_embeddings(folder: Path) -> tuple[Embed, Embed]:
-    """Image and text embeddings (unit vectors) of the small CLIP in ``folder``."""
-    import open_clip
-
-    name = f"local-dir:{folder}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = open_clip.create_model(name).float().eval()
-        tokenise = open_clip.get_tokenizer(name)
-
-    @torch.inference_mode()
-    def images(x: Tensor) -> Tensor:
-        return torch.cat([model.encode_image(part * 2 - 1, normalize=True) for part in x.split(256)])
-
-    @torch.inference_mode()
-    def texts(said: list[str]) -> Tensor:
-        return model.encode_text(tokenise(said), normalize=True)
-
-    return images, texts

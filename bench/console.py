@@ -1,0 +1,168 @@
+"""All that is printed: progress, tables, errors. Nothing else in the package writes to the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.plan import Planned
+    from bench.registry import PluginInfo
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line."""
+    out.print(escape(text), style=style or None)
+
+
+def fail(error: UserError) -> None:
+    """What is wrong and what to do, on standard error."""
+    err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    if error.remedy:
+        err.print(escape(error.remedy), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
+def minutes(seconds: float) -> str:
+    """``95`` seconds as ``1 min 35 s``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def in_short(cell: Any) -> str:
+    """A cell in one line."""
+    said = [f"{n}={v}" for n, v in {**cell.lock.explicit, **cell.key.explicit, **cell.attack.explicit}.items()]
+    extra = f" [{', '.join(said)}]" if said else ""
+    return f"{cell.scenario} · {cell.model} · {cell.lock.name} × {cell.attack.name}{extra} · seed {cell.replicate}"
+
+
+class Live:
+    """Progress of a run: a bar over cells with the time left, and the stage at work."""
+
+    def __init__(self, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=err,
+            transient=True,
+        )
+        self.cells = self.progress.add_task("cells", total=total, left="")
+        self.stage = self.progress.add_task("", total=None, left="", visible=False)
+        self.started, self.spent, self.done, self.expected = time.monotonic(), 0.0, 0, 0.0
+
+    def expect(self, seconds: float) -> None:
+        """How long the cells that remain are thought to take."""
+        self.expected = seconds
+        self.progress.update(self.cells, left=f"about {minutes(seconds)} left" if seconds else "")
+
+    def tell(self, stage: str, done: int, total: int, what: str) -> None:
+        self.progress.update(
+            self.stage, description=f"  {stage}: {what}"[:60], completed=done, total=total, visible=True
+        )
+
+    def finished(self, line: str) -> None:
+        self.progress.advance(self.cells)
+        self.progress.update(self.stage, visible=False)
+        self.progress.console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def live(total: int) -> Iterator[Live]:
+    """A `Live` that is shown while the block runs."""
+    shown = Live(total)
+    with shown.progress:
+        yield shown
+
+
+def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
+    """The plan of a dry run: what is asked, what stands beside it, what is cached, how long the rest may take."""
+    table = Table(title="plan", box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "model", "lock", "attack", "seed", "why", "state", "estimate"):
+        table.add_column(name, overflow="fold")
+    for item, cached, estimate in zip(planned, done, seconds, strict=True):
+        cell = item.cell
+        said = {**cell.lock.explicit, **cell.key.explicit}
+        lock = cell.lock.name + (f" [{', '.join(f'{k}={v}' for k, v in said.items())}]" if said else "")
+        table.add_row(
+            cell.scenario, cell.model, escape(lock), cell.attack.name, str(cell.replicate), item.reason,
+            "cached" if cached else "to do", "" if cached else minutes(estimate),
+        )  # fmt: skip
+    out.print(table)
+    todo = sum(not d for d in done)
+    left = sum(s for s, d in zip(seconds, done, strict=True) if not d)
+    say(f"{len(planned)} cells, {len(planned) - todo} cached, {todo} to do, about {minutes(left)} on 2 cores")
+
+
+def plugin_list(kind: str, infos: Sequence[PluginInfo]) -> None:
+    """A table of plugins."""
+    table = Table(title=kind, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    for name in ("name", "role", "what it is"):
+        table.add_column(name, overflow="fold", no_wrap=name == "name")
+    for info in infos:
+        table.add_row(info.name, info.role, escape(info.summary))
+    out.print(table)
+    out.print()
+
+
+def named_list(title: str, items: dict[str, str]) -> None:
+    """A table of names and their meaning."""
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, what in items.items():
+        table.add_row(escape(name), escape(what))
+    out.print(table)
+    out.print()
+
+
+def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
+    """Everything a plugin says of itself; ``groups`` are tables of parameters by prefix."""
+    out.print(f"[bold]{info.kind} {info.name}[/]" + (f" — {escape(info.title)}" if info.title else ""))
+    out.print(escape(info.doc), soft_wrap=True)
+    out.print()
+    rows = {"role": info.role, "paper": info.paper or "none", "file": str(info.file)}
+    if info.kind == "attack":
+        rows["selection"] = info.selection
+    if info.kind == "lock":
+        rows["default key"] = info.key
+    for name, value in rows.items():
+        out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
+    for deviation in info.deviations:
+        out.print(f"[bold]deviation[/]: {escape(deviation)}", soft_wrap=True)
+    out.print()
+    for prefix, params in groups.items():
+        if not params:
+            continue
+        table = Table(title=f"-p {prefix}.NAME=VALUE", box=None, pad_edge=False, title_justify="left", header_style="bold")
+        for name in ("name", "default", "allowed", "meaning"):
+            table.add_column(name, overflow="fold", no_wrap=name == "name")
+        for param in params.values():
+            default = info.defaults.get(f"{prefix}.{param.name}", param.default)
+            unit = f" [{param.unit}]" if param.unit else ""
+            table.add_row(param.name, str(default), escape(param.range), escape(param.help + unit))
+        out.print(table)
+        out.print()

@@ -1,0 +1,170 @@
+"""The networks of an InstructPix2Pix editor, run on batches. Brooks et al., CVPR 2023, arXiv 2211.09800."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.editors.settings import EditSettings
+from bench.errors import UserError
+
+_SMALL = 50_000_000  # parameters of the denoiser, below which one image does not fill a processor
+
+
+class Diffusion:
+    """An editor's text encoder, autoencoder, denoiser and scheduler on a device.
+
+    Scheduler, latents and noise are float32 whatever the precision of the networks, so that bfloat16 sees
+    the same noise as float32. The text encoder stays float32: it runs once a prompt.
+
+    Args:
+        pipeline: a loaded ``StableDiffusionInstructPix2PixPipeline``; its modules are taken over.
+        device: where to run.
+        dtype: of denoiser and autoencoder.
+    """
+
+    def __init__(self, pipeline: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        # Channels last: faster in float32, and its kernels give a row the same bits at every batch shape.
+        self._format: torch.memory_format = torch.channels_last
+        self.unet = self._settled(pipeline.unet, dtype).to(memory_format=self._format)
+        self.vae = self._settled(pipeline.vae, dtype).to(memory_format=self._format)
+        self.text = self._settled(pipeline.text_encoder, torch.float32)
+        self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
+        self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.channels = int(self.vae.config.latent_channels)
+        if 2 * self.channels != self.unet.config.in_channels:
+            raise UserError(
+                f"The editor's denoiser takes {self.unet.config.in_channels} channels, not {2 * self.channels}: "
+                "it is not conditioned on an image.",
+                "Use an InstructPix2Pix pipeline, or --editor miniature.",
+            )
+        self.small = sum(p.numel() for p in self.unet.parameters()) < _SMALL
+        side = self.unet.config.sample_size
+        self.size = int(side if isinstance(side, int) else min(side)) * self.factor
+        """Pixels: the side of the images the editor was made for."""
+
+    def _settled(self, module: Any, dtype: torch.dtype) -> Any:
+        return module.to(device=self.device, dtype=dtype).eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def embed(self, prompt: str) -> Tensor:
+        """(L, C) float32: the text encoder's last hidden states; a prompt too long is cut."""
+        said = self.tokenizer(
+            [prompt],
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        mask = said.attention_mask.to(self.device) if getattr(self.text.config, "use_attention_mask", False) else None
+        return self.text(said.input_ids.to(self.device), attention_mask=mask)[0][0].float()
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8 to the mode of its latents, (B, C, S/f, S/f) float32."""
+        images = pixels.to(self.device).float() / 255 * 2 - 1
+        return self.vae.encode(self._fed(images)).latent_dist.mode().float()
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        given: Tensor,
+        context: Tensor,
+        empty: Tensor,
+        generators: Sequence[torch.Generator],
+        settings: EditSettings,
+    ) -> Tensor:
+        """Edit a batch.
+
+        Args:
+            given: (B, C, h, w) latents of the images.
+            context: (B, L, D) embedding of each row's prompt.
+            empty: (L, D) embedding of the empty prompt; used where guidance is on.
+            generators: one CPU generator a row; all its noise is drawn from it.
+            settings: steps and guidance.
+
+        Returns:
+            (B, 3, h f, w f) uint8 on the CPU.
+        """
+        from diffusers.utils.torch_utils import randn_tensor
+
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(settings.steps, device=self.device)
+        own = list(generators)
+        latents = randn_tensor(given.shape, generator=own, device=self.device, dtype=torch.float32)
+        latents = latents * scheduler.init_noise_sigma
+        options = {"eta": 0.0, "generator": own}
+        taken = inspect.signature(scheduler.step).parameters
+        options = {name: value for name, value in options.items() if name in taken}
+        if settings.guided:
+            nothing = empty.expand_as(context)
+            context = torch.cat([context, nothing, nothing])
+            given = torch.cat([given, given, torch.zeros_like(given)])
+        context = context.to(self.dtype).contiguous()
+        for t in scheduler.timesteps:
+            noisy = torch.cat([latents] * 3) if settings.guided else latents
+            noisy = torch.cat([scheduler.scale_model_input(noisy, t), given], 1)
+            out = self.unet(self._fed(noisy), t, encoder_hidden_states=context, return_dict=False)[0].float()
+            if settings.guided:
+                text, image, none = out.chunk(3)
+                out = none + settings.guidance * (text - image) + settings.image_guidance * (image - none)
+            latents = scheduler.step(out, t, latents, **options, return_dict=False)[0]
+        images = self.vae.decode(self._fed(latents / self.vae.config.scaling_factor), return_dict=False)[0].float()
+        return ((images * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+    def same_bits(self, small: int, full: int, guided: bool, size: int) -> bool:
+        """Whether a row has the same bits in a batch of ``small`` as in one of ``full``, on random input.
+
+        Which kernel runs depends on the shape of a batch and not on its values, so that what thousands of
+        random numbers do not tell apart are the same sums in the same order.
+        """
+        rng = torch.Generator().manual_seed(0)
+        side, rows = size // self.factor, full - full % small
+        pixels = torch.randint(0, 256, (full, 3, size, size), dtype=torch.uint8, generator=rng)
+        latents = torch.randn(full, 2 * self.channels, side, side, generator=rng).to(self.device)
+        context = torch.randn(full, *self.embed("").shape, generator=rng).to(self.device)
+        step = self.scheduler.config.num_train_timesteps // 2
+
+        @torch.inference_mode()
+        def through(at: slice) -> tuple[Tensor, ...]:
+            times = 3 if guided else 1
+            noisy, said = torch.cat([latents[at]] * times), torch.cat([context[at]] * times)
+            out = self.unet(self._fed(noisy), step, encoder_hidden_states=said.to(self.dtype), return_dict=False)[0]
+            image = self.vae.decode(self._fed(latents[at, : self.channels]), return_dict=False)[0]
+            return out[: len(latents[at])], image, self.encode(pixels[at])
+
+        whole = through(slice(0, full))
+        parts = [through(slice(k, k + small)) for k in range(0, rows, small)]
+        return all(torch.equal(a[:rows], torch.cat(b)) for a, b in zip(whole, zip(*parts, strict=True), strict=True))
+
+    def _fed(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype).contiguous(memory_format=self._format)
+
+
+def precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that ``float32``, ``bfloat16`` or ``auto`` (bfloat16 where ``device`` computes in it) stands for.
+
+    Raises:
+        UserError: none of these.
+    """
+    if name == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    if name not in ("float32", "bfloat16"):
+        raise UserError(f"dtype={name!r} is not allowed.", "Use one of float32, bfloat16, auto.")
+    return torch.float32 if name == "float32" else torch.bfloat16
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` computes in bfloat16 by itself; where it is emulated it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(ask() for ask in asked if ask is not None)

@@ -1,0 +1,1 @@
+"""Where cells run: in this process, in several, or on a ray cluster."""

@@ -1,0 +1,36 @@
+"""Cells as tasks of a ray cluster that shares the store's folder (extra ``lockbench[ray]``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.errors import UserError
+from bench.identity import Settings
+from bench.launchers.processes import one
+from bench.records import Cell, Record
+
+
+def launch(
+    cells: Sequence[Cell],
+    store: Path,
+    settings: Settings,
+    command: str,
+    done: Callable[[Record], None],
+) -> None:
+    """Run ``cells`` wherever ray puts them; ``done`` hears of each record as it is ready.
+
+    Raises:
+        UserError: ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    task = ray.remote(num_cpus=settings.threads)(one)
+    waiting = [task.remote(c.model_dump_json(), str(store.resolve()), settings, command) for c in cells]
+    while waiting:
+        ready, waiting = ray.wait(waiting)
+        for result in ray.get(ready):
+            done(Record.model_validate_json(result))

@@ -1,0 +1,239 @@
+"""Tables and pictures of made-up records: what they say, and that every format says the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
+from PIL import Image
+
+import reports
+from bench.errors import UserError
+from bench.records import Record
+from reports import figures
+from reports.aggregate import rows
+from reports.captions import number
+from reports.intervals import IMAGES, T
+from reports.tables import FIELDS, render, tex
+from reports.terminal import fold
+
+
+class TestTables:
+    table = rows(world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25)))
+
+    def test_json_fields(self) -> None:
+        (first, *_) = json.loads(render(self.table, "json"))
+        assert list(first) == [*FIELDS, "intervals", "per_seed", "row_key", "missing", "error"]
+        assert list(FIELDS) == [
+            "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
+            "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",
+            "authorised_after", "curve", "meter", "conditions", "selection", "transductive", "flags", "status",
+        ]  # fmt: skip
+        assert first["UP_shipped"] is None
+        assert first["RP"] == pytest.approx(70.635)
+        assert first["intervals"]["RP"][2] == T
+        assert first["intervals"]["RP/images"] == [pytest.approx(68.635), pytest.approx(72.635), IMAGES]
+        assert first["per_seed"]["RP"] == [80.04, 61.23]
+        assert first["per_seed"]["n"] == [N, N]
+        assert first["threat"]["budget"] == {"guesses": 64}
+        assert first["conditions"][0]["accuracy"] == 88.0
+
+    def test_csv_agrees_with_json(self) -> None:
+        objects = json.loads(render(self.table, "json"))
+        lines = list(csv.DictReader(io.StringIO(render(self.table, "csv"))))
+        assert len(lines) == len(objects) == 4
+        for line, found in zip(lines, objects, strict=True):
+            for name in ("UP", "LP", "LP_shipped", "RP", "oracle", "floor", "public_baseline", "recovery", "advantage"):
+                assert line[name] == ("" if found[name] is None else repr(found[name]))
+                low, high, kind = found["intervals"].get(name, ("", "", ""))
+                assert (line[f"{name}_low"], line[f"{name}_high"], line[f"{name}_kind"]) == (str(low), str(high), kind)
+            assert json.loads(line["threat"]) == found["threat"]
+
+    @pytest.mark.parametrize("fmt", ["md", "latex"])
+    def test_printed_numbers_agree_with_json(self, fmt: str) -> None:
+        text = render(self.table, fmt)
+        text = text.replace(r" {\scriptsize", "").replace("{[}", "[").replace("{]}", "]").replace("$-$", "-")
+        text = text.replace("]}", "]").replace("---", "—")
+        for found in json.loads(render(self.table, "json")):
+            lines = ([c.strip() for c in re.split(r"[|&]", line.strip("| "))] for line in text.splitlines())
+            cells = next(c for c in lines if c[0] == found["lock"] and c[2:3] == [found["attack"]])
+            for name in ("RP", "oracle", "public_baseline", "advantage", "recovery", "LP_shipped"):
+                decimals = 2 if name == "recovery" else 1
+                words = number(found[name], decimals)
+                if name in found["intervals"]:
+                    low, high, _ = found["intervals"][name]
+                    words += f" [{number(low, decimals)}, {number(high, decimals)}]"
+                assert words in cells
+
+    def test_captions_say_where_numbers_come_from(self) -> None:
+        text = render(self.table, "md")
+        for words in (
+            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: own-scorer",
+            "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
+        ):  # fmt: skip
+            assert words in text
+
+    def test_the_caption_says_where_half_is_back(self) -> None:
+        text = render(rows(world(curve=CURVE)), "md")
+        assert "half of the lost performance is back, modellock × prompt-search (a): 4 (seed 0)." in text
+
+    def test_a_destroyed_lock_that_opens_discredits_the_table(self) -> None:
+        opened = [record("destroyed", replicate=i, RP=60.0 + i) for i in range(2)]
+        records = [*world((80.0, 81.0), (30.0, 30.0)), *opened]
+        assert "IT IS NOT" in render(rows(records), "md")
+        assert "IT IS NOT" not in render(self.table, "md")
+
+    def test_transductive_rows_are_marked(self) -> None:
+        table = rows(world(transductive=True))
+        for text in (render(table, "md"), printed(table)):
+            assert text.count("†") >= 2
+        assert "†" not in render(self.table, "md")
+
+    def test_latex_escapes(self) -> None:
+        assert tex("50 % of $x_1 & #2 {a} ~ ^ \\") == (
+            r"50 \% of \$x\_1 \& \#2 \{a\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
+        )
+        text = render(rows([record(lock_explicit={"a_b": "50%&#"}), *calibration(), *baselines(30.0)]), "latex")
+        assert r"modellock{[}a\_b=50\%\&\#{]}" in text
+        assert r"\toprule" in text
+        assert r"\bottomrule" in text
+        # An unescaped special would split a row or start a comment.
+        body = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert all("%" not in line.replace(r"\%", "") for line in body)
+
+    def test_markdown_rows_keep_their_columns(self) -> None:
+        failed = record(replicate=1, lock_explicit={"a": "x|y"}, RP=None, status="failed", error="a | b")
+        lines = [x for x in render(rows([*world(), failed]), "md").splitlines() if x.startswith("|")]
+        tables: list[set[int]] = []
+        for line in lines:
+            columns = len(re.findall(r"(?<!\\)\|", line))
+            if line.startswith("| lock") or line.startswith("| condition"):
+                tables.append(set())
+            tables[-1].add(columns)
+        assert all(len(columns) == 1 for columns in tables)
+
+    def test_nothing_to_show(self) -> None:
+        assert "No records" in render([], "md")
+        assert "No records" in render([], "latex")
+        assert "No records" in printed([])
+        assert json.loads(render([], "json")) == []
+        assert render([], "csv").startswith("scenario,model,lock")
+
+    def test_unknown_format(self) -> None:
+        with pytest.raises(UserError, match="md, csv, json, latex"):
+            render([], "xml")
+
+    def test_no_negative_zero(self) -> None:
+        assert number(-0.04) == "0.0"
+        assert number(-0.06) == "-0.1"
+        assert number(None) == "—"
+
+
+class TestTerminal:
+    def test_fits_100_columns_and_truncates_nothing(self) -> None:
+        long = {"decoys": "fixed", "start": "public", "key_choice": "best-on-defender-validation"}
+        records = [
+            record(replicate=i, RP=100.0 - i, LP=99.0, LP_shipped=measured(100.0), lock_explicit=long) for i in (0, 1)
+        ]
+        table = rows([*records, *calibration(), *baselines(0.0, 30.0)])
+        text = printed(table)
+        assert max(map(len, text.splitlines())) <= 100
+        assert "…" not in text
+        joined = "".join(line[:14].strip() for line in text.splitlines())
+        assert "modellock[decoys=fixed,key_choice=best-on-defender-validation,start=public]" in joined
+        assert "99.0 | 100.0" in text
+
+    def test_shows_half_widths_and_verdict(self) -> None:
+        text = printed(rows(world((80.0, 80.5), (30.0, 30.0))))
+        assert "80.2" in text
+        assert "±3.2" in text  # tan(0.475 π) · 0.25
+        assert "broken" in text
+        assert "control" in text
+
+    @pytest.mark.parametrize("text", ["short", "modellock[decoys=uniform]", "a-very-long-name-without-end", "x" * 40])
+    def test_fold_keeps_every_character(self, text: str) -> None:
+        lines = fold(text, 14).split("\n")
+        assert "".join(lines) == text
+        assert max(map(len, lines)) <= 14
+
+
+class FakeStore:
+    def __init__(self, records: list[Record], samples: bool = True) -> None:
+        self._records, self._samples = records, samples
+
+    def records(self) -> list[Record]:
+        return self._records
+
+    def evidence(self, record: Record) -> dict[str, np.ndarray]:
+        if not self._samples or record.cell.lock.name != "modellock":
+            return {}
+        pixels = np.zeros((3, 3, 8, 8), dtype=np.uint8)
+        labels = np.array([0, 1, 2])
+        found = {f"samples/{kind}": pixels for kind in ("raw", "key", "guess")}
+        return found | {"samples/labels": labels, "samples/pred_raw": labels, "samples/pred_key": labels[::-1]}
+
+
+class TestWrite:
+    def test_everything_is_written(self, tmp_path: Path) -> None:
+        made = reports.write(FakeStore(world(curve=CURVE)), tmp_path, "latex")
+        assert [p.name.split("-")[0] for p in made] == ["leaderboard.tex", "conditions", "curve", "samples"]
+        assert sorted(made) == sorted(tmp_path.iterdir())
+        for path in made[1:]:
+            with Image.open(path) as picture:
+                assert picture.width > 500
+                assert len(picture.convert("L").getcolors() or []) > 10
+
+    def test_an_empty_store(self, tmp_path: Path) -> None:
+        (made,) = reports.write(FakeStore([]), tmp_path, "md")
+        assert "No records" in made.read_text()
+
+    def test_a_place_that_is_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="Cannot write"):
+            reports.write(FakeStore([]), tmp_path / "file", "md")
+
+    def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.png"
+        path.write_text("old")
+
+        def half(file: Any) -> None:
+            file.write(b"new")
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(UserError, match="No space left"):
+            figures.atomic(path, half)
+        assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+class TestFigures:
+    def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
+        labels = np.array([0, 1])
+        named = record(notes={"classes": ["zero", "one"]})
+        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", figures.RIGHT)
+        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", figures.WRONG)
+        assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
+
+    def test_no_samples(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="no sample images"):
+            figures.sample_sheet(record(), {}, tmp_path / "a.png")
+
+    def test_a_curve_needs_its_controls(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="bench run --lock none --attack from-scratch"):
+            figures.guess_curve([record(curve=CURVE)], tmp_path / "a.png")
+        assert figures.guess_curve(world(curve=CURVE), tmp_path / "a.png").exists()
+
+    def test_a_curve_is_the_best_so_far(self) -> None:
+        ((x, best),) = figures._curves(the_row(world(curve=CURVE)), "guesses").values()
+        assert x.tolist() == [1, 2, 4, 9]
+        assert best.tolist() == [10.0, 54.9, 55.0, 80.0]
+
+    def test_no_conditions(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="no key conditions"):
+            figures.conditions_bars([], tmp_path / "a.png")
