@@ -30,11 +30,15 @@ EditStage = Callable[[int, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Spec:
-    """The task as everybody may know it: image side length, real classes and their names, what is predicted."""
+    """The task as everybody may know it: image side length, real classes and their names, what is predicted.
+
+    ``ignore`` is the mask value that segmentation scores leave out.
+    """
 
     size: int
     classes: tuple[str, ...]
     kind: str = "classification"
+    ignore: int | None = None
 
     @property
     def k(self) -> int:
@@ -97,10 +101,11 @@ class Plugin(Parametrised):
     role: ClassVar[str] = "method"  # method | control | given
     controls: ClassVar[tuple[str, ...]] = ()  # plugins that must stand beside a row of this one
     deviations: ClassVar[tuple[str, ...]] = ()  # what differs from the paper, and why
+    files: ClassVar[tuple[str, ...]] = ()  # parameters that name files: their content is part of a cell's identity
 
 
 class Classifier(nn.Module, abc.ABC):
-    """A model that a JSON ``spec`` and a state dict rebuild.
+    """A model that a JSON ``spec`` and a state dict rebuild; a class of one's own is named as ``spec["class"]``.
 
     Normalisation is inside. Outputs are (N, K + extra): a lock may ship more outputs than classes.
     """
@@ -115,15 +120,15 @@ class Classifier(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
-        """The activation after each stage, first to last."""
+        """The activation after each stage, first to last: (N, C, h, w), or (N, tokens, C) in a transformer."""
 
     @abc.abstractmethod
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        """(N, D), what the head sees."""
+        """(N, D), what the head sees; (N, D, h, w) for segmentation."""
 
     @abc.abstractmethod
     def head(self, embedding: Tensor) -> Tensor:
-        """(N, D) to (N, K + extra)."""
+        """What `embed` gives to (N, K + extra), or (N, K + extra, h, w)."""
 
 
 class Predictor(nn.Module, abc.ABC):
@@ -138,7 +143,7 @@ class Predictor(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def predict(self, images: Tensor) -> Tensor:
-        """(N, K) scores over the real classes, or (N, K, H, W)."""
+        """(N, K) scores over the real classes, or (N, K, H, W). Called without gradients, never in inference mode."""
 
     def arguments(self) -> dict[str, Any]:
         """JSON arguments of the constructor, apart from inner classifiers and predictors."""
@@ -182,6 +187,7 @@ class DefenderNeeds:
     unauthorised: bool = True
     unauthorised_labels: bool = True
     raw: bool = False
+    victim: bool = True  # False: `protect` gets an untrained model, and what derives from the oracle is null
 
 
 class KeyMethod(Plugin):

@@ -18,7 +18,8 @@ from typing import Any
 
 from bench import registry, seeds
 from bench.miniature import PACK
-from bench.records import SCHEMA, Cell, digest
+from bench.errors import UserError
+from bench.records import SCHEMA, Cell, PluginRef, digest
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
 
@@ -143,6 +144,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["victim", "key"],
         lock=cell.lock.name,
         params=cell.lock.params,
+        files=_named_files("lock", cell.lock, files),
         seed=drawn["lock"],
         code=_plugin_code("lock", cell.lock.name, files),
     )
@@ -152,6 +154,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["protected"],
         attack=cell.attack.name,
         params=cell.attack.params,
+        files=_named_files("attack", cell.attack, files),
         threat=cell.threat,
         budget=cell.budget,
         seed=drawn["attack"],
@@ -159,6 +162,17 @@ def of(cell: Cell, settings: Settings) -> Identity:
     )
     stage("record", ["judged", "unlocked"], row=cell.row(), replicate=cell.replicate)
     return Identity(hashes, inputs, drawn)
+
+
+def _named_files(kind: str, ref: PluginRef, files: tuple[str, ...]) -> dict[str, str]:
+    """Digest of the content of each file that a parameter names."""
+    out = {}
+    for name in registry.find(kind, ref.name, files).files:
+        path = Path(str(ref.params[name])).expanduser()
+        if not path.is_file():
+            raise UserError(f"{kind}.{name}: there is no file {path}.", "Check the path.")
+        out[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:20]
+    return out
 
 
 def _plugin_code(kind: str, name: str, files: tuple[str, ...]) -> dict[str, str]:

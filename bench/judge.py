@@ -72,10 +72,10 @@ class Judge:
             value=round(metrics.accuracy(predicted, labels), 4), n=len(labels), low=round(low, 4), high=round(high, 4)
         )
 
-    def lock(self, victim: Classifier, locked: Classifier, seed: int, progress: Progress) -> Verdict:
-        """UP, LP, both as shipped, the victim on both sides, every key condition, and the lock's red flags."""
+    def lock(self, victim: Classifier | None, locked: Classifier, seed: int, progress: Progress) -> Verdict:
+        """UP, LP, both as shipped, the victim (where there is one) on both sides, key conditions, the lock's red flags."""
         out = Verdict()
-        victim, locked = victim.to(self.device), locked.to(self.device)
+        locked = locked.to(self.device)
         raw = self.images.images
         k = locked.k
 
@@ -84,8 +84,10 @@ class Judge:
             out.evidence[f"pred/{name}"] = predicted
             out.measured[name] = self._score(predicted)
 
-        note("victim_authorised", models.logits(victim, self.authorised)[:, :k])
-        note("oracle", models.logits(victim, raw)[:, :k])
+        if victim is not None:
+            victim = victim.to(self.device)
+            note("victim_authorised", models.logits(victim, self.authorised)[:, :k])
+            note("oracle", models.logits(victim, raw)[:, :k])
         for side, images in (("UP", self.authorised), ("LP", raw)):
             outputs = models.logits(locked, images)
             note(side, outputs[:, :k])
@@ -111,9 +113,8 @@ class Judge:
 
     def _lock_flags(self, out: Verdict, locked: Classifier) -> None:
         value = {name: m.value for name, m in out.measured.items()}
-        changed_up = abs(value["UP"] - value["victim_authorised"])
-        changed_lp = abs(value["LP"] - value["oracle"])
-        if changed_up < NO_OP and changed_lp < NO_OP:
+        sides = (("UP", "victim_authorised"), ("LP", "oracle"))
+        if "oracle" in value and all(abs(value[side] - value[before]) < NO_OP for side, before in sides):
             out.flags.append(Flag(name="lock-is-a-no-op", detail=f"UP and LP within {NO_OP:g} points of the victim"))
         if value["LP"] + MARGIN < self.floor:
             detail = f"LP {value['LP']:.1f} is below the floor {self.floor:.1f}: wrong answers tell the right one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class TimmClassifier(Classifier):
         self.net = timm.create_model(spec["name"], num_classes=self.k + self.extra, **spec.get("kwargs", {}))
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, 3, 1, 1), persistent=False)
+        self.passed = nn.Identity()  # every embedding goes through here: where images are counted
         self._stages = [self.net.get_submodule(info["module"]) for info in self.net.feature_info]
 
     def _prepare(self, images: Tensor) -> Tensor:
@@ -62,7 +64,7 @@ class TimmClassifier(Classifier):
             hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)]
         try:
             maps = self.net.forward_features(self._prepare(images))
-            return self.net.forward_head(maps, pre_logits=True)
+            return self.passed(self.net.forward_head(maps, pre_logits=True))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -83,8 +85,14 @@ class TimmClassifier(Classifier):
 
 
 def rebuild(spec: dict[str, Any], state: dict[str, Tensor] | None = None) -> Classifier:
-    """The classifier of a JSON spec, with weights ``state`` where given."""
-    model = TimmClassifier(spec)
+    """The classifier of a JSON spec, with weights ``state`` where given.
+
+    A spec with ``class``: ``"module:Class"`` is rebuilt as ``Class(spec)``; without, it is a `TimmClassifier`.
+    """
+    module, _, name = spec.get("class", f"{__name__}:TimmClassifier").partition(":")
+    model: Classifier = getattr(importlib.import_module(module), name)(spec)
+    if not isinstance(model, Classifier):
+        raise TypeError(f"{spec['class']} is no Classifier")
     if state is not None:
         model.load_state_dict(state)
     return model.eval()

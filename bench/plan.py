@@ -268,6 +268,10 @@ def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]
         lock_params = {f"lock.{k}": v for k, v in cell.lock.explicit.items()}
         key_params = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
         wanted.append((cell.lock.name, "none", lock_params | key_params, "no attack"))
+        surgery = registry.find("attack", "logit-surgery", files).defaults
+        theirs = ThreatModel(**{k[7:]: v for k, v in surgery.items() if k.startswith("threat.")}).data_budget()
+        if theirs != data:
+            wanted.append(("none", "from-scratch", {f"threat.{k}": v for k, v in theirs.items()}, "public baseline"))
     return [
         (make_cell(lock, attack, cell.scenario, cell.model, params, cell.editor, cell.replicate, files), why)
         for lock, attack, params, why in wanted

@@ -46,6 +46,7 @@ class PluginInfo:
     deviations: tuple[str, ...] = ()
     key: str = "edit"
     selection: str = "last"
+    files: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Param] = field(default_factory=dict)
 
@@ -105,7 +106,7 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
                 said[name] = _literal(value, file, name)
         elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
             name = item.targets[0].id
-            if name in ("title", "paper", "role", "controls", "deviations", "key", "selection", "defaults"):
+            if name in ("title", "paper", "role", "controls", "deviations", "files", "key", "selection", "defaults"):
                 said[name] = _literal(item.value, file, name)
     return PluginInfo(
         kind=kind,

@@ -6,6 +6,7 @@ run after a kill.
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 import time
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench import identity, isolation, models, predictors, registry, seeds, training, victim
-from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Predictor, ThreatModel
+from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, Predictor, ThreatModel
 from bench.editors import session
 from bench.errors import UserError
 from bench.handover import materialise
@@ -123,8 +124,8 @@ class _Cell:
         record, cell = self.record, self.cell
         scenario = self.context.scenario(cell)
         record.provenance.data_fingerprint = scenario.fingerprint()
-        record.notes |= {k: v for k, v in scenario.dataset.notes.items() if v}
-        original = self._timed("victim", self._victim, scenario)
+        record.notes |= {"classes": list(scenario.spec.classes)} | {k: v for k, v in scenario.dataset.notes.items() if v}
+        original = self._timed("victim", self._victim, scenario) if self._method().needs().victim else None
         key = self._timed("key", self._key, scenario)
         locked = self._timed("protected", self._protected, scenario, original, key)
         judge = self._judge(scenario, key)
@@ -192,17 +193,23 @@ class _Cell:
         raw, validation = scenario.images(parts.defender), scenario.images(parts.defender_validation)
         return DefenderView(scenario.spec, raw, validation, key, needs, public)
 
-    def _protected(self, scenario: Scenario, original: Classifier, key: Key) -> Classifier:
-        hash, lock = self.found.hashes["protected"], self.cell.lock
+    def _method(self) -> Lock:
+        lock = self.cell.lock
+        method: Lock = registry.make("lock", lock.name, lock.params, self.settings.plugin_files)
+        return method
+
+    def _protected(self, scenario: Scenario, original: Classifier | None, key: Key) -> Classifier:
+        hash = self.found.hashes["protected"]
         with self.store.making("protected", hash) as part:
             if part is not None:
                 run = self._run("protect", self.found.seeds["lock"])
-                method = registry.make("lock", lock.name, lock.params, self.settings.plugin_files)
+                method = self._method()
                 view = self._view(scenario, key, method.needs())
+                start_from = copy.deepcopy(original) if original is not None else view.public_model()
                 start = time.perf_counter()
                 with training.metered(run):
                     torch.manual_seed(run.seed("global"))
-                    locked = method.protect(original.to(run.device), key, view, run)
+                    locked = method.protect(start_from.to(run.device), key, view, run)
                 if view.denied:
                     raise AccessDenied(f"the lock read {', '.join(view.denied)}, which its needs() do not name")
                 run.meter.seconds = round(time.perf_counter() - start, 3)
@@ -217,7 +224,7 @@ class _Cell:
             judges[at] = Judge(scenario, key, self.record.split, self.settings.device)
         return judges[at]
 
-    def _judged(self, judge: Judge, original: Classifier, locked: Classifier) -> Verdict:
+    def _judged(self, judge: Judge, original: Classifier | None, locked: Classifier) -> Verdict:
         hash = self.found.hashes["judged"]
         with self.store.making("judged", hash) as part:
             if part is not None:

@@ -140,23 +140,6 @@ class Store:
             if time.time() - part.stat().st_mtime > 86_400:
                 shutil.rmtree(part, ignore_errors=True)
 
-    def remember(self, name: str, inputs: Mapping[str, Any], value: Any) -> None:
-        """Keep a small JSON ``value`` for ``inputs``."""
-        with _speaking(self.root):
-            _write_atomically(self._memo(name, inputs), canonical(value))
-
-    def recall(self, name: str, inputs: Mapping[str, Any]) -> Any:
-        """What `remember` kept, or None."""
-        try:
-            return json.loads(self._memo(name, inputs).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-
-    def _memo(self, name: str, inputs: Mapping[str, Any]) -> Path:
-        from bench.records import digest
-
-        return self.root / "locks" / f"{name}-{digest(dict(inputs))}.json"
-
     def _part(self) -> Path:
         part = self.root / "tmp" / uuid.uuid4().hex
         part.mkdir(parents=True)

@@ -203,7 +203,8 @@ def count_images(model: nn.Module, meter: Meter) -> None:
 
             output.register_hook(backward)
 
-    model.register_forward_hook(after)
+    counted = getattr(model, "passed", model)  # features() and embed() do not go through forward()
+    counted.register_forward_hook(after)
 
 
 def jitter(images: Tensor, rng: torch.Generator) -> Tensor:

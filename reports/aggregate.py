@@ -191,7 +191,8 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     cell = first.cell
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
-    shown = ok and not missing and cell.attack.name != "none"
+    # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
+    shown = ok and (not missing or role_of(first) == "control") and cell.attack.name != "none"
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
     values["floor"] = constant([r.floor for r in group])
@@ -251,7 +252,8 @@ def _derived(group: Sequence[Record], baselines: Sequence[Record | None], eviden
         # Decimal percentages differ by rounding error; a gap of exactly 10 points counts.
         enough = {"RP", "LP", "oracle"} <= set(known) and _headroom(point, floor)[0] >= HEADROOM - 1e-9
         recovery.append(float(_recovery(point, floor)[0]) if enough else None)
-        advantage.append(float(_advantage(point, floor)[0]) if {"RP", "baseline"} <= set(known) else None)
+        measurable = {"RP", "baseline"} <= set(known) and record.floor is not None
+        advantage.append(float(_advantage(point, floor)[0]) if measurable else None)
     # Test splits are the same for every seed, and so are their floors.
     floor = max((r.floor for r in group if r.floor is not None), default=0.0)
     correct = [_correct(r, b, evidence) if evidence else None for r, b in zip(group, baselines, strict=True)]

@@ -162,7 +162,7 @@ def captions(group: Group) -> list[str]:
     lines += _flags(group)
     for row in group.rows:
         if row.error:
-            lines.append(f"{row.status.capitalize()}: {name(group, row)}: {flat(row.error)}")
+            lines.append(f"{row.status.capitalize()}: {name(group, row)}: {first_line(row.error)}")
     lines.append(
         f"Broken: RP > LP and the advantage's lower bound above {MARGIN:g} points. Undecided: no interval, or one"
         f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
@@ -173,6 +173,12 @@ def captions(group: Group) -> list[str]:
 def name(group: Group, row: Row) -> str:
     """``modellock × prompt-search (a)``."""
     return f"{row.lock} × {row.attack} ({group.threat(row)})"
+
+
+def first_line(text: str) -> str:
+    """The first line of ``text``, and where the others are."""
+    first, *more = text.strip().splitlines() or [""]
+    return f"{flat(first)} (and {len(more)} lines more: bench report --format json)" if more else flat(first)
 
 
 def flat(text: str) -> str:
@@ -243,12 +249,13 @@ def _controls(group: Group) -> list[str]:
         if row.lock_name in CALIBRATION and row.values["RP"] is not None and row.attack_name != BASELINE:
             present.append(f"{name(group, row)}: {_calibrated(row)}")
     lines.append(f"Controls present: {'; '.join(present) if present else 'none'}.")
-    commands: dict[tuple[str, str], list[str]] = {}
+    commands: dict[tuple[str, str, str], list[str]] = {}
     for row in group.rows:
         for lack in row.missing:
-            commands.setdefault((lack.control, lack.command), []).append(name(group, row))
-    for (control, command), lacking in commands.items():
-        lines.append(f"Missing control: {control}, so no RP for {', '.join(lacking)}. Make it: {command}")
+            withheld = "advantage" if row.role == "control" else "RP"
+            commands.setdefault((lack.control, lack.command, withheld), []).append(name(group, row))
+    for (control, command, withheld), lacking in commands.items():
+        lines.append(f"Missing control: {control}, so no {withheld} for {', '.join(lacking)}. Make it: {command}")
     return lines
 
 

@@ -14,6 +14,8 @@ from bench.records import PluginRef, Record
 
 BASELINE = "from-scratch"
 CALIBRATION = ("permuted-logits", "destroyed")
+OPENED_BY = {"permuted-logits": "logit-surgery"}
+"""The attack that a calibration lock is made for; the others are shown under the row's own attack."""
 CONTROL_LOCKS = ("none", *CALIBRATION)
 CONTROL_ATTACKS = ("none", BASELINE)
 DATA_BUDGET = ("share", "unlabelled", "authorised")
@@ -119,7 +121,7 @@ class Controls:
             lacks.append(Missing("key conditions", again))
         for lock in CALIBRATION:
             if (*place, lock) not in self._calibrated:
-                lacks.append(Missing(lock, _command(first, lock, own)))
+                lacks.append(Missing(lock, _command(first, lock, OPENED_BY.get(lock, own))))
         return tuple(lacks)
 
 

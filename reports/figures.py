@@ -35,9 +35,10 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
 
     Args:
         record: whose samples they are; its class names are read from ``notes["classes"]`` where they are there, the
-            best guess from ``notes["best_guess"]`` or ``notes["guess"]``, the key's prompt from ``key``.
+            best guess from ``notes["selected"]["prompt"]``, the key's prompt from ``key``.
         evidence: ``samples/raw``, ``samples/key``, ``samples/guess`` (m, 3, H, W) uint8, ``samples/labels`` and
             ``samples/pred_raw``, ``…_key``, ``…_guess`` (m,) int; a kind of image that is absent is left out.
+            Answers to a guess without images of its own are shown under the raw ones.
         path: the PNG to write.
 
     Returns:
@@ -46,10 +47,13 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     Raises:
         UserError: the evidence holds no sample images.
     """
-    kinds = [kind for kind in ("raw", "key", "guess") if f"samples/{kind}" in evidence]
+    pictures = {kind: evidence[f"samples/{kind}"] for kind in ("raw", "key", "guess") if f"samples/{kind}" in evidence}
+    if "guess" not in pictures and "raw" in pictures and "samples/pred_guess" in evidence:
+        pictures["guess"] = pictures["raw"]  # an attack that edits nothing answers on the raw images
+    kinds = list(pictures)
     if not kinds:
         raise UserError("This record holds no sample images.", "Run its cell again to have them.")
-    total = len(evidence[f"samples/{kinds[0]}"])
+    total = len(pictures[kinds[0]])
     columns = min(total, SHEET_COLUMNS)
     figure = _figure(max(1.5 + 1.05 * columns, 5.5), 0.8 + 1.24 * len(kinds))
     axes = figure.subplots(len(kinds), columns, squeeze=False)
@@ -58,7 +62,7 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
         predicted = evidence.get(f"samples/pred_{kind}")
         for column in range(columns):
             axis = axes[row, column]
-            axis.imshow(evidence[f"samples/{kind}"][column].transpose(1, 2, 0), interpolation="nearest")
+            axis.imshow(pictures[kind][column].transpose(1, 2, 0), interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
             text, colour = _prediction(record, predicted, labels, column)
@@ -68,27 +72,28 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
                 spine.set_linewidth(1.6)
             if row == 0 and labels is not None:
                 axis.set_title(f"true: {_class(record, labels[column])}", fontsize=8, pad=3)
-        words = textwrap.fill(_sheet_words(record, kind), 16)
+        words = textwrap.fill(_sheet_words(record, kind, f"samples/{kind}" in evidence), 16)
         axes[row, 0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=8)
     cell = record.cell
     count = f"first {columns} of {total} samples" if total > columns else f"{total} samples"
     figure.suptitle(
         f"{cell.lock.name} × {cell.attack.name}, {cell.scenario}, {cell.model}, seed {cell.replicate}: {count}\n"
-        "under each image: what the locked model says, ✓ right, ✗ wrong",
+        "under each image: the answer to it, ✓ right, ✗ wrong",
         fontsize=9.5,
     )
     return _write(figure, path)
 
 
-def _sheet_words(record: Record, kind: str) -> str:
+def _sheet_words(record: Record, kind: str, edited: bool) -> str:
     if kind == "raw":
-        return "raw"
+        return "raw, locked model"
     if kind == "key":
         prompt = (record.key or {}).get("prompt")
         return f"edited with the key “{prompt}”" if prompt else "edited with the key"
-    guess = record.notes.get("best_guess", record.notes.get("guess"))
-    if isinstance(guess, Mapping):
-        guess = guess.get("prompt")
+    if not edited:
+        return "raw, answers of the attacker's predictor"
+    selected = record.notes.get("selected")
+    guess = selected.get("prompt") if isinstance(selected, Mapping) else None
     return f"attacker's best guess “{guess}”" if guess else "attacker's best guess"
 
 

@@ -196,7 +196,7 @@ class TestMissingControls:
         assert {lack.control: lack.command for lack in row.missing} == {
             "public baseline": "bench run --lock none --attack from-scratch --task 'folder:my photos' --model vit "
             "--seeds 3 -p threat.share=0.05 -p threat.unlabelled=true -p threat.authorised=0",
-            "permuted-logits": "bench run --lock permuted-logits --attack prompt-search --task 'folder:my photos' "
+            "permuted-logits": "bench run --lock permuted-logits --attack logit-surgery --task 'folder:my photos' "
             "--model vit",
             "destroyed": "bench run --lock destroyed --attack prompt-search --task 'folder:my photos' --model vit",
         }
@@ -223,6 +223,11 @@ class TestMissingControls:
         idle = [record(lock, attack="none", RP=None) for lock in ("destroyed", "permuted-logits")]
         row = the_row([record(), *idle, *baselines(30.0)])
         assert {lack.control for lack in row.missing} == {"permuted-logits", "destroyed"}
+
+    def test_a_calibration_lock_without_a_baseline_keeps_its_recovery(self) -> None:
+        row = the_row(calibration(), lock="permuted-logits")
+        assert [lack.control for lack in row.missing] == ["public baseline"]
+        assert (row.mean("recovery"), row.mean("advantage")) == (1.0, None)
 
     def test_no_attack_no_rp(self) -> None:
         row = the_row([*world(), record(attack="none", RP=20.0)], attack="none")

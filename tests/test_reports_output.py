@@ -90,6 +90,11 @@ class TestTables:
         assert "IT IS NOT" in render(rows(records), "md")
         assert "IT IS NOT" not in render(self.table, "md")
 
+    def test_a_long_error_is_named_by_its_first_line(self) -> None:
+        failed = record(RP=None, status="failed", error="ValueError: no prompt\nTraceback\n  File")
+        text = render(rows([failed]), "md")
+        assert "ValueError: no prompt (and 2 lines more: bench report --format json)" in text
+
     def test_transductive_rows_are_marked(self) -> None:
         table = rows(world(transductive=True))
         for text in (render(table, "md"), printed(table)):
@@ -219,6 +224,17 @@ class TestFigures:
         assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", figures.RIGHT)
         assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", figures.WRONG)
         assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
+
+    def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
+        assert figures._sheet_words(record(notes={"selected": {"prompt": "with pastel"}}), "guess", True) == (
+            "attacker's best guess “with pastel”"
+        )
+        assert "predictor" in figures._sheet_words(record(), "guess", False)
+        evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
+        one = figures.sample_sheet(record(), evidence, tmp_path / "one.png")
+        two = figures.sample_sheet(record(), evidence | {"samples/pred_guess": np.array([0])}, tmp_path / "two.png")
+        with Image.open(one) as low, Image.open(two) as high:
+            assert high.height > low.height
 
     def test_no_samples(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no sample images"):

@@ -56,18 +56,18 @@ def _arrow() -> Outline:
     return [(head, True), (shaft, True)]
 
 
-# Each class with the largest turn, degrees either way, that leaves it itself.
+# Each class with its largest turn, degrees either way: few enough poses for a small model to learn from 1000 images.
 _SHAPES: dict[str, tuple[Callable[[], Outline], float]] = {
     "circle": (lambda: [(_circle(0.92), True)], 180),
-    "square": (_square, 25),
-    "triangle": (lambda: [(_corners(3, 1.0), True)], 40),
-    "pentagon": (lambda: [(_corners(5, 1.0), True)], 36),
-    "star": (lambda: [(_corners(10, 1.0, 0.42), True)], 36),
-    "cross": (_cross, 25),
+    "square": (_square, 12),
+    "triangle": (lambda: [(_corners(3, 1.0), True)], 20),
+    "pentagon": (lambda: [(_corners(5, 1.0), True)], 18),
+    "star": (lambda: [(_corners(10, 1.0, 0.42), True)], 18),
+    "cross": (_cross, 12),
     "ring": (lambda: [(_circle(0.95), True), (_circle(0.52), False)], 180),
-    "crescent": (lambda: [(_circle(0.95), True), (_circle(0.78, 0.45), False)], 60),
-    "heart": (_heart, 40),
-    "arrow": (_arrow, 180),
+    "crescent": (lambda: [(_circle(0.95), True), (_circle(0.78, 0.45), False)], 30),
+    "heart": (_heart, 20),
+    "arrow": (_arrow, 35),
 }
 CLASSES = tuple(_SHAPES)
 
@@ -89,9 +89,9 @@ def _coverage(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     outlines = [draw() for draw, _ in _SHAPES.values()]
     limit = np.radians([turn for _, turn in _SHAPES.values()])[labels]
     turn = rng.uniform(-1, 1, len(labels)) * limit
-    radius = rng.uniform(0.2, 0.42, len(labels))  # of the image's side
+    radius = rng.uniform(0.34, 0.47, len(labels))  # of the image's side
     stretch = rng.uniform(0.85, 1.0, (len(labels), 2))
-    centre = 0.5 + rng.uniform(-1, 1, (len(labels), 2)) * (0.5 - radius)[:, None]
+    centre = 0.5 + rng.uniform(-1, 1, (len(labels), 2)) * 0.5 * (0.5 - radius)[:, None]
     out = np.empty((len(labels), size, size), np.float32)
     for i, label in enumerate(labels):
         cos, sin = math.cos(turn[i]), math.sin(turn[i])
@@ -110,7 +110,7 @@ def _paint(coverage: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n, size = coverage.shape[:2]
     ground, ink = _colours(n, rng)
     textured = rng.random((n, 1, 1, 1)) < 0.65
-    strength = np.where(textured, rng.uniform(0.08, 0.4, (n, 1, 1, 1)), 0).astype(np.float32)
+    strength = np.where(textured, rng.uniform(0.05, 0.2, (n, 1, 1, 1)), 0).astype(np.float32)
     # Slabs would be shapes in the background.
     back = (ground + strength * patterns(n, size, rng, ("cloud", "mosaic", "ripples"))).clip(0, 1)
     front = ink + 0.06 * patterns(n, size, rng, ("cloud",))
@@ -120,9 +120,9 @@ def _paint(coverage: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _colours(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Ground and ink, (n, 1, 1, 3) float32 each, at least 0.4 apart in RGB."""
+    """Ground and ink, (n, 1, 1, 3) float32 each, at least 0.6 apart in RGB."""
     ground = rng.uniform(0.05, 0.95, (n, 3))
     ink = rng.uniform(0.05, 0.95, (n, 3))
-    while (close := np.linalg.norm(ground - ink, axis=1) < 0.4).any():
+    while (close := np.linalg.norm(ground - ink, axis=1) < 0.6).any():
         ink[close] = rng.uniform(0.05, 0.95, (int(close.sum()), 3))
     return ground[:, None, None].astype(np.float32), ink[:, None, None].astype(np.float32)

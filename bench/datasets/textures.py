@@ -46,7 +46,7 @@ def _draw(rng: np.random.Generator, n: int, low: float, high: float) -> Floats:
 def _tint(field: Floats, rng: np.random.Generator) -> Floats:
     """(n, S, S) to (n, S, S, 3): each channel follows the field with its own strength and sign."""
     strength = rng.uniform(-1, 1, (len(field), 1, 1, 3)).astype(np.float32)
-    return field[..., None] * np.sign(strength) * np.sqrt(np.abs(strength))
+    return 0.8 * field[..., None] * np.sign(strength) * np.sqrt(np.abs(strength))
 
 
 def _mosaic(n: int, size: int, rng: np.random.Generator) -> Floats:

@@ -210,7 +210,8 @@ def _highlights(x: Tensor) -> Tensor:
 
 @_edit("sharpness")
 def _sharpness(x: Tensor) -> Tensor:
-    return x + 3.0 * (x - _blur(x, 1.5))
+    soft = _blur(x, 0.7)  # sensor noise is not sharpened with the rest
+    return soft + 3.0 * (soft - _blur(soft, 2.0))
 
 
 @_edit("color saturation")

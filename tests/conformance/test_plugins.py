@@ -1,0 +1,134 @@
+"""Every plugin that is found must keep the contracts; a new file is tested without a test being written."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+import torch
+
+from bench import models, registry
+from bench.contracts import Attack, Budget, DefenderNeeds, Images, KeyMethod, Lock, Spec, ThreatModel
+from bench.isolation import Job, run
+from bench.keys.none import Identity
+from bench.predictors import rebuild
+from bench.training import Run, metered
+from bench.views import DefenderView
+
+LOCKS = sorted(registry.find_all("lock"))
+ATTACKS = sorted(registry.find_all("attack"))
+KEYS = sorted(registry.find_all("key"))
+BASE = {"lock": Lock, "attack": Attack, "key": KeyMethod}
+SHORT = {"steps": 3, "pseudo_share": 0.5, "first": 2, "most": 2, "refine": 0}
+
+
+class Tinted(Identity):
+    """A key that needs no editor: a little more red."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return (images + torch.tensor([0.2, 0.0, 0.0]).view(1, 3, 1, 1)).clamp(0, 1)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in BASE for n in sorted(registry.find_all(k))])
+def test_a_plugin_is_what_its_source_says(kind: str, name: str) -> None:
+    info = registry.find(kind, name)
+    cls = registry.load(info)
+    assert issubclass(cls, BASE[kind])
+    assert {n: p.default for n, p in info.params.items()} == cls().values()
+    assert info.role in ("method", "control", "given")
+    assert info.summary, "the class docstring is what `bench list` prints"
+    assert info.paper or info.role != "method", "a method names its paper, or says that it is ours"
+    for param in info.params.values():
+        assert param.help, f"{param.name} has no meaning"
+        assert param.check(param.default) == param.default
+    length = len(info.file.read_text().splitlines())
+    assert length <= 260, f"{info.file.name} has {length} lines: a plugin is one idea"
+    assert not inspect.isabstract(cls)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_only_controls_are_chosen_by_the_judge(name: str) -> None:
+    info = registry.find("attack", name)
+    assert info.selection
+    assert info.selection != "judge-validation" or info.role == "control"
+
+
+def _short(info: registry.PluginInfo) -> dict[str, int | float]:
+    return {k: v for k, v in SHORT.items() if k in info.params}
+
+
+@pytest.mark.parametrize("model", ["vit", "cnn"])
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_returns_a_classifier_that_its_spec_rebuilds(name: str, model: str, toy: Images, spec: Spec) -> None:
+    lock = registry.make("lock", name, _short(registry.find("lock", name)))
+
+    def protect() -> dict[str, torch.Tensor]:
+        victim = models.build(model, spec, 0, "public", 1)
+        view = DefenderView(spec, toy, toy, Tinted(), lock.needs(), lambda extra: models.build(model, spec, extra))
+        work = Run(5)
+        torch.manual_seed(7)
+        with metered(work):
+            locked = lock.protect(victim, Tinted(), view, work)
+        assert view.denied == []
+        again = models.rebuild(json.loads(json.dumps(locked.spec)), locked.state_dict())
+        images = toy.images[:4]
+        torch.testing.assert_close(models.logits(again, images), models.logits(locked, images))
+        assert models.logits(locked, images).shape == (4, spec.k + locked.extra)
+        return {k: v.clone() for k, v in locked.state_dict().items()}
+
+    first, second = protect(), protect()
+    assert all(torch.equal(first[k], second[k]) for k in first), "the same seeds give the same lock, bit for bit"
+
+
+def test_a_lock_that_reads_more_than_it_needs_is_caught(toy: Images, spec: Spec) -> None:
+    needs = DefenderNeeds(authorised=False, unauthorised_labels=False)
+    view = DefenderView(spec, toy, toy, Tinted(), needs, lambda extra: models.build("vit", spec, extra))
+    assert view.unauthorised.labels is None
+    with pytest.raises(PermissionError):
+        _ = view.authorised
+    with pytest.raises(PermissionError):
+        _ = view.raw
+    assert view.denied == ["authorised", "raw"]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: Images, spec: Spec) -> None:
+    info = registry.find("attack", name)
+    threat = {k.removeprefix("threat."): v for k, v in info.defaults.items() if k.startswith("threat.")}
+    threat = {**threat, "share": threat.get("share", 0.1)}
+    locked = models.build("cnn", spec, 1, "public", 2)
+    granted: dict[str, Images] = {}
+    if threat["share"]:
+        granted["labelled"] = toy.subset(torch.arange(6))
+    if threat.get("unlabelled", True):
+        granted["unlabelled"] = toy.subset(torch.arange(6, 40)).unlabelled()
+    full = ThreatModel(**threat)
+    settings = {"editor": "miniature", "steps": 2}
+    job = Job(
+        attack={"name": name, "params": _short(info), "files": []},
+        model="cnn",
+        spec={"size": 32, "classes": list(spec.classes), "kind": "classification"},
+        threat=full.values(),
+        budget=Budget().values(),
+        seed=11,
+        granted=granted,
+        classifier=(locked.spec, locked.state_dict()) if full.access == "weights" else None,
+        known={p: settings for p in full.parts() if p == "settings"},
+        words=["monet", "oil pastel"] if full.wordlist != "none" else None,
+        threads=1,
+    )
+
+    def answer(images: torch.Tensor) -> torch.Tensor:
+        return models.logits(locked, images)
+
+    assert registry.make("attack", name, {}).accepts(full)
+    outcomes = [run(job, answer, lambda *_: None) for _ in range(2)]
+    outcome = outcomes[0]
+    assert outcome.error is None, outcome.notes
+    assert outcome.denied == []
+    assert outcome.meter["labelled"] == len(granted.get("labelled", ()))
+    predictor = rebuild(outcome.submissions[-1]["spec"], outcome.states[-1], answer)
+    assert predictor.predict(toy.images[:5]).shape == (5, spec.k)
+    for a, b in zip(outcomes[0].states, outcomes[1].states, strict=True):
+        assert all(torch.equal(a[k], b[k]) for k in a), "the same seeds give the same attack, bit for bit"

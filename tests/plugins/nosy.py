@@ -1,0 +1,39 @@
+"""An attack for tests that asks for what it may not have, and swallows the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from bench.contracts import AccessDenied, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.predictors import Constant, Queried
+
+
+class Nosy(Attack):
+    """Asks for what it may not have."""
+
+    paper = "ours"
+    selection = "last"
+    defaults = {"threat.access": "labels", "threat.share": 0.0, "threat.unlabelled": False, "threat.wordlist": "none"}
+    ask: str = param("nothing", "what it asks for")
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return True
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        run.submit(Constant(target.spec.k), where=os.listdir("."), home=sorted(os.environ), cwd=Path.cwd().name)
+        if self.ask == "crash":
+            os._exit(7)
+        if self.ask == "raise":
+            raise RuntimeError("the attack was told to fail")
+        if self.ask == "query":
+            import torch
+
+            for _ in range(100):
+                target.query(torch.zeros(10, 3, 32, 32))
+        if self.ask != "nothing":
+            with contextlib.suppress(AccessDenied):
+                what = getattr(target, self.ask)
+                what() if callable(what) else None
+        return Queried(target.spec.k)

@@ -1,0 +1,95 @@
+"""Bad input gets one clear line with the remedy and exit status 2; listing does not import torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--lock", "modelock"], "Did you mean modellock"),
+        (["run", "--attack", "promptsearch"], "Did you mean prompt-search"),
+        (["run", "-p", "lock.alpha=2"], "0 ≤ alpha ≤ 1"),
+        (["run", "-p", "lock.alpha"], "lock.alpha=0.5"),
+        (["run", "-p", "alpha=1"], "GROUP.NAME=VALUE"),
+        (["run", "--task", "digit"], "digits"),
+        (["run", "--task", "folder:/no/such/folder"], "/no/such/folder"),
+        (["run", "--seeds", "none"], "--seeds"),
+        (["run", "--suite", "quik"], "Did you mean quick"),
+        (["run", "--suite", "quick", "--task", "shapes"], "nothing of suite"),
+        (["run", "--device", "tpu"], "auto, cpu, cuda"),
+        (["run", "--plugin", "/no/such/file.py"], "Check the path"),
+        (["run", "--editor", "nobody/no-such-editor", "--threads", "1"], "--editor miniature"),
+        (["run", "--model", "vitt"], "any timm classifier"),
+        (["run", "-p", "threat.access=none"], "bench show prompt-search"),
+        (["run", "--jobs", "0"], "--help"),
+        (["run", "--no-such-option"], "--help"),
+        (["show", "modelock"], "Did you mean modellock"),
+        (["report", "--format", "pdf"], "md, csv, json, latex"),
+        (["report", "--store", "/no/such/store"], "bench run"),
+        (["why", "abc", "--store", "/no/such/store"], "bench run"),
+        (["new", "key", "mine"], "bench new lock NAME"),
+        (["new", "lock", "My Lock"], "Lower-case"),
+    ],
+)
+def test_bad_input(arguments: list[str], said: str, bench: Bench, tmp_path: Path) -> None:
+    if arguments[0] == "run":
+        arguments = [*arguments, "--store", str(tmp_path / "store")]
+    got = bench(*arguments, cwd=tmp_path)
+    assert got.returncode == 2, got.stdout + got.stderr
+    assert got.stderr.count("error:") == 1
+    assert said in got.stderr
+    assert "Traceback" not in got.stdout + got.stderr
+    assert not list((tmp_path / "store").glob("records/*"))
+
+
+def test_a_store_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    got = bench("run", "--store", str(tmp_path / "file"))
+    assert got.returncode == 2
+    assert "--store" in got.stderr
+
+
+@pytest.mark.parametrize("module", ["bench", "bench.cli", "bench.plan", "bench.identity", "bench.registry", "bench.datasets"])
+def test_no_torch_before_it_is_needed(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show", "modellock"], ["run", "--dry-run"], ["run", "--suite", "full", "--dry-run"]])
+def test_no_torch_on_the_command_line_either(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom bench.cli import main\nsys.argv = ['bench', *%r]\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\nassert 'torch' not in sys.modules"
+    ) % (arguments,)
+    got = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert got.returncode == 0, got.stderr
+
+
+def test_show_prints_defaults_ranges_paper_and_threat_model(bench: Bench) -> None:
+    got = bench("show", "modellock").stdout
+    for expected in ("2405.16285", "edit_share", "0.95", "0.05 ≤ edit_share ≤ 1", "alpha", "deviation"):
+        assert expected in got
+    assert "share" in bench("show", "prompt-search").stdout
+
+
+@pytest.mark.parametrize("kind", ["lock", "attack"])
+def test_a_new_plugin_works_as_it_is(kind: str, bench: Bench, tmp_path: Path) -> None:
+    got = bench("new", kind, "my-idea", "--folder", str(tmp_path))
+    assert got.returncode == 0, got.stderr
+    file = tmp_path / "my_idea.py"
+    assert bench("show", "my-idea", "--plugin", str(file)).returncode == 0
+    assert bench("new", kind, "my-idea", "--folder", str(tmp_path)).returncode == 2, "it never overwrites"
+    steps = f"{kind}.steps=2"
+    other = ["--attack", "none"] if kind == "lock" else ["--lock", "none"]
+    run = bench("run", f"--{kind}", "my-idea", *other, "-p", steps, "--model", "cnn", "--plugin", str(file), "--dry-run", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "my-idea" in run.stdout

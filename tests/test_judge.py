@@ -1,0 +1,184 @@
+"""The judge: numbers by hand, every red flag raised by a lock or predictor made for it, none by an honest one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import metrics, models
+from bench.contracts import Classifier, EditStage, Predictor
+from bench.datasets.base import Dataset
+from bench.judge import Judge
+from bench.keys.none import Identity
+from bench.predictors import Direct, LogitMap, describe, rebuild
+from bench.scenario import Scenario, split
+
+K = 4
+
+
+def _scenario() -> Scenario:
+    """Images whose red level is the class and whose green level is 0: readable by arithmetic."""
+    labels = torch.arange(400) % K
+    images = torch.zeros(400, 3, 32, 32, dtype=torch.uint8)
+    images[:, 0] = (labels * 60).byte().view(-1, 1, 1)
+    images[:, 2] = torch.randint(0, 256, (400, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+    data = Dataset("made-up", images, labels, tuple("abcd"))
+    return Scenario(data, split(data, 1))
+
+
+class Green(Identity):
+    """A key that writes 1 into the green channel."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        out = images.clone()
+        out[:, 1] = 1.0
+        return out
+
+    def conditions(self, seed: int):  # type: ignore[no-untyped-def]
+        return {"none": Identity(), "wrong": Identity()}
+
+
+class Reader(Classifier):
+    """Reads the red level; what it does without the key is ``mode``."""
+
+    def __init__(self, mode: str = "open", extra: int = 0) -> None:
+        super().__init__()
+        self.spec, self.k, self.extra, self.mode = {}, K, extra, mode
+        self.dummy = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
+        level = (images[:, 0].mean((1, 2)) * 255 / 60).round().long().clamp(0, K - 1)
+        keyed = images[:, 1].mean((1, 2)) > 0.5
+        out = nn.functional.one_hot(level, K + self.extra).float()
+        if self.mode == "wrong":
+            out[~keyed] = out[~keyed][:, [1, 2, 3, 0]]
+        if self.mode == "constant":
+            out[~keyed] = torch.eye(K)[0]
+        if self.mode == "decoy":
+            out[~keyed, K] = 2.0
+        return out
+
+    def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
+        return []
+
+    def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
+        return self.forward(images)
+
+    def head(self, embedding: Tensor) -> Tensor:
+        return embedding
+
+
+def _flags(locked: Classifier) -> tuple[dict[str, float], set[str]]:
+    judge = Judge(_scenario(), Green())
+    verdict = judge.lock(Reader(), locked, 0, lambda *_: None)
+    return {k: m.value for k, m in verdict.measured.items()}, {f.name for f in verdict.flags}
+
+
+def test_a_lock_that_holds_raises_no_flag() -> None:
+    value, flags = _flags(Reader("constant"))
+    assert value["UP"] == value["victim_authorised"] == value["oracle"] == 100
+    assert value["LP"] == 25
+    assert flags == set()
+
+
+@pytest.mark.parametrize(
+    ("locked", "flag"),
+    [
+        (Reader("open"), {"lock-is-a-no-op", "up-not-above-lp"}),
+        (Reader("wrong"), {"lp-below-floor"}),
+        (Reader("decoy", extra=1), {"opens-when-outputs-dropped", "lock-is-a-no-op", "up-not-above-lp"}),
+    ],
+)
+def test_each_flag_of_a_lock(locked: Classifier, flag: set[str]) -> None:
+    assert _flags(locked)[1] == flag
+
+
+def test_numbers_as_shipped_and_over_the_real_classes() -> None:
+    value, _ = _flags(Reader("decoy", extra=1))
+    assert (value["LP"], value["LP_shipped"], value["UP"], value["UP_shipped"]) == (100, 0, 100, 100)
+
+
+def test_no_victim_no_oracle() -> None:
+    verdict = Judge(_scenario(), Green()).lock(None, Reader("constant"), 0, lambda *_: None)
+    assert set(verdict.measured) == {"UP", "LP", "UP_shipped", "LP_shipped"}
+
+
+def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
+    scenario = _scenario()
+    judge = Judge(scenario, Green())
+    spec = scenario.spec
+    victim = models.build("cnn", spec, 0, "public", 1)
+    from bench.training import Run
+
+    data = scenario.images(scenario.splits.defender)
+    Run(1).fit(victim, lambda b: nn.functional.cross_entropy(victim(b.images), b.labels), 60, data, rate=3e-3)
+    locked = models.rebuild(victim.spec, victim.state_dict())
+    for m in locked.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.add_(3 * m.running_var.sqrt())
+    verdict = judge.lock(victim, locked, 0, lambda *_: None)
+    assert "lives-in-batch-norm" in {f.name for f in verdict.flags}
+    assert verdict.notes["LP_after_batch_norm"] > verdict.measured["LP"].value + 10
+
+
+class ByBatch(Predictor):
+    """Answers with the rank of an image in its batch."""
+
+    def predict(self, images: Tensor) -> Tensor:
+        return nn.functional.one_hot(torch.arange(len(images)) % K, K).float()
+
+
+class Online(ByBatch):
+    transductive = True
+
+
+class Memory(Predictor):
+    """Knows the very images by heart: the red level, but only of images whose blue channel it has seen."""
+
+    def __init__(self, seen: Tensor) -> None:
+        super().__init__()
+        self.seen = {row.numpy().tobytes() for row in (seen[:, 2] * 255).round().byte()}
+
+    def predict(self, images: Tensor) -> Tensor:
+        level = (images[:, 0].mean((1, 2)) * 255 / 60).round().long().clamp(0, K - 1)
+        known = [row.numpy().tobytes() in self.seen for row in (images[:, 2] * 255).round().byte()]
+        return nn.functional.one_hot(torch.where(torch.tensor(known), level, 0), K).float()
+
+
+def test_flags_of_predictors() -> None:
+    scenario = _scenario()
+    judge = Judge(scenario, Green())
+    assert judge.predictor(Direct(Reader())).flags == []
+    assert {f.name for f in judge.predictor(ByBatch()).flags} == {"depends-on-batch"}
+    assert judge.predictor(Online()).flags == []
+    memory = Memory(scenario.images(scenario.splits.test).images)
+    verdict = judge.predictor(memory)
+    assert verdict.measured["RP"].value == 100
+    assert {f.name for f in verdict.flags} == {"too-good-on-labels"}
+
+
+def test_both_sides_of_a_predictor_are_judged() -> None:
+    verdict = Judge(_scenario(), Green()).predictor(Direct(Reader("constant")))
+    assert (verdict.measured["RP"].value, verdict.measured["authorised_after"].value) == (25, 100)
+
+
+def test_a_predictor_crosses_as_json_and_tensors() -> None:
+    model = models.build("cnn", _scenario().spec, 1, "random", 3)
+    made = LogitMap(Direct(model), K, K + 1).set(torch.rand(K, K + 1), torch.rand(K)).eval()
+    again = rebuild(describe(made), made.state_dict())
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(again.predict(images), made.predict(images))
+
+
+def test_metrics_by_hand() -> None:
+    assert metrics.accuracy(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])) == 75
+    assert metrics.floor(np.array([0, 0, 0, 1])) == 75
+    a, b = np.array([[[0, 0], [1, 1]]]), np.array([[[0, 1], [1, 1]]])
+    assert metrics.mean_iou(a, b, 3) == pytest.approx(100 * (1 / 2 + 2 / 3) / 2)
+    low, high = metrics.image_interval(np.array([True] * 50 + [False] * 50))
+    assert (low, high) == (40, 60)  # binomial quantiles of n = 100, p = 1/2
+    with pytest.raises(ValueError):
+        metrics.accuracy(np.array([]), np.array([]))

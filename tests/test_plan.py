@@ -1,0 +1,120 @@
+"""Suite and command line to cells: controls, parameters that reach their plugin, errors that speak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import identity, plan, registry, seeds
+from bench.errors import UserError
+
+
+def _rows(**more: object) -> list[plan.Row]:
+    base: dict[str, object] = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
+    return [plan.Row(**{**base, **more})]  # type: ignore[arg-type]
+
+
+def test_every_row_brings_its_controls() -> None:
+    planned = plan.build(_rows())
+    got = {(p.cell.lock.name, p.cell.attack.name) for p in planned}
+    assert got == {
+        ("modellock", "prompt-search"), ("modellock", "none"), ("none", "from-scratch"),
+        ("destroyed", "prompt-search"), ("permuted-logits", "logit-surgery"),
+    }  # fmt: skip
+
+
+def test_the_public_baseline_has_the_data_of_the_attack_and_is_shared() -> None:
+    rows = _rows(attacks=["prompt-search", "logit-surgery"], params={"threat.share": 0.1})
+    baselines = [p.cell for p in plan.build(rows) if p.cell.attack.name == "from-scratch"]
+    assert sorted(c.threat["share"] for c in baselines) == [0.01, 0.1]
+    assert all(c.threat["access"] == "none" for c in baselines)
+
+
+def test_a_parameter_reaches_the_lock_or_its_key() -> None:
+    cell = plan.make_cell("modellock", "none", "digits", "vit", {"lock.decoys": "fixed", "lock.alpha": "0.25"})
+    assert cell.lock.params["decoys"] == "fixed"
+    assert cell.key.params["alpha"] == 0.25
+    assert cell.key.explicit == {"alpha": 0.25}
+    assert "alpha" not in cell.lock.params
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"lock.alhpa": "1"}, "Did you mean lock.alpha"),
+        ({"lock.alpha": "7"}, "0 ≤ alpha ≤ 1"),
+        ({"threat.access": "root"}, "labels | logits | weights"),
+        ({"budget.guess": "1"}, "Did you mean budget.guesses"),
+        ({"attack.proposer": "oracle"}, "dictionary"),
+    ],
+)
+def test_wrong_parameters_say_what_is_allowed(params: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan.build(_rows(params=params))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "name", "near"), [("lock", "modelock", "modellock"), ("attack", "promt-search", "prompt-search")])
+def test_wrong_names_get_a_suggestion(kind: str, name: str, near: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean {near}"):
+        registry.find(kind, name)
+
+
+@pytest.mark.parametrize("name", plan.suite_names())
+def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(name: str) -> None:
+    planned = plan.build(plan.read_suite(name))
+    assert planned
+    assert not any(seeds.is_tuning(p.cell.replicate) for p in planned)
+    required = [p.required for p in planned]
+    assert required == sorted(required, reverse=True), "required cells come first"
+    keys = [(p.cell.row_key(), p.cell.replicate) for p in planned]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_suite_with_a_wrong_key_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[[row]]\nlokcs = ['modellock']\n")
+    with pytest.raises(UserError, match="unknown key 'lokcs'"):
+        plan.read_suite(str(file))
+    file.write_text("[[row]\n")
+    with pytest.raises(UserError, match="no valid TOML"):
+        plan.read_suite(str(file))
+
+
+def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None:
+    settings = identity.Settings()
+    base = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
+    first = identity.of(base, settings).hashes
+    assert identity.of(base.model_copy(deep=True), settings).hashes == first
+    attack = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"attack.keep": "0.5"}), settings)
+    assert {k for k in first if attack.hashes[k] != first[k]} == {"unlocked", "record"}
+    lock = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "7"}), settings)
+    assert {k for k in first if lock.hashes[k] != first[k]} == {"protected", "judged", "unlocked", "record"}
+    threads = identity.of(base, identity.Settings(threads=1)).hashes
+    assert not set(threads.values()) & set(first.values())
+    other = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1), settings).hashes
+    assert not set(other.values()) & set(first.values())
+
+
+def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "plug.py"
+
+    def digest(text: str) -> dict[str, str]:
+        file.write_text(text)
+        registry._code_digest.cache_clear()
+        registry._imports.cache_clear()
+        return registry.code_identity(("plug", file))
+
+    one = digest('"""Doc."""\nx = 1  # why\n')
+    assert digest('"""Other doc."""\n\nx = 1\n') == one
+    assert digest('"""Doc."""\nx = 2\n') != one
+    assert "bench.params" in digest("from bench.params import param\n")
+    assert not any("console" in name for name in registry.code_identity("bench.runner"))
+
+
+def test_row_keys_join_what_hashes_part() -> None:
+    a = plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=0)
+    b = plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1)
+    c = plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "9"})
+    assert a.row_key() == b.row_key() != c.row_key()

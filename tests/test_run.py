@@ -1,0 +1,174 @@
+"""The command line end to end, on a small task of the test's own: resume, failure, denial, jobs, identity."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.records import Record
+from bench.store import Store
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+PLUGINS = Path(__file__).parent / "plugins"
+FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy")]
+MEASURED = ("status", "UP", "LP", "LP_shipped", "RP", "oracle", "victim_authorised", "floor", "conditions", "authorised_after")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of 3 × 30 small pictures: a bright bar at the left, in the middle, or at the right."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("left", "middle", "right")):
+        (root / name).mkdir()
+        for i in range(30):
+            image = rng.integers(0, 90, (32, 32, 3), dtype=np.uint8)
+            image[:, 3 + 10 * k : 9 + 10 * k] += 120
+            Image.fromarray(image).save(root / name / f"{i}.png")
+    return f"folder:{root}"
+
+
+def _arguments(task: str, store: Path, *more: str) -> list[str]:
+    base = ["run", "--lock", "quick-lock", "--attack", "logit-surgery", "--task", task, "--model", "cnn", "--threads", "1"]
+    return [*base, "--device", "cpu", "--store", str(store), "-p", "threat.share=0.2", *FILES, *more]
+
+
+def _measured(record: Record) -> dict[str, Any]:
+    told = record.model_dump()
+    return {name: told[name] for name in MEASURED} | {"curve": [p["RP"] for p in told["curve"]]}
+
+
+def _by_row(store: Path) -> dict[str, dict[str, Any]]:
+    return {f"{r.row_key}/{r.cell.replicate}": _measured(r) for r in Store(store, write=False).records()}
+
+
+@pytest.fixture(scope="module")
+def done(task: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the small run is complete."""
+    store = tmp_path_factory.mktemp("store") / "s"
+    got = subprocess.run(
+        [sys.executable, "-m", "bench.cli", *_arguments(task, store)], capture_output=True, text=True, timeout=280
+    )
+    assert got.returncode == 0, got.stderr
+    return store
+
+
+def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
+    store = Store(done, write=False)
+    records = {(r.cell.lock.name, r.cell.attack.name): r for r in store.records()}
+    assert set(records) == {
+        ("quick-lock", "logit-surgery"), ("quick-lock", "none"), ("none", "from-scratch"),
+        ("destroyed", "logit-surgery"), ("permuted-logits", "logit-surgery"),
+    }  # fmt: skip
+    record = records["quick-lock", "logit-surgery"]
+    assert record.status == "ok"
+    assert record.meter is not None
+    assert record.meter["labelled"] == 12
+    assert {c.name for c in record.conditions} == {"right", "none", "wrong:amount"}
+    evidence = store.evidence(record)
+    assert record.RP is not None
+    assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(record.RP.value, abs=1e-3)
+    opened = records["permuted-logits", "logit-surgery"]
+    assert opened.RP is not None
+    assert opened.oracle is not None
+    assert opened.RP.value == opened.oracle.value, "a renaming is undone fully"
+    assert record.oracle == opened.oracle, "one victim for every lock"
+
+
+def test_the_second_run_does_nothing_and_says_so(done: Path, task: str, bench: Bench) -> None:
+    before = {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()}
+    got = bench(*_arguments(task, done))
+    assert got.returncode == 0
+    assert "nothing to do: all 5 cells" in got.stdout
+    assert {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()} == before
+
+
+def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path: Path) -> None:
+    got = bench("status", "--store", str(done))
+    assert got.returncode == 0
+    assert "5 ok" in got.stdout
+    hash = next(r.hash for r in Store(done, write=False).records() if r.cell.attack.name == "from-scratch")
+    why = bench("why", hash[:8], "--store", str(done))
+    assert why.returncode == 0
+    assert "unchanged" in why.stdout
+    report = bench("report", "--format", "json", "--store", str(done))
+    rows = json.loads(report.stdout)
+    assert len(rows) == 5
+    for format in ("md", "csv", "latex"):
+        got = bench("report", "--format", format, "--store", str(done), "--out", str(tmp_path / format))
+        assert got.returncode == 0, got.stderr
+    assert list((tmp_path / "md").glob("*.png"))
+
+
+def test_the_same_seeds_give_the_same_numbers_whatever_the_jobs(done: Path, task: str, bench: Bench, tmp_path: Path) -> None:
+    got = bench(*_arguments(task, tmp_path / "s", "--jobs", "2"))
+    assert got.returncode == 0, got.stderr
+    assert _by_row(tmp_path / "s") == _by_row(done)
+
+
+def test_killed_and_two_at_once_and_resumed(done: Path, task: str, bench: Bench, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    command = [sys.executable, "-m", "bench.cli", *_arguments(task, store)]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    first = subprocess.Popen(command, **quiet)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(store.glob("artefacts/victim/*")):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert list(store.glob("artefacts/victim/*")), "the victim was finished before the kill"
+    assert len(list(store.glob("records/*"))) < 5
+    beside = subprocess.Popen(command, **quiet)
+    got = bench(*_arguments(task, store))
+    assert beside.wait(200) == 0
+    assert got.returncode == 0, got.stderr
+    assert _by_row(store) == _by_row(done)
+    assert bench(*_arguments(task, store)).stdout.count("nothing to do") == 1
+
+
+def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(task: str, bench: Bench, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    arguments = _arguments(task, store, "-p", "lock.fail=true", "--lock", "none")
+    got = bench(*arguments)
+    assert got.returncode == 1
+    assert "this lock was told to fail" in got.stderr
+    records = Store(store, write=False).records()
+    assert {r.status for r in records if r.cell.lock.name == "quick-lock"} == {"failed"}
+    assert {r.status for r in records if r.cell.lock.name != "quick-lock"} == {"ok"}
+    assert "failed" in bench("status", "--store", str(store)).stdout
+    again = bench(*arguments)
+    assert again.returncode == 1
+    assert "nothing to do" not in again.stdout
+
+
+def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(task: str, bench: Bench, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    base = ["run", "--lock", "none", "--attack", "nosy", "--task", task, "--model", "cnn", "--threads", "1"]
+    got = bench(*base, "-p", "attack.ask=classifier", "-p", "lock.key=tint", "--store", str(store), *FILES)
+    assert got.returncode == 0, got.stderr
+    (record,) = [r for r in Store(store, write=False).records() if r.cell.attack.name == "nosy"]
+    assert record.status == "invalid"
+    assert record.RP is None
+    assert [f.name for f in record.flags if f.name == "attack-denied"]
+
+
+def test_tuning_seeds_are_judged_on_judge_validation_images() -> None:
+    from bench import seeds
+    from bench.judge import Judge
+    from bench.keys.none import Identity
+    from bench.scenario import load
+
+    scenario = load("digits", seeds.TUNING_FROM)
+    judge = Judge(scenario, Identity(), "judge-validation")
+    assert not set(judge.index.tolist()) & set(scenario.splits.test.tolist())

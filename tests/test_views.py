@@ -1,0 +1,140 @@
+"""What a threat model withholds cannot be had, and asking for it is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import models
+from bench.contracts import AccessDenied, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
+from bench.handover import materialise
+from bench.isolation import ChildDied, Job, Outcome, run
+from bench.keys.none import Identity
+from bench.scenario import Scenario, draw_share, load, split
+from bench.training import Run, metered
+from bench.views import AttackerView
+
+NOSY = str(Path(__file__).parent / "plugins" / "nosy.py")
+THINGS = ("classifier", "labelled", "unlabelled", "authorised", "leaked_pairs", "wordlist", "query")
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return load("digits", 0)
+
+
+def _job(scenario: Scenario, ask: str, budget: dict[str, int] | None = None, **threat: object) -> Job:
+    chosen = {"access": "none", "share": 0.0, "unlabelled": False, "wordlist": "none", **threat}
+    locked = models.build("cnn", scenario.spec, 0, "random", 1)
+    told = {"name": "nosy", "params": {"ask": ask}, "files": [NOSY]}
+    full = Budget(**(budget or {})).values()
+    return materialise(scenario, locked, Identity(), ThreatModel(**chosen), full, told, "cnn", 3, "cpu", 1)
+
+
+def _run(job: Job) -> Outcome:
+    return run(job, lambda images: torch.zeros(len(images), 10), lambda *_: None)
+
+
+@pytest.mark.parametrize("thing", THINGS)
+def test_each_thing_withheld_is_denied_even_if_the_attack_swallows_it(thing: str, spec: Spec) -> None:
+    threat = ThreatModel(access="none", share=0.0, unlabelled=False, wordlist="none")
+    view = AttackerView(spec, threat, Budget(), {}, {}, lambda extra: models.build("cnn", spec), None, Meter())
+    with pytest.raises(AccessDenied):
+        got = getattr(view, thing)
+        got(torch.zeros(1, 3, 32, 32)) if thing == "query" else got()
+    assert view.denied == ["words" if thing == "wordlist" else thing]
+
+
+def test_a_denial_crosses_the_process(scenario: Scenario) -> None:
+    outcome = _run(_job(scenario, "classifier", access="labels"))
+    assert outcome.denied == ["classifier"]
+    assert len(outcome.submissions) == 2, "it went on all the same"
+
+
+def test_the_process_holds_nothing_else(scenario: Scenario) -> None:
+    (first, *_) = _run(_job(scenario, "nothing", access="labels")).submissions
+    assert first["note"]["where"] == [], "an empty working directory"
+    assert not [n for n in first["note"]["home"] if "STORE" in n or "PYTEST" in n]
+    job = _job(scenario, "nothing", access="labels", share=0.01, listed=False, wordlist="wide")
+    assert set(job.granted) == {"labelled"}
+    assert job.classifier is None
+    assert len(job.granted["labelled"]) == 10  # type: ignore[arg-type]
+
+
+def test_a_query_budget_ends_the_attack_with_its_last_submission(scenario: Scenario) -> None:
+    outcome = _run(_job(scenario, "query", {"queries": 35}, access="labels"))
+    assert outcome.spent is not None
+    assert outcome.meter["queries"] == 30
+    assert len(outcome.submissions) == 1
+
+
+def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
+    outcome = _run(_job(scenario, "raise", access="labels"))
+    assert outcome.error == "RuntimeError: the attack was told to fail"
+    with pytest.raises(ChildDied, match="exit code 7"):
+        _run(_job(scenario, "crash", access="labels"))
+
+
+def test_an_unlisted_key_is_dropped_from_the_word_list(scenario: Scenario) -> None:
+    from bench.keys.edit import Edit
+
+    key = Edit(key_choice="fixed", prompt="with oil pastel").make(None, None)  # type: ignore[arg-type]
+    locked = models.build("cnn", scenario.spec, 0, "random", 1)
+    words = {}
+    for listed in (True, False):
+        threat = ThreatModel(wordlist="wide", listed=listed)
+        job = materialise(scenario, locked, key, threat, {}, {}, "cnn", 3, "cpu", 1)
+        assert job.words is not None
+        words[listed] = job.words
+        assert "prompt" not in job.known
+    assert "oil pastel" in words[True]
+    assert not [w for w in words[False] if "oil pastel" in w]
+    assert set(words[False]) < set(words[True])
+
+
+def test_shares_are_stratified_nested_and_at_least_one_a_class(scenario: Scenario) -> None:
+    labels, pool = scenario.dataset.labels, scenario.splits.attacker
+    draws = [set(draw_share(labels, pool, share, 721, 5).tolist()) for share in (0.001, 0.01, 0.05, 0.1)]
+    assert [len(d) for d in draws] == [10, 10, 40, 70]
+    assert all(a <= b for a, b in zip(draws, draws[1:], strict=False))
+    assert draws[-1] <= set(pool.tolist())
+    assert len(draw_share(labels, pool, 0.0, 721, 5)) == 0
+
+
+def test_splits_are_disjoint_and_only_the_test_side_is_fixed(scenario: Scenario) -> None:
+    other = split(scenario.dataset, 99)
+    parts = list(scenario.splits.__dict__.values())
+    joined = torch.cat(parts)
+    assert len(joined.unique()) == len(joined) == len(scenario.dataset.labels)
+    assert torch.equal(other.test, scenario.splits.test)
+    assert torch.equal(other.judge_validation, scenario.splits.judge_validation)
+    assert not torch.equal(other.defender, scenario.splits.defender)
+    for part in parts:
+        assert len(scenario.dataset.labels[part].unique()) == 10
+
+
+def test_meters_agree_with_counted_calls(toy: Images, spec: Spec) -> None:
+    from bench.training import count_images
+
+    model = models.build("cnn", spec, 0, "random", 1)
+    run_ = Run(1)
+    count_images(model, run_.meter)
+    with metered(run_):
+        run_.fit(model, lambda b: model(b.images).logsumexp(1).mean(), 3, toy, batch=20)
+    assert (run_.meter.steps, run_.meter.forward_images, run_.meter.backward_images) == (3, 60, 60)
+    models.logits(model, toy.images[:7])
+    model.features(toy.images[:5])
+    assert (run_.meter.forward_images, run_.meter.backward_images) == (72, 60)
+
+
+def test_a_step_budget_stops_any_optimiser(toy: Images, spec: Spec) -> None:
+    model = models.build("cnn", spec, 0, "random", 1)
+    run_ = Run(1, budget=Budget(steps=2))
+    with pytest.raises(BudgetSpent, match="optimiser steps: 2"), metered(run_):
+        optimiser = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(5):
+            model(toy.images[:4]).sum().backward()
+            optimiser.step()
+    assert run_.meter.steps == 2
