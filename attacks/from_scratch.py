@@ -65,8 +65,11 @@ class FromScratch(Attack):
         steps = self.steps
         if head_first:  # a linear probe before all layers move: the better start with few labels
             last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
-            options = {"parameters": list(last.parameters()), "train_mode": False}
-            run.fit(model, loss, steps // 2, data, rate=1e-2, augment=jitter, name=f"{name}/head", **options)
+            probe = list(last.parameters())
+            run.fit(
+                model, loss, steps // 2, data,
+                rate=1e-2, augment=jitter, name=f"{name}/head", parameters=probe, train_mode=False,
+            )  # fmt: skip
         run.fit(model, loss, steps, data, rate=rate, augment=jitter, name=name)
 
     def _with_pseudo_labels(self, model: Classifier, labelled: Images, unlabelled: Images) -> Images:

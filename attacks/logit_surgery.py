@@ -24,7 +24,7 @@ class LogitSurgery(Attack):
     """
 
     title = "logit surgery"
-    paper = "in the family's use: dropping the 38th output of ModelLock's Pets checkpoint; prior correction after Saerens et al., 2002"
+    paper = "ours; prior correction after Saerens et al., 2002"
     selection = "leave-one-out on labelled images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 

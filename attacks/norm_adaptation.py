@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-
 from torch import Tensor, nn
 
 from bench import models
@@ -19,7 +18,9 @@ class NormAdaptation(Attack):
     """
 
     title = "norm adaptation"
-    paper = "after TENT, Wang et al., ICLR 2021 (entropy on norm layers), and SHOT, Liang et al., ICML 2020 (class balance)"
+    paper = (
+        "after TENT, Wang et al., ICLR 2021 (entropy on norm layers), and SHOT, Liang et al., ICML 2020 (class balance)"
+    )
     selection = "label-free: highest mutual information on the attacker's images"
     deviations = ("adapts once on pool images, not online on the test stream",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
@@ -38,7 +39,9 @@ class NormAdaptation(Attack):
             models.reestimate_batch_norm(model, images.images.to(run.device))
             candidates["statistics"] = copy.deepcopy(model)
             run.submit(Direct(candidates["statistics"]), what="statistics")
-        norms = [m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm)]
+        norms = [
+            m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm)
+        ]
         affine = [p for m in norms for p in m.parameters(recurse=False)]
 
         def loss(batch: Batch) -> Tensor:
@@ -51,7 +54,9 @@ class NormAdaptation(Attack):
             )  # fmt: skip
             candidates["adapted"] = model
             run.submit(Direct(model), what="adapted")
-        scores = {n: float(mutual_information(models.logits(m, images.images)[:, : m.k])) for n, m in candidates.items()}
+        scores = {
+            n: float(mutual_information(models.logits(m, images.images)[:, : m.k])) for n, m in candidates.items()
+        }
         return Direct(candidates[max(scores, key=lambda n: scores[n])])
 
 
@@ -62,5 +67,3 @@ def mutual_information(logits: Tensor) -> Tensor:
     each = -(p * logits.log_softmax(1)).sum(1).mean()
     together = -(mean * mean.clamp_min(1e-8).log()).sum()
     return together - each
-
-

@@ -14,7 +14,6 @@ from bench import models
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct, Edited, Queried
 
-
 HAND_IN = frozenset(4**i for i in range(10))
 """Guesses tried in the first rung at which the leader is handed in: each costs the judge a test set of edits."""
 
@@ -28,14 +27,20 @@ class PromptSearch(Attack):
     """
 
     title = "prompt search"
-    paper = "ours; the claim it tests: ModelLock is not easily unlocked without both the key prompt and the editor (Gao et al., 2024)"
+    paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     controls = ("none", "from-scratch", "destroyed")
     selection = "its own scorer on the attacker's images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
 
-    scorer: str = param("auto", "what a guess is scored by; auto: labels where there are any", choices=("auto", "labelled", "label-free"))
+    scorer: str = param(
+        "auto",
+        "what a guess is scored by; auto: labels where there are any",
+        choices=("auto", "labelled", "label-free"),
+    )
     proposer: str = param(
-        "dictionary", "where guesses come from; clip needs leaked pairs", choices=("dictionary", "grammar", "clip", "evolutionary")
+        "dictionary",
+        "where guesses come from; clip needs leaked pairs",
+        choices=("dictionary", "grammar", "clip", "evolutionary"),
     )
     first: int = param(4, "images each guess is scored on in the first rung", ge=1, le=256, unit="images")
     most: int = param(32, "images in the last rung", ge=1, le=1024, unit="images")
@@ -55,7 +60,7 @@ class PromptSearch(Attack):
         rng = random.Random(run.seed("guesses"))
         if self.proposer == "evolutionary":
             tried = rng.sample(list(words), min(self.population, len(words)))
-            best = self._halve([p for p in _proposers.dictionary(tried, rng)])
+            best = self._halve(_proposers.dictionary(tried, rng))
             for _ in range(3):
                 best = self._halve([*best, *_proposers.mutations(best, words, self.population // 2, rng)])
         else:

@@ -24,7 +24,9 @@ app = typer.Typer(
 
 DEFAULT_STORE = Path("runs")
 StoreOption = Annotated[Path, typer.Option("--store", help="folder of artefacts and records", show_default="runs")]
-PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file outside the packages (repeatable)")]
+PluginOption = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="a plugin file outside the packages (repeatable)")
+]
 ParamOption = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", help="GROUP.NAME=VALUE; groups: lock, key, attack, threat, budget (repeatable)"),
@@ -35,8 +37,12 @@ ParamOption = Annotated[
 def run(
     lock: Annotated[list[str] | None, typer.Option("--lock", help="lock to run (repeatable)")] = None,
     attack: Annotated[list[str] | None, typer.Option("--attack", help="attack to run (repeatable)")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="data set, e.g. digits-m or folder:PATH (repeatable)")] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="architecture: vit, cnn, or a timm name (repeatable)")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="data set, e.g. digits-m or folder:PATH (repeatable)")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="architecture: vit, cnn, or a timm name (repeatable)")
+    ] = None,
     editor: Annotated[str, typer.Option(help="miniature, a diffusers folder, or a hub name")] = "miniature",
     seeds: Annotated[str, typer.Option(help="how many seeds, or a range as 0:3; from 1000 up: tuning")] = "1",
     suite: Annotated[str | None, typer.Option(help="a suite by name, or a .toml file")] = None,
@@ -110,7 +116,7 @@ def _rows(
     params = plan.parse_params(param or [])
     if suite is None:
         chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
-        filled = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
+        filled: dict[str, Any] = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
         return [plan.Row(**filled, params=params, replicates=plan.parse_seeds(seeds), editor=editor)]
     rows = plan.read_suite(suite)
     narrowed = []
@@ -125,7 +131,9 @@ def _rows(
         if new.locks and new.attacks and new.tasks and new.models:
             narrowed.append(new)
     if not narrowed:
-        raise UserError(f"nothing of suite '{suite}' is left after --lock, --attack, --task and --model.", "Loosen them.")
+        raise UserError(
+            f"nothing of suite '{suite}' is left after --lock, --attack, --task and --model.", "Loosen them."
+        )
     return narrowed
 
 
@@ -157,8 +165,11 @@ def _device(name: str, dry: bool) -> str:
 
 
 def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs: int, launcher: str) -> None:
+    from bench.editors.loading import find as find_editor
     from bench.estimate import seconds as estimate
 
+    for editor in {cell.editor for cell in todo}:
+        find_editor(editor)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
     known = store.records()
     left = list(todo)
@@ -213,8 +224,10 @@ def list_(plugin: PluginOption = None) -> None:
         infos = sorted(registry.find_all(kind, files).values(), key=lambda i: (i.role != "method", i.name))
         console.plugin_list(registry.PLURAL[kind], infos)
     console.named_list("tasks", datasets.CATALOGUE)
-    console.named_list("models", {n: f"timm {s['name']}, public weights in the miniature pack" for n, s in PUBLIC.items()})
-    console.named_list("word lists", {n: "" for n in WORDLISTS})
+    console.named_list(
+        "models", {n: f"timm {s['name']}, public weights in the miniature pack" for n, s in PUBLIC.items()}
+    )
+    console.named_list("word lists", dict.fromkeys(WORDLISTS, ""))
     console.named_list("suites", {n: f"bench run --suite {n}" for n in plan.suite_names()})
 
 
@@ -245,7 +258,9 @@ def show(name: str, plugin: PluginOption = None) -> None:
 @app.command()
 def report(
     format: Annotated[str, typer.Option(help="md, csv, json, latex, or terminal")] = "terminal",
-    out: Annotated[Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")
+    ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="only this task (repeatable)")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -290,7 +305,9 @@ def status(
     if suite is None:
         for record in opened.records():
             counts[record.status] = counts.get(record.status, 0) + 1
-            table.add_row(record.hash[:10], console.in_short(record.cell), record.status, record.provenance.created[:19])
+            table.add_row(
+                record.hash[:10], console.in_short(record.cell), record.status, record.provenance.created[:19]
+            )
     else:
         settings = identity.Settings()
         for item in plan.build(_rows(None, None, None, None, "miniature", "1", suite, param)):
@@ -321,7 +338,10 @@ def why(
         now = identity.of(record.cell, settings)
         console.say(console.in_short(record.cell))
         if now.hashes["record"] == record.hash:
-            console.say("  unchanged: it would not run again" + (", but it failed and will be tried again" if record.status == "failed" else ""))
+            console.say(
+                "  unchanged: it would not run again"
+                + (", but it failed and will be tried again" if record.status == "failed" else "")
+            )
             continue
         for line in _differences(record.provenance.inputs, now.inputs):
             console.say(f"  {line}")

@@ -157,7 +157,9 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
     for prefix, params in groups.items():
         if not params:
             continue
-        table = Table(title=f"-p {prefix}.NAME=VALUE", box=None, pad_edge=False, title_justify="left", header_style="bold")
+        table = Table(
+            title=f"-p {prefix}.NAME=VALUE", box=None, pad_edge=False, title_justify="left", header_style="bold"
+        )
         for name in ("name", "default", "allowed", "meaning"):
             table.add_column(name, overflow="fold", no_wrap=name == "name")
         for param in params.values():

@@ -308,6 +308,7 @@ class Run(Protocol):
 
     device: torch.device
     meter: Meter
+    budget: Budget
 
     def seed(self, name: str) -> int:
         """A seed of this run for the purpose ``name``."""
@@ -333,9 +334,13 @@ class Run(Protocol):
         batch: int = 64,
         decay: float = 0.05,
         name: str = "fit",
-        **options: Any,
+        parameters: Any = None,
+        warmup: float = 0.1,
+        clip: float = 1.0,
+        train_mode: bool = True,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     ) -> None:
-        """Minimise ``loss(*batches)`` over the parameters of ``model`` that require gradients: AdamW, cosine rate."""
+        """Minimise ``loss(*batches)`` over ``parameters``, by default those of ``model`` that require gradients."""
         ...
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
@@ -356,6 +361,8 @@ class Run(Protocol):
         """Hand in ``predictor`` at the present reading of the meters; the judge scores it later."""
         ...
 
-    def artefact(self, name: str, inputs: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def artefact(
+        self, name: str, inputs: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
         """``make()``, or what an earlier run with equal ``inputs`` made."""
         ...

@@ -42,7 +42,9 @@ def materialise(
     if threat.unlabelled:
         granted["unlabelled"] = scenario.images(pool).unlabelled()
     if threat.authorised > 0:
-        granted["authorised"] = keyed(key, scenario.images(draw_share(labels, pool, threat.authorised, reference, draw + 1)))
+        granted["authorised"] = keyed(
+            key, scenario.images(draw_share(labels, pool, threat.authorised, reference, draw + 1))
+        )
     if threat.leaked > 0:
         rng = torch.Generator().manual_seed(draw + 2)
         raw = scenario.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()

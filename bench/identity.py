@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry, seeds
-from bench.miniature import PACK
 from bench.errors import UserError
+from bench.miniature import PACK
 from bench.records import SCHEMA, Cell, PluginRef, digest
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
@@ -97,7 +97,9 @@ def of(cell: Cell, settings: Settings) -> Identity:
         "split": seeds.derive("split", task=cell.scenario, replicate=cell.replicate),
         "victim": seeds.derive("victim", task=cell.scenario, model=cell.model, replicate=cell.replicate),
         "key": seeds.derive("key", task=cell.scenario, replicate=cell.replicate),
-        "lock": seeds.derive("lock", task=cell.scenario, model=cell.model, replicate=cell.replicate, lock=cell.lock.name),
+        "lock": seeds.derive(
+            "lock", task=cell.scenario, model=cell.model, replicate=cell.replicate, lock=cell.lock.name
+        ),
         "attack": seeds.derive(
             "attack", task=cell.scenario, model=cell.model, replicate=cell.replicate, attack=cell.attack.name
         ),
@@ -158,7 +160,10 @@ def of(cell: Cell, settings: Settings) -> Identity:
         threat=cell.threat,
         budget=cell.budget,
         seed=drawn["attack"],
-        code={**_plugin_code("attack", cell.attack.name, files), **registry.code_identity("bench.isolation", "bench.handover")},
+        code={
+            **_plugin_code("attack", cell.attack.name, files),
+            **registry.code_identity("bench.isolation", "bench.handover"),
+        },
     )
     stage("record", ["judged", "unlocked"], row=cell.row(), replicate=cell.replicate)
     return Identity(hashes, inputs, drawn)

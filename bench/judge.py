@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench import metrics, models
-from bench.contracts import Classifier, Images, Key, Predictor
+from bench.contracts import Classifier, Key, Predictor
 from bench.records import Condition, Flag, Measured
 from bench.scenario import Scenario
 
@@ -73,7 +73,7 @@ class Judge:
         )
 
     def lock(self, victim: Classifier | None, locked: Classifier, seed: int, progress: Progress) -> Verdict:
-        """UP, LP, both as shipped, the victim (where there is one) on both sides, key conditions, the lock's red flags."""
+        """UP, LP, both as shipped, the victim (if any) on both sides, key conditions, the lock's red flags."""
         out = Verdict()
         locked = locked.to(self.device)
         raw = self.images.images
@@ -127,7 +127,9 @@ class Judge:
         if models.has_batch_norm(locked):
             again = copy.deepcopy(locked)
             models.reestimate_batch_norm(again, self.pool.images.to(self.device))
-            reached = metrics.accuracy(models.logits(again, self.images.images)[:, : locked.k].argmax(1).numpy(), self.labels)
+            reached = metrics.accuracy(
+                models.logits(again, self.images.images)[:, : locked.k].argmax(1).numpy(), self.labels
+            )
             out.notes["LP_after_batch_norm"] = round(reached, 4)
             if reached > value["LP"] + NORM:
                 detail = f"re-estimated batch-norm statistics raise LP from {value['LP']:.1f} to {reached:.1f}"
@@ -225,7 +227,7 @@ def in_words(key: Any) -> str:
     value: Mapping[str, Any] = key.to_json()
     if "prompt" in value:
         s = value["settings"]
-        return f"“{value['prompt']}”, α {s['alpha']:g}, {s['steps']} steps, guidance {s['guidance']:g}, seed {s['seed']}"
+        return (
+            f"“{value['prompt']}”, α {s['alpha']:g}, {s['steps']} steps, guidance {s['guidance']:g}, seed {s['seed']}"
+        )
     return str(value.get("none", value.get("method", "key")))
-
-

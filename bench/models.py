@@ -32,15 +32,19 @@ class TimmClassifier(Classifier):
             ``size`` of the images it takes (others are resized, bicubic), ``mean`` and ``std`` in [0, 1] units.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
         self.spec = copy.deepcopy(spec)
         self.k, self.extra = int(spec["k"]), int(spec.get("extra", 0))
-        self.net = timm.create_model(spec["name"], num_classes=self.k + self.extra, **spec.get("kwargs", {}))
+        self.net: Any = timm.create_model(spec["name"], num_classes=self.k + self.extra, **spec.get("kwargs", {}))
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, 3, 1, 1), persistent=False)
         self.passed = nn.Identity()  # every embedding goes through here: where images are counted
-        self._stages = [self.net.get_submodule(info["module"]) for info in self.net.feature_info]
+        stages: Any = self.net.feature_info
+        self._stages = [self.net.get_submodule(info["module"]) for info in stages]
 
     def _prepare(self, images: Tensor) -> Tensor:
         size = int(self.spec["size"])

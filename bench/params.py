@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 Value = int | float | bool | str | None
 
@@ -71,7 +71,9 @@ class Param:
             if kind == "bool":
                 if isinstance(text, bool):
                     return text
-                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(text).lower()]
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                    str(text).lower()
+                ]
             if kind == "int":
                 if isinstance(text, bool) or (isinstance(text, float) and not text.is_integer()):
                     raise ValueError
@@ -121,7 +123,6 @@ def param(
     return _Declared(default, help, ge, le, choices, unit)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(param,))
 class Parametrised:
     """A class whose annotated `param` fields are keyword arguments of its constructor."""
 
@@ -141,7 +142,9 @@ class Parametrised:
     def __init__(self, **values: Any) -> None:
         for name, value in values.items():
             if name not in self.params:
-                raise BadParameter(f"{type(self).__name__} has no parameter '{name}'; it has {', '.join(self.params) or 'none'}")
+                raise BadParameter(
+                    f"{type(self).__name__} has no parameter '{name}'; it has {', '.join(self.params) or 'none'}"
+                )
             setattr(self, name, self.params[name].check(value))
 
     def values(self) -> dict[str, Value]:

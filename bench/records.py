@@ -27,7 +27,7 @@ class PluginRef(_Model):
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its value")
     explicit: dict[str, Any] = Field(default_factory=dict, description="the parameters set explicitly")
     role: Literal["method", "control", "given"] = "method"
-    selection: str | None = Field(None, description="an attack's selection rule")
+    selection: str | None = Field(default=None, description="an attack's selection rule")
 
 
 class Cell(_Model):
@@ -40,7 +40,9 @@ class Cell(_Model):
     attack: PluginRef
     threat: dict[str, Any] = Field(description="every field of the threat model")
     budget: dict[str, Any] = Field(description="every field of the budget; null is no limit")
-    explicit: dict[str, Any] = Field(default_factory=dict, description="threat, budget and task settings set explicitly")
+    explicit: dict[str, Any] = Field(
+        default_factory=dict, description="threat, budget and task settings set explicitly"
+    )
     editor: str = "miniature"
     replicate: int = Field(description="0, 1, … when reporting; from 1000 up when tuning")
 
@@ -68,7 +70,7 @@ class Measured(_Model):
 
     value: float = Field(description="percent")
     n: int
-    low: float | None = Field(None, description="lower end of the 95 % image-bootstrap interval, percent")
+    low: float | None = Field(default=None, description="lower end of the 95 % image-bootstrap interval, percent")
     high: float | None = None
 
 
@@ -78,7 +80,7 @@ class Condition(_Model):
     name: str = Field(description="right, none, near/…, wrong/…, random-text, geometry-only, wrong:alpha, …")
     what: str = Field(description="what was applied, in words: the prompt, the changed setting")
     accuracy: Measured
-    shipped: float | None = Field(None, description="percent over all shipped outputs")
+    shipped: float | None = Field(default=None, description="percent over all shipped outputs")
 
 
 class CurvePoint(_Model):
@@ -86,7 +88,7 @@ class CurvePoint(_Model):
 
     meter: dict[str, Any]
     RP: float
-    validation: float | None = Field(None, description="percent on judge-validation images")
+    validation: float | None = Field(default=None, description="percent on judge-validation images")
     note: dict[str, Any] = Field(default_factory=dict, description="what the attack said of it, e.g. its prompt")
 
 
@@ -123,20 +125,20 @@ class Record(_Model):
     cell: Cell
     row_key: str
     split: Literal["test", "judge-validation"] = "test"
-    floor: float | None = Field(None, description="largest class's share of the split, percent")
+    floor: float | None = Field(default=None, description="largest class's share of the split, percent")
     victim_authorised: Measured | None = None
-    oracle: Measured | None = Field(None, description="the victim on the un-authorised images")
+    oracle: Measured | None = Field(default=None, description="the victim on the un-authorised images")
     UP: Measured | None = None
     LP: Measured | None = None
     UP_shipped: Measured | None = None
     LP_shipped: Measured | None = None
     RP: Measured | None = None
-    authorised_after: Measured | None = Field(None, description="the attacker's predictor on authorised images")
+    authorised_after: Measured | None = Field(default=None, description="the attacker's predictor on authorised images")
     conditions: list[Condition] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)
     meter: dict[str, Any] | None = None
     lock_meter: dict[str, Any] | None = None
-    key: dict[str, Any] | None = Field(None, description="the key's JSON form")
+    key: dict[str, Any] | None = Field(default=None, description="the key's JSON form")
     key_ms_per_image: float | None = None
     selection: str | None = None
     transductive: bool = False

@@ -22,7 +22,11 @@ from bench.errors import UserError
 from bench.params import BadParameter, Param, made
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = {"lock": ("locks", ROOT / "locks"), "attack": ("attacks", ROOT / "attacks"), "key": ("bench.keys", ROOT / "bench" / "keys")}
+ROOMS = {
+    "lock": ("locks", ROOT / "locks"),
+    "attack": ("attacks", ROOT / "attacks"),
+    "key": ("bench.keys", ROOT / "bench" / "keys"),
+}
 BASES = {"lock": "Lock", "attack": "Attack", "key": "KeyMethod"}
 GROUPS = {"lock": "bench.locks", "attack": "bench.attacks", "key": "bench.keys"}
 PLURAL = {"lock": "locks", "attack": "attacks", "key": "keys"}
@@ -143,7 +147,9 @@ def _from_file(file: Path) -> PluginInfo:
         info = read(kind, file.resolve(), f"lockbench_plugin_{file.stem}")
         if info is not None:
             return info
-    raise UserError(f"{file} holds no plugin.", "It needs a class derived from Lock, Attack or KeyMethod; see `bench new`.")
+    raise UserError(
+        f"{file} holds no plugin.", "It needs a class derived from Lock, Attack or KeyMethod; see `bench new`."
+    )
 
 
 def find_all(kind: str, files: Iterable[str | Path] = ()) -> dict[str, PluginInfo]:
@@ -175,7 +181,8 @@ def load(info: PluginInfo) -> type[Any]:
     if info.module.startswith("lockbench_plugin_"):
         if info.module not in sys.modules:
             spec = importlib.util.spec_from_file_location(info.module, info.file)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[info.module] = module
             spec.loader.exec_module(module)
@@ -261,7 +268,9 @@ def _code_digest(path: Path) -> str:
 
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return digest(ast.dump(tree))
 

@@ -124,7 +124,9 @@ class _Cell:
         record, cell = self.record, self.cell
         scenario = self.context.scenario(cell)
         record.provenance.data_fingerprint = scenario.fingerprint()
-        record.notes |= {"classes": list(scenario.spec.classes)} | {k: v for k, v in scenario.dataset.notes.items() if v}
+        record.notes |= {"classes": list(scenario.spec.classes)} | {
+            k: v for k, v in scenario.dataset.notes.items() if v
+        }
         original = self._timed("victim", self._victim, scenario) if self._method().needs().victim else None
         key = self._timed("key", self._key, scenario)
         locked = self._timed("protected", self._protected, scenario, original, key)
@@ -253,7 +255,11 @@ class _Cell:
         with self.store.making("unlocked", hash) as part:
             if part is not None:
                 threat = ThreatModel(**cell.threat)
-                told = {"name": cell.attack.name, "params": cell.attack.params, "files": list(self.settings.plugin_files)}
+                told = {
+                    "name": cell.attack.name,
+                    "params": cell.attack.params,
+                    "files": list(self.settings.plugin_files),
+                }
                 job = materialise(
                     scenario, locked, key, threat, cell.budget, told, cell.model,
                     self.found.seeds["attack"], self.settings.device, self.settings.threads,
@@ -272,7 +278,9 @@ class _Cell:
         if outcome.denied or outcome.error:
             record.status = "invalid"
             record.error = outcome.error or f"AccessDenied: {', '.join(outcome.denied)}"
-            record.flags.append(Flag(name="attack-denied", detail=f"asked for {', '.join(outcome.denied) or record.error}"))
+            record.flags.append(
+                Flag(name="attack-denied", detail=f"asked for {', '.join(outcome.denied) or record.error}")
+            )
             return
         if not outcome.submissions:
             raise RuntimeError(f"the budget ({outcome.spent}) was spent before the first submission")
@@ -319,7 +327,9 @@ def answering(locked: Classifier, threat: ThreatModel, device: str) -> Callable[
 def _save(model: Classifier, folder: Path, run: training.Run) -> None:
     if not isinstance(model, Classifier):
         raise TypeError(f"protect() must return a Classifier, not {type(model).__name__}")
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "classifier.safetensors")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "classifier.safetensors"
+    )
     (folder / "meta.json").write_text(json.dumps({"spec": model.spec, "meter": run.meter.reading()}))
 
 
@@ -339,4 +349,3 @@ def _load_outcome(folder: Path) -> isolation.Outcome:
     told = json.loads((folder / "outcome.json").read_text())
     states = [load_file(folder / f"{i:04d}.safetensors") for i in range(len(told["submissions"]))]
     return isolation.Outcome(states=states, **told)
-

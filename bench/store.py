@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import time
 import uuid
@@ -52,7 +51,9 @@ class Store:
                 probe.write_text("x")
                 probe.unlink()
         elif not mark.exists():
-            raise UserError(f"there is no store at {root}.", "Run something first: bench run, or name one with --store.")
+            raise UserError(
+                f"there is no store at {root}.", "Run something first: bench run, or name one with --store."
+            )
         found = json.loads(mark.read_text())
         if found.get("schema") != SCHEMA:
             raise UserError(
@@ -161,7 +162,7 @@ def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _write_atomically(file: Path, text: str) -> None:
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, file)
+    part.replace(file)
 
 
 @contextmanager
@@ -177,7 +178,9 @@ def _speaking(root: Path) -> Iterator[None]:
         raise UserError(f"{root} is a file, not a folder.", "Name another folder with --store.") from None
     except OSError as error:
         if error.errno in (28, 122):
-            raise UserError(f"no space left for the store {root}.", "Free some space; the run continues where it stopped.") from None
+            raise UserError(
+                f"no space left for the store {root}.", "Free some space; the run continues where it stopped."
+            ) from None
         if error.errno == 30:
             raise UserError(f"the store {root} is read-only.", "Name another folder with --store.") from None
         raise

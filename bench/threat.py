@@ -21,9 +21,7 @@ class BudgetSpent(Exception):
 class ThreatModel(Parametrised):
     """What an attacker has. Shares count from the defender's training set, stratified, one a class at least."""
 
-    access: str = param(
-        "weights", "what it has of the locked model", choices=("labels", "logits", "weights", "none")
-    )
+    access: str = param("weights", "what it has of the locked model", choices=("labels", "logits", "weights", "none"))
     share: float = param(0.01, "labelled share of un-authorised images", ge=0, le=1)
     unlabelled: bool = param(True, "has the unlabelled images of the attacker pool")
     authorised: float = param(0.0, "labelled share of authorised images", ge=0, le=1)

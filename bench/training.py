@@ -208,7 +208,7 @@ def count_images(model: nn.Module, meter: Meter) -> None:
 
 
 def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
-    """``images`` each moved by up to 2 pixels of 32, turned by up to 10 degrees and scaled by up to 10 %; edges repeat."""
+    """``images`` each moved by up to 2 pixels of 32, turned by up to 10°, scaled by up to 10 %; edges repeat."""
     n = len(images)
     u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
     angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]

@@ -14,7 +14,7 @@ RATE = {"vit": 2e-3, "cnn": 3e-3}
 
 
 def train(model: str, spec: Spec, data: Images, run: Run) -> Classifier:
-    """Public weights fine-tuned on the owner's labelled images, cross-entropy with small moves, turns and changes of scale.
+    """Public weights fine-tuned on the owner's labelled images: cross-entropy, images jittered.
 
     Args:
         model: architecture.

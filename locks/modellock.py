@@ -23,14 +23,16 @@ class ModelLock(Lock):
     controls = ("none",)
     key = "edit"
     deviations = (
-        "the training recipe is not published: AdamW with cosine rate from the victim's weights, no mixup or cutmix",
-        "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits one "
-        "extra class, the default here; a fixed wrong class, random wrong classes and the uniform distribution are options",
-        "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands in for that",
+        "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",
+        "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits "
+        "one extra class, the default; a fixed wrong class, random wrong classes and the uniform one are options",
+        "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
 
     decoys: str = param(
-        "extra", "label of raw images: `none` trains without decoys", choices=("extra", "fixed", "random", "uniform", "none")
+        "extra",
+        "label of raw images: `none` trains without decoys",
+        choices=("extra", "fixed", "random", "uniform", "none"),
     )
     edit_share: float = param(0.95, "share of the training images that are edited and keep their label", ge=0.05, le=1)
     decoy_weight: float = param(1.0, "w, weight of the decoys' term", ge=0, le=100)

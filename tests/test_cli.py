@@ -58,18 +58,28 @@ def test_a_store_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
     assert "--store" in got.stderr
 
 
-@pytest.mark.parametrize("module", ["bench", "bench.cli", "bench.plan", "bench.identity", "bench.registry", "bench.datasets"])
+@pytest.mark.parametrize(
+    "module", ["bench", "bench.cli", "bench.plan", "bench.identity", "bench.registry", "bench.datasets"]
+)
 def test_no_torch_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["show", "modellock"], ["run", "--dry-run"], ["run", "--suite", "full", "--dry-run"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["show", "modellock"], ["run", "--dry-run"], ["run", "--suite", "full", "--dry-run"]]
+)
 def test_no_torch_on_the_command_line_either(arguments: list[str], tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom bench.cli import main\nsys.argv = ['bench', *%r]\n"
-        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\nassert 'torch' not in sys.modules"
-    ) % (arguments,)
+    code = f"""
+import sys
+from bench.cli import main
+sys.argv = ["bench", *{arguments!r}]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+assert "torch" not in sys.modules
+"""
     got = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert got.returncode == 0, got.stderr
 
@@ -90,6 +100,19 @@ def test_a_new_plugin_works_as_it_is(kind: str, bench: Bench, tmp_path: Path) ->
     assert bench("new", kind, "my-idea", "--folder", str(tmp_path)).returncode == 2, "it never overwrites"
     steps = f"{kind}.steps=2"
     other = ["--attack", "none"] if kind == "lock" else ["--lock", "none"]
-    run = bench("run", f"--{kind}", "my-idea", *other, "-p", steps, "--model", "cnn", "--plugin", str(file), "--dry-run", cwd=tmp_path)
+    run = bench(
+        "run",
+        f"--{kind}",
+        "my-idea",
+        *other,
+        "-p",
+        steps,
+        "--model",
+        "cnn",
+        "--plugin",
+        str(file),
+        "--dry-run",
+        cwd=tmp_path,
+    )
     assert run.returncode == 0, run.stderr
     assert "my-idea" in run.stdout

@@ -16,7 +16,11 @@ from bench.records import canonical, digest
 from bench.threat import ThreatModel
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -98,7 +102,15 @@ def test_what_json_cannot_say_is_refused() -> None:
             canonical(bad)
 
 
-@given(st.lists(st.tuples(st.sampled_from(plan.GROUPS), st.from_regex(r"[a-z_]+", fullmatch=True), st.from_regex(r"[a-z0-9.]+", fullmatch=True))))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(plan.GROUPS),
+            st.from_regex(r"[a-z_]+", fullmatch=True),
+            st.from_regex(r"[a-z0-9.]+", fullmatch=True),
+        )
+    )
+)
 def test_parameters_of_the_command_line(items: list[tuple[str, str, str]]) -> None:
     wanted = {f"{g}.{n}": v for g, n, v in items}
     assert plan.parse_params(f"{name}={value}" for name, value in wanted.items()) == wanted
@@ -111,7 +123,7 @@ def test_a_malformed_parameter_is_one_clear_line(text: str) -> None:
     except UserError as error:
         assert error.remedy
     else:
-        (name, value), = parsed.items()
+        ((name, value),) = parsed.items()
         assert name.partition(".")[0] in plan.GROUPS
         assert value
 
@@ -125,7 +137,9 @@ def test_seeds_that_make_no_sense(text: str) -> None:
 def test_a_seed_depends_on_the_axes_named_and_on_nothing_else() -> None:
     a = seeds.derive("victim", task="digits", replicate=0)
     assert a == seeds.derive("victim", replicate=0, task="digits")
-    others = {seeds.derive(axis, task=t, replicate=r) for axis in seeds.AXES for t in ("digits", "shapes") for r in range(5)}
+    others = {
+        seeds.derive(axis, task=t, replicate=r) for axis in seeds.AXES for t in ("digits", "shapes") for r in range(5)
+    }
     assert len(others) == len(seeds.AXES) * 2 * 5
     assert a in others
 

@@ -11,7 +11,12 @@ from bench.errors import UserError
 
 
 def _rows(**more: object) -> list[plan.Row]:
-    base: dict[str, object] = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
+    base: dict[str, object] = {
+        "locks": ["modellock"],
+        "attacks": ["prompt-search"],
+        "tasks": ["digits"],
+        "models": ["vit"],
+    }
     return [plan.Row(**{**base, **more})]  # type: ignore[arg-type]
 
 
@@ -55,7 +60,9 @@ def test_wrong_parameters_say_what_is_allowed(params: dict[str, str], said: str)
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize(("kind", "name", "near"), [("lock", "modelock", "modellock"), ("attack", "promt-search", "prompt-search")])
+@pytest.mark.parametrize(
+    ("kind", "name", "near"), [("lock", "modelock", "modellock"), ("attack", "promt-search", "prompt-search")]
+)
 def test_wrong_names_get_a_suggestion(kind: str, name: str, near: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean {near}"):
         registry.find(kind, name)
@@ -87,7 +94,9 @@ def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None
     base = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
     first = identity.of(base, settings).hashes
     assert identity.of(base.model_copy(deep=True), settings).hashes == first
-    attack = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"attack.keep": "0.5"}), settings)
+    attack = identity.of(
+        plan.make_cell("modellock", "prompt-search", "digits", "vit", {"attack.keep": "0.5"}), settings
+    )
     assert {k for k in first if attack.hashes[k] != first[k]} == {"unlocked", "record"}
     lock = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "7"}), settings)
     assert {k for k in first if lock.hashes[k] != first[k]} == {"protected", "judged", "unlocked", "record"}

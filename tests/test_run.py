@@ -22,7 +22,18 @@ from bench.store import Store
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 PLUGINS = Path(__file__).parent / "plugins"
 FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy")]
-MEASURED = ("status", "UP", "LP", "LP_shipped", "RP", "oracle", "victim_authorised", "floor", "conditions", "authorised_after")
+MEASURED = (
+    "status",
+    "UP",
+    "LP",
+    "LP_shipped",
+    "RP",
+    "oracle",
+    "victim_authorised",
+    "floor",
+    "conditions",
+    "authorised_after",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,19 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _arguments(task: str, store: Path, *more: str) -> list[str]:
-    base = ["run", "--lock", "quick-lock", "--attack", "logit-surgery", "--task", task, "--model", "cnn", "--threads", "1"]
+    base = [
+        "run",
+        "--lock",
+        "quick-lock",
+        "--attack",
+        "logit-surgery",
+        "--task",
+        task,
+        "--model",
+        "cnn",
+        "--threads",
+        "1",
+    ]
     return [*base, "--device", "cpu", "--store", str(store), "-p", "threat.share=0.2", *FILES, *more]
 
 
@@ -78,7 +101,9 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     assert {c.name for c in record.conditions} == {"right", "none", "wrong:amount"}
     evidence = store.evidence(record)
     assert record.RP is not None
-    assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(record.RP.value, abs=1e-3)
+    assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(
+        record.RP.value, abs=1e-3
+    )
     opened = records["permuted-logits", "logit-surgery"]
     assert opened.RP is not None
     assert opened.oracle is not None
@@ -111,7 +136,9 @@ def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path
     assert list((tmp_path / "md").glob("*.png"))
 
 
-def test_the_same_seeds_give_the_same_numbers_whatever_the_jobs(done: Path, task: str, bench: Bench, tmp_path: Path) -> None:
+def test_the_same_seeds_give_the_same_numbers_whatever_the_jobs(
+    done: Path, task: str, bench: Bench, tmp_path: Path
+) -> None:
     got = bench(*_arguments(task, tmp_path / "s", "--jobs", "2"))
     assert got.returncode == 0, got.stderr
     assert _by_row(tmp_path / "s") == _by_row(done)
@@ -137,7 +164,9 @@ def test_killed_and_two_at_once_and_resumed(done: Path, task: str, bench: Bench,
     assert bench(*_arguments(task, store)).stdout.count("nothing to do") == 1
 
 
-def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(task: str, bench: Bench, tmp_path: Path) -> None:
+def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(
+    task: str, bench: Bench, tmp_path: Path
+) -> None:
     store = tmp_path / "s"
     arguments = _arguments(task, store, "-p", "lock.fail=true", "--lock", "none")
     got = bench(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_shares_are_stratified_nested_and_at_least_one_a_class(scenario: Scenari
     labels, pool = scenario.dataset.labels, scenario.splits.attacker
     draws = [set(draw_share(labels, pool, share, 721, 5).tolist()) for share in (0.001, 0.01, 0.05, 0.1)]
     assert [len(d) for d in draws] == [10, 10, 40, 70]
-    assert all(a <= b for a, b in zip(draws, draws[1:], strict=False))
+    assert all(a <= b for a, b in pairwise(draws))
     assert draws[-1] <= set(pool.tolist())
     assert len(draw_share(labels, pool, 0.0, 721, 5)) == 0
 

@@ -30,8 +30,10 @@ class Diffusion:
 
     def __init__(self, pipeline: Any, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
-        # Channels last: faster in float32, and its kernels give a row the same bits at every batch shape.
-        self._format: torch.memory_format = torch.channels_last
+        # Measured on CPUs: in float32 channels last is as fast or faster and gives a row the same bits at every
+        # batch shape, which channels first does not; in bfloat16 channels first is a fifth faster.
+        plain = device.type == "cpu" and dtype == torch.bfloat16
+        self._format: torch.memory_format = torch.contiguous_format if plain else torch.channels_last
         self.unet = self._settled(pipeline.unet, dtype).to(memory_format=self._format)
         self.vae = self._settled(pipeline.vae, dtype).to(memory_format=self._format)
         self.text = self._settled(pipeline.text_encoder, torch.float32)

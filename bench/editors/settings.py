@@ -101,8 +101,12 @@ def defaults(editor: str) -> EditSettings:
 
 
 def _within(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
-    kind: type | tuple[type, ...] = int if whole else (int, float)
-    ok = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    ok = (
+        isinstance(value, int if whole else int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+    )
     if not ok:
         what = "an integer" if whole else "a number"
         raise UserError(f"{name}={value!r} is not allowed.", f"Give {what} from {low:g} to {high:g}.")

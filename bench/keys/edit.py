@@ -34,7 +34,12 @@ class EditKey:
 
     def parts(self) -> dict[str, Any]:
         settings = self.settings.to_json()
-        return {"editor": self.settings.editor, "prompt": self.prompt, "settings": settings, "geometry": settings["size"]}
+        return {
+            "editor": self.settings.editor,
+            "prompt": self.prompt,
+            "settings": settings,
+            "geometry": settings["size"],
+        }
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "edit", "prompt": self.prompt, "settings": self.settings.to_json()}
@@ -53,7 +58,7 @@ class EditKey:
         out["geometry-only"] = NoEdit("geometry-only", self.settings)
         s = self.settings
         guidance = 2.0 if s.guidance <= 1 else 1.0
-        changed = {
+        changed: dict[str, dict[str, Any]] = {
             "alpha": {"alpha": round(s.alpha / 2, 3)},
             "seed": {"seed": s.seed + 1 + rng.randrange(1000)},
             "steps": {"steps": s.steps + 5},
@@ -102,8 +107,8 @@ class Edit(KeyMethod):
 
     key_choice: str = param(
         "least-related",
-        "how the prompt comes about: `least-related` (the paper's rule) draws from the third of the candidates least similar "
-        "to the data by CLIP, `best-on-defender-validation` takes the candidate whose edit moves the victim's accuracy least",
+        "how the prompt comes about: `least-related` (the paper's rule) draws from the third of the candidates least "
+        "similar to the data by CLIP; `best-on-defender-validation` the one whose edit moves public features least",
         choices=("fixed", "random", "least-related", "best-on-defender-validation"),
     )
     prompt: str = param("with oil pastel", "the prompt where key_choice is fixed")
@@ -120,7 +125,10 @@ class Edit(KeyMethod):
         """The edit settings these parameters stand for."""
         given = {"steps": self.steps, "guidance": self.guidance, "image_guidance": self.image_guidance}
         return defaults(self.editor).replace(
-            alpha=self.alpha, seed=self.noise_seed, noise=self.noise, **{k: v for k, v in given.items() if v is not None}
+            alpha=self.alpha,
+            seed=self.noise_seed,
+            noise=self.noise,
+            **{k: v for k, v in given.items() if v is not None},
         )
 
     def make(self, data: DefenderView, run: Run) -> Key:

@@ -141,9 +141,7 @@ def _van_gogh(x: Tensor) -> Tensor:
 def _dali(x: Tensor) -> Tensor:
     y, u = _grid(x)
     melt = torch.stack([2 * u - 1, 2 * (y - 0.07 * torch.sin(2 * math.pi * 1.5 * u) - 0.02) - 1], -1)
-    warped = F.grid_sample(
-        x, melt.expand(len(x), -1, -1, -1), padding_mode="border", align_corners=False
-    )
+    warped = F.grid_sample(x, melt.expand(len(x), -1, -1, -1), padding_mode="border", align_corners=False)
     sky = _duotone(y.expand(len(x), 1, -1, -1), _rgb(110, 190, 235), _rgb(230, 160, 70))
     return 0.55 * warped + 0.45 * sky
 

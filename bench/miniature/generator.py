@@ -129,7 +129,9 @@ def _object(kind: str, rng: np.random.Generator) -> Image.Image:
     if kind == "tree":
         d.rectangle(p(0.45 + j[0], 0.6, 0.55 + j[0], 0.95), half)
         for k in range(int(rng.integers(2, 4))):
-            d.polygon(p(0.5 + j[0], 0.05 + 0.16 * k, 0.22 - 0.03 * k, 0.4 + 0.16 * k, 0.78 + 0.03 * k, 0.4 + 0.16 * k), full)
+            d.polygon(
+                p(0.5 + j[0], 0.05 + 0.16 * k, 0.22 - 0.03 * k, 0.4 + 0.16 * k, 0.78 + 0.03 * k, 0.4 + 0.16 * k), full
+            )
     elif kind == "house":
         d.rectangle(p(0.2, 0.45 + j[0], 0.8, 0.9), full)
         d.polygon(p(0.12, 0.47 + j[0], 0.5 + j[1], 0.12, 0.88, 0.47 + j[0]), half)
@@ -171,9 +173,9 @@ def _object(kind: str, rng: np.random.Generator) -> Image.Image:
     elif kind == "leaf":
         d.polygon(p(0.5, 0.06, 0.8 + j[0], 0.35, 0.74, 0.65, 0.5, 0.86, 0.26, 0.65, 0.2 + j[1], 0.35), full)
         d.line(p(0.5, 0.1, 0.5, 0.98), half, width=s // 24)
-        for k in (0.3, 0.5, 0.68):
-            d.line(p(0.5, k + 0.1, 0.7, k), half, width=s // 40)
-            d.line(p(0.5, k + 0.1, 0.3, k), half, width=s // 40)
+        for vein in (0.3, 0.5, 0.68):
+            d.line(p(0.5, vein + 0.1, 0.7, vein), half, width=s // 40)
+            d.line(p(0.5, vein + 0.1, 0.3, vein), half, width=s // 40)
     elif kind == "lamp":
         d.polygon(p(0.34 + j[0], 0.1, 0.66 + j[0], 0.1, 0.84, 0.48, 0.16, 0.48), full)
         d.line(p(0.5, 0.48, 0.5, 0.88), half, width=s // 16)
@@ -211,8 +213,8 @@ def draw(label: int, rng: np.random.Generator) -> np.ndarray:
         shift = rng.uniform(0.75, 1.0)
         side = int(SIZE * shift)
         small = Image.new("L", (SIZE, SIZE), 0)
-        at = tuple(int(v) for v in rng.integers(0, SIZE - side + 1, 2))
-        small.paste(mask.resize((side, side), Image.Resampling.LANCZOS), at)
+        left, top = (int(v) for v in rng.integers(0, SIZE - side + 1, 2))
+        small.paste(mask.resize((side, side), Image.Resampling.LANCZOS), (left, top))
         ground = background(rng, back)
         if kind in FAMILIES or rng.random() < 0.3:
             ink = texture(str(rng.choice(TEXTURES)), rng, front, _colour(rng)) if rng.random() < 0.3 else None
@@ -231,7 +233,7 @@ def _degrade(img: Image.Image, rng: np.random.Generator) -> np.ndarray:
         img = img.resize((low, low), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     elif how < 0.35:
         img = img.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0)))
-    out = np.asarray(img.convert("RGB"), dtype=np.float32)
+    out: np.ndarray = np.asarray(img.convert("RGB"), dtype=np.float32)
     if rng.random() < 0.3:
         out = out + rng.normal(0, rng.uniform(2, 10), out.shape)
     return np.clip(out, 0, 255).astype(np.uint8)

@@ -12,7 +12,18 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bench.miniature.public import PUBLIC, SIZE
 
-__all__ = ["CLIP_CONFIG", "PUBLIC", "SIZE", "TOKENS", "autoencoder", "clip", "scheduler", "text_encoder", "tokenizer", "unet"]
+__all__ = [
+    "CLIP_CONFIG",
+    "PUBLIC",
+    "SIZE",
+    "TOKENS",
+    "autoencoder",
+    "clip",
+    "scheduler",
+    "text_encoder",
+    "tokenizer",
+    "unet",
+]
 
 TOKENS = 48
 """Longest prompt in tokens, one token a byte, start and end included; longer prompts are cut."""

@@ -149,7 +149,8 @@ def caption(concept: str, rng: np.random.Generator) -> str:
 
 
 def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
-    vae = networks.autoencoder().to(data.device)
+    vae: Any = networks.autoencoder()
+    vae.to(data.device)
     loop = Loop("vae", {"vae": vae}, work, 2e-3, 0.0, args)
 
     def loss(step: int) -> Tensor:
@@ -169,10 +170,13 @@ def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
     return vae
 
 
-def train_unet(data: Data, vae: nn.Module, work: Path, args: Any) -> tuple[nn.Module, nn.Module]:
-    unet, text = networks.unet().to(data.device), networks.text_encoder().to(data.device)
+def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, nn.Module]:
+    unet: Any = networks.unet()
+    text: Any = networks.text_encoder()
+    unet.to(data.device)
+    text.to(data.device)
     tokenise = networks.tokenizer()
-    noising = networks.scheduler()
+    noising: Any = networks.scheduler()
     bars = noising.alphas_cumprod.to(data.device)
     scale = vae.config.scaling_factor
     loop = Loop("unet", {"unet": unet, "text": text}, work, 2e-3, 1e-4, args)
@@ -254,11 +258,11 @@ def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: (v.half() if v.dtype.is_floating_point else v).cpu().contiguous() for k, v in state.items()}
 
 
-def write_editor(out: Path, vae: nn.Module, unet: nn.Module, text: nn.Module) -> None:
+def write_editor(out: Path, vae: Any, unet: Any, text: Any) -> None:
     """The editor as an ordinary diffusers pipeline folder, weights in half precision."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
-    StableDiffusionInstructPix2PixPipeline(
+    pipeline: Any = StableDiffusionInstructPix2PixPipeline(
         vae=vae.half().cpu(),
         text_encoder=text.half().cpu(),
         tokenizer=networks.tokenizer(),
@@ -267,7 +271,8 @@ def write_editor(out: Path, vae: nn.Module, unet: nn.Module, text: nn.Module) ->
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).save_pretrained(out, safe_serialization=True)
+    )
+    pipeline.save_pretrained(out, safe_serialization=True)
 
 
 def main(argv: list[str] | None = None) -> None:

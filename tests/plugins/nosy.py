@@ -22,7 +22,8 @@ class Nosy(Attack):
         return True
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        run.submit(Constant(target.spec.k), where=os.listdir("."), home=sorted(os.environ), cwd=Path.cwd().name)
+        seen = [p.name for p in Path().iterdir()]
+        run.submit(Constant(target.spec.k), where=seen, home=sorted(os.environ))
         if self.ask == "crash":
             os._exit(7)
         if self.ask == "raise":
