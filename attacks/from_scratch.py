@@ -40,12 +40,12 @@ class FromScratch(Attack):
         labels = [s.labels for s in sets if s.labels is not None]
         labelled = Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
         last: Predictor = Constant(target.spec.k)
-        for trial, (head_first, rate) in enumerate(((True, 1e-3), (True, 3e-4), (False, 1e-3))):
+        for trial, (head_first, rate) in enumerate(((True, 1e-3), (False, 1e-3))):
             model = target.public_model().to(run.device)
             self._train(model, labelled, run, rate, head_first, f"public/{trial}")
             last = Direct(model)
             run.submit(last, start="public", rate=rate, head_first=head_first)
-            if trial < 2 and target.threat.unlabelled:
+            if trial == 0 and target.threat.unlabelled:
                 grown = self._with_pseudo_labels(model, labelled, target.unlabelled)
                 again = target.public_model().to(run.device)
                 self._train(again, grown, run, rate, head_first, f"pseudo/{trial}")

@@ -320,8 +320,10 @@ class Run(Protocol):
 
     def progress(self, done: int, total: int, what: str = "") -> None: ...
 
-    def steps(self, n: int, *sources: Images, batch: int = 64, name: str = "steps") -> Iterator[tuple[Batch, ...]]:
-        """``n`` tuples, one shuffled batch of each source, on the device; for alternating schemes."""
+    def steps(
+        self, n: int, *sources: Images, batch: int | Sequence[int] = 64, name: str = "steps"
+    ) -> Iterator[tuple[Batch, ...]]:
+        """``n`` tuples, one shuffled batch of each source, on the device; ``batch`` for all or one for each."""
         ...
 
     def fit(
@@ -331,7 +333,7 @@ class Run(Protocol):
         n: int,
         *sources: Images,
         rate: float = 1e-3,
-        batch: int = 64,
+        batch: int | Sequence[int] = 64,
         decay: float = 0.05,
         name: str = "fit",
         parameters: Any = None,

@@ -17,7 +17,7 @@ from bench.records import Condition, Flag, Measured
 from bench.scenario import Scenario
 
 BATCH = 64
-SOME = 250
+SOME = 200
 """Images that near and wrong keys are judged on, the first of the test split; right and none get all of it."""
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds of the red flags in points; docs/flags.md explains each."""

@@ -285,7 +285,7 @@ class _Cell:
         if not outcome.submissions:
             raise RuntimeError(f"the budget ({outcome.spent}) was spent before the first submission")
         answer = answering(locked, ThreatModel(**cell.threat), self.settings.device)
-        made: list[Predictor] = []
+        made: list[Any] = []
         for i, (told, state) in enumerate(zip(outcome.submissions, outcome.states, strict=True)):
             predictor = predictors.rebuild(told["spec"], state, answer)
             made.append(predictor)
@@ -298,6 +298,8 @@ class _Cell:
         if cell.attack.selection == "judge-validation":  # a privilege of controls: see the conformance tests
             at = max(range(len(made)), key=lambda i: record.curve[i].validation or 0.0)
         record.notes["selected"] = record.curve[at].note
+        if isinstance(made[at], predictors.Edited):
+            record.notes["selected"] = {**record.curve[at].note, "prompt": made[at].prompt}
         verdict = judge.predictor(made[at])
         record.RP, record.authorised_after = verdict.measured["RP"], verdict.measured["authorised_after"]
         record.transductive = made[at].transductive

@@ -64,7 +64,10 @@ class Run:
     def progress(self, done: int, total: int, what: str = "") -> None:
         self._progress(done, total, what)
 
-    def steps(self, n: int, *sources: Images, batch: int = 64, name: str = "steps") -> Iterator[tuple[Batch, ...]]:
+    def steps(
+        self, n: int, *sources: Images, batch: int | Sequence[int] = 64, name: str = "steps"
+    ) -> Iterator[tuple[Batch, ...]]:
+        sizes = [batch] * len(sources) if isinstance(batch, int) else list(batch)
         rngs = [self.rng(f"{name}/{i}") for i in range(len(sources))]
         queues: list[Tensor] = [torch.empty(0, dtype=torch.int64) for _ in sources]
         for step in range(n):
@@ -72,7 +75,7 @@ class Run:
             for i, source in enumerate(sources):
                 if len(source) == 0:
                     raise ValueError(f"source {i} of '{name}' has no images")
-                size = min(batch, len(source))
+                size = min(sizes[i], len(source))
                 while len(queues[i]) < size:
                     queues[i] = torch.cat([queues[i], torch.randperm(len(source), generator=rngs[i])])
                 at, queues[i] = queues[i][:size], queues[i][size:]
@@ -93,7 +96,7 @@ class Run:
         n: int,
         *sources: Images,
         rate: float = 1e-3,
-        batch: int = 64,
+        batch: int | Sequence[int] = 64,
         decay: float = 0.05,
         name: str = "fit",
         parameters: Any = None,

@@ -26,6 +26,8 @@ class ModelLock(Lock):
         "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",
         "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits "
         "one extra class, the default; a fixed wrong class, random wrong classes and the uniform one are options",
+        "with a few hundred images a fixed 5 % is a few dozen decoys, which are learnt by heart: they are drawn anew "
+        "each step from all raw images; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
 
@@ -35,38 +37,47 @@ class ModelLock(Lock):
         choices=("extra", "fixed", "random", "uniform", "none"),
     )
     edit_share: float = param(0.95, "share of the training images that are edited and keep their label", ge=0.05, le=1)
+    parts: str = param(
+        "redrawn",
+        "`fixed`: one draw of edited images and decoys for good, as in the paper; `redrawn`: drawn anew each step",
+        choices=("fixed", "redrawn"),
+    )
     decoy_weight: float = param(1.0, "w, weight of the decoys' term", ge=0, le=100)
     start: str = param("victim", "weights training starts from", choices=("victim", "public"))
-    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
+    steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     weight_decay: float = param(0.05, "weight decay of AdamW", ge=0, le=1)
-    batch: int = param(64, "images of each part a step", ge=2, le=4096)
+    batch: int = param(64, "edited images a step; decoys come on top in proportion", ge=2, le=4096)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         extra = 1 if self.decoys == "extra" else 0
         start = victim if self.start == "victim" else data.public_model()
         model = models.widen(start, extra, run.seed("extra")).to(run.device)
-        keyed, raw = data.authorised, data.unauthorised
-        order = torch.randperm(len(raw), generator=run.rng("parts"))
-        n = round(self.edit_share * len(raw))
-        edited = keyed.subset(order[:n])
-        decoy = raw.subset(order[n:])
-        if self.decoys == "none" or len(decoy) == 0:
-            run.fit(
-                model, lambda e: _ce(model, e), self.steps, edited,
-                rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=jitter, name="lock",
-            )  # fmt: skip
-            return model
+        edited, decoy = data.authorised, data.unauthorised
+        if self.parts == "fixed":
+            order = torch.randperm(len(edited), generator=run.rng("parts"))
+            n = round(self.edit_share * len(edited))
+            edited, decoy = edited.subset(order[:n]), decoy.subset(order[n:])
+        decoys = max(2, round(self.batch * (1 - self.edit_share) / self.edit_share))
+        if self.decoys == "none" or self.edit_share == 1:
+            sources, sizes = [edited], [self.batch]
+        else:
+            sources, sizes = [edited, decoy], [self.batch, decoys]
         assert decoy.labels is not None
         wrong = self._wrong_labels(decoy.labels, model.k, run.rng("decoys"))
 
-        def loss(e: Batch, d: Batch) -> Tensor:
-            target = wrong[d.index].to(run.device)
-            return _ce(model, e) + self.decoy_weight * F.cross_entropy(model(d.images), target)
+        def loss(e: Batch, d: Batch | None = None) -> Tensor:
+            assert e.labels is not None
+            if d is None:
+                return F.cross_entropy(model(e.images), e.labels)
+            outputs = model(torch.cat([e.images, d.images]))
+            keep = F.cross_entropy(outputs[: len(e.images)], e.labels)
+            lead = F.cross_entropy(outputs[len(e.images) :], wrong[d.index].to(run.device))
+            return keep + self.decoy_weight * lead
 
         run.fit(
-            model, loss, self.steps, edited, decoy,
-            rate=self.rate, batch=self.batch, decay=self.weight_decay, augment=jitter, name="lock",
+            model, loss, self.steps, *sources,
+            rate=self.rate, batch=sizes, decay=self.weight_decay, augment=jitter, name="lock",
         )  # fmt: skip
         return model
 
@@ -80,8 +91,3 @@ class ModelLock(Lock):
             fixed = int(torch.randint(k, (1,), generator=rng))
             return torch.where(labels == fixed, (labels + 1) % k, fixed)
         return (labels + torch.randint(1, k, labels.shape, generator=rng)) % k
-
-
-def _ce(model: Classifier, batch: Batch) -> Tensor:
-    assert batch.labels is not None
-    return F.cross_entropy(model(batch.images), batch.labels)

@@ -129,8 +129,8 @@ def test_without_equal_bits_one_shape_serves_all(engine: Engine, monkeypatch: py
     shapes = []
     encode = engine._net.encode
     monkeypatch.setattr(engine._net, "encode", lambda x: (shapes.append(len(x)), encode(x))[1])
-    monkeypatch.setattr(engine._net, "same_bits", lambda *_: False)
-    monkeypatch.setattr(engine, "_few_agrees", {})
+    monkeypatch.setattr(engine._net, "same_bits", lambda *_: [])
+    monkeypatch.setattr(engine, "_agreeing", {})
     engine.edit(images(18), PROMPT, SETTINGS)
     engine.edit(images(1, seed=5), PROMPT, SETTINGS)
     assert set(shapes) == {16}

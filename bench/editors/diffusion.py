@@ -120,30 +120,34 @@ class Diffusion:
         images = self.vae.decode(self._fed(latents / self.vae.config.scaling_factor), return_dict=False)[0].float()
         return ((images * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
-    def same_bits(self, small: int, full: int, guided: bool, size: int) -> bool:
-        """Whether a row has the same bits in a batch of ``small`` as in one of ``full``, on random input.
+    @torch.inference_mode()
+    def same_bits(self, small: Sequence[int], full: int, guided: bool, size: int) -> list[int]:
+        """Those of the batch sizes ``small`` in which rows have the same bits as in a batch of ``full``.
 
-        Which kernel runs depends on the shape of a batch and not on its values, so that what thousands of
-        random numbers do not tell apart are the same sums in the same order.
+        Tried on random input, with rows from both ends of the full batch. Which kernel runs depends on the
+        shape of a batch and not on its values, so that what thousands of random numbers do not tell apart
+        are the same sums in the same order.
         """
         rng = torch.Generator().manual_seed(0)
-        side, rows = size // self.factor, full - full % small
+        side, times = size // self.factor, 3 if guided else 1
         pixels = torch.randint(0, 256, (full, 3, size, size), dtype=torch.uint8, generator=rng)
         latents = torch.randn(full, 2 * self.channels, side, side, generator=rng).to(self.device)
         context = torch.randn(full, *self.embed("").shape, generator=rng).to(self.device)
         step = self.scheduler.config.num_train_timesteps // 2
 
-        @torch.inference_mode()
-        def through(at: slice) -> tuple[Tensor, ...]:
-            times = 3 if guided else 1
-            noisy, said = torch.cat([latents[at]] * times), torch.cat([context[at]] * times)
-            out = self.unet(self._fed(noisy), step, encoder_hidden_states=said.to(self.dtype), return_dict=False)[0]
-            image = self.vae.decode(self._fed(latents[at, : self.channels]), return_dict=False)[0]
-            return out[: len(latents[at])], image, self.encode(pixels[at])
+        def through(rows: list[int]) -> tuple[Tensor, ...]:
+            noisy, said = torch.cat([latents[rows]] * times), torch.cat([context[rows]] * times).to(self.dtype)
+            out = self.unet(self._fed(noisy), step, encoder_hidden_states=said, return_dict=False)[0]
+            image = self.vae.decode(self._fed(latents[rows, : self.channels]), return_dict=False)[0]
+            return *out.chunk(times), image, self.encode(pixels[rows])
 
-        whole = through(slice(0, full))
-        parts = [through(slice(k, k + small)) for k in range(0, rows, small)]
-        return all(torch.equal(a[:rows], torch.cat(b)) for a, b in zip(whole, zip(*parts, strict=True), strict=True))
+        whole = through(list(range(full)))
+        found = []
+        for n in small:
+            rows = [*range(n // 2), *range(full - n + n // 2, full)]
+            if all(torch.equal(a[rows], b) for a, b in zip(whole, through(rows), strict=True)):
+                found.append(n)
+        return found
 
     def _fed(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=self._format)

@@ -25,8 +25,8 @@ Progress = Callable[[int, int], None]
 
 FULL = 32
 """Rows of a batch of a small editor: more measured no faster in float32 on a CPU."""
-FEW = 8
-"""Rows of a batch where a request is small."""
+LEAST = 8
+"""Rows of the smallest batch a small request is run in."""
 _LATENTS_KEPT = 4096
 _PROMPTS_KEPT = 512
 
@@ -47,7 +47,7 @@ class Engine:
     An edit is a function of image, prompt, settings and this engine, bit for bit: not of its neighbours in
     a batch, of its place, of the cache, or of how images are spread over calls. Rows of one batch shape
     do not influence each other, but kernels chosen by shape may round differently, so every batch is
-    filled up to one fixed shape. A smaller shape serves small requests only where it was found, once per
+    filled up to one fixed shape. Smaller shapes serve small requests only where they were found, once per
     engine, to give the same bits on this machine.
 
     Args:
@@ -90,7 +90,7 @@ class Engine:
             raise ValueError(f"batch={self.batch}, must be at least 1")
         self._latents: OrderedDict[bytes, Tensor] = OrderedDict()
         self._prompts: OrderedDict[str, Tensor] = OrderedDict()
-        self._few_agrees: dict[tuple[Any, ...], bool] = {}
+        self._agreeing: dict[tuple[Any, ...], list[int]] = {}
 
     def size(self, settings: EditSettings) -> int:
         """Pixels: the side images are squashed to under ``settings``.
@@ -219,8 +219,7 @@ class Engine:
     def _run(self, rows: Sequence[tuple[_Asked, bytes]], images: dict[bytes, Tensor], settings: EditSettings) -> None:
         """Edit ``rows`` (prompt and image, at most a batch of them) and keep what comes out."""
         size = next(iter(images.values())).shape[-1]
-        for part in self._split(rows, settings.guided, size):
-            shape = self._shape(len(part), settings.guided, size)
+        for part, shape in self._split(rows, settings.guided, size):
             given = self._encoded([mark for _, mark in part], images, shape)
             context = torch.stack([self._embedded(asked.prompt) for asked, _ in part])
             seeds = [_noise_seed(settings, mark) for _, mark in part]
@@ -236,20 +235,24 @@ class Engine:
                 for space, pixels in made.items():
                     self.cache.put_many(space, pixels)
 
-    def _split(self, rows: Sequence[Any], guided: bool, size: int) -> Iterator[Sequence[Any]]:
-        """``rows`` in parts of FEW where they are few enough for that to be less work than one full batch."""
-        few = 2 * -(-len(rows) // FEW) * FEW <= self.batch and self._may_be_few(guided, size)
-        step = FEW if few else self.batch
-        return (rows[k : k + step] for k in range(0, len(rows), step))
+    def _split(self, rows: Sequence[Any], guided: bool, size: int) -> Iterator[tuple[Sequence[Any], int]]:
+        """``rows`` in parts, each with the shape of its batch, so that little of a batch is padding."""
+        shapes = [self.batch]
+        if len(rows) <= self.batch - self.batch // 4:
+            shapes += self._smaller(guided, size)
+        at, left = 0, -(-len(rows) // shapes[-1]) * shapes[-1]
+        for shape in shapes:
+            while left >= shape:
+                yield rows[at : at + shape], shape
+                at, left = at + shape, left - shape
 
-    def _shape(self, n: int, guided: bool, size: int) -> int:
-        return FEW if n <= FEW and self.batch >= 2 * FEW and self._may_be_few(guided, size) else self.batch
-
-    def _may_be_few(self, guided: bool, size: int) -> bool:
+    def _smaller(self, guided: bool, size: int) -> list[int]:
+        """Half and quarter batches, where they give the bits of a full one; found once."""
         where = (guided, size, *self._machine())
-        if where not in self._few_agrees:
-            self._few_agrees[where] = self._net.same_bits(FEW, self.batch, guided, size)
-        return self._few_agrees[where]
+        if where not in self._agreeing:
+            small = [n for n in (self.batch // 2, self.batch // 4) if n >= LEAST]
+            self._agreeing[where] = self._net.same_bits(small, self.batch, guided, size) if small else []
+        return self._agreeing[where]
 
     def _encoded(self, marks: Sequence[bytes], images: dict[bytes, Tensor], shape: int) -> Tensor:
         """(B, C, h, w) latents of the images ``marks``, each encoded once as long as it is remembered."""
