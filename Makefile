@@ -6,10 +6,11 @@ BENCH := $(VENV)/bin/bench
 .PHONY: demo test lint lock benchmark clean
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@command -v uv >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet uv
-	@test -x $(VENV)/bin/python || (command -v uv >/dev/null 2>&1 && uv venv --quiet --python $(PYTHON) $(VENV) || $(PYTHON) -m uv venv --quiet --python $(PYTHON) $(VENV))
-	@(command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock || $(PYTHON) -m uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock)
-	@(command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(VENV)/bin/python --no-deps -e . || $(PYTHON) -m uv pip install --quiet --python $(VENV)/bin/python --no-deps -e .)
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "installing what requirements.lock names into $(VENV) (about a minute the first time)"
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -e .
 	@touch $@
 
 demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusion editor
@@ -28,7 +29,7 @@ benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
 
 lock:  ## write requirements.lock anew
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

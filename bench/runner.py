@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench import identity, isolation, models, predictors, registry, seeds, training, victim
-from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, Predictor, ThreatModel
+from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, ThreatModel
 from bench.editors import session
 from bench.errors import UserError
 from bench.handover import materialise
