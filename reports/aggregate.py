@@ -36,6 +36,7 @@ class ConditionRow:
     what: str
     accuracy: Value
     shipped: Value | None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -349,5 +350,6 @@ def _conditions(group: Sequence[Record]) -> tuple[ConditionRow, ...]:
         accuracy = of_measured([None if c is None else c.accuracy for c in found])
         if accuracy is not None:
             what = " / ".join(dict.fromkeys(c.what for c in found if c is not None))
-            made.append(ConditionRow(name, what, accuracy, constant([c.shipped if c else None for c in found])))
+            n = min(c.accuracy.n for c in found if c is not None)
+            made.append(ConditionRow(name, what, accuracy, constant([c.shipped if c else None for c in found]), n))
     return tuple(made)

@@ -190,7 +190,10 @@ def _condition_title(row: Row) -> str:
 def _condition_caption(group: Group, row: Row) -> str:
     kinds = dict.fromkeys(c.accuracy.kind for c in row.conditions if c.accuracy.kind)
     source = f"Intervals: 95 %, {'; '.join(kinds)}." if kinds else "No intervals: none were recorded."
-    sizes = " or ".join(str(n) for n in sorted({n for n in row.n if n is not None})) or "not recorded"
+    by_n: dict[int | None, list[str]] = {}
+    for c in row.conditions:
+        by_n.setdefault(c.n, []).append(c.name)
+    sizes = "; ".join(f"{n} ({', '.join(names)})" for n, names in by_n.items()) if len(by_n) > 1 else str(*by_n)
     seeds = seeds_words(row.seeds)
     oracle, floor = with_interval(row.values["oracle"]), with_interval(row.values["floor"])
     controls = f"Controls: the victim on un-authorised images {oracle}, the floor {floor}"
