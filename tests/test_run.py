@@ -97,7 +97,7 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     record = records["quick-lock", "logit-surgery"]
     assert record.status == "ok"
     assert record.meter is not None
-    assert record.meter["labelled"] == 12
+    assert record.meter["labelled"] == 6
     assert {c.name for c in record.conditions} == {"right", "none", "wrong:amount"}
     evidence = store.evidence(record)
     assert record.RP is not None
@@ -115,21 +115,21 @@ def test_the_second_run_does_nothing_and_says_so(done: Path, task: str, bench: B
     before = {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()}
     got = bench(*_arguments(task, done))
     assert got.returncode == 0
-    assert "nothing to do: all 5 cells" in got.stdout
+    assert "nothing to do: all 6 cells" in got.stdout
     assert {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()} == before
 
 
 def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path: Path) -> None:
     got = bench("status", "--store", str(done))
     assert got.returncode == 0
-    assert "5 ok" in got.stdout
+    assert "6 ok" in got.stdout
     hash = next(r.hash for r in Store(done, write=False).records() if r.cell.attack.name == "from-scratch")
     why = bench("why", hash[:8], "--store", str(done))
     assert why.returncode == 0
     assert "unchanged" in why.stdout
     report = bench("report", "--format", "json", "--store", str(done))
     rows = json.loads(report.stdout)
-    assert len(rows) == 5
+    assert len(rows) == 6
     for format in ("md", "csv", "latex"):
         got = bench("report", "--format", format, "--store", str(done), "--out", str(tmp_path / format))
         assert got.returncode == 0, got.stderr
@@ -155,7 +155,7 @@ def test_killed_and_two_at_once_and_resumed(done: Path, task: str, bench: Bench,
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert list(store.glob("artefacts/victim/*")), "the victim was finished before the kill"
-    assert len(list(store.glob("records/*"))) < 5
+    assert len(list(store.glob("records/*"))) < 6
     beside = subprocess.Popen(command, **quiet)
     got = bench(*_arguments(task, store))
     assert beside.wait(200) == 0
