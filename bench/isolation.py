@@ -41,6 +41,16 @@ KEPT_ENVIRONMENT = (
     "VIRTUAL_ENV",
 )
 
+PRELOADED = [
+    "bench.isolation",
+    "bench.registry",
+    "bench.predictors",
+    "bench.editors.engine",
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix",
+    "transformers.models.clip.modeling_clip",
+]
+"""What the fork server imports once, so that an attack's process does not: imports are most of its start."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -104,7 +114,7 @@ class Outcome:
 def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> Outcome:
     """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.isolation", "bench.registry", "bench.predictors", "bench.editors.engine"])
+    context.set_forkserver_preload(PRELOADED)
     folder = Path(tempfile.mkdtemp(prefix="attack-"))
     try:
         job.write(folder)
