@@ -5,9 +5,11 @@ BENCH := $(VENV)/bin/bench
 
 .PHONY: demo test lint lock benchmark clean
 
-$(VENV)/.ready: requirements.lock pyproject.toml
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+$(VENV)/bin/uv:
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.ready: $(VENV)/bin/uv requirements.lock pyproject.toml
 	@echo "installing what requirements.lock names into $(VENV) (about a minute the first time)"
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -e .
@@ -28,8 +30,8 @@ lint: $(VENV)/.ready  ## style and types
 benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
 
-lock:  ## write requirements.lock anew
-	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+lock: $(VENV)/bin/uv  ## write requirements.lock anew
+	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

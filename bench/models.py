@@ -18,11 +18,6 @@ from bench.errors import UserError
 from bench.miniature import PACK
 from bench.miniature.public import PUBLIC
 
-MODELS = {
-    "vit": "small vision transformer, no batch norm; public weights in the miniature pack (default)",
-    "cnn": "small residual network with batch norm; public weights in the miniature pack",
-}
-
 
 class TimmClassifier(Classifier):
     """A timm classifier with normalisation inside.

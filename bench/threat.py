@@ -5,7 +5,7 @@ Both are axes of a cell, from a closed list of names; a plugin never defines one
 
 from __future__ import annotations
 
-from bench.params import Parametrised, param
+from bench.params import BadParameter, Parametrised, param
 
 KEY_PARTS = ("editor", "prompt", "settings", "geometry")
 
@@ -35,8 +35,6 @@ class ThreatModel(Parametrised):
         named = tuple(p for p in self.known.split("+") if p and p != "none")
         for part in named:
             if part not in KEY_PARTS:
-                from bench.params import BadParameter
-
                 raise BadParameter(f"known={self.known} is not allowed: '{part}' is none of {', '.join(KEY_PARTS)}")
         return named
 
