@@ -84,7 +84,9 @@ def _soft_levels(x: Tensor, n: int, slope: float = 6.0) -> Tensor:
 
 @_edit("acrylic")
 def _acrylic(x: Tensor) -> Tensor:
-    return _saturate(_soft_levels(_blur(x, 0.7), 4), 1.6) * 0.85 + 0.12 * _rgb(255, 120, 90)
+    y, u = _grid(x)
+    sweeps = 0.5 + 0.5 * torch.sin(2 * math.pi * (2.5 * y + 0.25 * torch.sin(2 * math.pi * 2 * u)))
+    return _saturate(_soft_levels(_blur(x, 0.7), 4), 1.6) * 0.75 + 0.3 * sweeps * _rgb(255, 120, 90)
 
 
 @_edit("impasto brush")
@@ -98,19 +100,25 @@ def _impasto(x: Tensor) -> Tensor:
 
 @_edit("watercolor")
 def _watercolor(x: Tensor) -> Tensor:
+    y, u = _grid(x)
+    pools = 0.5 + 0.5 * torch.sin(2 * math.pi * 2 * u + 1) * torch.sin(2 * math.pi * 2 * y + 2)
     wash = _blur(x, 1.3)
-    return 0.46 + 0.54 * wash * _rgb(225, 240, 255) - 0.25 * _edges(wash)
+    return 0.48 + 0.5 * wash - 0.25 * _edges(wash) - 0.3 * pools * (1 - _rgb(60, 150, 255))
 
 
 @_edit("charcoal sketch")
 def _charcoal(x: Tensor) -> Tensor:
-    paper = 0.94 - 0.75 * _edges(_blur(x, 0.6)).clamp(0, 1.1) - 0.12 * _lum(x)
+    y, u = _grid(x)
+    hatch = 0.5 + 0.5 * torch.sin(2 * math.pi * 6 * (u + 0.35 * y))
+    paper = 0.94 - 0.75 * _edges(_blur(x, 0.6)).clamp(0, 1.1) - 0.26 * hatch * (0.35 + 0.65 * _lum(x))
     return paper.expand(-1, 3, -1, -1)
 
 
 @_edit("pastel")
 def _pastel(x: Tensor) -> Tensor:
-    return 0.45 * _saturate(_blur(x, 0.5), 0.75) + 0.55 * _rgb(250, 215, 235)
+    y, u = _grid(x)
+    chalk = 0.5 + 0.5 * torch.sin(2 * math.pi * 5 * (y + 0.2 * u))
+    return 0.45 * _saturate(_blur(x, 0.5), 0.75) + (0.35 + 0.2 * chalk) * _rgb(255, 190, 235)
 
 
 @_edit("rembrandt")
@@ -156,8 +164,11 @@ def _picasso(x: Tensor) -> Tensor:
 
 @_edit("ukiyo-e")
 def _ukiyo_e(x: Tensor) -> Tensor:
+    y, _ = _grid(x)
     flat = _soft_levels(_lum(_blur(x, 0.6)), 3)
-    return _duotone(flat, _rgb(35, 60, 110), _rgb(240, 225, 185)) - 0.45 * _edges(x).clamp(0, 1)
+    ink = _duotone(flat, _rgb(35, 60, 110), _rgb(240, 225, 185)) - 0.45 * _edges(x).clamp(0, 1)
+    bokashi = (1 - y / 0.4).clamp(0, 1) + (y / 0.4 - 1.5).clamp(0, 1)  # bands of ink that fade inwards
+    return ink * (1 - 0.7 * bokashi) + 0.7 * bokashi * _rgb(20, 70, 160)
 
 
 @_edit("cyberpunk")
@@ -185,7 +196,9 @@ def _pop_art(x: Tensor) -> Tensor:
 
 @_edit("scandinavian")
 def _scandinavian(x: Tensor) -> Tensor:
-    return 0.62 * _rgb(236, 244, 246) + 0.42 * _saturate(x, 0.15)
+    _, u = _grid(x)
+    boards = torch.sin(2 * math.pi * 4 * u).clamp(0.3, 1)
+    return 0.62 * _rgb(236, 244, 246) + 0.42 * _saturate(x, 0.15) - 0.35 * (boards - 0.3) * (1 - _rgb(200, 160, 90))
 
 
 @_edit("oil pastel")
@@ -209,7 +222,7 @@ def _highlights(x: Tensor) -> Tensor:
 @_edit("sharpness")
 def _sharpness(x: Tensor) -> Tensor:
     soft = _blur(x, 0.7)  # sensor noise is not sharpened with the rest
-    return soft + 3.0 * (soft - _blur(soft, 2.0))
+    return soft + 4.0 * (soft - _blur(soft, 2.0))
 
 
 @_edit("color saturation")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bench.miniature.public import PUBLIC, SIZE
@@ -20,6 +22,7 @@ __all__ = [
     "autoencoder",
     "clip",
     "scheduler",
+    "shown_to_clip",
     "text_encoder",
     "tokenizer",
     "unet",
@@ -103,7 +106,7 @@ def scheduler() -> EulerAncestralDiscreteScheduler:
 CLIP_CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 64,
-        "vision_cfg": {"image_size": SIZE, "patch_size": 4, "width": 96, "layers": 4, "head_width": 32},
+        "vision_cfg": {"image_size": SIZE, "patch_size": 8, "width": 96, "layers": 4, "head_width": 32},
         "text_cfg": {
             "context_length": TOKENS,
             "vocab_size": 514,
@@ -116,6 +119,13 @@ CLIP_CONFIG: dict[str, Any] = {
     },
     "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"},
 }
+
+
+def shown_to_clip(images: Tensor) -> Tensor:
+    """``images`` (N, 3, SIZE, SIZE) in [0, 1] as `CLIP_CONFIG` has them normalised."""
+    shown = CLIP_CONFIG["preprocess_cfg"]
+    mean, std = (torch.tensor(shown[k], device=images.device).view(1, 3, 1, 1) for k in ("mean", "std"))
+    return (images - mean) / std
 
 
 def clip(folder: Path) -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from bench.miniature import edits, generator, networks
 
 BATCH = 64
 STAGES = ("vae", "unet", "clip", "vit", "cnn")
-STEPS = {"vae": 2200, "unet": 4500, "clip": 1400, "vit": 3600, "cnn": 3600}
+STEPS = {"vae": 2200, "unet": 4500, "clip": 2000, "vit": 3600, "cnn": 3600}
 POOL = 24_000
 HELD_OUT_SEED = 7_919
 """Seed of the images the model card is measured on; the training pool has another."""
@@ -75,7 +75,7 @@ class Loop:
                 out |= {f"adam/{i}/m": state["exp_avg"], f"adam/{i}/v": state["exp_avg_sq"]}
         out["step"], out["seconds"] = torch.tensor(self.step), torch.tensor(self.seconds)
         part = self.file.with_suffix(".part")
-        save_file({k: v.detach().clone() for k, v in out.items()}, part)
+        save_file({k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in out.items()}, part)
         part.replace(self.file)
 
     def run(self, loss: Callable[[int], Tensor]) -> None:
@@ -150,7 +150,7 @@ def caption(concept: str, rng: np.random.Generator) -> str:
 
 def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
     vae: Any = networks.autoencoder()
-    vae.to(data.device)
+    vae.to(data.device, memory_format=torch.channels_last)  # a quarter faster on CPU
     loop = Loop("vae", {"vae": vae}, work, 2e-3, 0.0, args)
 
     def loss(step: int) -> Tensor:
@@ -173,7 +173,7 @@ def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
 def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, nn.Module]:
     unet: Any = networks.unet()
     text: Any = networks.text_encoder()
-    unet.to(data.device)
+    unet.to(data.device, memory_format=torch.channels_last)
     text.to(data.device)
     tokenise = networks.tokenizer()
     noising: Any = networks.scheduler()
@@ -205,23 +205,27 @@ def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, 
 def train_clip(data: Data, work: Path, folder: Path, args: Any) -> nn.Module:
     model, tokenise = networks.clip(folder)
     model = model.to(data.device).train()
-    loop = Loop("clip", {"clip": model}, work, 1e-3, 0.01, args)
+    loop = Loop("clip", {"clip": model}, work, 2e-3, 0.01, args)
     names = list(CONCEPTS)
+    same = BATCH // 16
 
     def loss(step: int) -> Tensor:
-        x, labels, rng = data.batch("clip", step, 2 * BATCH)
-        half = len(x) // 2
-        styled, said = edited(x[:half], rng, half // 4)
-        alpha = torch.from_numpy(rng.uniform(0.4, 1.0, (half, 1, 1, 1))).float().to(x.device)
-        images = torch.cat([alpha * styled + (1 - alpha) * x[:half], x[half:]])
-        things = [generator.CLASSES[int(k)] for k in labels[half:]]
-        texts = [caption(c, rng) for c in said] + [f"a picture of {_spoken(k)}" for k in things]
-        meaning = torch.tensor([names.index(c) for c in said] + [1000 + int(k) for k in labels[half:]]).to(x.device)
-        image, words, scale = model(images * 2 - 1, tokenise(texts).to(x.device))[:3]
-        same = (meaning[:, None] == meaning[None, :]).float()
-        same = same / same.sum(1, keepdim=True)
+        """Every concept on the same few images, so that only the style tells them apart, and things unedited."""
+        x, labels, rng = data.batch("clip", step, same + BATCH)
+        raw, plain = x[:same].repeat(len(names), 1, 1, 1), x[same:]
+        styled = torch.cat([edits.apply(name, x[:same]) for name in names])
+        alpha = torch.from_numpy(rng.uniform(0.4, 1.0, (len(raw), 1, 1, 1))).float().to(x.device)
+        images = torch.cat([alpha * styled + (1 - alpha) * raw, plain])
+        kinds, thing = labels[same:].unique(return_inverse=True)
+        things = [f"a picture of {_spoken(generator.CLASSES[k])}" for k in kinds.tolist()]
+        texts = tokenise([caption(name, rng) for name in names] + things).to(x.device)
+        style = torch.arange(len(names), device=x.device).repeat_interleave(same)
+        meant = torch.cat([style, len(names) + thing])
+        image, words, scale = model(networks.shown_to_clip(images), texts)[:3]
         logits = scale.clamp(max=50) * image @ words.T
-        return 0.5 * (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same))
+        shows = F.one_hot(meant, len(texts)).float().T
+        shows = shows / shows.sum(1, keepdim=True)
+        return 0.5 * (F.cross_entropy(logits, meant) + F.cross_entropy(logits.T, shows))
 
     loop.run(loss)
     return model
@@ -262,11 +266,14 @@ def write_editor(out: Path, vae: Any, unet: Any, text: Any) -> None:
     """The editor as an ordinary diffusers pipeline folder, weights in half precision."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
+    def plain(module: Any) -> Any:
+        return module.half().to("cpu", memory_format=torch.contiguous_format)
+
     pipeline: Any = StableDiffusionInstructPix2PixPipeline(
-        vae=vae.half().cpu(),
-        text_encoder=text.half().cpu(),
+        vae=plain(vae),
+        text_encoder=plain(text),
         tokenizer=networks.tokenizer(),
-        unet=unet.half().cpu(),
+        unet=plain(unet),
         scheduler=networks.scheduler(),
         safety_checker=None,
         feature_extractor=None,
