@@ -149,9 +149,13 @@ class Judge:
         scores[order] = torch.cat(parts)
         return scores.argmax(1).numpy()
 
-    def score(self, predictor: Predictor) -> float:
-        """Percent of the judged images that a submission answers rightly."""
-        return round(metrics.accuracy(self._predict(predictor.to(self.device), self.images.images), self.labels), 4)
+    def answers(self, predictor: Predictor) -> np.ndarray:
+        """What a submission answers on the judged images: (N,) classes."""
+        return self._predict(predictor.to(self.device), self.images.images)
+
+    def score(self, answers: np.ndarray) -> float:
+        """Percent of ``answers`` (N,) that are right."""
+        return round(metrics.accuracy(answers, self.labels), 4)
 
     def validate(self, predictor: Predictor) -> float:
         """Percent of the judge-validation images: what a control may be chosen by."""
@@ -159,38 +163,43 @@ class Judge:
         predicted = self._predict(predictor.to(self.device), self.validation.images)
         return round(metrics.accuracy(predicted, self.validation.labels.numpy()), 4)
 
-    def predictor(self, predictor: Predictor) -> Verdict:
-        """RP, the predictor on authorised images, and its red flags."""
+    def predictor(self, predictor: Predictor, answers: np.ndarray | None = None) -> Verdict:
+        """RP, the predictor on authorised images, and its red flags.
+
+        Args:
+            answers: what `answers` told of the same predictor, where it has been asked already.
+        """
         out = Verdict()
         predictor = predictor.to(self.device)
-        predicted = self._predict(predictor, self.images.images)
+        predicted = self.answers(predictor) if answers is None else answers
         out.evidence["pred/RP"] = predicted
         out.measured["RP"] = self._score(predicted)
         after = self._predict(predictor, self.authorised)
         out.evidence["pred/authorised_after"] = after
         out.measured["authorised_after"] = self._score(after)
-        some = self.images.images[: 2 * BATCH]
-        if not predictor.transductive:
-            part = some[:BATCH]
-            whole = self._predict(predictor, part)
-            order = torch.randperm(len(part), generator=torch.Generator().manual_seed(1))
-            shuffled = np.empty_like(whole)
-            shuffled[order.numpy()] = self._predict(predictor, part[order])
-            with torch.no_grad():
-                pieces = [predictor.predict(p.to(self.device)).argmax(1).cpu() for p in part.split(23)]
-            split = torch.cat(pieces).numpy()
-            off = max(int((shuffled != whole).sum()), int((split != whole).sum()))
+        some = self.images.images[:BATCH]
+        if not predictor.transductive:  # `predicted` had these images together and in order
+            off = int((self._in_pieces(predictor, some) != predicted[:BATCH]).sum())
             if off > 1:  # one image may lie on the border between two classes
-                detail = f"{off} of {len(part)} answers changed when the batch was permuted or split"
+                detail = f"{off} of {len(some)} answers changed when the batch was permuted and split"
                 out.flags.append(Flag(name="depends-on-batch", detail=detail))
         rng = torch.Generator().manual_seed(2)
         noisy = (some + (torch.rand(some.shape, generator=rng) - 0.5) * (4 / 255)).clamp(0, 1)
-        exact = metrics.accuracy(predicted[: len(some)], self.labels[: len(some)])
-        near = metrics.accuracy(self._predict(predictor, noisy), self.labels[: len(some)])
+        exact = metrics.accuracy(predicted[:BATCH], self.labels[:BATCH])
+        near = metrics.accuracy(self._predict(predictor, noisy), self.labels[:BATCH])
         if exact > near + LABELS:
             detail = f"{exact:.1f} on test images, {near:.1f} on copies moved by 2/255"
             out.flags.append(Flag(name="too-good-on-labels", detail=detail))
         return out
+
+    def _in_pieces(self, predictor: Predictor, images: Tensor) -> np.ndarray:
+        """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+        answers = np.empty(len(images), dtype=np.int64)
+        with torch.no_grad():
+            for at in order.split(23):
+                answers[at.numpy()] = predictor.predict(images[at].to(self.device)).argmax(1).cpu().numpy()
+        return answers
 
     def samples(self, locked: Classifier, predictor: Predictor | None, n: int = 8) -> dict[str, np.ndarray]:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""

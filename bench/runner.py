@@ -286,12 +286,14 @@ class _Cell:
             raise RuntimeError(f"the budget ({outcome.spent}) was spent before the first submission")
         answer = answering(locked, ThreatModel(**cell.threat), self.settings.device)
         made: list[Any] = []
+        answers: list[np.ndarray] = []
         for i, (told, state) in enumerate(zip(outcome.submissions, outcome.states, strict=True)):
             predictor = predictors.rebuild(told["spec"], state, answer)
             made.append(predictor)
+            answers.append(judge.answers(predictor))
             note = {k: v for k, v in told["note"].items() if k != "final"}
             chosen = judge.validate(predictor) if cell.attack.selection == "judge-validation" else None
-            point = CurvePoint(meter=told["meter"], RP=judge.score(predictor), validation=chosen, note=note)
+            point = CurvePoint(meter=told["meter"], RP=judge.score(answers[-1]), validation=chosen, note=note)
             record.curve.append(point)
             self._progress("judge the attack")(i + 1, len(outcome.submissions), "submissions")
         at = len(made) - 1
@@ -300,7 +302,7 @@ class _Cell:
         record.notes["selected"] = record.curve[at].note
         if isinstance(made[at], predictors.Edited):
             record.notes["selected"] = {**record.curve[at].note, "prompt": made[at].prompt}
-        verdict = judge.predictor(made[at])
+        verdict = judge.predictor(made[at], answers[at])
         record.RP, record.authorised_after = verdict.measured["RP"], verdict.measured["authorised_after"]
         record.transductive = made[at].transductive
         record.flags += verdict.flags

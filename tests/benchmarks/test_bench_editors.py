@@ -5,8 +5,6 @@ Run with ``pytest tests/benchmarks --benchmark-only``; compare the ``images_per_
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,15 +20,6 @@ from bench.editors.settings import defaults
 N = 16
 PROMPT = "with oil pastel"
 SETTINGS = defaults("miniature")
-
-
-@pytest.fixture(autouse=True)
-def _two_cores() -> Iterator[None]:
-    """The targets are stated for two cores; the rest of the suite runs on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
-    yield
-    torch.set_num_threads(before)
 
 
 def _images(n: int) -> torch.Tensor:

@@ -7,12 +7,9 @@ scaled, which ``extra_info`` says. The locked model is a plain classifier: the c
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import torch
 from PIL import Image
 
@@ -27,15 +24,6 @@ from bench.views import AttackerView
 
 IMAGES, SAMPLED = 32, 64
 SETTINGS = defaults("miniature")
-
-
-@pytest.fixture(autouse=True)
-def _two_cores() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
-    yield
-    torch.set_num_threads(before)
-    session.use()
 
 
 def _stock_seconds_per_edit() -> float:

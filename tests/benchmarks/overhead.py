@@ -1,0 +1,86 @@
+"""The same work twice, each as a process of its own: ``python overhead.py plain|cell FOLDER``.
+
+``plain`` is what a researcher's script would do: train, edit and score in one process, with no store, no
+isolation, no evidence and no flags. ``cell`` is that cell in the harness, with all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from bench import models, plan, registry, victim
+from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
+from bench.editors import session
+from bench.identity import Settings
+from bench.judge import SOME
+from bench.keys.vocabulary import wordlist
+from bench.runner import Context, run_cell
+from bench.scenario import draw_share, load
+from bench.store import Store
+from bench.training import Run
+from bench.views import AttackerView, DefenderView
+
+CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
+THREADS = min(2, os.cpu_count() or 1)
+
+
+def cell(folder: Path) -> None:
+    """`CELL`, measured by the harness into a new store."""
+    record = run_cell(CELL, Context(Store(folder / "store"), Settings(threads=THREADS), lambda *_: None))
+    assert record.status == "ok", record.error
+
+
+def plain(folder: Path) -> None:
+    """Victim, key, lock, both sides of both, every key condition, prompt search, its guesses, the last on both."""
+    cache = folder / "edits.sqlite"
+    torch.set_num_threads(THREADS)
+    session.use("cpu", "float32", cache)
+    scenario = load("digits", 0)
+    spec, parts = scenario.spec, scenario.splits
+    data, test = scenario.images(parts.defender), scenario.images(parts.test)
+    labels = test.labels
+    assert labels is not None
+    original = victim.train("vit", spec, data, Run(1))
+
+    def public(extra: int) -> Classifier:
+        return models.build("vit", spec, extra)
+
+    def score(model: Classifier, images: torch.Tensor) -> None:
+        found = models.logits(model, images)[:, : spec.k].argmax(1)
+        print(float((found == labels[: len(images)]).float().mean()))
+
+    key = registry.make("key", "edit", {}).make(
+        DefenderView(spec, data, data, None, DefenderNeeds(raw=True), public), Run(2)
+    )
+    lock = registry.make("lock", "modellock", {})
+    locked = lock.protect(original, key, DefenderView(spec, data, data, key, lock.needs(), public), Run(3))
+    keyed = key(test.images)
+    for model in (original, locked):
+        score(model, keyed)
+        score(model, test.images)
+    for condition in key.conditions(4).values():
+        score(locked, condition(test.images[:SOME]))
+    labelled = scenario.images(draw_share(scenario.dataset.labels, parts.attacker, 0.01, len(parts.defender), 5))
+    session.use("cpu", "auto", None)
+    granted = {"labelled": labelled, "words": wordlist("published")}
+    known = {"settings": key.parts()["settings"]}
+    run = Run(6)
+
+    def answer(images: torch.Tensor) -> torch.Tensor:
+        return models.logits(locked, images)
+
+    view = AttackerView(spec, ThreatModel(access="logits"), Budget(), granted, known, public, answer, Meter())
+    last = registry.make("attack", "prompt-search", {}).unlock(view, run)
+    session.use("cpu", "float32", cache)
+    engine = session.engine("miniature")
+    for submission in run.submissions:
+        score(locked, engine.keyed(test.images, submission.predictor.prompt, key.settings))
+    score(locked, engine.keyed(keyed, last.prompt, key.settings))
+
+
+if __name__ == "__main__":
+    {"plain": plain, "cell": cell}[sys.argv[1]](Path(sys.argv[2]))
