@@ -29,6 +29,7 @@ class PromptSearch(Attack):
     title = "prompt search"
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     controls = ("none", "from-scratch", "destroyed")
+    keys = ("edit",)
     selection = "its own scorer on the attacker's images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
 

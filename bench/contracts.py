@@ -221,6 +221,7 @@ class Attack(Plugin):
     """A way to use the locked model without its key."""
 
     selection: ClassVar[str] = "last"  # the rule by which it chooses what it hands back
+    keys: ClassVar[tuple[str, ...]] = ()  # key methods it speaks to; none named: any
     defaults: ClassVar[Mapping[str, Any]] = {}  # threat.* and budget.* it is usually run under
 
     @abc.abstractmethod
@@ -233,9 +234,14 @@ class Attack(Plugin):
 
 
 class DefenderView(Protocol):
-    """What the owner has. ``authorised`` and ``unauthorised`` are already keyed, so a lock need not know how."""
+    """What the owner has. ``authorised`` and ``unauthorised`` are already keyed, so a lock need not know how.
+
+    ``augment(images, rng)`` varies images as the victim's training did; a lock that trains uses it, so that no
+    drop comes from training without it.
+    """
 
     spec: Spec
+    augment: Callable[[Tensor, torch.Generator], Tensor]
 
     @property
     def authorised(self) -> Images: ...

@@ -10,7 +10,7 @@ import torch
 from bench.contracts import Classifier, Images, Key, ThreatModel
 from bench.isolation import Job
 from bench.keys import vocabulary
-from bench.scenario import Scenario, draw_share
+from bench.scenario import Scenario, Side, draw_share
 from bench.seeds import derive
 
 
@@ -32,22 +32,24 @@ def materialise(
     draw for every attack, nested as the share grows; un-labelled ones are the pool. Leaked pairs are raw
     images of the pool with the same images after the key.
     """
-    pool = scenario.splits.attacker
-    labels = scenario.dataset.labels
-    reference = len(scenario.splits.defender)
-    draw = derive("share", task=scenario.dataset.name, split=scenario.splits.fingerprint)
+    side = scenario.unauthorised
+    pool = side.splits.attacker
+
+    def drawn(share: float, side: Side, more: int = 0) -> Images:
+        seed = derive("share", task=side.dataset.name, split=side.splits.fingerprint) + more
+        parts = side.splits
+        return side.images(draw_share(side.dataset.labels, parts.attacker, share, len(parts.defender), seed))
+
     granted: dict[str, Images | tuple[Images, Images]] = {}
     if threat.share > 0:
-        granted["labelled"] = scenario.images(draw_share(labels, pool, threat.share, reference, draw))
+        granted["labelled"] = drawn(threat.share, side)
     if threat.unlabelled:
-        granted["unlabelled"] = scenario.images(pool).unlabelled()
+        granted["unlabelled"] = side.images(pool).unlabelled()
     if threat.authorised > 0:
-        granted["authorised"] = keyed(
-            key, scenario.images(draw_share(labels, pool, threat.authorised, reference, draw + 1))
-        )
+        granted["authorised"] = keyed(key, drawn(threat.authorised, scenario.authorised, 1))
     if threat.leaked > 0:
-        rng = torch.Generator().manual_seed(draw + 2)
-        raw = scenario.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
+        rng = torch.Generator().manual_seed(derive("leaked", task=side.dataset.name, split=side.splits.fingerprint))
+        raw = side.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
         granted["leaked_pairs"] = (raw, keyed(key, raw))
     parts = key.parts()
     words = None

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench import registry, seeds
+from bench import datasets, registry, seeds
 from bench.errors import UserError
 from bench.miniature import PACK
 from bench.records import SCHEMA, Cell, PluginRef, digest
@@ -68,7 +68,9 @@ def folder_digest(folder: Path) -> str:
 
 @cache
 def data_identity(task: str, size: int, skip_bad: bool, generator: int) -> dict[str, Any]:
-    """What decides the content of a data set: code for embedded ones, names, sizes and times of a folder's files."""
+    """What decides the content of the data: code for embedded sets, names, sizes and times of a folder's files."""
+    if sides := datasets.pair(task):
+        return {"task": task, "sides": [data_identity(side, size, skip_bad, generator) for side in sides]}
     out: dict[str, Any] = {"task": task, "size": size, "generator": generator}
     if task.startswith("folder:"):
         root = Path(task.removeprefix("folder:")).expanduser()
@@ -76,6 +78,8 @@ def data_identity(task: str, size: int, skip_bad: bool, generator: int) -> dict[
         out["files"] = digest([[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files])
         out["skip_bad"] = skip_bad
         module = "bench.datasets.folder"
+    elif task in datasets.TORCHVISION:
+        module = "bench.datasets.vision"
     else:
         module = f"bench.datasets.{task.replace('-', '_')}"
     out["code"] = registry.code_identity(module, "bench.scenario")

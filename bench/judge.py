@@ -47,22 +47,27 @@ class Judge:
     """
 
     def __init__(self, scenario: Scenario, key: Key, split: str = "test", device: str = "cpu") -> None:
-        parts = scenario.splits
+        side, other = scenario.unauthorised, scenario.authorised
+        parts = side.splits
         self.index = parts.test if split == "test" else parts.judge_validation
-        self.images = scenario.images(self.index)
-        self.validation = scenario.images(parts.judge_validation)
-        self.pool = scenario.images(parts.attacker).unlabelled()
+        self.images = side.images(self.index)
+        self.validation = side.images(parts.judge_validation)
+        self.pool = side.images(parts.attacker).unlabelled()
+        self.authorised_index = other.splits.test if split == "test" else other.splits.judge_validation
+        self._before_key = other.images(self.authorised_index)
         self.key, self.device = key, torch.device(device)
         assert self.images.labels is not None
+        assert self._before_key.labels is not None
         self.labels = self.images.labels.numpy()
+        self.authorised_labels = self._before_key.labels.numpy()
         self.floor = metrics.floor(self.labels)
         self._authorised: Tensor | None = None
 
     @property
     def authorised(self) -> Tensor:
-        """The judged images after the key."""
+        """The judged images of the authorised side, after the key."""
         if self._authorised is None:
-            self._authorised = self.key(self.images.images)
+            self._authorised = self.key(self._before_key.images)
         return self._authorised
 
     def _score(self, predicted: np.ndarray, labels: np.ndarray | None = None) -> Measured:
@@ -79,31 +84,32 @@ class Judge:
         raw = self.images.images
         k = locked.k
 
-        def note(name: str, outputs: Tensor) -> None:
+        def note(name: str, outputs: Tensor, labels: np.ndarray) -> None:
             predicted = outputs.argmax(1).numpy()
             out.evidence[f"pred/{name}"] = predicted
-            out.measured[name] = self._score(predicted)
+            out.measured[name] = self._score(predicted, labels)
 
         if victim is not None:
             victim = victim.to(self.device)
-            note("victim_authorised", models.logits(victim, self.authorised)[:, :k])
-            note("oracle", models.logits(victim, raw)[:, :k])
-        for side, images in (("UP", self.authorised), ("LP", raw)):
+            note("victim_authorised", models.logits(victim, self.authorised)[:, :k], self.authorised_labels)
+            note("oracle", models.logits(victim, raw)[:, :k], self.labels)
+        for side, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
             outputs = models.logits(locked, images)
-            note(side, outputs[:, :k])
-            note(f"{side}_shipped", outputs)
+            note(side, outputs[:, :k], labels)
+            note(f"{side}_shipped", outputs, labels)
         keys = {"right": self.key, **self.key.conditions(seed)}
         for i, (name, key) in enumerate(keys.items()):
-            n = len(raw) if name in ("right", "none") else min(SOME, len(raw))
+            n = len(raw) if name == "none" else min(SOME, len(raw))
+            labels = self.authorised_labels if name == "right" else self.labels[:n]
             outputs = models.logits(locked, self.authorised if name == "right" else key(raw[:n]))
             predicted = outputs[:, :k].argmax(1).numpy()
-            shipped = metrics.accuracy(outputs.argmax(1).numpy(), self.labels[:n])
+            shipped = metrics.accuracy(outputs.argmax(1).numpy(), labels)
             out.evidence[f"pred/condition/{name}"] = predicted
             out.conditions.append(
                 Condition(
                     name=name,
                     what=in_words(key),
-                    accuracy=self._score(predicted, self.labels[:n]),
+                    accuracy=self._score(predicted, labels),
                     shipped=round(shipped, 4),
                 )
             )
@@ -176,7 +182,7 @@ class Judge:
         out.measured["RP"] = self._score(predicted)
         after = self._predict(predictor, self.authorised)
         out.evidence["pred/authorised_after"] = after
-        out.measured["authorised_after"] = self._score(after)
+        out.measured["authorised_after"] = self._score(after, self.authorised_labels)
         some = self.images.images[:BATCH]
         if not predictor.transductive:  # `predicted` had these images together and in order
             off = int((self._in_pieces(predictor, some) != predicted[:BATCH]).sum())
@@ -207,7 +213,7 @@ class Judge:
 
         raw = self.images.images[_one_a_class(self.labels, n)]
         at = _one_a_class(self.labels, n)
-        key = self.authorised[at]
+        key = self.authorised[_one_a_class(self.authorised_labels, n)]
         out = {"raw": raw, "key": key}
         answers = {
             "labels": torch.from_numpy(self.labels)[at],

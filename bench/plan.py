@@ -20,6 +20,7 @@ from bench.threat import Budget, ThreatModel
 SUITES = Path(__file__).parent / "suites"
 GROUPS = ("lock", "key", "attack", "threat", "budget")
 DEFAULTS = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
+DOMAIN = "domain"
 CALIBRATION = ("permuted-logits", "destroyed")
 
 
@@ -171,7 +172,7 @@ def _check_used(row: Row, files: Sequence[str]) -> None:
             infos = [registry.find("attack", a, files) for a in row.attacks]
         else:
             locks = [registry.find("lock", n, files) for n in row.locks]
-            keys = [registry.find("key", _key_name(i, row), files) for i in locks]
+            keys = [registry.find("key", key_name(i, task, row.params), files) for i in locks for task in row.tasks]
             infos = keys if group == "key" else [*locks, *keys]
         if field_name == "key" and group == "lock":
             continue
@@ -184,8 +185,20 @@ def _first(row: Row, name: str) -> Any:
     return row.params[name] if name in row.params else row.sweep[name][0]
 
 
-def _key_name(info: PluginInfo, row: Row) -> str:
-    return str(row.params.get("lock.key", info.key))
+def key_name(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> str:
+    """The key method of ``lock`` on ``task``: what ``lock.key`` says, else ``domain`` for a pair, else the lock's own.
+
+    Raises:
+        UserError: a key that images are changed by on a pair of domains, or the domain key on one data set.
+    """
+    is_pair = datasets.pair(task) is not None
+    name = str(params.get("lock.key", DOMAIN if is_pair else lock.key))
+    if is_pair != (name == DOMAIN):
+        raise UserError(
+            f"key '{name}' does not go with --task {task}.",
+            "The key 'domain' is for SOURCE:TARGET, e.g. digits:fonts; every other key is for one data set.",
+        )
+    return name
 
 
 def make_cell(
@@ -201,7 +214,14 @@ def make_cell(
     """The cell of one combination; parameters that a plugin does not have are left to the others of its row."""
     lock_info = registry.find("lock", lock, files)
     attack_info = registry.find("attack", attack, files)
-    key_info = registry.find("key", str(params.get("lock.key", lock_info.key)), files)
+    key_info = registry.find("key", key_name(lock_info, task, params), files)
+    if attack_info.keys and key_info.name not in attack_info.keys:
+        raise UserError(
+            f"{attack} attacks {' and '.join(attack_info.keys)} keys; the key of {lock} on {task} is {key_info.name}.",
+            "Choose another attack, or set -p lock.key=NAME.",
+        )
+    if datasets.pair(task) and int(params.get("threat.leaked", 0)):
+        raise UserError(f"{task} has no pairs to leak: its two sides are other data.", "Leave threat.leaked at 0.")
     given: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
     for name, value in params.items():
         group, _, field_name = name.partition(".")
@@ -253,6 +273,8 @@ def make_cell(
 
 def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]:
     """The cells that must stand beside ``cell``: no attack, the public baseline of its data, calibration locks."""
+    same_key = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
+    beside = {} if cell.key.name in ("edit", DOMAIN) else same_key
     if cell.attack.name in ("none", "from-scratch") or cell.lock.role == "control":
         wanted: list[tuple[str, str, dict[str, Any], str]] = []
     else:
@@ -261,17 +283,17 @@ def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]
         own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
         own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
         wanted = [
-            ("none", "from-scratch", threat, "public baseline"),
-            ("destroyed", cell.attack.name, own, "calibration: must not open"),
-            ("permuted-logits", "logit-surgery", {}, "calibration: must open"),
+            ("none", "from-scratch", threat | beside, "public baseline"),
+            ("destroyed", cell.attack.name, own | beside, "calibration: must not open"),
+            ("permuted-logits", "logit-surgery", beside, "calibration: must open"),
         ]
         lock_params = {f"lock.{k}": v for k, v in cell.lock.explicit.items()}
-        key_params = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
-        wanted.append((cell.lock.name, "none", lock_params | key_params, "no attack"))
+        wanted.append((cell.lock.name, "none", lock_params | same_key, "no attack"))
         surgery = registry.find("attack", "logit-surgery", files).defaults
         theirs = ThreatModel(**{k[7:]: v for k, v in surgery.items() if k.startswith("threat.")}).data_budget()
         if theirs != data:
-            wanted.append(("none", "from-scratch", {f"threat.{k}": v for k, v in theirs.items()}, "public baseline"))
+            also = {f"threat.{k}": v for k, v in theirs.items()} | beside
+            wanted.append(("none", "from-scratch", also, "public baseline"))
     return [
         (make_cell(lock, attack, cell.scenario, cell.model, params, cell.editor, cell.replicate, files), why)
         for lock, attack, params, why in wanted

@@ -49,6 +49,7 @@ class PluginInfo:
     controls: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     key: str = "edit"
+    keys: tuple[str, ...] = ()
     selection: str = "last"
     files: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +111,18 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
                 said[name] = _literal(value, file, name)
         elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
             name = item.targets[0].id
-            if name in ("title", "paper", "role", "controls", "deviations", "files", "key", "selection", "defaults"):
+            if name in (
+                "title",
+                "paper",
+                "role",
+                "controls",
+                "deviations",
+                "files",
+                "key",
+                "keys",
+                "selection",
+                "defaults",
+            ):
                 said[name] = _literal(item.value, file, name)
     return PluginInfo(
         kind=kind,

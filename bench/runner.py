@@ -33,7 +33,7 @@ from bench.records import Cell, Condition, CurvePoint, Flag, Measured, Provenanc
 from bench.scenario import Scenario
 from bench.scenario import load as load_scenario
 from bench.store import Store
-from bench.views import DefenderView
+from bench.views import Augment, DefenderView
 
 Progress = Callable[[str, int, int, str], None]
 """Told (stage, done, total, what)."""
@@ -124,9 +124,7 @@ class _Cell:
         record, cell = self.record, self.cell
         scenario = self.context.scenario(cell)
         record.provenance.data_fingerprint = scenario.fingerprint()
-        record.notes |= {"classes": list(scenario.spec.classes)} | {
-            k: v for k, v in scenario.dataset.notes.items() if v
-        }
+        record.notes |= {"classes": list(scenario.spec.classes), **scenario.notes}
         original = self._timed("victim", self._victim, scenario) if self._method().needs().victim else None
         key = self._timed("key", self._key, scenario)
         locked = self._timed("protected", self._protected, scenario, original, key)
@@ -139,6 +137,11 @@ class _Cell:
         record.conditions, record.flags = verdict.conditions, list(verdict.flags)
         record.notes |= verdict.notes
         self.evidence |= {"test_index": judge.index.numpy(), "test_labels": judge.labels, **verdict.evidence}
+        if scenario.is_domain:
+            self.evidence |= {
+                "authorised_index": judge.authorised_index.numpy(),
+                "authorised_labels": judge.authorised_labels,
+            }
         outcome = self._timed("unlocked", self._unlocked, scenario, locked, key)
         self._timed("scored", self._scored, judge, locked, outcome)
 
@@ -168,8 +171,9 @@ class _Cell:
         with self.store.making("victim", hash) as part:
             if part is not None:
                 run = self._run("victim", self.found.seeds["victim"])
+                data = scenario.authorised.images(scenario.authorised.splits.defender)
                 with training.metered(run):
-                    model = victim.train(self.cell.model, scenario.spec, scenario.images(scenario.splits.defender), run)
+                    model = victim.train(self.cell.model, scenario.spec, data, run, _augment(scenario))
                 _save(model, part, run)
         return _load(self.store.artefact("victim", hash))[0]
 
@@ -191,9 +195,11 @@ class _Cell:
         def public(extra: int) -> Classifier:
             return models.build(self.cell.model, scenario.spec, extra, "public", seeds.derive("public", seed=seed))
 
-        parts = scenario.splits
-        raw, validation = scenario.images(parts.defender), scenario.images(parts.defender_validation)
-        return DefenderView(scenario.spec, raw, validation, key, needs, public)
+        own, other = (
+            (side.images(side.splits.defender), side.images(side.splits.defender_validation))
+            for side in (scenario.authorised, scenario.unauthorised)
+        )
+        return DefenderView(scenario.spec, *own, key, needs, public, other, _augment(scenario))
 
     def _method(self) -> Lock:
         lock = self.cell.lock
@@ -308,6 +314,10 @@ class _Cell:
         record.flags += verdict.flags
         self.evidence |= verdict.evidence
         self.evidence |= judge.samples(locked, made[at])
+
+
+def _augment(scenario: Scenario) -> Augment:
+    return training.recolour if scenario.is_domain else training.jitter
 
 
 class AttackFailed(RuntimeError):

@@ -1,4 +1,7 @@
-"""The data and rights of one experiment: splits of a data set, and who gets what of them.
+"""The data and rights of one experiment: splits of its data, and who gets what of them.
+
+Keyed (one data set): authorised inputs are its images after the key, un-authorised ones its raw images. Domain
+(``SOURCE:TARGET``): authorised inputs are source images, un-authorised ones target images.
 
 Test and judge-validation images are the same for every seed. The rest is divided between defender and
 attacker by the split seed, stratified by class.
@@ -14,6 +17,7 @@ from torch import Tensor
 
 from bench.contracts import Images, Spec
 from bench.datasets.base import Dataset
+from bench.errors import UserError
 from bench.records import digest
 from bench.seeds import derive
 
@@ -42,7 +46,7 @@ def split(dataset: Dataset, seed: int) -> Splits:
 
     Every split holds at least one image of every class.
     """
-    fixed = torch.Generator().manual_seed(derive("split", task=dataset.name, part="fixed"))
+    fixed = torch.Generator().manual_seed(derive("split", task=dataset.origin or dataset.name, part="fixed"))
     moving = torch.Generator().manual_seed(seed)
     parts: dict[str, list[Tensor]] = {name: [] for name in (*SHARES, "defender")}
     for label in range(len(dataset.classes)):
@@ -87,29 +91,70 @@ def draw_share(labels: Tensor, pool: Tensor, share: float, reference: int, seed:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """A data set with its splits: the keyed scenario (authorised: after the key; un-authorised: raw)."""
+class Side:
+    """A data set with its splits: what one side of a scenario is drawn from."""
 
     dataset: Dataset
     splits: Splits
-
-    @property
-    def spec(self) -> Spec:
-        return Spec(size=int(self.dataset.images.shape[-1]), classes=tuple(self.dataset.classes))
 
     def images(self, part: Tensor) -> Images:
         """The labelled images at the indices ``part``."""
         return Images(self.dataset.images[part], self.dataset.labels[part])
 
+
+@dataclass(frozen=True)
+class Scenario:
+    """Where authorised inputs (before the key) and un-authorised ones come from; one and the same when keyed."""
+
+    authorised: Side
+    unauthorised: Side
+
+    @property
+    def is_domain(self) -> bool:
+        """Whether the two sides are different data."""
+        return self.authorised is not self.unauthorised
+
+    @property
+    def spec(self) -> Spec:
+        dataset = self.authorised.dataset
+        return Spec(size=int(dataset.images.shape[-1]), classes=tuple(dataset.classes))
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Both sides, or the one there is."""
+        return (self.authorised, self.unauthorised) if self.is_domain else (self.authorised,)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the data sets have to tell of themselves."""
+        return {k: v for side in self.sides for k, v in side.dataset.notes.items() if v}
+
     def fingerprint(self) -> str:
         """Digest of data and splits."""
-        return digest([self.dataset.fingerprint, self.splits.fingerprint])
+        return digest([[side.dataset.fingerprint, side.splits.fingerprint] for side in self.sides])
 
 
 def load(task: str, replicate: int, **options: Any) -> Scenario:
-    """The scenario ``task`` for one replicate. Tuning replicates get data from their own generator seed."""
+    """The scenario ``task`` for one replicate. Tuning replicates get data from their own generator seed.
+
+    Raises:
+        UserError: no such data, or the classes of source and target are not the same.
+    """
     from bench import datasets, seeds
 
     generator = 1 if seeds.is_tuning(replicate) else 0
-    dataset = datasets.load(task, generator_seed=generator, **options)
-    return Scenario(dataset, split(dataset, derive("split", task=task, replicate=replicate)))
+    seed = derive("split", task=task, replicate=replicate)
+    sides = []
+    for name in datasets.pair(task) or (task,):
+        dataset = datasets.load(name, generator_seed=generator, **options)
+        sides.append(Side(dataset, split(dataset, seed)))
+    source, target = sides[0], sides[-1]
+    if source.dataset.classes != target.dataset.classes:
+        told = " and ".join(
+            f"{side.dataset.name} has {len(side.dataset.classes)} ({', '.join(side.dataset.classes)})" for side in sides
+        )
+        raise UserError(
+            f"Source and target must have the same classes in the same order: {told}.",
+            "Pair two sets of one label list; for folders give both the same sub-folders.",
+        )
+    return Scenario(source, target)

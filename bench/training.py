@@ -222,6 +222,39 @@ def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
     return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+def recolour(images: Tensor, rng: torch.Generator) -> Tensor:
+    """`jitter`, then colours that do not matter: what a victim needs to carry over to another domain.
+
+    Brightness becomes a blend between two random colours an image, at least 0.35 apart on average; half of the
+    images are blurred (3×3 binomial, once or twice). A quarter keeps its own colours.
+    """
+    images = jitter(images, rng)
+    n = len(images)
+    u = torch.rand((n, 2, 3, 1, 1), generator=rng).to(images.device)
+    dice = torch.rand((n, 4, 1, 1, 1), generator=rng).to(images.device)
+    low, high = u[:, 0], u[:, 1]
+    close = (low - high).abs().mean(1, keepdim=True) < 0.35
+    dark, light = 0.3 * low, 0.7 + 0.3 * high
+    swap = dice[:, 3] < 0.5
+    low = torch.where(close, torch.where(swap, light, dark), low)
+    high = torch.where(close, torch.where(swap, dark, light), high)
+    grey = images.mean(1, keepdim=True)
+    own = (dice[:, 0] < 0.25).float()
+    out = own * images + (1 - own) * (low + (high - low) * grey)
+    soft = _binomial(out)
+    softer = _binomial(soft)
+    blurred = torch.where(dice[:, 2] < 0.5, soft, softer)
+    return torch.where(dice[:, 1] < 0.5, blurred, out).clamp(0, 1)
+
+
+def _binomial(images: Tensor) -> Tensor:
+    """3×3 binomial blur, edges repeated."""
+    side = torch.tensor([0.25, 0.5, 0.25], device=images.device)
+    kernel = (side[:, None] * side[None, :]).expand(images.shape[1], 1, 3, 3)
+    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.conv2d(padded, kernel, groups=images.shape[1])
+
+
 def holdout(images: Images, fraction: float, rng: torch.Generator) -> tuple[Images, Images]:
     """``images`` split at random into a part to train on and ``fraction`` of them to choose by."""
     order = torch.randperm(len(images), generator=rng)

@@ -7,19 +7,21 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, Images, Spec
-from bench.training import Run, jitter
+from bench.training import Run
+from bench.views import Augment
 
 STEPS = {"vit": 500, "cnn": 300}
 RATE = {"vit": 2e-3, "cnn": 3e-3}
 
 
-def train(model: str, spec: Spec, data: Images, run: Run) -> Classifier:
-    """Public weights fine-tuned on the owner's labelled images: cross-entropy, images jittered.
+def train(model: str, spec: Spec, data: Images, run: Run, augment: Augment) -> Classifier:
+    """Public weights fine-tuned on the owner's labelled images: cross-entropy, images varied by ``augment``.
 
     Args:
         model: architecture.
         spec: the task.
         data: the defender's labelled training images, before any key.
+        augment: `bench.training.jitter`, or `recolour` where the victim is to serve another domain too.
     """
     victim = models.build(model, spec, 0, "public", run.seed("head")).to(run.device)
 
@@ -27,5 +29,5 @@ def train(model: str, spec: Spec, data: Images, run: Run) -> Classifier:
         assert batch.labels is not None
         return F.cross_entropy(victim(batch.images), batch.labels)
 
-    run.fit(victim, loss, STEPS.get(model, 500), data, rate=RATE.get(model, 5e-4), augment=jitter, name="victim")
+    run.fit(victim, loss, STEPS.get(model, 500), data, rate=RATE.get(model, 5e-4), augment=augment, name="victim")
     return victim

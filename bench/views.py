@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.contracts import (
@@ -19,7 +20,9 @@ from bench.contracts import (
     Spec,
     ThreatModel,
 )
+from bench.training import jitter
 
+Augment = Callable[[Tensor, torch.Generator], Tensor]
 PublicModel = Callable[[int], Classifier]
 
 
@@ -28,10 +31,12 @@ class DefenderView:
 
     Args:
         spec: the task.
-        raw, validation: labelled training and validation images before the key.
+        raw, validation: labelled training and validation images of the authorised side, before the key.
         key: None while the key is being made.
         needs: what the lock declared; the rest raises `AccessDenied`.
         public_model: makes the public model with so many extra outputs.
+        unauthorised: training and validation images of the un-authorised side, where it is other data.
+        augment: how the victim's training images were varied; a lock that trains varies its images likewise.
     """
 
     def __init__(
@@ -42,8 +47,11 @@ class DefenderView:
         key: Key | None,
         needs: DefenderNeeds,
         public_model: PublicModel,
+        unauthorised: tuple[Images, Images] | None = None,
+        augment: Augment = jitter,
     ) -> None:
-        self.spec = spec
+        self.spec, self.augment = spec, augment
+        self._other = unauthorised or (raw, validation)
         self._raw, self._validation, self._key = raw, validation, key
         self._needs, self._public_model = needs, public_model
         self._made: dict[str, Images] = {}
@@ -76,13 +84,13 @@ class DefenderView:
 
     @property
     def unauthorised(self) -> Images:
-        """Training images before the key."""
+        """Training images that the model shall fail on: those before the key, or those of the other domain."""
         needs = self._needs
-        return self._side("unauthorised", self._raw, needs.unauthorised, needs.unauthorised_labels)
+        return self._side("unauthorised", self._other[0], needs.unauthorised, needs.unauthorised_labels)
 
     @property
     def raw(self) -> Images:
-        """Training images as they are, whatever the scenario."""
+        """Training images of the authorised side before the key."""
         return self._side("raw", self._raw, self._needs.raw, True)
 
     @property
@@ -95,9 +103,9 @@ class DefenderView:
 
     @property
     def validation_unauthorised(self) -> Images:
-        """The owner's validation images before the key."""
+        """The owner's validation images of the un-authorised side."""
         needs = self._needs
-        return self._side("validation_unauthorised", self._validation, needs.unauthorised, needs.unauthorised_labels)
+        return self._side("validation_unauthorised", self._other[1], needs.unauthorised, needs.unauthorised_labels)
 
     def public_model(self, extra: int = 0) -> Classifier:
         """The victim's architecture with public weights."""

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
-from bench.training import jitter
 
 
 class ModelLock(Lock):
@@ -77,7 +76,7 @@ class ModelLock(Lock):
 
         run.fit(
             model, loss, self.steps, *sources,
-            rate=self.rate, batch=sizes, decay=self.weight_decay, augment=jitter, name="lock",
+            rate=self.rate, batch=sizes, decay=self.weight_decay, augment=data.augment, name="lock",
         )  # fmt: skip
         return model
 

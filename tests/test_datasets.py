@@ -17,7 +17,7 @@ from bench import datasets, registry
 from bench.datasets import base, digits_m, shapes, textures
 from bench.errors import UserError
 
-EMBEDDED = {"digits": 1797, "digits-m": 1797, "shapes": 2400}
+EMBEDDED = {"digits": 1797, "digits-m": 1797, "fonts": 2000, "shapes": 2400}
 
 
 @pytest.mark.parametrize(("task", "count"), EMBEDDED.items())

@@ -11,9 +11,10 @@ from bench import metrics, models
 from bench.contracts import Classifier, EditStage, Predictor
 from bench.datasets.base import Dataset
 from bench.judge import Judge
+from bench.keys.domain import InDomain
 from bench.keys.none import Identity
 from bench.predictors import Direct, LogitMap, describe, rebuild
-from bench.scenario import Scenario, split
+from bench.scenario import Scenario, Side, split
 
 K = 4
 
@@ -25,7 +26,8 @@ def _scenario() -> Scenario:
     images[:, 0] = (labels * 60).byte().view(-1, 1, 1)
     images[:, 2] = torch.randint(0, 256, (400, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     data = Dataset("made-up", images, labels, tuple("abcd"))
-    return Scenario(data, split(data, 1))
+    side = Side(data, split(data, 1))
+    return Scenario(side, side)
 
 
 class Green(Identity):
@@ -100,6 +102,20 @@ def test_numbers_as_shipped_and_over_the_real_classes() -> None:
     assert (value["LP"], value["LP_shipped"], value["UP"], value["UP_shipped"]) == (100, 0, 100, 100)
 
 
+def test_two_domains_are_judged_each_by_its_own_labels() -> None:
+    scenario = _scenario()
+    labels = (torch.arange(240) + 1) % K
+    images = torch.zeros(240, 3, 32, 32, dtype=torch.uint8)
+    images[:, 0] = (labels * 60).byte().view(-1, 1, 1)
+    images[:, 1] = 255
+    source = Dataset("source", images, labels, tuple("abcd"))
+    judge = Judge(Scenario(Side(source, split(source, 1)), scenario.unauthorised), InDomain())
+    value = {k: m.value for k, m in judge.lock(Reader(), Reader("constant"), 0, lambda *_: None).measured.items()}
+    assert (value["UP"], value["victim_authorised"], value["oracle"], value["LP"]) == (100, 100, 100, 25)
+    assert len(judge.authorised_labels) != len(judge.labels)
+    assert judge.predictor(Direct(Reader("constant"))).measured["authorised_after"].value == 100
+
+
 def test_no_victim_no_oracle() -> None:
     verdict = Judge(_scenario(), Green()).lock(None, Reader("constant"), 0, lambda *_: None)
     assert set(verdict.measured) == {"UP", "LP", "UP_shipped", "LP_shipped"}
@@ -112,7 +128,7 @@ def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
     victim = models.build("cnn", spec, 0, "public", 1)
     from bench.training import Run
 
-    data = scenario.images(scenario.splits.defender)
+    data = scenario.authorised.images(scenario.authorised.splits.defender)
     Run(1).fit(victim, lambda b: nn.functional.cross_entropy(victim(b.images), b.labels), 60, data, rate=3e-3)
     locked = models.rebuild(victim.spec, victim.state_dict())
     for m in locked.modules():
@@ -153,7 +169,7 @@ def test_flags_of_predictors() -> None:
     assert judge.predictor(Direct(Reader())).flags == []
     assert {f.name for f in judge.predictor(ByBatch()).flags} == {"depends-on-batch"}
     assert judge.predictor(Online()).flags == []
-    memory = Memory(scenario.images(scenario.splits.test).images)
+    memory = Memory(scenario.authorised.images(scenario.authorised.splits.test).images)
     verdict = judge.predictor(memory)
     assert verdict.measured["RP"].value == 100
     assert {f.name for f in verdict.flags} == {"too-good-on-labels"}

@@ -200,4 +200,4 @@ def test_tuning_seeds_are_judged_on_judge_validation_images() -> None:
 
     scenario = load("digits", seeds.TUNING_FROM)
     judge = Judge(scenario, Identity(), "judge-validation")
-    assert not set(judge.index.tolist()) & set(scenario.splits.test.tolist())
+    assert not set(judge.index.tolist()) & set(scenario.authorised.splits.test.tolist())

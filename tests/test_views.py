@@ -96,7 +96,7 @@ def test_an_unlisted_key_is_dropped_from_the_word_list(scenario: Scenario) -> No
 
 
 def test_shares_are_stratified_nested_and_at_least_one_a_class(scenario: Scenario) -> None:
-    labels, pool = scenario.dataset.labels, scenario.splits.attacker
+    labels, pool = scenario.authorised.dataset.labels, scenario.authorised.splits.attacker
     draws = [set(draw_share(labels, pool, share, 721, 5).tolist()) for share in (0.001, 0.01, 0.05, 0.1)]
     assert [len(d) for d in draws] == [10, 10, 40, 70]
     assert all(a <= b for a, b in pairwise(draws))
@@ -105,15 +105,15 @@ def test_shares_are_stratified_nested_and_at_least_one_a_class(scenario: Scenari
 
 
 def test_splits_are_disjoint_and_only_the_test_side_is_fixed(scenario: Scenario) -> None:
-    other = split(scenario.dataset, 99)
-    parts = list(scenario.splits.__dict__.values())
+    other = split(scenario.authorised.dataset, 99)
+    parts = list(scenario.authorised.splits.__dict__.values())
     joined = torch.cat(parts)
-    assert len(joined.unique()) == len(joined) == len(scenario.dataset.labels)
-    assert torch.equal(other.test, scenario.splits.test)
-    assert torch.equal(other.judge_validation, scenario.splits.judge_validation)
-    assert not torch.equal(other.defender, scenario.splits.defender)
+    assert len(joined.unique()) == len(joined) == len(scenario.authorised.dataset.labels)
+    assert torch.equal(other.test, scenario.authorised.splits.test)
+    assert torch.equal(other.judge_validation, scenario.authorised.splits.judge_validation)
+    assert not torch.equal(other.defender, scenario.authorised.splits.defender)
     for part in parts:
-        assert len(scenario.dataset.labels[part].unique()) == 10
+        assert len(scenario.authorised.dataset.labels[part].unique()) == 10
 
 
 def test_meters_agree_with_counted_calls(toy: Images, spec: Spec) -> None:

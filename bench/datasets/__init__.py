@@ -1,4 +1,4 @@
-"""Images that a lock protects: handwritten digits, the same on textures, drawn shapes, a user's own folder.
+"""Images that a lock protects: digits written, on textures and in type, shapes, known sets, a user's own folder.
 
 This module imports no torch, so that `bench list` is quick; `load` does when it is called.
 """
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from bench.datasets.base import Dataset
 
 FOLDER = "folder:"
+TORCHVISION = ("mnist", "usps", "svhn", "cifar10", "stl10")
 CATALOGUE: dict[str, str] = {
     "digits": "1797 handwritten digits, white on black (scikit-learn's optical digits), 10 classes",
     "digits-m": "the same digits blended into coloured procedural textures, as MNIST-M is made, 10 classes",
+    "fonts": "2000 digits set in eleven typefaces, varied in colour, place, turn and ground, 10 classes",
     "shapes": "2400 drawn geometric shapes on plain and textured backgrounds, with masks, 10 classes",
+    "mnist": "10000 handwritten digits (MNIST), fetched on first use, 10 classes",
+    "usps": "7291 handwritten digits (USPS), fetched on first use, 10 classes",
+    "svhn": "10000 house numbers (SVHN), fetched on first use, 10 classes",
+    "cifar10": "10000 small photographs (CIFAR10), fetched on first use, 10 classes",
+    "stl10": "5000 photographs (STL10), classes in CIFAR10's order, fetched on first use, 10 classes",
     "folder:PATH": "your own images: one sub-folder a class, at least 10 images in each",
 }
 """What ``--task`` takes, with one line on each."""
@@ -27,12 +34,35 @@ SIZES = (16, 256)
 """Smallest and largest side of an image, pixels."""
 
 
+def pair(task: str) -> tuple[str, str] | None:
+    """Source and target of a domain scenario ``SOURCE:TARGET``; None where ``task`` is one data set."""
+    for at in (i for i, letter in enumerate(task) if letter == ":"):
+        sides = task[:at], task[at + 1 :]
+        if all(side.startswith(FOLDER) or (side in CATALOGUE and side != "folder:PATH") for side in sides):
+            return sides
+    if task.count(":") == 1 and not task.startswith(FOLDER):  # a name is wrong: `check` says which
+        source, _, target = task.partition(":")
+        return source, target
+    return None
+
+
 def check(task: str) -> None:
-    """Whether ``task`` names a data set that can be looked for; reads no image.
+    """Whether ``task`` names data that can be looked for, one set or ``SOURCE:TARGET``; reads no image.
 
     Raises:
-        UserError: no data set of that name, or no such folder.
+        UserError: no data set of that name, no such folder, or a set paired with itself.
     """
+    sides = pair(task)
+    if sides is None:
+        _check_one(task)
+        return
+    if sides[0] == sides[1]:
+        raise UserError(f"'{task}' has the same data on both sides.", "Name two: SOURCE:TARGET, e.g. digits:fonts.")
+    for side in sides:
+        _check_one(side)
+
+
+def _check_one(task: str) -> None:
     if task in CATALOGUE and not task.startswith(FOLDER):
         return
     if task.startswith(FOLDER):
@@ -71,18 +101,18 @@ def folder_path(task: str) -> Path:
 
 
 def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool = False) -> Dataset:
-    """The data set that ``task`` names. Equal arguments give equal data; treat its tensors as read-only.
+    """The one data set that ``task`` names. Equal arguments give equal data; treat its tensors as read-only.
 
     Args:
         task: a name of `CATALOGUE`, or ``folder:PATH``.
         size: side of the images, pixels, within `SIZES`.
-        generator_seed: for ``digits-m`` the textures, for ``shapes`` all that is drawn; labels never move.
+        generator_seed: for ``digits-m`` the textures, for ``shapes`` and ``fonts`` all that is drawn; labels stay.
         skip_bad: for a folder, go on without files that cannot be read and name them in ``notes["skipped"]``.
 
     Raises:
         UserError: unknown task, size out of range, or a folder that cannot serve.
     """
-    check(task)
+    _check_one(task)
     if not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"Image size {size} is not allowed.", f"Choose between {SIZES[0]} and {SIZES[1]} pixels.")
     if task.startswith(FOLDER):
@@ -97,6 +127,14 @@ def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool =
         from bench.datasets import digits_m
 
         return digits_m.build(size, generator_seed)
+    if task == "fonts":
+        from bench.datasets import fonts
+
+        return fonts.build(size, generator_seed)
+    if task in TORCHVISION:
+        from bench.datasets import vision
+
+        return vision.build(task, size)
     from bench.datasets import shapes
 
     return shapes.build(size, generator_seed)

@@ -27,6 +27,8 @@ class Dataset:
         masks: (N, S, S) int64, 0 for background and label + 1 on the object, or None.
         notes: what else is to be recorded, JSON-able.
         groups: (N,) int64, equal where images share a source, or None where none do.
+        origin: the set that image i was made from, index by index; its own name where it stands alone. Sets of
+            one origin are split alike, so that a domain pair of them never tests on what it was trained on.
 
     Raises:
         ValueError: a tensor of another shape or dtype, or a label that names no class.
@@ -39,6 +41,7 @@ class Dataset:
     masks: Tensor | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     groups: Tensor | None = None
+    origin: str = ""
 
     def __post_init__(self) -> None:
         n, side = len(self.images), self.images.shape[-1]

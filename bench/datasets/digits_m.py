@@ -25,7 +25,7 @@ def build(size: int, generator_seed: int) -> Dataset:
     texture = _textures(len(grey), size, rng)
     strokes = grey[..., None].astype(np.float32) / 255
     images = channels_first(to_uint8(np.abs(texture - strokes)))
-    return Dataset("digits-m", images, torch.from_numpy(labels), CLASSES)
+    return Dataset("digits-m", images, torch.from_numpy(labels), CLASSES, origin="digits")
 
 
 def _textures(n: int, size: int, rng: np.random.Generator) -> np.ndarray:

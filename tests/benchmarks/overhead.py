@@ -21,7 +21,7 @@ from bench.keys.vocabulary import wordlist
 from bench.runner import Context, run_cell
 from bench.scenario import draw_share, load
 from bench.store import Store
-from bench.training import Run
+from bench.training import Run, jitter
 from bench.views import AttackerView, DefenderView
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
@@ -40,11 +40,12 @@ def plain(folder: Path) -> None:
     torch.set_num_threads(THREADS)
     session.use("cpu", "float32", cache)
     scenario = load("digits", 0)
-    spec, parts = scenario.spec, scenario.splits
-    data, test = scenario.images(parts.defender), scenario.images(parts.test)
+    spec, side = scenario.spec, scenario.unauthorised
+    parts = side.splits
+    data, test = side.images(parts.defender), side.images(parts.test)
     labels = test.labels
     assert labels is not None
-    original = victim.train("vit", spec, data, Run(1))
+    original = victim.train("vit", spec, data, Run(1), jitter)
 
     def public(extra: int) -> Classifier:
         return models.build("vit", spec, extra)
@@ -64,7 +65,7 @@ def plain(folder: Path) -> None:
         score(model, test.images)
     for condition in key.conditions(4).values():
         score(locked, condition(test.images[:SOME]))
-    labelled = scenario.images(draw_share(scenario.dataset.labels, parts.attacker, 0.01, len(parts.defender), 5))
+    labelled = side.images(draw_share(side.dataset.labels, parts.attacker, 0.01, len(parts.defender), 5))
     session.use("cpu", "auto", None)
     granted = {"labelled": labelled, "words": wordlist("published")}
     known = {"settings": key.parts()["settings"]}

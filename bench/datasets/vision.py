@@ -1,0 +1,83 @@
+"""MNIST, USPS, SVHN, CIFAR10 and STL10 through torchvision's own loaders and checksums, fetched on first use."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bench.datasets.base import Dataset, channels_first
+from bench.datasets.digits import CLASSES as DIGITS
+from bench.errors import UserError
+
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+STL_TO_CIFAR = (0, 2, 1, 3, 4, 5, 7, 6, 8, 9)
+"""STL10's classes (airplane, bird, car, cat, deer, dog, horse, monkey, …) in CIFAR10's order: monkey falls on frog.
+
+The family's shared protocol counts them so; the two classes are not the same thing, and the docs say it.
+"""
+LOADERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "mnist": ("MNIST", {"train": True}, DIGITS),
+    "usps": ("USPS", {"train": True}, DIGITS),
+    "svhn": ("SVHN", {"split": "train"}, DIGITS),
+    "cifar10": ("CIFAR10", {"train": True}, OBJECTS),
+    "stl10": ("STL10", {"split": "train"}, OBJECTS),
+}
+MOST = 10_000
+"""Images taken of a set, stratified by class: 5,000 to 8,000 train in the family's protocol."""
+
+
+def home() -> Path:
+    """Where downloads are kept: ``LOCKBENCH_DATA``, else ``~/.cache/lockbench``."""
+    return Path(os.environ.get("LOCKBENCH_DATA", "~/.cache/lockbench")).expanduser()
+
+
+@lru_cache(maxsize=2)
+def build(task: str, size: int) -> Dataset:
+    """At most `MOST` training images of ``task``, resized to ``size`` × ``size`` RGB.
+
+    Raises:
+        UserError: the data are not here and cannot be fetched.
+    """
+    import torchvision.datasets
+
+    name, options, classes = LOADERS[task]
+    try:
+        source: Any = getattr(torchvision.datasets, name)(str(home() / task), download=True, **options)
+    except Exception as error:  # of many kinds: no network, a changed file, no space
+        raise UserError(
+            f"{task} is not in {home() / task} and cannot be fetched ({type(error).__name__}).",
+            f"On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
+            f"without a network use {', '.join(('digits', 'digits-m', 'fonts'))}.",
+        ) from None
+    pixels, labels = unpack(task, source)
+    keep = stratified(labels, MOST)
+    return Dataset(task, channels_first(resized(pixels[keep], size)), torch.from_numpy(labels[keep]), classes)
+
+
+def unpack(task: str, source: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A torchvision set's pixels, (N, H, W[, 3]) uint8, and labels (N,) int64 in the family's order."""
+    pixels = np.asarray(source.data)
+    labels = np.asarray(getattr(source, "labels", None) if task in ("svhn", "stl10") else source.targets, np.int64)
+    if pixels.ndim == 4 and pixels.shape[1] == 3:  # SVHN and STL10 keep channels first
+        pixels = pixels.transpose(0, 2, 3, 1)
+    if task == "stl10":
+        labels = np.asarray(STL_TO_CIFAR)[labels]
+    return pixels, labels
+
+
+def stratified(labels: np.ndarray, most: int) -> np.ndarray:
+    """Indices of at most ``most`` images, the first of each class in equal number, in their own order."""
+    each = max(1, most // len(np.unique(labels)))
+    return np.sort(np.concatenate([np.flatnonzero(labels == k)[:each] for k in np.unique(labels)]))
+
+
+def resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(N, H, W[, 3]) uint8 to (N, size, size, 3) uint8, bicubic."""
+    images = (Image.fromarray(p).convert("RGB").resize((size, size), Image.Resampling.BICUBIC) for p in pixels)
+    return np.stack([np.asarray(image) for image in images])

@@ -1,0 +1,45 @@
+"""The domain key: the right to use images of one domain. It changes no image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from bench.contracts import DefenderView, Key, KeyMethod, Run
+
+
+@dataclass(frozen=True)
+class InDomain:
+    """Leaves images as they are: what is authorised is where they come from."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images
+
+    def labels(self, masks: Tensor) -> Tensor:
+        return masks
+
+    def parts(self) -> dict[str, Any]:
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"method": "domain", "none": "images of the source domain"}
+
+    def conditions(self, seed: int) -> dict[str, Key]:
+        return {"none": self}
+
+
+class Domain(KeyMethod):
+    """Authorised are the images of the source domain; those of the target are not."""
+
+    title = "domain key"
+    role = "control"
+
+    def make(self, data: DefenderView, run: Run) -> Key:
+        return InDomain()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Key:
+        return InDomain()
