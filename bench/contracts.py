@@ -365,6 +365,10 @@ class Run(Protocol):
         """Count ``prompt`` as tried."""
         ...
 
+    def note(self, **values: Any) -> None:
+        """JSON values that a lock has to tell of itself, kept in the record under ``notes["lock"]``."""
+        ...
+
     def submit(self, predictor: Predictor, **note: Any) -> None:
         """Hand in ``predictor`` at the present reading of the meters; the judge scores it later."""
         ...

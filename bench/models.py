@@ -187,6 +187,19 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
     return wide
 
 
+def forget_head(model: Classifier, seed: int) -> None:
+    """Draw the last layer's weights anew, in place.
+
+    Raises:
+        TypeError: a classifier whose last layer is not known.
+    """
+    if not isinstance(model, TimmClassifier):
+        raise TypeError(f"{type(model).__name__} does not say which layer is its last")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.net.get_classifier().reset_parameters()
+
+
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether ``model`` keeps batch-norm statistics."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

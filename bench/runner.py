@@ -222,7 +222,10 @@ class _Cell:
                     raise AccessDenied(f"the lock read {', '.join(view.denied)}, which its needs() do not name")
                 run.meter.seconds = round(time.perf_counter() - start, 3)
                 _save(locked, part, run)
-        locked, self.record.lock_meter = _load(self.store.artefact("protected", hash))
+        locked, meta = _load(self.store.artefact("protected", hash))
+        self.record.lock_meter = meta["meter"]
+        if meta["notes"]:
+            self.record.notes["lock"] = meta["notes"]
         return locked
 
     def _judge(self, scenario: Scenario, key: Key) -> Judge:
@@ -344,12 +347,14 @@ def _save(model: Classifier, folder: Path, run: training.Run) -> None:
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "classifier.safetensors"
     )
-    (folder / "meta.json").write_text(json.dumps({"spec": model.spec, "meter": run.meter.reading()}))
+    (folder / "meta.json").write_text(
+        json.dumps({"spec": model.spec, "meter": run.meter.reading(), "notes": run.notes})
+    )
 
 
 def _load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     meta = json.loads((folder / "meta.json").read_text())
-    return models.load(folder, meta["spec"]), meta["meter"]
+    return models.load(folder, meta["spec"]), meta
 
 
 def _save_outcome(outcome: isolation.Outcome, folder: Path) -> None:

@@ -48,6 +48,7 @@ class Run:
         self.meter = Meter()
         self.budget = budget or Budget()
         self.submissions: list[Submission] = []
+        self.notes: dict[str, Any] = {}
         self._seed = seed
         self._progress = progress
         self._artefacts = artefacts
@@ -163,6 +164,9 @@ class Run:
         if self.budget.guesses is not None and self.meter.guesses >= self.budget.guesses:
             raise BudgetSpent(f"guesses: {self.budget.guesses}")
         self.meter.guesses += 1
+
+    def note(self, **values: Any) -> None:
+        self.notes |= values
 
     def submit(self, predictor: Predictor, **note: Any) -> None:
         self.meter.seconds = round(time.perf_counter() - self._started, 3)

@@ -1,0 +1,138 @@
+"""Block-wise keyed transformations: the cheap rival of the edit key.
+
+M. AprilPyone (Maung Maung), H. Kiya, "A protection method of trained CNN model with a secret key from
+unauthorized access", APSIPA Transactions 2021; transfer version arXiv 2103.03525.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.contracts import DefenderView, Key, KeyMethod, Run, param
+from bench.errors import UserError
+from bench.keys.none import Identity
+
+ROUNDS = 10
+"""Feistel rounds over the two halves of a byte."""
+
+
+@dataclass(frozen=True)
+class BlockwiseKey:
+    """Every M × M block of an image, all 3 M² values, transformed with one secret.
+
+    ``shuffle`` permutes the values of a block; ``negative`` replaces v by 255 − v at a keyed half of the positions;
+    ``feistel`` replaces v at such a half by a keyed permutation of 0…255.
+    """
+
+    transform: str
+    block: int
+    secret: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        n, _, h, w = images.shape
+        m = self.block
+        if h % m or w % m:
+            raise UserError(
+                f"blocks of {m} pixels do not tile {h}×{w} images.", "Choose a block that divides the side."
+            )
+        values = (images * 255).round().to(torch.uint8)
+        blocks = values.view(n, 3, h // m, m, w // m, m).permute(0, 2, 4, 1, 3, 5).reshape(n, -1, 3 * m * m)
+        if self.transform == "shuffle":
+            blocks = blocks[..., torch.tensor(_order(self.secret, 3 * m * m), device=images.device)]
+        else:
+            table = torch.tensor(_table(self.transform, self.secret), dtype=torch.uint8, device=images.device)
+            half = torch.tensor(_half(self.secret, 3 * m * m), device=images.device)
+            blocks = torch.where(half, table[blocks.long()], blocks)
+        out = blocks.view(n, h // m, w // m, 3, m, m).permute(0, 3, 1, 4, 2, 5).reshape(n, 3, h, w)
+        return out.to(images.dtype) / 255
+
+    @property
+    def bits(self) -> float:
+        """log2 of the number of keys; for ``feistel`` of the positions alone, its password comes on top."""
+        values = 3 * self.block**2
+        if self.transform == "shuffle":
+            return math.lgamma(values + 1) / math.log(2)
+        return math.log2(math.comb(values, values // 2))
+
+    def labels(self, masks: Tensor) -> Tensor:
+        return masks  # values move within a block only
+
+    def parts(self) -> dict[str, Any]:
+        return {"settings": {"transform": self.transform, "block": self.block}}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"method": "blockwise", "transform": self.transform, "block": self.block, "secret": self.secret}
+
+    def conditions(self, seed: int) -> dict[str, Key]:
+        """Four other secrets, and the same one with another block size or transformation."""
+        rng = random.Random(seed)
+        out: dict[str, Key] = {"none": Identity()}
+        for i in range(4):
+            out[f"wrong/secret-{i}"] = replace(self, secret=rng.randrange(2**31))
+        out["wrong:block"] = replace(self, block=8 if self.block != 8 else 4)
+        for other in ("shuffle", "negative", "feistel"):
+            if other != self.transform:
+                out[f"wrong:{other}"] = replace(self, transform=other)
+        return out
+
+
+@cache
+def _order(secret: int, n: int) -> tuple[int, ...]:
+    order = list(range(n))
+    random.Random(f"order {secret}").shuffle(order)
+    return tuple(order)
+
+
+@cache
+def _half(secret: int, n: int) -> tuple[bool, ...]:
+    chosen = set(random.Random(f"half {secret}").sample(range(n), n // 2))
+    return tuple(i in chosen for i in range(n))
+
+
+@cache
+def _table(transform: str, secret: int) -> tuple[int, ...]:
+    """What each of the 256 values becomes."""
+    if transform == "negative":
+        return tuple(255 - v for v in range(256))
+    password = f"feistel {secret}".encode()
+    out = []
+    for value in range(256):
+        left, right = value >> 4, value & 15
+        for step in range(ROUNDS):
+            mixed = hmac.new(password, bytes([step, right]), hashlib.sha256).digest()[0] & 15
+            left, right = right, left ^ mixed
+        out.append(left << 4 | right)
+    return tuple(out)
+
+
+class Blockwise(KeyMethod):
+    """A secret permutation, inversion or encryption of the values in every block; microseconds an image."""
+
+    title = "block-wise key"
+    paper = "Maung Maung and Kiya, APSIPA Transactions 2021; arXiv 2103.03525"
+    deviations = (
+        "format-preserving encryption is a Feistel network over the 256 values of a byte, so that images stay 8-bit; "
+        "the paper encrypts three decimal digits and rescales",
+    )
+
+    transform: str = param("shuffle", "what is done to a block", choices=("shuffle", "negative", "feistel"))
+    block: int = param(4, "M, side of a block", choices=(2, 4, 8, 16), unit="pixels")
+
+    def make(self, data: DefenderView, run: Run) -> Key:
+        return BlockwiseKey(self.transform, self.block, int(torch.randint(2**31, (1,), generator=run.rng("key"))))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Key:
+        if "none" in value:
+            return Identity()
+        return BlockwiseKey(value["transform"], value["block"], value["secret"])

@@ -1,0 +1,135 @@
+"""H-NTL: content and style told apart first; then a student that sees content on one side and style on the other."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import models
+from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+
+
+class HNTL(Lock):
+    """Disentangle content and style with two encoders; distil content on the authorised side, style on the other.
+
+    Stage 1 minimises CE(class | content) + CE(side | style) + γ · VAE terms + 0.1 · reconstruction. Stage 2: the
+    student matches the content head's logits on authorised images, and on the others what the content head says of
+    the *style* latent.
+    """
+
+    title = "H-NTL"
+    paper = "Hong, Wang, Shen, Yao, Huang, Wu: Improving Non-Transferable Representation Learning, ICLR 2024"
+    controls = ("none",)
+    deviations = (
+        "small convolutional encoders and Adam in stage 1, for images of 32 pixels and a few hundred steps; the public "
+        "code trains 30 epochs with SGD 1e-3, then 20 epochs",
+        "the student is the victim itself, trained on, unless `student=public`",
+        "matching is KL between softened answers, temperature `temperature`",
+    )
+
+    student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
+    first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")
+    steps: int = param(400, "optimiser steps of stage 2", ge=1, le=100_000, unit="steps")
+    gamma: float = param(0.001, "γ, weight of the VAE terms", ge=0, le=10)
+    reconstruction: float = param(0.1, "weight of the reconstruction", ge=0, le=10)
+    temperature: float = param(1.0, "temperature of the matched answers", ge=0.1, le=20)
+    latent: int = param(256, "width of both latents", ge=8, le=4096)
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(64, "images of each side a step", ge=2, le=4096)
+
+    def needs(self) -> DefenderNeeds:
+        return DefenderNeeds()
+
+    def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
+        student = victim if self.student == "victim" else data.public_model()
+        source, target = data.authorised, data.unauthorised
+        torch.manual_seed(run.seed("disentangler"))
+        parts = Disentangler(student.k, data.spec.size, self.latent).to(run.device)
+        self._disentangle(parts, source, target, data, run)
+        parts.eval().requires_grad_(False)
+        hidden: list[Tensor] = []
+        for images in (source, target):
+            logits = models.logits(Answer(parts, content=images is source), images.images)
+            hidden.append((logits / self.temperature).softmax(1))
+
+        def loss(s: Batch, t: Batch) -> Tensor:
+            outputs = student(torch.cat([s.images, t.images]))[:, : student.k] / self.temperature
+            wanted = torch.cat([hidden[0][s.index], hidden[1][t.index]]).to(outputs.device)
+            return F.kl_div(outputs.log_softmax(1), wanted, reduction="batchmean") * self.temperature**2
+
+        run.fit(
+            student, loss, self.steps, source, target,
+            rate=self.rate, batch=self.batch, augment=data.augment, name="student",
+        )  # fmt: skip
+        return student
+
+    def _disentangle(self, parts: Disentangler, source: Images, target: Images, data: DefenderView, run: Run) -> None:
+        rng = run.rng("latents")
+
+        def loss(s: Batch, t: Batch) -> Tensor:
+            assert s.labels is not None
+            assert t.labels is not None
+            images = torch.cat([s.images, t.images])
+            labels = torch.cat([s.labels, t.labels])
+            side = torch.cat([torch.zeros_like(s.labels), torch.ones_like(t.labels)])
+            content, style = parts.content(images), parts.style(images)
+            z_c, kl_c = sampled(content, rng)
+            z_s, kl_s = sampled(style, rng)
+            out = F.cross_entropy(parts.classes(z_c), labels) + F.cross_entropy(parts.sides(z_s), side)
+            again = parts.decode(z_c, z_s)
+            return out + self.gamma * (kl_c + kl_s) + self.reconstruction * F.mse_loss(again, images)
+
+        run.fit(
+            parts, loss, self.first, source, target,
+            rate=self.rate, batch=self.batch, augment=data.augment, name="disentangle",
+        )  # fmt: skip
+
+
+class Disentangler(nn.Module):
+    """A content and a style encoder (mean and log-variance of a latent), a head on each, and a shared decoder."""
+
+    def __init__(self, k: int, size: int, latent: int) -> None:
+        super().__init__()
+        self.small = size // 8
+        self.content, self.style = _encoder(latent), _encoder(latent)
+        self.classes, self.sides = nn.Linear(latent, k), nn.Linear(latent, 2)
+        self.first = nn.Linear(2 * latent, 64 * self.small**2)
+        blocks: list[nn.Module] = []
+        for into, out in ((64, 64), (64, 32), (32, 32)):
+            blocks += [nn.Upsample(scale_factor=2), nn.Conv2d(into, out, 3, padding=1), nn.ReLU()]
+        self.body = nn.Sequential(*blocks, nn.Conv2d(32, 3, 3, padding=1))
+
+    def decode(self, content: Tensor, style: Tensor) -> Tensor:
+        """(N, latent) each to images (N, 3, S, S) in (0, 1)."""
+        first = self.first(torch.cat([content, style], 1))
+        return torch.sigmoid(self.body(first.view(len(content), 64, self.small, self.small)))
+
+
+class Answer(nn.Module):
+    """What the content head says of the content latent's mean, or of the style latent's."""
+
+    def __init__(self, parts: Disentangler, content: bool) -> None:
+        super().__init__()
+        self.parts, self.use_content = parts, content
+
+    def forward(self, images: Tensor) -> Tensor:
+        encoded = self.parts.content(images) if self.use_content else self.parts.style(images)
+        out: Tensor = self.parts.classes(encoded.chunk(2, 1)[0])
+        return out
+
+
+def _encoder(latent: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for into, out in ((3, 32), (32, 64), (64, 96)):
+        layers += [nn.Conv2d(into, out, 3, stride=2, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(96 * 16, 2 * latent))
+
+
+def sampled(encoded: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A draw z = μ + σ ε from (N, 2 D) means and log-variances; KL(N(μ, σ²) ‖ N(0, 1)) summed over D, mean over N."""
+    mean, logvar = encoded.chunk(2, 1)
+    logvar = logvar.clamp(-8, 8)
+    noise = torch.randn(mean.shape, generator=rng).to(mean.device)
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+    return mean + (0.5 * logvar).exp() * noise, kl

@@ -1,0 +1,162 @@
+"""MAP: a learnt mask prunes from a frozen model what carries over to the un-authorised side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bench import models
+from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from locks._pseudo import neighbour_domains, pseudo_source
+
+
+class MAP(Lock):
+    """Learn which weights to keep: those the authorised side needs and the other does not; prune the rest.
+
+    Minimises CE(f_m(x_s), y_s) − min(λ CE(f_m(x_t), y_t), cap) over the scores behind a binary mask m, weights
+    frozen; y_t is the unmasked model's own answer. `source-free` synthesises the authorised side from the model,
+    `data-free` the un-authorised one as well.
+    """
+
+    title = "MAP"
+    paper = (
+        "Peng et al.: MAP: MAsk-Pruning for Source-Free Model Intellectual Property Protection, CVPR 2024, 2403.04149"
+    )
+    controls = ("none",)
+    deviations = (
+        "reconstruction: λ 0.1 and cap 1 are those of the family; the mask is a score per weight or channel, hard "
+        "threshold forward, straight-through backward; batch norm and biases stay",
+        "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
+        "see `locks/_pseudo.py` for their losses",
+        "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
+    )
+
+    setting: str = param(
+        "source", "what the owner has: source and target; the target alone; the model alone",
+        choices=("source", "source-free", "data-free"),
+    )  # fmt: skip
+    mask: str = param(
+        "learned", "`random` is the control: as many weights kept in each layer as `kept` says, drawn at random",
+        choices=("learned", "random"),
+    )  # fmt: skip
+    kept: float = param(0.9, "share of the weights a random mask keeps in every layer", ge=0, le=1)
+    granularity: str = param("weight", "what one score stands for", choices=("weight", "channel"))
+    weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10)
+    cap: float = param(1.0, "where that term stops to count", ge=0, le=100)
+    confident: float = param(0.5, "least probability of a pseudo-label (source-free)", ge=0, le=1)
+    threshold: float = param(0.005, "a weight is kept where its score is above", ge=0, le=1)
+    start: float = param(0.01, "score every weight starts from", ge=0, le=1)
+    steps: int = param(400, "optimiser steps of the mask", ge=1, le=100_000, unit="steps")
+    generator_steps: int = param(400, "optimiser steps of the generator", ge=1, le=100_000, unit="steps")
+    rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1)
+    batch: int = param(64, "images of each side a step", ge=2, le=4096)
+
+    def needs(self) -> DefenderNeeds:
+        return DefenderNeeds(
+            authorised=self.setting == "source",
+            authorised_labels=self.setting == "source",
+            unauthorised=self.setting != "data-free",
+            unauthorised_labels=False,
+        )
+
+    def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
+        model = victim.eval()
+        mask = Mask(model, self.granularity, self.start, self.threshold).to(run.device)
+        if self.mask == "random":
+            mask.draw(self.kept, run.rng("random mask"))
+        else:
+            self._learn(model, mask, *self._sides(model, data, run), data, run)
+        layers = mask.prune()
+        kept, of = (sum(layer[what] for layer in layers.values()) for what in ("kept", "of"))
+        run.note(sparsity=round(1 - kept / of, 4), layers=layers)
+        return model
+
+    def _sides(self, model: Classifier, data: DefenderView, run: Run) -> tuple[Images, Images]:
+        """Authorised images with labels, un-authorised ones with the model's own answer."""
+        if self.setting == "source":
+            return data.authorised, self._answered(model, data.unauthorised, 0.0)
+        source = pseudo_source(model, data.spec.size, run, steps=self.generator_steps)
+        if self.setting == "source-free":
+            return source, self._answered(model, data.unauthorised, self.confident)
+        return source, neighbour_domains(model, source, run)
+
+    @staticmethod
+    def _answered(model: Classifier, images: Images, least: float) -> Images:
+        p, label = models.logits(model, images.images)[:, : model.k].softmax(1).max(1)
+        sure = torch.nonzero(p >= least).flatten()
+        sure = sure if len(sure) else torch.arange(len(images))
+        return Images(images.pixels[sure], label[sure])
+
+    def _learn(self, model: Classifier, mask: Mask, s: Images, t: Images, data: DefenderView, run: Run) -> None:
+        synthetic = self.setting != "source"
+
+        def augment(images: Tensor, rng: torch.Generator) -> Tensor:
+            return images if synthetic else data.augment(images, rng)
+
+        def loss(a: Batch, b: Batch) -> Tensor:
+            assert a.labels is not None
+            assert b.labels is not None
+            n = len(a.images)
+            logits = functional_call(model, mask.masked(), (torch.cat([a.images, b.images]),))[:, : model.k]
+            keep = F.cross_entropy(logits[:n], a.labels)
+            return keep - (self.weight * F.cross_entropy(logits[n:], b.labels)).clamp(max=self.cap)
+
+        model.requires_grad_(False)
+        run.fit(
+            mask, loss, self.steps, s, t, rate=self.rate, batch=self.batch, decay=0.0, warmup=0.0, clip=0.0,
+            augment=augment, name="mask",
+        )  # fmt: skip
+        model.requires_grad_(True)
+
+
+class Mask(nn.Module):
+    """A score for every weight (or output channel) of every convolution and linear layer of a frozen model."""
+
+    def __init__(self, model: Classifier, granularity: str, start: float, threshold: float) -> None:
+        super().__init__()
+        self._weights = dict(_layers(model))
+        self.threshold = threshold
+        self.scores = nn.ParameterList(
+            [
+                nn.Parameter(torch.full((len(p), *(1,) * (p.ndim - 1)) if granularity == "channel" else p.shape, start))
+                for p in self._weights.values()
+            ]
+        )
+
+    def masked(self) -> dict[str, Tensor]:
+        """Weights under the mask by name; the gradient passes straight through the threshold to the scores."""
+        out = {}
+        for (name, weight), score in zip(self._weights.items(), self.scores, strict=True):
+            hard = (score > self.threshold).to(weight.dtype)
+            out[name] = weight.detach() * (hard + score - score.detach())
+        return out
+
+    @torch.no_grad()
+    def draw(self, kept: float, rng: torch.Generator) -> None:
+        """Keep a random ``kept`` of the scores in every layer."""
+        for score in self.scores:
+            order = torch.randperm(score.numel(), generator=rng).to(score.device)
+            chosen = torch.zeros(score.numel(), device=score.device)
+            chosen[order[: round(kept * score.numel())]] = 1.0
+            score.copy_(chosen.view_as(score) * (self.threshold + 1))
+
+    @torch.no_grad()
+    def prune(self) -> dict[str, dict[str, int]]:
+        """Set pruned weights to 0 in the model; by layer, how many weights there are and how many were kept."""
+        told = {}
+        for (name, weight), score in zip(self._weights.items(), self.scores, strict=True):
+            hard = (score > self.threshold).expand_as(weight)
+            weight.mul_(hard)
+            told[name] = {"kept": int(hard.sum()), "of": weight.numel()}
+        return told
+
+
+def _layers(model: Classifier) -> Iterator[tuple[str, Tensor]]:
+    """Weights of every convolution and linear layer but the last, by name."""
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for name, module in layers[:-1]:
+        yield f"{name}.weight", module.weight
