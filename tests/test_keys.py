@@ -1,0 +1,78 @@
+"""Patch and block-wise keys: what they do to a pixel, that they come back from JSON, how many there are."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import registry
+from bench.errors import UserError
+from bench.keys.blockwise import BlockwiseKey, _table
+from bench.keys.patch import PatchKey
+
+IMAGES = torch.randint(0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(0)).float() / 255
+
+
+def test_a_patch_raises_one_channel_on_even_rows_and_columns() -> None:
+    dark = torch.zeros(1, 3, 4, 4)
+    out = PatchKey(51)(dark)
+    wanted = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0], [1, 1, 1, 1], [1, 0, 1, 0]]) * 0.2
+    torch.testing.assert_close(out[0, 0], wanted)
+    assert out[0, 1:].abs().sum() == 0
+    assert PatchKey(80)(torch.ones(1, 3, 4, 4)).max() == 1
+
+
+@pytest.mark.parametrize("transform", ["shuffle", "negative", "feistel"])
+def test_a_block_is_transformed_alike_everywhere_and_by_its_secret_alone(transform: str) -> None:
+    key = BlockwiseKey(transform, 4, 7)
+    out = key(IMAGES)
+    assert out.shape == IMAGES.shape
+    assert torch.equal(out, key(IMAGES.clone()))
+    assert not torch.equal(out, BlockwiseKey(transform, 4, 8)(IMAGES))
+    shifted = key(torch.roll(IMAGES, 4, 3))  # whole blocks moved: their content is treated the same
+    assert torch.equal(shifted, torch.roll(out, 4, 3))
+    alone = key(IMAGES[:1])
+    assert torch.equal(alone, out[:1])
+
+
+def test_each_transformation_is_what_it_says() -> None:
+    shuffled = BlockwiseKey("shuffle", 4, 1)(IMAGES)
+    first, second = (x[0, :, :4, :4].flatten().sort().values for x in (IMAGES, shuffled))
+    torch.testing.assert_close(first, second)
+    negative = BlockwiseKey("negative", 4, 1)(IMAGES)
+    same = (negative - IMAGES).abs() < 1e-6
+    torch.testing.assert_close(negative[~same], 1 - IMAGES[~same])
+    assert 0.4 < same.float().mean() < 0.6
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_the_encryption_of_a_byte_is_a_permutation(secret: int) -> None:
+    assert sorted(_table("feistel", secret)) == list(range(256))
+
+
+def test_key_spaces_have_the_size_of_the_paper() -> None:
+    assert BlockwiseKey("shuffle", 4, 0).bits == pytest.approx(math.log2(math.factorial(48)))
+    assert BlockwiseKey("negative", 4, 0).bits == pytest.approx(math.log2(math.comb(48, 24)))
+
+
+def test_blocks_that_do_not_tile_are_refused() -> None:
+    with pytest.raises(UserError, match="do not tile"):
+        BlockwiseKey("shuffle", 8, 0)(torch.zeros(1, 3, 20, 20))
+
+
+@pytest.mark.parametrize("key", [PatchKey(40), BlockwiseKey("feistel", 4, 3)])
+def test_a_key_comes_back_from_json_with_its_conditions(key: PatchKey | BlockwiseKey) -> None:
+    method = registry.load(registry.find("key", key.to_json()["method"]))
+    assert method.from_json(key.to_json()) == key
+    conditions = key.conditions(5)
+    assert "none" in conditions
+    assert any(name.startswith("wrong") for name in conditions)
+    for name, other in conditions.items():
+        again = method.from_json(other.to_json())
+        assert torch.equal(again(IMAGES), other(IMAGES)), name
+        if name != "none":
+            assert not torch.equal(other(IMAGES), key(IMAGES)), name
