@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,7 +116,17 @@ class Judge:
             )
             progress(i + 1, len(keys), f"key condition {name}")
         self._lock_flags(out, locked)
+        out.notes["key_ms_per_image"] = self._key_cost()
         return out
+
+    def _key_cost(self, n: int = 32) -> float:
+        """Milliseconds the key takes for an image it has not seen before, in a batch of ``n``."""
+        rng = torch.Generator()
+        rng.seed()
+        images = torch.randint(0, 256, (n, *self.images.pixels.shape[1:]), generator=rng).float() / 255
+        start = time.perf_counter()
+        self.key(images)
+        return round((time.perf_counter() - start) * 1000 / n, 4)
 
     def _lock_flags(self, out: Verdict, locked: Classifier) -> None:
         value = {name: m.value for name, m in out.measured.items()}
@@ -245,4 +256,6 @@ def in_words(key: Any) -> str:
         return (
             f"“{value['prompt']}”, α {s['alpha']:g}, {s['steps']} steps, guidance {s['guidance']:g}, seed {s['seed']}"
         )
-    return str(value.get("none", value.get("method", "key")))
+    if "none" in value:
+        return str(value["none"])
+    return ", ".join(f"{k} {v}" for k, v in value.items() if k not in ("method", "secret"))

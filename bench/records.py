@@ -139,7 +139,7 @@ class Record(_Model):
     meter: dict[str, Any] | None = None
     lock_meter: dict[str, Any] | None = None
     key: dict[str, Any] | None = Field(default=None, description="the key's JSON form")
-    key_ms_per_image: float | None = None
+    key_ms_per_image: float | None = Field(default=None, description="wall milliseconds; depends on the machine")
     selection: str | None = None
     transductive: bool = False
     flags: list[Flag] = Field(default_factory=list)

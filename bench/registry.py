@@ -31,6 +31,10 @@ BASES = {"lock": "Lock", "attack": "Attack", "key": "KeyMethod"}
 GROUPS = {"lock": "bench.locks", "attack": "bench.attacks", "key": "bench.keys"}
 PLURAL = {"lock": "locks", "attack": "attacks", "key": "keys"}
 _NOT_PLUGINS = {"vocabulary"}
+SAID = (
+    "title", "paper", "role", "controls", "deviations", "published", "files", "key", "keys", "selection", "defaults",
+)  # fmt: skip
+"""Class variables that are read from a plugin's source."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class PluginInfo:
     keys: tuple[str, ...] = ()
     selection: str = "last"
     files: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Param] = field(default_factory=dict)
 
@@ -111,18 +116,7 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
                 said[name] = _literal(value, file, name)
         elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
             name = item.targets[0].id
-            if name in (
-                "title",
-                "paper",
-                "role",
-                "controls",
-                "deviations",
-                "files",
-                "key",
-                "keys",
-                "selection",
-                "defaults",
-            ):
+            if name in SAID:
                 said[name] = _literal(item.value, file, name)
     return PluginInfo(
         kind=kind,

@@ -135,6 +135,7 @@ class _Cell:
         for name, value in verdict.measured.items():
             setattr(record, name, value)
         record.conditions, record.flags = verdict.conditions, list(verdict.flags)
+        record.key_ms_per_image = verdict.notes.pop("key_ms_per_image")
         record.notes |= verdict.notes
         self.evidence |= {"test_index": judge.index.numpy(), "test_labels": judge.labels, **verdict.evidence}
         if scenario.is_domain:

@@ -19,7 +19,7 @@ class HNTL(Lock):
     """
 
     title = "H-NTL"
-    paper = "Hong, Wang, Shen, Yao, Huang, Wu: Improving Non-Transferable Representation Learning, ICLR 2024"
+    paper = "Hong et al.: H-NTL, ICLR 2024"
     controls = ("none",)
     deviations = (
         "small convolutional encoders and Adam in stage 1, for images of 32 pixels and a few hundred steps; the public "

@@ -23,10 +23,9 @@ class MAP(Lock):
     """
 
     title = "MAP"
-    paper = (
-        "Peng et al.: MAP: MAsk-Pruning for Source-Free Model Intellectual Property Protection, CVPR 2024, 2403.04149"
-    )
+    paper = "Peng, Qu, Wu, Zou, He, Knoll, Chen, Jiang: MAP, CVPR 2024, arXiv 2403.04149"
     controls = ("none",)
+    published = ("map_average.csv",)
     deviations = (
         "reconstruction: λ 0.1 and cap 1 are those of the family; the mask is a score per weight or channel, hard "
         "threshold forward, straight-through backward; batch norm and biases stay",

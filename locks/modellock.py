@@ -20,6 +20,7 @@ class ModelLock(Lock):
     title = "ModelLock"
     paper = "Gao, Sun, Ma, Wu, Jiang: ModelLock: Locking Your Model With a Spell, ACM MM 2024, arXiv 2405.16285"
     controls = ("none",)
+    published = ("modellock_prompts.csv",)
     key = "edit"
     deviations = (
         "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",

@@ -17,7 +17,7 @@ class NTP(Lock):
     """
 
     title = "NTP"
-    paper = "Ding et al.: Non-Transferable Pruning, ECCV 2024, arXiv 2410.08015"
+    paper = "Ding et al.: NTP, ECCV 2024, arXiv 2410.08015"
     controls = ("none",)
     deviations = (
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",

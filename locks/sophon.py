@@ -19,7 +19,7 @@ class SOPHON(Lock):
     """
 
     title = "SOPHON"
-    paper = "Deng et al.: SOPHON: Non-Fine-Tunable Learning, IEEE S&P 2024, arXiv 2404.12699"
+    paper = "SOPHON, IEEE S&P 2024, arXiv 2404.12699"
     controls = ("none",)
     deviations = (
         "fewer and shorter simulated attacks than the published up to 50 batches, so that it runs on a processor",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import CurvePoint, Measured, Record
+from reports import domain
 from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
 from reports.intervals import Draws, Value, constant, of_derived, of_measured
 
@@ -46,6 +47,7 @@ class Row:
     ``values`` has every name of `VALUES`, None where not measured or not to be shown. ``role`` is method, control or
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
+    ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack.
     """
 
     row_key: str
@@ -71,6 +73,7 @@ class Row:
     flag_details: dict[str, str] = field(default_factory=dict)
     missing: tuple[Missing, ...] = ()
     error: str | None = None
+    drops: Mapping[str, Value | None] | None = None
 
     def mean(self, name: str) -> float | None:
         """The mean of a field of `VALUES`."""
@@ -235,6 +238,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         flag_details={name: details[0] for name, details in flags.items()},
         missing=missing,
         error="; ".join(errors) or None,
+        drops=domain.drops(group),
     )
 
 

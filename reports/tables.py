@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.errors import UserError
+from reports import domain
 from reports.aggregate import ConditionRow, Row
 from reports.captions import (
     DASH,
@@ -102,7 +103,15 @@ def as_object(row: Row) -> dict[str, Any]:
         "row_key": row.row_key,
         "missing": [{"control": lack.control, "command": lack.command} for lack in row.missing],
         "error": row.error,
+        "domain": None if row.drops is None else {n: _value(v) for n, v in row.drops.items()},
     }
+
+
+def _value(value: Value | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    interval = None if value.kind is None else [value.low, value.high, value.kind]
+    return {"mean": value.mean, "interval": interval, "per_seed": list(value.per_seed)}
 
 
 def _condition(c: ConditionRow) -> dict[str, Any]:
@@ -174,6 +183,22 @@ def _cell(value: Value | None, decimals: int) -> Cell:
     return (DASH, "") if value is None else (number(value.mean, decimals), interval(value, decimals))
 
 
+_DOMAIN_HEADER = ("lock", "seeds", "source (A_s)", "target (A_t)", *domain.HEADINGS.values())
+_DOMAIN_NUMERIC = (False, False, *(True,) * 6)
+_DOMAIN_CAPTION = (
+    "No attack. Source drop: the victim's source accuracy less the lock's, points. Target drop: what the lock took of "
+    "the victim's target accuracy, percent of it. ST-D: relative source drop over relative target drop, lower is "
+    f"better; undefined where the target drop is under {domain.LEAST_DROP:g} %. Intervals as above."
+)
+
+
+def _domain_cells(row: Row) -> list[Cell]:
+    assert row.drops is not None
+    sides = [_cell(row.values[name], 1) for name in ("UP", "LP")]
+    drops = [_cell(value, 3 if name == "st_d" else 1) for name, value in row.drops.items()]
+    return [(row.lock, ""), (seeds_words(row.seeds).partition(" ")[2], ""), *sides, *drops]
+
+
 CONDITION_HEADER = ("condition", "what was applied", "accuracy", "shipped", "seeds")
 
 
@@ -230,6 +255,13 @@ def as_md(rows: Sequence[Row]) -> str:
             if members:
                 lines += [f"### {block}", "", *_md_table(header, (_cells(group, row) for row in members), numeric)]
         lines += [f"- {_md_text(line)}" for line in captions(group)] + [""]
+        if pairs := [row for row in group.rows if row.drops is not None]:
+            lines += [
+                "### Source and target",
+                "",
+                *_md_table(_DOMAIN_HEADER, map(_domain_cells, pairs), _DOMAIN_NUMERIC),
+            ]
+            lines += [_md_text(_DOMAIN_CAPTION), ""]
         for row in group.lock_rows():
             body = [_condition_cells(c) for c in row.conditions]
             lines += [f"### {_md_text(_condition_title(row))}", ""]
@@ -291,6 +323,10 @@ def as_latex(rows: Sequence[Row]) -> str:
         blocks = [[_tex_line(_cells(group, row)) for row in members] for members in shown]
         columns = "lllll" + "r" * len(_shown(group)) + "ll"
         parts.append(_tex_table(title(group), _header(group), blocks, columns, " ".join(captions(group))))
+        if pairs := [row for row in group.rows if row.drops is not None]:
+            body = [_tex_line(_domain_cells(row)) for row in pairs]
+            heading = f"Source and target, {title(group)}"
+            parts.append(_tex_table(heading, _DOMAIN_HEADER, [body], "llrrrrrr", _DOMAIN_CAPTION))
         for row in group.lock_rows():
             body = [_tex_line(_condition_cells(c)) for c in row.conditions]
             heading = f"{_condition_title(row)}, {title(group)}"

@@ -53,6 +53,8 @@ class Leaderboard:
         for group in grouped(self.rows):
             yield Rule(Text(title(group), style="bold"), align="left")
             yield _table(group, narrow=options.max_width < FITS)
+            if any(row.drops is not None for row in group.rows):
+                yield _domain_table(group)
             for line in captions(group):
                 yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
             yield Text("")
@@ -79,6 +81,19 @@ def _table(group: Group, narrow: bool) -> Table:
         table.add_row(Text("controls", style="dim italic"), *[Text("")] * (len(NUMERIC) + 3))
     for row in group.controls:
         table.add_row(*_cells(group, row))
+    return table
+
+
+def _domain_table(group: Group) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", title_justify="left")
+    table.add_column("source and target", overflow="fold")
+    for heading in ("source\nA_s", "target\nA_t", "source\ndrop", "target drop\n%", "ST-D", "(A_s+100\n-A_t)/2"):
+        table.add_column(heading, justify="right")
+    for row in group.rows:
+        if row.drops is not None:
+            sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
+            drops = [_stacked(value, 3 if name == "st_d" else 1) for name, value in row.drops.items()]
+            table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
     return table
 
 

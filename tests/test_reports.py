@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from made_up_records import CURVE, N, baselines, calibration, printed, record, the_row, world
+from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, the_row, world
 
 from bench.records import Flag, Record
 from reports.aggregate import half_recovery, rows
@@ -291,3 +291,26 @@ class TestHalfRecovery:
         assert half_recovery(CURVE, LP=80.0, oracle=90.0) is None
         assert half_recovery(CURVE, LP=90.0, oracle=80.0) is None
         assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="queries") is None
+
+
+def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
+    from reports.domain import drops
+
+    def on_pair(**values: float) -> Record:
+        made = record(
+            "ntl", "none", scenario="digits:fonts", RP=None, **{"LP": values["LP"], "oracle": values["oracle"]}
+        )
+        made.cell.key.name = "domain"
+        made.victim_authorised, made.UP = exactly(values["victim"]), exactly(values["UP"])
+        return made
+
+    found = drops([on_pair(victim=80, UP=76, oracle=50, LP=20)])
+    assert found is not None
+    means = {name: None if value is None else value.mean for name, value in found.items()}
+    assert means == pytest.approx({"source_drop": 4, "target_drop": 60, "st_d": 5 / 60, "both_sides": 78})
+    found = drops([on_pair(victim=80, UP=82, oracle=50, LP=49.8)])
+    assert found is not None
+    assert found["st_d"] is None, "no target drop to speak of: undefined, not huge"
+    assert found["source_drop"] is not None
+    assert found["source_drop"].mean == pytest.approx(-2)
+    assert drops([record()]) is None

@@ -30,7 +30,7 @@ class TestTables:
 
     def test_json_fields(self) -> None:
         (first, *_) = json.loads(render(self.table, "json"))
-        assert list(first) == [*FIELDS, "intervals", "per_seed", "row_key", "missing", "error"]
+        assert list(first) == [*FIELDS, "intervals", "per_seed", "row_key", "missing", "error", "domain"]
         assert list(FIELDS) == [
             "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
             "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",
@@ -253,3 +253,10 @@ class TestFigures:
     def test_no_conditions(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no key conditions"):
             figures.conditions_bars([], tmp_path / "a.png")
+
+
+def test_the_fidelity_page_says_what_the_plugins_say() -> None:
+    from reports.fidelity import page
+
+    kept = Path(__file__).parents[1] / "docs" / "fidelity.md"
+    assert kept.read_text(encoding="utf-8") == page(), "run: python -m reports.fidelity > docs/fidelity.md"

@@ -1,0 +1,77 @@
+"""What a lock does to two domains: source drop, target drop, ST-D and the mean of both sides.
+
+Defined where a lock is judged on two domains with no attack. A_s and A_t are the locked model's accuracies on source
+(authorised) and target (un-authorised) test images, V_s and V_t those of the victim, all in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.records import Measured, Record
+from reports.intervals import Draws, Value, of_derived
+
+LEAST_DROP = 1.0
+"""Relative target drop, percent, under which ST-D is undefined rather than huge."""
+
+HEADINGS = {
+    "source_drop": "source drop",
+    "target_drop": "target drop, relative",
+    "st_d": "ST-D",
+    "both_sides": "(A_s + 100 - A_t) / 2",
+}
+
+
+def source_drop(x: Mapping[str, Draws]) -> Draws:
+    """V_s − A_s, points."""
+    return x["victim_authorised"] - x["UP"]
+
+
+def target_drop(x: Mapping[str, Draws]) -> Draws:
+    """100 (V_t − A_t) / V_t, percent of what the victim had; undefined where it had nothing."""
+    v = x["oracle"]
+    return np.where(v > 0, 100 * (v - x["LP"]) / np.where(v > 0, v, 1.0), np.nan)
+
+
+def st_d(x: Mapping[str, Draws]) -> Draws:
+    """Relative source drop over relative target drop (MAP); lower is better, negative where the source rose."""
+    target = target_drop(x)
+    source = np.where(x["victim_authorised"] > 0, 100 * source_drop(x) / x["victim_authorised"], np.nan)
+    enough = np.nan_to_num(target, nan=0.0) >= LEAST_DROP
+    return np.where(enough, source / np.where(enough, target, 1.0), np.nan)
+
+
+def both_sides(x: Mapping[str, Draws]) -> Draws:
+    """(A_s + 100 − A_t) / 2: 50 is a destroyed model as well as an open one, so never a rank by itself."""
+    return (x["UP"] + 100 - x["LP"]) / 2
+
+
+FORMULAS: Mapping[str, tuple[Callable[[Mapping[str, Draws]], Draws], tuple[str, ...]]] = {
+    "source_drop": (source_drop, ("victim_authorised", "UP")),
+    "target_drop": (target_drop, ("oracle", "LP")),
+    "st_d": (st_d, ("victim_authorised", "UP", "oracle", "LP")),
+    "both_sides": (both_sides, ("UP", "LP")),
+}
+
+
+def drops(group: Sequence[Record]) -> dict[str, Value | None] | None:
+    """By name of `FORMULAS`, the value over the replicates of one row; None where it is no lock on two domains."""
+    cell = group[0].cell
+    if cell.key.name != "domain" or cell.attack.name != "none" or any(r.status != "ok" for r in group):
+        return None
+    out: dict[str, Value | None] = {}
+    for name, (formula, needed) in FORMULAS.items():
+        values: list[float | None] = []
+        measured: list[dict[str, Measured]] = []
+        for record in group:
+            known = {n: m for n in needed if (m := getattr(record, n)) is not None}
+            point = {n: np.array([m.value]) for n, m in known.items()}
+            value = float(formula(point)[0]) if len(known) == len(needed) else np.nan
+            values.append(None if np.isnan(value) else value)
+            measured.append(known)
+        nothing: list[Mapping[str, NDArray[np.bool_]] | None] = [None] * len(group)
+        out[name] = of_derived(values, formula, measured, nothing)
+    return out
