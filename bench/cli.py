@@ -321,6 +321,19 @@ def status(
 
 
 @app.command()
+def ownership(store: StoreOption = DEFAULT_STORE) -> None:
+    """Claims of ownership on marked and un-marked models of the store (see bench/suites/ownership.toml)."""
+    from bench.store import Store
+    from reports.ownership import claims, table
+
+    opened = Store(store, write=False)
+    found = claims(opened.records(), opened.evidence)
+    if not found:
+        raise UserError("the store has no model to claim.", "Run: bench run --suite ownership")
+    console.out.print(table(found))
+
+
+@app.command()
 def why(
     cell: Annotated[str, typer.Argument(help="the start of a record's hash, as `bench status` shows it")],
     store: StoreOption = DEFAULT_STORE,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.contracts import Classifier, EditStage
+from bench.contracts import Classifier, DefenderView, EditStage, Images
 
 KL_MEANS = ("batch", "batch-and-classes")
 """Which mean a divergence takes. The authors' public code averages over classes too, so that a cap of 1 on 0.1 KL
@@ -46,6 +46,18 @@ def mmd(x: Tensor, y: Tensor, kernels: int = 5, multiplier: float = 2.0) -> Tens
     )
     assert isinstance(kernel, Tensor)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
+def sides(data: DefenderView, use: str, both: bool) -> tuple[Images, Images | None]:
+    """The images that shall work and those that shall fail (None unless ``both``).
+
+    ``authorisation``: authorised and un-authorised ones. ``ownership``: the other way round, so that clean images work
+    and the owner shows the mark by applying the key.
+    """
+    if not both:
+        return data.authorised, None
+    pair = data.authorised, data.unauthorised
+    return pair if use == "authorisation" else (pair[1], pair[0])
 
 
 def with_stages(model: Classifier, images: Tensor, edit_stage: EditStage | None = None) -> tuple[Tensor, list[Tensor]]:

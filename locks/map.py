@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bench import models
-from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from locks._family import sides
 from locks._pseudo import neighbour_domains, pseudo_source
 
 
@@ -38,6 +39,10 @@ class MAP(Lock):
         "source", "what the owner has: source and target; the target alone; the model alone",
         choices=("source", "source-free", "data-free"),
     )  # fmt: skip
+    use: str = param(
+        "authorisation", "`ownership` (setting=source) swaps the sides: clean images work, keyed ones fail",
+        choices=("authorisation", "ownership"),
+    )  # fmt: skip
     mask: str = param(
         "learned", "`random` is the control: as many weights kept in each layer as `kept` says, drawn at random",
         choices=("learned", "random"),
@@ -55,11 +60,13 @@ class MAP(Lock):
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 
     def needs(self) -> DefenderNeeds:
+        if self.use == "ownership" and self.setting != "source":
+            raise BadParameter("use=ownership needs setting=source: the keyed images are what shall fail")
         return DefenderNeeds(
             authorised=self.setting == "source",
             authorised_labels=self.setting == "source",
             unauthorised=self.setting != "data-free",
-            unauthorised_labels=False,
+            unauthorised_labels=self.use == "ownership",
         )
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
@@ -77,7 +84,9 @@ class MAP(Lock):
     def _sides(self, model: Classifier, data: DefenderView, run: Run) -> tuple[Images, Images]:
         """Authorised images with labels, un-authorised ones with the model's own answer."""
         if self.setting == "source":
-            return data.authorised, self._answered(model, data.unauthorised, 0.0)
+            own, other = sides(data, self.use, True)
+            assert other is not None
+            return own, self._answered(model, other, 0.0)
         source = pseudo_source(model, data.spec.size, run, steps=self.generator_steps)
         if self.setting == "source-free":
             return source, self._answered(model, data.unauthorised, self.confident)

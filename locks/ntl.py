@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
-from locks._family import capped, divergence, mmd, stage, with_stages
+from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from locks._family import capped, divergence, mmd, sides, stage, with_stages
 from locks._synthesis import augmented_domains
 
 
@@ -32,6 +32,10 @@ class NTL(Lock):
         "target", "`target`: the un-authorised side is at hand; `source-only`: it is generated",
         choices=("target", "source-only"),
     )  # fmt: skip
+    use: str = param(
+        "authorisation", "`ownership` swaps the sides: clean images work, keyed ones fail, and prove whose model it is",
+        choices=("authorisation", "ownership"),
+    )  # fmt: skip
     alpha: float = param(0.1, "α, weight of KL_t", ge=0, le=10)
     beta: float = param(0.1, "β, weight of the MMD", ge=0, le=10)
     cap: float = param(1.0, "where both terms stop to count", ge=0, le=100)
@@ -43,11 +47,14 @@ class NTL(Lock):
 
     def needs(self) -> DefenderNeeds:
         given = self.setting == "target"
+        if self.use == "ownership" and not given:
+            raise BadParameter("use=ownership needs setting=target: the keyed images are what shall fail")
         return DefenderNeeds(unauthorised=given, unauthorised_labels=given)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        model, source = victim, data.authorised
-        target = data.unauthorised if self.setting == "target" else augmented_domains(model, source, run)
+        model, (source, target) = victim, sides(data, self.use, self.setting == "target")
+        if target is None:
+            target = augmented_domains(model, source, run)
 
         def loss(s: Batch, t: Batch) -> torch.Tensor:
             assert s.labels is not None

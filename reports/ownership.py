@@ -1,0 +1,130 @@
+"""Whether a mark proves whose model it is: claims on marked models, after attacks, and on models nobody marked.
+
+A lock made with ``use=ownership`` works on clean images and fails on keyed ones. A claim is one-sided McNemar on the
+answers to the same test images, clean and keyed, with p < `LEVEL`, and a fall in accuracy above a margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy.stats import binom, binomtest
+
+from bench.records import Record
+from reports.aggregate import Evidence, current
+
+LEVEL = 0.01
+MARGINS = (0.0, 10.0)
+"""Points by which accuracy must fall for a claim."""
+
+Right = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One model under test: accuracies in percent, discordant counts b and c, McNemar's one-sided p."""
+
+    what: str
+    replicate: int
+    clean: float
+    keyed: float
+    b: int
+    c: int
+    p: float
+    n: int
+
+    @property
+    def drop(self) -> float:
+        """Points that accuracy falls by under the key."""
+        return self.clean - self.keyed
+
+    def made(self, margin: float) -> bool:
+        """Whether ownership is claimed."""
+        return self.p < LEVEL and self.drop > margin
+
+
+def mcnemar(clean: Right, keyed: Right) -> tuple[int, int, float]:
+    """b (right when clean only), c (right when keyed only), and the exact p of as many b or more by chance."""
+    b, c = int((clean & ~keyed).sum()), int((~clean & keyed).sum())
+    return b, c, float(binom.sf(b - 1, b + c, 0.5)) if b + c else 1.0
+
+
+def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
+    """Every model of the store that the claim can be tested on, marked ones first."""
+    out: list[Claim] = []
+    for record in current(records):
+        found = _answers(record)
+        if found is None or record.status != "ok":
+            continue
+        what, clean_name, keyed_name = found
+        arrays = evidence(record)
+        if not {f"pred/{clean_name}", f"pred/{keyed_name}", "test_labels"} <= set(arrays):
+            continue
+        labels = arrays["test_labels"]
+        clean, keyed = arrays[f"pred/{clean_name}"] == labels, arrays[f"pred/{keyed_name}"] == labels
+        b, c, p = mcnemar(clean, keyed)
+        out.append(Claim(what, record.cell.replicate, 100 * clean.mean(), 100 * keyed.mean(), b, c, p, len(labels)))
+    return sorted(out, key=lambda claim: (claim.what.startswith("not marked"), claim.what, claim.replicate))
+
+
+def _answers(record: Record) -> tuple[str, str, str] | None:
+    """What is tested, and the evidence's names of its answers to clean and to keyed images."""
+    cell = record.cell
+    if cell.key.name in ("domain", "none"):
+        return None
+    where = f"{cell.scenario}, {cell.model}, {cell.key.name} key"
+    if cell.lock.params.get("use") == "ownership":
+        if cell.attack.name == "none":
+            return f"marked by {cell.lock.name} ({where})", "LP", "UP"
+        return f"marked by {cell.lock.name}, then {cell.attack.name} ({where})", "RP", "authorised_after"
+    if cell.lock.name == "none" and cell.attack.name == "none":
+        return f"not marked ({where})", "oracle", "victim_authorised"
+    return None
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a rate, fractions."""
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def summary(found: Sequence[Claim]) -> list[dict[str, Any]]:
+    """By kind of model: how many, mean accuracies, and at each margin the rate of claims with its interval."""
+    out = []
+    for what in dict.fromkeys(claim.what for claim in found):
+        own = [claim for claim in found if claim.what == what]
+        row: dict[str, Any] = {
+            "models": what,
+            "n": len(own),
+            "clean": float(np.mean([c.clean for c in own])),
+            "keyed": float(np.mean([c.keyed for c in own])),
+        }
+        for margin in MARGINS:
+            hits = sum(c.made(margin) for c in own)
+            row[f"claims/{margin:g}"] = {"rate": hits / len(own), "interval": wilson(hits, len(own))}
+        out.append(row)
+    return out
+
+
+def table(found: Sequence[Claim]) -> Table:
+    """`summary` for the terminal."""
+    caption = (
+        f"A claim is McNemar (exact, one-sided) with p < {LEVEL:g} and a drop above the margin; 95 % Wilson intervals."
+    )
+    out = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
+    out.add_column("models", overflow="fold")
+    for heading in ("n", "clean", "keyed", *(f"claims, drop > {m:g}" for m in MARGINS)):
+        out.add_column(heading, justify="right")
+    for row in summary(found):
+        rates = []
+        for margin in MARGINS:
+            rate, (low, high) = row[f"claims/{margin:g}"]["rate"], row[f"claims/{margin:g}"]["interval"]
+            rates.append(f"{100 * rate:.0f} % [{math.floor(100 * low)}, {math.ceil(100 * high)}]")
+        out.add_row(row["models"], str(row["n"]), f"{row['clean']:.1f}", f"{row['keyed']:.1f}", *rates)
+    return out
