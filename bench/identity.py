@@ -179,7 +179,8 @@ def _named_files(kind: str, ref: PluginRef, files: tuple[str, ...]) -> dict[str,
     for name in registry.find(kind, ref.name, files).files:
         path = Path(str(ref.params[name])).expanduser()
         if not path.is_file():
-            raise UserError(f"{kind}.{name}: there is no file {path}.", "Check the path.")
+            said = f"there is no file {path}" if ref.params[name] else "it names no file"
+            raise UserError(f"{kind}.{name}: {said}.", f"Give one: -p {kind}.{name}=PATH")
         out[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:20]
     return out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from bench import models, registry
 from bench.contracts import Attack, Budget, DefenderNeeds, Images, KeyMethod, Lock, Spec, ThreatModel
@@ -61,8 +63,14 @@ def _short(info: registry.PluginInfo) -> dict[str, int | float]:
 
 @pytest.mark.parametrize("model", ["vit", "cnn"])
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_returns_a_classifier_that_its_spec_rebuilds(name: str, model: str, toy: Images, spec: Spec) -> None:
-    lock = registry.make("lock", name, _short(registry.find("lock", name)))
+def test_a_lock_returns_a_classifier_that_its_spec_rebuilds(
+    name: str, model: str, toy: Images, spec: Spec, tmp_path: Path
+) -> None:
+    info = registry.find("lock", name)
+    save_file(models.build(model, spec, 1).state_dict(), tmp_path / "weights.safetensors")
+    lock = registry.make(
+        "lock", name, {**_short(info), **{n: str(tmp_path / "weights.safetensors") for n in info.files}}
+    )
 
     def protect() -> dict[str, torch.Tensor]:
         victim = models.build(model, spec, 0, "public", 1)
