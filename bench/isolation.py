@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,17 @@ class Outcome:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> Outcome:
-    """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface."""
+def prepare() -> None:
+    """Start the fork server, which imports what it preloads while this process does other work."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+
+
+def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> Outcome:
+    """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface."""
+    prepare()
+    context = multiprocessing.get_context("forkserver")
     folder = Path(tempfile.mkdtemp(prefix="attack-"))
     try:
         job.write(folder)

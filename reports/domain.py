@@ -17,6 +17,9 @@ from reports.intervals import Draws, Value, of_derived
 LEAST_DROP = 1.0
 """Relative target drop, percent, under which ST-D is undefined rather than huge."""
 
+TIMES = 4.0
+"""How many times the floor the victims' mean target accuracy must be for a pair of domains to count."""
+
 HEADINGS = {
     "source_drop": "source drop",
     "target_drop": "target drop, relative",
@@ -47,6 +50,16 @@ def st_d(x: Mapping[str, Draws]) -> Draws:
 def both_sides(x: Mapping[str, Draws]) -> Draws:
     """(A_s + 100 − A_t) / 2: 50 is a destroyed model as well as an open one, so never a rank by itself."""
     return (x["UP"] + 100 - x["LP"]) / 2
+
+
+def counts(victim: Value, floor: Value) -> str:
+    """Whether a pair of domains counts, in words: the victims' mean target accuracy against `TIMES` the floor."""
+    least = TIMES * floor.mean
+    verdict = "the pair counts" if victim.mean >= least else "the pair does not count: there is too little to take away"
+    return (
+        f"The victims' mean target accuracy is {victim.mean:.1f} over {victim.n_seeds} seed(s), "
+        f"{TIMES:g} times the floor {least:.1f}: {verdict}."
+    )
 
 
 FORMULAS: Mapping[str, tuple[Callable[[Mapping[str, Draws]], Draws], tuple[str, ...]]] = {

@@ -192,6 +192,12 @@ _DOMAIN_CAPTION = (
 )
 
 
+def _domain_caption(pairs: Sequence[Row]) -> str:
+    most = max(pairs, key=lambda row: len(row.seeds))
+    victim, floor = most.values["oracle"], most.values["floor"]
+    return _DOMAIN_CAPTION + ("" if victim is None or floor is None else " " + domain.counts(victim, floor))
+
+
 def _domain_cells(row: Row) -> list[Cell]:
     assert row.drops is not None
     sides = [_cell(row.values[name], 1) for name in ("UP", "LP")]
@@ -261,7 +267,7 @@ def as_md(rows: Sequence[Row]) -> str:
                 "",
                 *_md_table(_DOMAIN_HEADER, map(_domain_cells, pairs), _DOMAIN_NUMERIC),
             ]
-            lines += [_md_text(_DOMAIN_CAPTION), ""]
+            lines += [_md_text(_domain_caption(pairs)), ""]
         for row in group.lock_rows():
             body = [_condition_cells(c) for c in row.conditions]
             lines += [f"### {_md_text(_condition_title(row))}", ""]
@@ -326,7 +332,7 @@ def as_latex(rows: Sequence[Row]) -> str:
         if pairs := [row for row in group.rows if row.drops is not None]:
             body = [_tex_line(_domain_cells(row)) for row in pairs]
             heading = f"Source and target, {title(group)}"
-            parts.append(_tex_table(heading, _DOMAIN_HEADER, [body], "llrrrrrr", _DOMAIN_CAPTION))
+            parts.append(_tex_table(heading, _DOMAIN_HEADER, [body], "llrrrrrr", _domain_caption(pairs)))
         for row in group.lock_rows():
             body = [_tex_line(_condition_cells(c)) for c in row.conditions]
             heading = f"{_condition_title(row)}, {title(group)}"

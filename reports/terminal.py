@@ -12,6 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from reports import domain
 from reports.aggregate import Row
 from reports.captions import (
     DASH,
@@ -55,6 +56,7 @@ class Leaderboard:
             yield _table(group, narrow=options.max_width < FITS)
             if any(row.drops is not None for row in group.rows):
                 yield _domain_table(group)
+                yield Padding(Text(_counts(group), style="dim", overflow="fold"), (0, 0, 0, 2))
             for line in captions(group):
                 yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
             yield Text("")
@@ -82,6 +84,12 @@ def _table(group: Group, narrow: bool) -> Table:
     for row in group.controls:
         table.add_row(*_cells(group, row))
     return table
+
+
+def _counts(group: Group) -> str:
+    most = max((row for row in group.rows if row.drops is not None), key=lambda row: len(row.seeds))
+    victim, floor = most.values["oracle"], most.values["floor"]
+    return "" if victim is None or floor is None else domain.counts(victim, floor)
 
 
 def _domain_table(group: Group) -> Table:

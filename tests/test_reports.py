@@ -353,3 +353,17 @@ def test_who_is_asked_for_a_claim() -> None:
     found = summary(claims(made, lambda r: marked if r.cell.lock.name == "ntl" else plain))
     assert [(row["n"], row["claims/10"]["rate"]) for row in found] == [(1, 1.0), (2, 0.0)]
     assert found[0]["models"].startswith("marked by ntl")
+
+
+def test_a_pair_has_a_table_of_its_own_and_says_whether_it_counts() -> None:
+    made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
+    made.cell.key.name = "domain"
+    made.row_key = made.cell.row_key()
+    table = rows([made])
+    text = render(table, "md")
+    assert "Source and target" in text
+    assert "does not count" in text, "39 is less than 4 times the floor of 10"
+    made.oracle = exactly(41.0)
+    assert "the pair counts" in render(rows([made]), "latex")
+    assert "ST-D" in printed(rows([made]))
+    assert as_object(rows([made])[0])["domain"]["source_drop"]["mean"] == pytest.approx(3)
