@@ -161,7 +161,8 @@ class _Cell:
     def _share(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         from bench.records import digest
 
-        hash = digest({"name": name, "inputs": inputs, "base": self.found.hashes["victim"]})
+        code = self.found.inputs["protected"]["code"]
+        hash = digest({"name": name, "inputs": inputs, "base": self.found.hashes["victim"], "code": code})
         with self.store.making("shared", hash) as part:
             if part is not None:
                 save_file({k: v.contiguous() for k, v in make().items()}, part / "tensors.safetensors")

@@ -87,10 +87,21 @@ class MAP(Lock):
             own, other = sides(data, self.use, True)
             assert other is not None
             return own, self._answered(model, other, 0.0)
-        source = pseudo_source(model, data.spec.size, run, steps=self.generator_steps)
+        source = self._synthesised(model, data.spec.size, run)
         if self.setting == "source-free":
             return source, self._answered(model, data.unauthorised, self.confident)
         return source, neighbour_domains(model, source, run)
+
+    def _synthesised(self, model: Classifier, size: int, run: Run) -> Images:
+        """The pseudo-source images, made once for all masks over one victim."""
+
+        def make() -> dict[str, Tensor]:
+            images = pseudo_source(model, size, run, steps=self.generator_steps)
+            assert images.labels is not None
+            return {"pixels": images.pixels, "labels": images.labels}
+
+        made = run.artefact("pseudo-source", {"steps": self.generator_steps, "size": size}, make)
+        return Images(made["pixels"], made["labels"])
 
     @staticmethod
     def _answered(model: Classifier, images: Images, least: float) -> Images:
