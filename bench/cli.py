@@ -167,9 +167,11 @@ def _device(name: str, dry: bool) -> str:
 def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs: int, launcher: str) -> None:
     from bench.editors.loading import find as find_editor
     from bench.estimate import seconds as estimate
+    from bench.plan import check_accepts
 
     for editor in {cell.editor for cell in todo}:
         find_editor(editor)
+    check_accepts(planned, settings.plugin_files)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
     known = store.records()
     left = list(todo)
@@ -200,9 +202,7 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
             processes.launch(todo, store.root, settings, command, jobs, done)
         else:
             from bench.launchers import inline
-            from bench.plan import check_accepts
 
-            check_accepts(planned, settings.plugin_files)
             inline.launch(todo, store.root, settings, command, live.tell, done)
 
 
