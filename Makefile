@@ -11,7 +11,7 @@ $(VENV)/bin/uv:
 
 $(VENV)/.ready: $(VENV)/bin/uv requirements.lock pyproject.toml
 	@echo "installing what requirements.lock names into $(VENV) (about a minute the first time)"
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes -r requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps -e .
 	@touch $@
 

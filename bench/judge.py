@@ -19,7 +19,8 @@ from bench.scenario import Scenario
 
 BATCH = 64
 SOME = 200
-"""Images that near and wrong keys are judged on, the first of the test split; right and none get all of it."""
+"""Images that near and wrong keys, and an attack's earlier guesses, are judged on, the first of the test split; the
+right key, no key and the predictor that an attack ends with get all of it."""
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds of the red flags in points; docs/flags.md explains each."""
 
@@ -166,13 +167,14 @@ class Judge:
         scores[order] = torch.cat(parts)
         return scores.argmax(1).numpy()
 
-    def answers(self, predictor: Predictor) -> np.ndarray:
-        """What a submission answers on the judged images: (N,) classes."""
-        return self._predict(predictor.to(self.device), self.images.images)
+    def answers(self, predictor: Predictor, few: bool = False) -> np.ndarray:
+        """What a submission answers on the judged images, or on the first `SOME` of them: (N,) classes."""
+        images = self.images.images
+        return self._predict(predictor.to(self.device), images[:SOME] if few else images)
 
     def score(self, answers: np.ndarray) -> float:
-        """Percent of ``answers`` (N,) that are right."""
-        return round(metrics.accuracy(answers, self.labels), 4)
+        """Percent of ``answers`` to the first judged images, (n,), that are right."""
+        return round(metrics.accuracy(answers, self.labels[: len(answers)]), 4)
 
     def validate(self, predictor: Predictor) -> float:
         """Percent of the judge-validation images: what a control may be chosen by."""

@@ -88,6 +88,7 @@ class CurvePoint(_Model):
 
     meter: dict[str, Any]
     RP: float
+    n: int | None = Field(default=None, description="test images it was scored on, the first of the split")
     validation: float | None = Field(default=None, description="percent on judge-validation images")
     note: dict[str, Any] = Field(default_factory=dict, description="what the attack said of it, e.g. its prompt")
 

@@ -52,6 +52,7 @@ class Context:
         torch.set_num_threads(self.settings.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         session.use(self.settings.device, "float32", self.store.edits)
+        isolation.prepare()
         self._scenarios: dict[tuple[str, int], Scenario] = {}
         self._keys: dict[str, Key] = {}
         self._judges: dict[tuple[str, str, int], Judge] = {}
@@ -301,10 +302,14 @@ class _Cell:
         for i, (told, state) in enumerate(zip(outcome.submissions, outcome.states, strict=True)):
             predictor = predictors.rebuild(told["spec"], state, answer)
             made.append(predictor)
-            answers.append(judge.answers(predictor))
+            # Editing test images once more for every guess is what judging a prompt search costs.
+            few = isinstance(predictor, predictors.Edited) and i < len(outcome.submissions) - 1
+            answers.append(judge.answers(predictor, few))
             note = {k: v for k, v in told["note"].items() if k != "final"}
             chosen = judge.validate(predictor) if cell.attack.selection == "judge-validation" else None
-            point = CurvePoint(meter=told["meter"], RP=judge.score(answers[-1]), validation=chosen, note=note)
+            point = CurvePoint(
+                meter=told["meter"], RP=judge.score(answers[-1]), n=len(answers[-1]), validation=chosen, note=note
+            )
             record.curve.append(point)
             self._progress("judge the attack")(i + 1, len(outcome.submissions), "submissions")
         at = len(made) - 1
@@ -313,7 +318,7 @@ class _Cell:
         record.notes["selected"] = record.curve[at].note
         if isinstance(made[at], predictors.Edited):
             record.notes["selected"] = {**record.curve[at].note, "prompt": made[at].prompt}
-        verdict = judge.predictor(made[at], answers[at])
+        verdict = judge.predictor(made[at], answers[at] if len(answers[at]) == len(judge.labels) else None)
         record.RP, record.authorised_after = verdict.measured["RP"], verdict.measured["authorised_after"]
         record.transductive = made[at].transductive
         record.flags += verdict.flags
