@@ -165,6 +165,10 @@ def _device(name: str, dry: bool) -> str:
 
 
 def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs: int, launcher: str) -> None:
+    from bench import forks
+
+    if launcher == "local" and jobs == 1:
+        forks.start()  # before this process imports torch
     from bench.editors.loading import find as find_editor
     from bench.estimate import seconds as estimate
     from bench.plan import check_accepts

@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from bench import forks
 from bench.contracts import Images
 from bench.training import Progress
 
@@ -41,16 +41,6 @@ KEPT_ENVIRONMENT = (
     "CUDA_VISIBLE_DEVICES",
     "VIRTUAL_ENV",
 )
-
-PRELOADED = [
-    "bench.isolation",
-    "bench.registry",
-    "bench.predictors",
-    "bench.editors.engine",
-    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix",
-    "transformers.models.clip.modeling_clip",
-]
-"""What the fork server imports once, so that an attack's process does not: imports are most of its start."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +102,9 @@ class Outcome:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare() -> None:
-    """Start the fork server, which imports what it preloads while this process does other work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
-
-
 def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> Outcome:
     """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface."""
-    prepare()
+    forks.start()
     context = multiprocessing.get_context("forkserver")
     folder = Path(tempfile.mkdtemp(prefix="attack-"))
     try:

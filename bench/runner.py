@@ -52,7 +52,6 @@ class Context:
         torch.set_num_threads(self.settings.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         session.use(self.settings.device, "float32", self.store.edits)
-        isolation.prepare()
         self._scenarios: dict[tuple[str, int], Scenario] = {}
         self._keys: dict[str, Key] = {}
         self._judges: dict[tuple[str, str, int], Judge] = {}

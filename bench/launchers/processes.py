@@ -14,6 +14,9 @@ from bench.records import Cell, Record
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
     """Run one cell given as JSON; its record as JSON."""
+    from bench import forks
+
+    forks.start()  # before this process imports torch
     from bench.runner import Context, run_cell
     from bench.store import Store
 

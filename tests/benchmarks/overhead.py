@@ -10,6 +10,11 @@ import os
 import sys
 from pathlib import Path
 
+from bench import forks
+
+if __name__ == "__main__" and sys.argv[1] == "cell":
+    forks.start()  # as `bench run` does, before torch is imported
+
 import torch
 
 from bench import models, plan, registry, victim
