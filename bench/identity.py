@@ -30,7 +30,6 @@ class Settings:
 
     device: str = "cpu"
     threads: int = 2
-    size: int = 32
     skip_bad: bool = False
     plugin_files: tuple[str, ...] = ()
 
@@ -113,7 +112,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         "versions": versions(),
         "device": settings.device,
         "threads": settings.threads,
-        "data": data_identity(cell.scenario, settings.size, settings.skip_bad, generator),
+        "data": data_identity(cell.scenario, cell.size, settings.skip_bad, generator),
         "split_seed": drawn["split"],
     }
     files = settings.plugin_files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from bench.contracts import Classifier, EditStage, Spec
 from bench.errors import UserError
 from bench.miniature import PACK
-from bench.miniature.public import PUBLIC
+from bench.miniature.public import PUBLIC, SIZE
 
 
 class TimmClassifier(Classifier):
@@ -24,7 +25,8 @@ class TimmClassifier(Classifier):
 
     Args:
         spec: ``name`` and ``kwargs`` for `timm.create_model`, ``k`` real classes, ``extra`` further outputs,
-            ``size`` of the images it takes (others are resized, bicubic), ``mean`` and ``std`` in [0, 1] units.
+            ``size`` of the images it takes (others are resized, bicubic), ``mean`` and ``std`` in [0, 1] units;
+            ``hidden`` widths of layers before the last, none by default.
     """
 
     mean: Tensor
@@ -34,7 +36,13 @@ class TimmClassifier(Classifier):
         super().__init__()
         self.spec = copy.deepcopy(spec)
         self.k, self.extra = int(spec["k"]), int(spec.get("extra", 0))
-        self.net: Any = timm.create_model(spec["name"], num_classes=self.k + self.extra, **spec.get("kwargs", {}))
+        hidden = list(spec.get("hidden", ()))
+        outputs = self.k + self.extra
+        net: Any = timm.create_model(spec["name"], num_classes=0 if hidden else outputs, **spec.get("kwargs", {}))
+        self.net: Any = net
+        self.top = (
+            _perceptron([getattr(net, "head_hidden_size", net.num_features), *hidden, outputs]) if hidden else None
+        )
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, 3, 1, 1), persistent=False)
         self.passed = nn.Identity()  # every embedding goes through here: where images are counted
@@ -72,7 +80,13 @@ class TimmClassifier(Classifier):
         return self._embed(images, edit_stage, None)
 
     def head(self, embedding: Tensor) -> Tensor:
-        return self.net.get_classifier()(embedding)
+        out: Tensor = self.last(embedding)
+        return out
+
+    @property
+    def last(self) -> Any:
+        """The layer, or layers, from `embed` to the outputs."""
+        return self.net.get_classifier() if self.top is None else self.top
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         return self.head(self._embed(images, edit_stage, None))
@@ -81,6 +95,14 @@ class TimmClassifier(Classifier):
         kept: list[Tensor] = []
         self._embed(images, edit_stage, kept)
         return kept
+
+
+def _perceptron(widths: list[int]) -> nn.Sequential:
+    """Linear layers with ReLU and dropout between them: the d–256–256–K head of the non-transferable family."""
+    layers: list[nn.Module] = []
+    for into, out in pairwise(widths):
+        layers += [nn.Linear(into, out), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers[:-2])
 
 
 def rebuild(spec: dict[str, Any], state: dict[str, Tensor] | None = None) -> Classifier:
@@ -103,7 +125,10 @@ def load(folder: Path, spec: dict[str, Any]) -> Classifier:
 
 
 def check(name: str) -> None:
-    """Raise `UserError` unless ``name`` is a model of the pack or of timm."""
+    """Raise `UserError` unless ``name`` is a model of the pack or of timm, perhaps with a head as ``:256-256``."""
+    name, _, hidden = name.partition(":")
+    if hidden and not all(part.isdigit() and int(part) > 0 for part in hidden.split("-")):
+        raise UserError(f"the head '{hidden}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
     if name not in PUBLIC and name not in timm.list_models():
         near = timm.list_models(f"*{name}*")[:3]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -114,7 +139,8 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
     """A classifier for ``task`` with public or random weights and a fresh head.
 
     Args:
-        name: ``vit`` or ``cnn`` of the miniature pack, or any timm classifier.
+        name: ``vit`` or ``cnn`` of the miniature pack, or any timm classifier; with ``:256-256`` two hidden layers of
+            that width stand before the outputs.
         extra: outputs beyond the K real classes.
         weights: ``public`` (the pack's, or timm's pretrained ones) or ``random``.
         seed: of the random numbers that initialise what is not loaded.
@@ -123,22 +149,31 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
         UserError: no such model, or its public weights cannot be had.
     """
     check(name)
-    common = {"k": task.k, "extra": extra, "size": task.size}
+    name, _, hidden = name.partition(":")
+    common: dict[str, Any] = {"k": task.k, "extra": extra, "size": task.size}
+    if hidden:
+        common["hidden"] = [int(width) for width in hidden.split("-")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name in PUBLIC:
-            model = TimmClassifier({**PUBLIC[name], **common, "mean": [0.5] * 3, "std": [0.5] * 3})
+            model = TimmClassifier(
+                {
+                    **PUBLIC[name],
+                    **common,
+                    "size": SIZE if name == "vit" else task.size,
+                    "mean": [0.5] * 3,
+                    "std": [0.5] * 3,
+                }
+            )
             if weights == "public":
                 _load_but_head(model.net, _pack_weights(name))
             return model
         config = timm.get_pretrained_cfg(name)
-        size = config.input_size[-1] if config else task.size
         spec = {
+            **common,
             "name": name,
             "kwargs": {},
-            "k": task.k,
-            "extra": extra,
-            "size": size,
+            "size": _input_size(name, config, task.size),
             "mean": list(config.mean if config else (0.5,) * 3),
             "std": list(config.std if config else (0.5,) * 3),
         }
@@ -153,6 +188,12 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
                 ) from None
             _load_but_head(model.net, public.state_dict())
         return model
+
+
+def _input_size(name: str, config: Any, own: int) -> int:
+    """What images are resized to: a transformer's fixed size, else (convolutions take any) that of the task."""
+    fixed = any(part in name for part in ("vit", "swin", "deit", "beit", "mixer", "cait"))
+    return int(config.input_size[-1]) if config and fixed else own
 
 
 def _pack_weights(name: str) -> dict[str, Tensor]:
@@ -197,7 +238,9 @@ def forget_head(model: Classifier, seed: int) -> None:
         raise TypeError(f"{type(model).__name__} does not say which layer is its last")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.net.get_classifier().reset_parameters()
+        for layer in model.last.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
 
 
 def has_batch_norm(model: nn.Module) -> bool:

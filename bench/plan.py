@@ -12,13 +12,16 @@ from typing import Any
 
 from bench import datasets, registry
 from bench.errors import UserError
-from bench.params import BadParameter
+from bench.params import BadParameter, Param
 from bench.records import Cell, PluginRef
 from bench.registry import PluginInfo, check_against, check_params
 from bench.threat import Budget, ThreatModel
 
 SUITES = Path(__file__).parent / "suites"
-GROUPS = ("lock", "key", "attack", "threat", "budget")
+GROUPS = ("lock", "key", "attack", "threat", "budget", "task")
+TASK = {
+    "size": Param("size", "int", 32, "side of the images", ge=datasets.SIZES[0], le=datasets.SIZES[1], unit="pixels"),
+}
 DEFAULTS = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
 DOMAIN = "domain"
 CALIBRATION = ("permuted-logits", "destroyed")
@@ -163,8 +166,8 @@ def _check_used(row: Row, files: Sequence[str]) -> None:
     """Every parameter must reach at least one lock, key or attack of its row."""
     for name in [*row.params, *row.sweep]:
         group, _, field_name = name.partition(".")
-        if group in ("threat", "budget"):
-            known = (ThreatModel if group == "threat" else Budget).params
+        if group in ("threat", "budget", "task"):
+            known = {"threat": ThreatModel.params, "budget": Budget.params, "task": TASK}[group]
             check_against(f"{group}.", known, {field_name: _first(row, name)})
             continue
         infos: list[PluginInfo] = []
@@ -247,6 +250,7 @@ def make_cell(
         threat.parts()
     except BadParameter as error:
         raise UserError(f"{error}.") from None
+    settings = check_against("task.", TASK, given["task"])
     if editor == explicit["key"].get("editor"):
         explicit["key"].pop("editor")
 
@@ -266,6 +270,7 @@ def make_cell(
         attack=ref(attack_info, explicit["attack"], selection=attack_info.selection),
         threat=threat.values(),
         budget=budget.values(),
+        explicit={f"task.{k}": v for k, v in settings.items() if v != TASK[k].default},
         editor=editor,
         replicate=replicate,
     )
@@ -283,7 +288,7 @@ def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]
         own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
         own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
         wanted = [
-            ("none", "from-scratch", threat | beside, "public baseline"),
+            ("none", "from-scratch", threat | (same_key if cell.threat["authorised"] else beside), "public baseline"),
             ("destroyed", cell.attack.name, own | beside, "calibration: must not open"),
             ("permuted-logits", "logit-surgery", beside, "calibration: must open"),
         ]
@@ -295,7 +300,12 @@ def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]
             also = {f"threat.{k}": v for k, v in theirs.items()} | beside
             wanted.append(("none", "from-scratch", also, "public baseline"))
     return [
-        (make_cell(lock, attack, cell.scenario, cell.model, params, cell.editor, cell.replicate, files), why)
+        (
+            make_cell(
+                lock, attack, cell.scenario, cell.model, cell.explicit | params, cell.editor, cell.replicate, files
+            ),
+            why,
+        )
         for lock, attack, params, why in wanted
     ]
 

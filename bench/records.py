@@ -41,10 +41,15 @@ class Cell(_Model):
     threat: dict[str, Any] = Field(description="every field of the threat model")
     budget: dict[str, Any] = Field(description="every field of the budget; null is no limit")
     explicit: dict[str, Any] = Field(
-        default_factory=dict, description="threat, budget and task settings set explicitly"
+        default_factory=dict, description="task settings that are not the usual ones, e.g. task.size"
     )
     editor: str = "miniature"
     replicate: int = Field(description="0, 1, … when reporting; from 1000 up when tuning")
+
+    @property
+    def size(self) -> int:
+        """Side of the images, pixels."""
+        return int(self.explicit.get("task.size", 32))
 
     def row(self) -> dict[str, Any]:
         """What decides comparison, replicate apart: names and parameters set explicitly."""

@@ -52,15 +52,15 @@ class Context:
         torch.set_num_threads(self.settings.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         session.use(self.settings.device, "float32", self.store.edits)
-        self._scenarios: dict[tuple[str, int], Scenario] = {}
+        self._scenarios: dict[tuple[str, int, int], Scenario] = {}
         self._keys: dict[str, Key] = {}
         self._judges: dict[tuple[str, str, int], Judge] = {}
 
     def scenario(self, cell: Cell) -> Scenario:
-        at = (cell.scenario, cell.replicate)
+        at = (cell.scenario, cell.size, cell.replicate)
         if at not in self._scenarios:
             self._scenarios[at] = load_scenario(
-                cell.scenario, cell.replicate, size=self.settings.size, skip_bad=self.settings.skip_bad
+                cell.scenario, cell.replicate, size=cell.size, skip_bad=self.settings.skip_bad
             )
         return self._scenarios[at]
 

@@ -93,7 +93,8 @@ class Controls:
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
         cell = record.cell
-        return scenario_of(record), cell.model, cell.replicate, *(cell.threat.get(name) for name in DATA_BUDGET)
+        keyed = label(cell.key) if cell.threat.get("authorised") else None  # authorised images depend on the key
+        return scenario_of(record), cell.model, cell.replicate, keyed, *(cell.threat.get(name) for name in DATA_BUDGET)
 
     def baseline(self, record: Record) -> Record | None:
         """The public baseline of ``record``'s scenario, model, replicate and data budget."""

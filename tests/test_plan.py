@@ -127,3 +127,17 @@ def test_row_keys_join_what_hashes_part() -> None:
     b = plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1)
     c = plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "9"})
     assert a.row_key() == b.row_key() != c.row_key()
+
+
+def test_a_size_belongs_to_the_task_and_its_controls_have_it_too() -> None:
+    cell = plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {"task.size": "64"})
+    assert cell.size == 64
+    assert cell.row_key() != plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {}).row_key()
+    assert {control.size for control, _ in plan.controls_of(cell)} == {64}
+    settings = identity.Settings()
+    plain = identity.of(plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {"task.size": "32"}), settings)
+    assert (
+        plain.hashes == identity.of(plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {}), settings).hashes
+    )
+    with pytest.raises(UserError, match="16"):
+        plan.make_cell("modellock", "none", "digits", "cnn", {"task.size": "8"})
