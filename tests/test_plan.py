@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import identity, plan, registry, seeds
+from bench import datasets, identity, plan, registry, seeds
 from bench.errors import UserError
 
 
@@ -69,7 +69,14 @@ def test_wrong_names_get_a_suggestion(kind: str, name: str, near: str) -> None:
 
 
 @pytest.mark.parametrize("name", plan.suite_names())
-def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(name: str) -> None:
+def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for row in plan.read_suite(name):  # data that a user puts there: its folders are enough for a plan
+        for side in (side for task in row.tasks for side in datasets.pair(task) or (task,)):
+            if side.startswith("folder:"):
+                (tmp_path / side.removeprefix("folder:")).mkdir(parents=True, exist_ok=True)
     planned = plan.build(plan.read_suite(name))
     assert planned
     assert not any(seeds.is_tuning(p.cell.replicate) for p in planned)
