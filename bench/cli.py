@@ -340,6 +340,7 @@ def ownership(store: StoreOption = DEFAULT_STORE) -> None:
 @app.command()
 def why(
     cell: Annotated[str, typer.Argument(help="the start of a record's hash, as `bench status` shows it")],
+    plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Why a cell would run again: what changed since its record was made."""
@@ -351,7 +352,11 @@ def why(
     if not found:
         raise UserError(f"no record starts with '{cell}'.", "See `bench status` for the records there are.")
     for record in found:
-        settings = identity.Settings(device=record.provenance.machine.split()[-1], threads=record.provenance.threads)
+        settings = identity.Settings(
+            device=record.provenance.machine.split()[-1],
+            threads=record.provenance.threads,
+            plugin_files=tuple(str(p) for p in plugin or []),
+        )
         now = identity.of(record.cell, settings)
         console.say(console.in_short(record.cell))
         if now.hashes["record"] == record.hash:

@@ -124,7 +124,7 @@ def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path
     assert got.returncode == 0
     assert "6 ok" in got.stdout
     hash = next(r.hash for r in Store(done, write=False).records() if r.cell.attack.name == "from-scratch")
-    why = bench("why", hash[:8], "--store", str(done))
+    why = bench("why", hash[:8], "--store", str(done), *FILES)
     assert why.returncode == 0
     assert "unchanged" in why.stdout
     report = bench("report", "--format", "json", "--store", str(done))
