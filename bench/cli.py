@@ -61,7 +61,7 @@ def run(
     from bench.estimate import seconds as estimate
     from bench.store import Store
 
-    files = [str(p) for p in plugin or []]
+    files = [str(p.resolve()) for p in plugin or []]
     settings = identity.Settings(
         device=_device(device, dry_run), threads=threads, skip_bad=skip_bad, plugin_files=tuple(files)
     )
@@ -355,7 +355,7 @@ def why(
         settings = identity.Settings(
             device=record.provenance.machine.split()[-1],
             threads=record.provenance.threads,
-            plugin_files=tuple(str(p) for p in plugin or []),
+            plugin_files=tuple(str(p.resolve()) for p in plugin or []),
         )
         now = identity.of(record.cell, settings)
         console.say(console.in_short(record.cell))

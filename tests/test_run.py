@@ -184,7 +184,9 @@ def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(
 def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(task: str, bench: Bench, tmp_path: Path) -> None:
     store = tmp_path / "s"
     base = ["run", "--lock", "none", "--attack", "nosy", "--task", task, "--model", "cnn", "--threads", "1"]
-    got = bench(*base, "-p", "attack.ask=classifier", "-p", "lock.key=tint", "--store", str(store), *FILES)
+    files = [f"--plugin={n}.py" for n in ("tint", "quick_lock", "nosy")]  # relative to where the command is run
+    asked = ["-p", "attack.ask=classifier", "-p", "lock.key=tint", "--store", str(store)]
+    got = bench(*base, *asked, *files, cwd=PLUGINS)
     assert got.returncode == 0, got.stderr
     (record,) = [r for r in Store(store, write=False).records() if r.cell.attack.name == "nosy"]
     assert record.status == "invalid"
