@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.contracts import Classifier, EditStage, Spec
 from bench.errors import UserError
 from bench.miniature import PACK
-from bench.miniature.public import PUBLIC, SIZE
+from bench.miniature.public import PUBLIC
 
 
 class TimmClassifier(Classifier):
@@ -150,7 +150,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
     """
     check(name)
     name, _, hidden = name.partition(":")
-    common: dict[str, Any] = {"k": task.k, "extra": extra, "size": task.size}
+    common: dict[str, Any] = {"k": task.k, "extra": extra}
     if hidden:
         common["hidden"] = [int(width) for width in hidden.split("-")]
     with torch.random.fork_rng(devices=[]):
@@ -160,7 +160,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
                 {
                     **PUBLIC[name],
                     **common,
-                    "size": SIZE if name == "vit" else task.size,
+                    "size": PUBLIC[name]["kwargs"].get("img_size", task.size),
                     "mean": [0.5] * 3,
                     "std": [0.5] * 3,
                 }
@@ -173,7 +173,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
             **common,
             "name": name,
             "kwargs": {},
-            "size": _input_size(name, config, task.size),
+            "size": config.input_size[-1] if config and config.fixed_input_size else task.size,
             "mean": list(config.mean if config else (0.5,) * 3),
             "std": list(config.std if config else (0.5,) * 3),
         }
@@ -188,12 +188,6 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
                 ) from None
             _load_but_head(model.net, public.state_dict())
         return model
-
-
-def _input_size(name: str, config: Any, own: int) -> int:
-    """What images are resized to: a transformer's fixed size, else (convolutions take any) that of the task."""
-    fixed = any(part in name for part in ("vit", "swin", "deit", "beit", "mixer", "cait"))
-    return int(config.input_size[-1]) if config and fixed else own
 
 
 def _pack_weights(name: str) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ class PluginInfo:
 def _literal(node: ast.expr, file: Path, what: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):  # no literal, or one that cannot be, as {[]: 1}
         raise UserError(
             f"{file.name}: {what} must be a literal (line {node.lineno}).", "Write the value itself, not an expression."
         ) from None

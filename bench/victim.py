@@ -23,11 +23,12 @@ def train(model: str, spec: Spec, data: Images, run: Run, augment: Augment) -> C
         data: the defender's labelled training images, before any key.
         augment: `bench.training.jitter`, or `recolour` where the victim is to serve another domain too.
     """
+    base = model.partition(":")[0]  # a hidden head leaves the recipe as it is
     victim = models.build(model, spec, 0, "public", run.seed("head")).to(run.device)
 
     def loss(batch: Batch) -> Tensor:
         assert batch.labels is not None
         return F.cross_entropy(victim(batch.images), batch.labels)
 
-    run.fit(victim, loss, STEPS.get(model, 500), data, rate=RATE.get(model, 5e-4), augment=augment, name="victim")
+    run.fit(victim, loss, STEPS.get(base, 500), data, rate=RATE.get(base, 5e-4), augment=augment, name="victim")
     return victim

@@ -14,7 +14,7 @@ LEVELS = (0.1, 0.2, 0.3, 0.4)
 DIRECTIONS = 4
 
 
-def augmented_domains(model: Classifier, source: Images, run: Run, levels: tuple[float, ...] = LEVELS) -> Images:
+def augmented_domains(model: Classifier, source: Images, run: Run) -> Images:
     """``source`` moved away from itself in several directions, its labels kept.
 
     A direction is a random 3 × 3 convolution with a random colour map; a copy of the source is blended with it just
@@ -27,15 +27,15 @@ def augmented_domains(model: Classifier, source: Images, run: Run, levels: tuple
     some = source.take(torch.randperm(len(source), generator=rng)[:128]).images.to(run.device)
     made, labels = [], []
     assert source.labels is not None
-    domains = [(d, level) for d in range(DIRECTIONS) for level in levels]
-    for index, (_, level) in enumerate(domains):
+    for direction in range(DIRECTIONS):
         kernel, colour = torch.randn(3, 3, 3, 3, generator=rng) / 3, torch.rand(2, 3, 1, 1, generator=rng)
-        share = _share_at(model, some, kernel, colour, level)
-        at = torch.randperm(len(source), generator=rng)[: max(1, len(source) // 4)]
-        moved = move(source.pixels[at].float() / 255, kernel, colour, share)
-        made.append((moved * 255).round().byte())
-        labels.append(source.labels[at])
-        run.progress(index + 1, len(domains), "generated domains")
+        for level in LEVELS:
+            share = _share_at(model, some, kernel, colour, level)
+            at = torch.randperm(len(source), generator=rng)[: max(1, len(source) // 4)]
+            moved = move(source.pixels[at].float() / 255, kernel, colour, share)
+            made.append((moved * 255).round().byte())
+            labels.append(source.labels[at])
+        run.progress(direction + 1, DIRECTIONS, "generated domains")
     return Images(torch.cat(made), torch.cat(labels))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks._family import capped, divergence, mmd, sides, stage, with_stages
 from locks._synthesis import augmented_domains
 
@@ -67,6 +67,8 @@ class NTL(Lock):
             apart = capped(mmd(phi[:n], phi[n:]), self.beta, self.cap)
             return keep - fail * apart
 
-        both: tuple[Images, Images] = (source, target)
-        run.fit(model, loss, self.steps, *both, rate=self.rate, batch=self.batch, augment=data.augment, name="lock")
+        run.fit(
+            model, loss, self.steps, source, target,
+            rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
+        )  # fmt: skip
         return model

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from bench.contracts import DefenderView, Key, KeyMethod, Run
+from bench.keys.none import Identity
 
 
-@dataclass(frozen=True)
-class InDomain:
+class InDomain(Identity):
     """Leaves images as they are: what is authorised is where they come from."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return images
-
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
-
-    def parts(self) -> dict[str, Any]:
-        return {}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "domain", "none": "images of the source domain"}
