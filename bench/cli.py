@@ -166,15 +166,14 @@ def _device(name: str, dry: bool) -> str:
 
 def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs: int, launcher: str) -> None:
     from bench import forks
-
-    if launcher == "local" and jobs == 1:
-        forks.start()  # before this process imports torch
     from bench.editors.loading import find as find_editor
     from bench.estimate import seconds as estimate
     from bench.plan import check_accepts
 
     for editor in {cell.editor for cell in todo}:
         find_editor(editor)
+    if launcher == "local" and jobs == 1:
+        forks.start()  # `check_accepts` is the first to import torch
     check_accepts(planned, settings.plugin_files)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
     known = store.records()

@@ -222,17 +222,33 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
     return wide
 
 
-def forget_head(model: Classifier, seed: int) -> None:
-    """Draw the last layer's weights anew, in place.
+def _last(model: Classifier) -> nn.Module:
+    if not isinstance(model, TimmClassifier):
+        raise TypeError(f"{type(model).__name__} does not say which layer is its last")
+    last: nn.Module = model.last
+    return last
+
+
+def head_names(model: Classifier) -> list[str]:
+    """Names of the parameters from `Classifier.embed` to the outputs, the weight that makes the outputs first.
 
     Raises:
         TypeError: a classifier whose last layer is not known.
     """
-    if not isinstance(model, TimmClassifier):
-        raise TypeError(f"{type(model).__name__} does not say which layer is its last")
+    own = {id(p) for p in _last(model).parameters()}
+    names = [name for name, p in model.named_parameters() if id(p) in own]
+    return sorted(names, key=lambda name: (model.get_parameter(name).ndim == 1, -names.index(name)))
+
+
+def forget_head(model: Classifier, seed: int) -> None:
+    """Draw the weights of the head anew, in place.
+
+    Raises:
+        TypeError: a classifier whose last layer is not known.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for layer in model.last.modules():
+        for layer in _last(model).modules():
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
 

@@ -215,7 +215,7 @@ class _Cell:
                 run = self._run("protect", self.found.seeds["lock"])
                 method = self._method()
                 view = self._view(scenario, key, method.needs())
-                start_from = copy.deepcopy(original) if original is not None else view.public_model()
+                start_from = copy.deepcopy(original) if original is not None else self._untrained(scenario)
                 start = time.perf_counter()
                 with training.metered(run):
                     torch.manual_seed(run.seed("global"))
@@ -229,6 +229,10 @@ class _Cell:
         if meta["notes"]:
             self.record.notes["lock"] = meta["notes"]
         return locked
+
+    def _untrained(self, scenario: Scenario) -> Classifier:
+        """The architecture alone: a lock that is given its weights needs no public ones, nor a download of them."""
+        return models.build(self.cell.model, scenario.spec, 0, "random", self.found.seeds["lock"])
 
     def _judge(self, scenario: Scenario, key: Key) -> Judge:
         at = (self.found.hashes["key"], self.record.split, self.cell.replicate)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bench import models
 from bench.contracts import Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.errors import UserError
 
@@ -37,25 +38,18 @@ class Given(Lock):
             raise UserError(
                 f"{self.file} is no safetensors file: {error}.", "Save the weights as safetensors."
             ) from None
-        plain = data.public_model()
-        head = _name_of_head(plain)
-        named = {k if k in plain.state_dict() else f"net.{k}": v for k, v in state.items()}
+        head = models.head_names(victim)[0]
+        named = {k if k in victim.state_dict() else f"net.{k}": v for k, v in state.items()}
         if head not in named:
             shown = ", ".join(list(state)[:3])
             raise UserError(
                 f"{self.file} has no {head.removeprefix('net.')}: it holds {shown}, ….",
                 "Name its architecture: --model.",
             )
-        model = data.public_model(len(named[head]) - plain.k)
+        model = models.widen(victim, len(named[head]) - victim.k, run.seed("extra"))
         _check(self.file, named, model.state_dict())
         model.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in named.items()})
         return model
-
-
-def _name_of_head(model: Classifier) -> str:
-    """The weight whose first dimension is the number of outputs: the last such in the model."""
-    outputs = model.k + model.extra
-    return [k for k, v in model.state_dict().items() if v.ndim == 2 and len(v) == outputs][-1]
 
 
 def _check(file: str, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 
 
@@ -41,8 +42,8 @@ class NTP(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
-        head = {id(p) for p in _head(model, data.spec.size, run)}
-        weights = [p for p in model.parameters() if p.ndim > 1 and id(p) not in head]
+        head = models.head_names(model)
+        weights = [p for name, p in model.named_parameters() if p.ndim > 1 and name not in head]
         z = [sparse(w.detach(), self.sparsity) for w in weights]
         u = [torch.zeros_like(w) for w in weights]
         each, step = max(1, self.steps // self.rounds), 0
@@ -107,11 +108,3 @@ def scatter_ratio(features: Tensor, labels: Tensor) -> Tensor:
         between = between + len(own) * (own.mean(0) - middle).square().sum()
         within = within + (own - own.mean(0)).square().sum()
     return between / (within + 1e-6)
-
-
-def _head(model: Classifier, size: int, run: Run) -> list[Tensor]:
-    """The parameters that only `Classifier.head` uses."""
-    image = torch.zeros(2, 3, size, size, device=run.device)
-    width = model.eval().embed(image).detach()
-    grads = torch.autograd.grad(model.head(width).sum(), list(model.parameters()), allow_unused=True)
-    return [p for p, g in zip(model.parameters(), grads, strict=True) if g is not None]

@@ -325,7 +325,7 @@ def test_mcnemar_and_the_claim_by_hand() -> None:
     assert (b, c) == (7, 1)
     assert p == pytest.approx((8 + 1) / 2**8)  # 7 or 8 of 8
     assert mcnemar(clean, clean) == (0, 0, 1.0)
-    claim = Claim("", 0, clean=90.0, keyed=82.0, b=40, c=2, p=1e-6, n=100)
+    claim = Claim("", 0, clean=90.0, keyed=82.0, p=1e-6)
     assert claim.made(0.0)
     assert not claim.made(10.0), "significant, but less than the margin"
     assert wilson(0, 20)[1] == pytest.approx(0.161, abs=1e-3)
