@@ -8,9 +8,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from bench import models
+from attacks._access import ask, handle
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
-from bench.predictors import Direct, LogitMap, Queried
+from bench.predictors import LogitMap
 
 Fit = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
@@ -35,16 +35,11 @@ class LogitSurgery(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k
-        white = target.threat.access == "weights"
-        inner: Predictor = Direct(target.classifier) if white else Queried(k)
-
-        def ask(images: Tensor) -> Tensor:
-            return models.logits(target.classifier, images) if white else target.query(images)
-
+        inner = handle(target)
         labelled = target.labelled if target.threat.share > 0 else None
-        seen = ask(labelled.images) if labelled is not None else None
+        seen = ask(target, labelled.images) if labelled is not None else None
         labels = labelled.labels if labelled is not None else None
-        free = ask(target.unlabelled.images) if target.threat.unlabelled else seen
+        free = ask(target, target.unlabelled.images) if target.threat.unlabelled else seen
         assert free is not None
         m = free.shape[1]
         candidates: dict[str, Fit] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from attacks._access import handle
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel
-from bench.predictors import Direct, Queried
 
 
 class NoAttack(Attack):
@@ -18,6 +18,4 @@ class NoAttack(Attack):
         return threat.access != "none"
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        if target.threat.access == "weights":
-            return Direct(target.classifier)
-        return Queried(target.spec.k)
+        return handle(target)

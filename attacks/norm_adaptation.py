@@ -6,6 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
+from attacks._selection import most_informative, mutual_information
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -54,16 +55,5 @@ class NormAdaptation(Attack):
             )  # fmt: skip
             candidates["adapted"] = model
             run.submit(Direct(model), what="adapted")
-        scores = {
-            n: float(mutual_information(models.logits(m, images.images)[:, : m.k])) for n, m in candidates.items()
-        }
-        return Direct(candidates[max(scores, key=lambda n: scores[n])])
-
-
-def mutual_information(logits: Tensor) -> Tensor:
-    """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high."""
-    p = logits.softmax(1)
-    mean = p.mean(0)
-    each = -(p * logits.log_softmax(1)).sum(1).mean()
-    together = -(mean * mean.clamp_min(1e-8).log()).sum()
-    return together - each
+        chosen, _ = most_informative(candidates, images)
+        return Direct(candidates[chosen])

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from attacks import _proposers
-from bench import models
+from attacks._access import ask, handle
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
-from bench.predictors import Direct, Edited, Queried
+from bench.predictors import Edited
 
 HAND_IN = frozenset(4**i for i in range(10))
 """Guesses tried in the first rung at which the leader is handed in: each costs the judge a test set of edits."""
@@ -122,7 +122,7 @@ class _Search:
         for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[done:n], prompts, self.settings)):
             if done == 0:
                 self.run.guess(prompt)
-            new = self._ask(edited)
+            new = ask(self.target, edited)
             self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if done else new
             self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
             tried = len(self.outputs)
@@ -140,14 +140,7 @@ class _Search:
     def predictor(self) -> Predictor:
         """The locked model on images edited with the best guess."""
         assert self.best is not None
-        white = self.target.threat.access == "weights"
-        inner: Predictor = Direct(self.target.classifier) if white else Queried(self.k)
-        return Edited(inner, self.best[1], self.settings)
-
-    def _ask(self, images: Tensor) -> Tensor:
-        if self.target.threat.access == "weights":
-            return models.logits(self.target.classifier, images)
-        return self.target.query(images)
+        return Edited(handle(self.target), self.best[1], self.settings)
 
     def _score(self, outputs: Tensor) -> float:
         log_p = outputs.log_softmax(1)

@@ -176,11 +176,11 @@ class Judge:
         """Percent of ``answers`` to the first judged images, (n,), that are right."""
         return round(metrics.accuracy(answers, self.labels[: len(answers)]), 4)
 
-    def validate(self, predictor: Predictor) -> float:
-        """Percent of the judge-validation images: what a control may be chosen by."""
+    def validate(self, predictor: Predictor) -> Measured:
+        """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""
         assert self.validation.labels is not None
         predicted = self._predict(predictor.to(self.device), self.validation.images)
-        return round(metrics.accuracy(predicted, self.validation.labels.numpy()), 4)
+        return self._score(predicted, self.validation.labels.numpy())
 
     def predictor(self, predictor: Predictor, answers: np.ndarray | None = None) -> Verdict:
         """RP, the predictor on authorised images, and its red flags.

@@ -139,6 +139,9 @@ class Record(_Model):
     UP_shipped: Measured | None = None
     LP_shipped: Measured | None = None
     RP: Measured | None = None
+    RP_validation: Measured | None = Field(
+        default=None, description="RP on judge-validation images: what the worst of an ensemble is chosen by"
+    )
     authorised_after: Measured | None = Field(default=None, description="the attacker's predictor on authorised images")
     conditions: list[Condition] = Field(default_factory=list)
     curve: list[CurvePoint] = Field(default_factory=list)

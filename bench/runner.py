@@ -309,7 +309,7 @@ class _Cell:
             few = isinstance(predictor, predictors.Edited) and i < len(outcome.submissions) - 1
             answers.append(judge.answers(predictor, few))
             note = {k: v for k, v in told["note"].items() if k != "final"}
-            chosen = judge.validate(predictor) if cell.attack.selection == "judge-validation" else None
+            chosen = judge.validate(predictor).value if cell.attack.selection == "judge-validation" else None
             point = CurvePoint(
                 meter=told["meter"], RP=judge.score(answers[-1]), n=len(answers[-1]), validation=chosen, note=note
             )
@@ -321,6 +321,7 @@ class _Cell:
         record.notes["selected"] = record.curve[at].note
         if isinstance(made[at], predictors.Edited):
             record.notes["selected"] = {**record.curve[at].note, "prompt": made[at].prompt}
+        record.RP_validation = judge.validate(made[at])
         verdict = judge.predictor(made[at], answers[at] if len(answers[at]) == len(judge.labels) else None)
         record.RP, record.authorised_after = verdict.measured["RP"], verdict.measured["authorised_after"]
         record.transductive = made[at].transductive

@@ -1,0 +1,42 @@
+"""Rules by which an attack chooses what it hands back; none sees a label that the threat model withholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+from bench import metrics, models
+from bench.contracts import Classifier, Images
+
+T = TypeVar("T", bound=Classifier)
+
+
+def mutual_information(logits: Tensor) -> Tensor:
+    """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high."""
+    p = logits.softmax(1)
+    mean = p.mean(0)
+    each = -(p * logits.log_softmax(1)).sum(1).mean()
+    together = -(mean * mean.clamp_min(1e-8).log()).sum()
+    return together - each
+
+
+def most_informative(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
+    """The label-free rule: the candidate with the highest mutual information on ``images``, and every score."""
+    scores = {
+        name: float(mutual_information(models.logits(model, images.images)[:, : model.k]))
+        for name, model in candidates.items()
+    }
+    return max(scores, key=lambda name: scores[name]), scores
+
+
+def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
+    """The labelled rule: the candidate most accurate on ``images``, the attacker's own validation; first of equals."""
+    assert images.labels is not None
+    labels = images.labels.numpy()
+    scores = {
+        name: metrics.accuracy(models.logits(model, images.images)[:, : model.k].argmax(1).numpy(), labels)
+        for name, model in candidates.items()
+    }
+    return max(scores, key=lambda name: scores[name]), scores
