@@ -147,6 +147,8 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
     rows = {"role": info.role, "paper": info.paper or "none", "file": str(info.file)}
     if info.kind == "attack":
         rows["selection"] = info.selection
+        if info.against:
+            rows["written against"] = ", ".join(info.against)
     if info.kind == "lock":
         rows["default key"] = info.key
     for name, value in rows.items():

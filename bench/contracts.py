@@ -219,10 +219,15 @@ class Lock(Plugin):
 
 
 class Attack(Plugin):
-    """A way to use the locked model without its key."""
+    """A way to use the locked model without its key.
+
+    A parameter ``select`` stands for a choice of selection rules and takes the place of ``selection`` in the record;
+    where it is ``oracle``, the judge picks among the submissions on judge-validation images, and the row is flagged.
+    """
 
     selection: ClassVar[str] = "last"  # the rule by which it chooses what it hands back
     keys: ClassVar[tuple[str, ...]] = ()  # key methods it speaks to; none named: any
+    against: ClassVar[tuple[str, ...]] = ()  # locks it was written against: the adaptive line of their tables
     defaults: ClassVar[Mapping[str, Any]] = {}  # threat.* and budget.* it is usually run under
 
     @abc.abstractmethod

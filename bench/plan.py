@@ -267,13 +267,18 @@ def make_cell(
         model=model,
         lock=ref(lock_info, explicit["lock"]),
         key=key_ref,
-        attack=ref(attack_info, explicit["attack"], selection=attack_info.selection),
+        attack=ref(attack_info, explicit["attack"], selection=_selection(attack_info, explicit["attack"])),
         threat=threat.values(),
         budget=budget.values(),
         explicit={f"task.{k}": v for k, v in settings.items() if v != TASK[k].default},
         editor=editor,
         replicate=replicate,
     )
+
+
+def _selection(attack: PluginInfo, chosen: Mapping[str, Any]) -> str:
+    rule = chosen.get("select", attack.params["select"].default) if "select" in attack.params else attack.selection
+    return str(rule)
 
 
 def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]:

@@ -33,6 +33,7 @@ PLURAL = {"lock": "locks", "attack": "attacks", "key": "keys"}
 _NOT_PLUGINS = {"vocabulary"}
 SAID = (
     "title", "paper", "role", "controls", "deviations", "published", "files", "key", "keys", "selection", "defaults",
+    "against",
 )  # fmt: skip
 """Class variables that are read from a plugin's source."""
 
@@ -55,6 +56,7 @@ class PluginInfo:
     key: str = "edit"
     keys: tuple[str, ...] = ()
     selection: str = "last"
+    against: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)

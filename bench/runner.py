@@ -300,6 +300,7 @@ class _Cell:
         if not outcome.submissions:
             raise RuntimeError(f"the budget ({outcome.spent}) was spent before the first submission")
         answer = answering(locked, ThreatModel(**cell.threat), self.settings.device)
+        by_judge = cell.attack.selection in ("judge-validation", "oracle")
         made: list[Any] = []
         answers: list[np.ndarray] = []
         for i, (told, state) in enumerate(zip(outcome.submissions, outcome.states, strict=True)):
@@ -309,14 +310,14 @@ class _Cell:
             few = isinstance(predictor, predictors.Edited) and i < len(outcome.submissions) - 1
             answers.append(judge.answers(predictor, few))
             note = {k: v for k, v in told["note"].items() if k != "final"}
-            chosen = judge.validate(predictor).value if cell.attack.selection == "judge-validation" else None
+            chosen = judge.validate(predictor).value if by_judge else None
             point = CurvePoint(
                 meter=told["meter"], RP=judge.score(answers[-1]), n=len(answers[-1]), validation=chosen, note=note
             )
             record.curve.append(point)
             self._progress("judge the attack")(i + 1, len(outcome.submissions), "submissions")
         at = len(made) - 1
-        if cell.attack.selection == "judge-validation":  # a privilege of controls: see the conformance tests
+        if by_judge:  # a privilege of controls: see the conformance tests
             at = max(range(len(made)), key=lambda i: record.curve[i].validation or 0.0)
         record.notes["selected"] = record.curve[at].note
         if isinstance(made[at], predictors.Edited):
@@ -325,6 +326,9 @@ class _Cell:
         verdict = judge.predictor(made[at], answers[at] if len(answers[at]) == len(judge.labels) else None)
         record.RP, record.authorised_after = verdict.measured["RP"], verdict.measured["authorised_after"]
         record.transductive = made[at].transductive
+        if cell.attack.selection == "oracle":
+            detail = "the judge chose among the attack's submissions by labels that no attacker has"
+            record.flags.append(Flag(name="oracle-selection", detail=detail))
         record.flags += verdict.flags
         self.evidence |= verdict.evidence
         self.evidence |= judge.samples(locked, made[at])
