@@ -212,7 +212,11 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
 def _leaderboard(store: Any, records: list[Any]) -> None:
     from reports import aggregate, terminal
 
-    console.out.print(terminal.terminal(aggregate.rows(records, store.evidence)))
+    splits = {r.split for r in records}
+    for split in sorted(splits, reverse=True):  # a run may be of reporting or of tuning seeds, and their rows stay apart
+        if split != "test":
+            console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
+        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence, split)))
 
 
 @app.command("list")
@@ -265,6 +269,7 @@ def report(
         Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")
     ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="only this task (repeatable)")] = None,
+    tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Tables and pictures of what the store holds."""
@@ -281,7 +286,7 @@ def report(
             console.say(str(file))
         return
     records = [r for r in opened.records() if not task or r.cell.scenario in task]
-    rows = aggregate.rows(records, opened.evidence)
+    rows = aggregate.rows(records, opened.evidence, "judge-validation" if tuning else "test")
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:
