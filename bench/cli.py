@@ -212,8 +212,7 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
 def _leaderboard(store: Any, records: list[Any]) -> None:
     from reports import aggregate, terminal
 
-    splits = {r.split for r in records}
-    for split in sorted(splits, reverse=True):  # a run may be of reporting or of tuning seeds, and their rows stay apart
+    for split in sorted({r.split for r in records}, reverse=True):  # rows of reporting and of tuning seeds stay apart
         if split != "test":
             console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
         console.out.print(terminal.terminal(aggregate.rows(records, store.evidence, split)))
@@ -297,6 +296,8 @@ def report(
 def status(
     suite: Annotated[str | None, typer.Option(help="say what of this suite is done")] = None,
     param: ParamOption = None,
+    threads: Annotated[int, typer.Option(min=1, help="as the suite was run with; part of a cell's identity")] = 2,
+    device: Annotated[str, typer.Option(help="as the suite was run with")] = "cpu",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """What the store holds; with --suite, what of it is done, failed or not measured."""
@@ -317,7 +318,7 @@ def status(
                 record.hash[:10], console.in_short(record.cell), record.status, record.provenance.created[:19]
             )
     else:
-        settings = identity.Settings()
+        settings = identity.Settings(device=device, threads=threads)
         for item in plan.build(_rows(None, None, None, None, "miniature", "1", suite, param)):
             hash = identity.of(item.cell, settings).hashes["record"]
             found = opened.get(hash)

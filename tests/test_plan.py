@@ -9,6 +9,8 @@ import pytest
 from bench import datasets, identity, plan, registry, seeds
 from bench.errors import UserError
 
+TUNING = plan.SUITES.parent / "tuning"
+
 
 def _rows(**more: object) -> list[plan.Row]:
     base: dict[str, object] = {
@@ -84,6 +86,18 @@ def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(
     assert required == sorted(required, reverse=True), "required cells come first"
     keys = [(p.cell.row_key(), p.cell.replicate) for p in planned]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("file", sorted(TUNING.glob("*.toml")), ids=lambda f: f.stem)
+def test_tuning_keeps_off_the_reporting_seeds_and_gives_every_lock_as_many_trials(file: Path) -> None:
+    planned = plan.build(plan.read_suite(str(file)))
+    assert all(seeds.is_tuning(p.cell.replicate) for p in planned)
+    trials: dict[tuple[str, str, str], int] = {}
+    for item in planned:
+        at = (item.cell.lock.name, item.cell.attack.name, item.cell.scenario)
+        trials[at] = trials.get(at, 0) + 1
+    for attack in {attack for _, attack, _ in trials}:
+        assert len({n for (_, a, _), n in trials.items() if a == attack}) == 1
 
 
 def test_a_suite_with_a_wrong_key_is_refused(tmp_path: Path) -> None:
