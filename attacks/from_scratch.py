@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import asdict, dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +12,33 @@ from torch import Tensor
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Direct
 from bench.training import jitter
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Where training starts, its peak rate, whether the head goes first, whether pseudo-labels are trained on too."""
+
+    start: str
+    rate: float
+    head_first: bool = False
+    pseudo: bool = False
+
+
+TRIALS = (
+    Trial("public", 1e-3, head_first=True),
+    Trial("public", 1e-3, head_first=True, pseudo=True),
+    Trial("public", 1e-3),
+    Trial("random", 1e-3),
+    Trial("public", 3e-4, head_first=True),
+    Trial("public", 3e-3, head_first=True),
+    Trial("public", 3e-4, head_first=True, pseudo=True),
+    Trial("public", 3e-3, head_first=True, pseudo=True),
+    Trial("public", 3e-4),
+    Trial("public", 3e-3),
+    Trial("random", 3e-3),
+    Trial("random", 3e-4),
+)
+"""In the order in which they are tried; the first trains the teacher of the pseudo-labels."""
 
 
 class FromScratch(Attack):
@@ -24,6 +54,7 @@ class FromScratch(Attack):
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
 
     steps: int = param(200, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
+    trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
     pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
 
     def accepts(self, threat: ThreatModel) -> bool:
@@ -40,21 +71,22 @@ class FromScratch(Attack):
         labels = [s.labels for s in sets if s.labels is not None]
         labelled = Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
         last: Predictor = Constant(target.spec.k)
-        for trial, (head_first, rate) in enumerate(((True, 1e-3), (False, 1e-3))):
+        teacher: Classifier | None = None
+        for trial in TRIALS[: self.trials]:
+            if trial.pseudo and not (target.threat.unlabelled and teacher is not None):
+                continue
             model = target.public_model().to(run.device)
-            self._train(model, labelled, run, rate, head_first, f"public/{trial}")
+            data = labelled
+            if trial.pseudo:
+                assert teacher is not None
+                data = self._with_pseudo_labels(teacher, labelled, target.unlabelled)
+            if trial.start == "random":
+                _forget(model, run.rng("random"))
+            self._train(model, data, run, trial.rate, trial.head_first, str(trial))
+            if teacher is None:
+                teacher = copy.deepcopy(model)
             last = Direct(model)
-            run.submit(last, start="public", rate=rate, head_first=head_first)
-            if trial == 0 and target.threat.unlabelled:
-                grown = self._with_pseudo_labels(model, labelled, target.unlabelled)
-                again = target.public_model().to(run.device)
-                self._train(again, grown, run, rate, head_first, f"pseudo/{trial}")
-                last = Direct(again)
-                run.submit(last, start="public", rate=rate, head_first=head_first, pseudo_labels=True)
-        random = target.public_model().to(run.device)
-        _forget(random, run.rng("random"))
-        self._train(random, labelled, run, 1e-3, False, "random")
-        run.submit(Direct(random), start="random", rate=1e-3)
+            run.submit(last, **asdict(trial))
         return last
 
     def _train(self, model: Classifier, data: Images, run: Run, rate: float, head_first: bool, name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, registry
+from bench import datasets, ensemble, registry
 from bench.errors import UserError
 from bench.params import BadParameter, Param
 from bench.records import Cell, PluginRef
@@ -24,6 +24,8 @@ TASK = {
 }
 DEFAULTS = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
 DOMAIN = "domain"
+TRIED = {"attack.trials": 12, "attack.steps": 400}
+"""The public baseline beside an ensemble: about as many trials, and as many steps, as the ensemble has."""
 CALIBRATION = ("permuted-logits", "destroyed")
 
 
@@ -50,6 +52,10 @@ class Row:
     required: bool = True
     editor: str = "miniature"
     controls: bool = True
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    """What is set of the public baseline beside the row, e.g. ``attack.trials``."""
+    unfit: str = "refuse"
+    """What is done with an attack that does not speak to a lock's key: ``refuse``, or ``leave`` it out (ensembles)."""
 
 
 def parse_params(texts: Iterable[str]) -> dict[str, str]:
@@ -111,10 +117,12 @@ def read_suite(name: str) -> list[Row]:
         told = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file.name} is no valid TOML: {error}.", "Mend it first.") from None
+    if ensemble.is_ensemble(file):
+        told = {"row": [{"ensemble": file.stem}]}
     common = {k: v for k, v in told.items() if k not in ("row", "about")}
     rows = []
-    for line in told.get("row", []):
-        merged = {**common, **line}
+    for line in (part for row in told.get("row", []) for part in _members({**common, **row})):
+        merged = dict(line)
         merged["params"] = {**common.get("params", {}), **line.get("params", {})}
         seeds = merged.pop("seeds", 1)
         merged["replicates"] = parse_seeds(str(seeds))
@@ -128,6 +136,32 @@ def read_suite(name: str) -> list[Row]:
     if not rows:
         raise UserError(f"{file.name} has no [[row]].", "A suite is a list of rows; see bench/suites/quick.toml.")
     return rows
+
+
+def _members(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line that names an ensemble as one line for each member: ``threats`` picks some, ``fast`` drops slow ones."""
+    if "ensemble" not in line:
+        return [line]
+    line = dict(line)
+    listed, fast = ensemble.read(line.pop("ensemble")), line.pop("fast", False)
+    wanted = line.pop("threats", None)
+    line.pop("attacks", None)
+    out = []
+    for threat in map(listed.threat, wanted) if wanted is not None else listed.threats:
+        for member in threat.members:
+            if not (fast and member.slow):
+                params = {**line.get("params", {}), **threat.params, **member.params}
+                own = {"attacks": [member.attack], "params": params, "unfit": "leave"}
+                out.append({"baseline": TRIED, **line, **own})
+    return out
+
+
+def fits(attack: str, lock: str, task: str, params: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
+    """Whether ``attack`` speaks to the key of ``lock`` on ``task``, and what it needs to be leaked exists there."""
+    method = registry.find("attack", attack, files)
+    key = key_name(registry.find("lock", lock, files), task, params)
+    leaked = int(params.get("threat.leaked", 0)) and datasets.pair(task) is not None
+    return (not method.keys or key in method.keys) and not leaked
 
 
 def build(rows: Sequence[Row], plugin_files: Sequence[str] = ()) -> list[Planned]:
@@ -149,9 +183,11 @@ def build(rows: Sequence[Row], plugin_files: Sequence[str] = ()) -> list[Planned
             datasets.check(task)
             for lock, attack, swept in itertools.product(row.locks, row.attacks, _combinations(row.sweep)):
                 params = {**row.params, **swept}
+                if row.unfit == "leave" and not fits(attack, lock, task, params, plugin_files):
+                    continue
                 cell = make_cell(lock, attack, task, model, params, row.editor, replicate, plugin_files)
                 if row.controls:
-                    for control, why in controls_of(cell, plugin_files):
+                    for control, why in controls_of(cell, plugin_files, row.baseline):
                         add(control, why, row.required)
                 add(cell, "asked for", row.required)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
@@ -281,7 +317,9 @@ def _selection(attack: PluginInfo, chosen: Mapping[str, Any]) -> str:
     return str(rule)
 
 
-def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]:
+def controls_of(
+    cell: Cell, files: Sequence[str] = (), baseline: Mapping[str, Any] | None = None
+) -> list[tuple[Cell, str]]:
     """The cells that must stand beside ``cell``: no attack, the public baseline of its data, calibration locks."""
     same_key = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
     beside = {} if cell.key.name in ("edit", DOMAIN) else same_key
@@ -289,7 +327,7 @@ def controls_of(cell: Cell, files: Sequence[str] = ()) -> list[tuple[Cell, str]]
         wanted: list[tuple[str, str, dict[str, Any], str]] = []
     else:
         data = ThreatModel(**cell.threat).data_budget()
-        threat = {f"threat.{k}": v for k, v in data.items()}
+        threat = {f"threat.{k}": v for k, v in data.items()} | dict(baseline or {})
         own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
         own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
         wanted = [

@@ -6,14 +6,14 @@ Accuracies are percent, recovery is a fraction; what was not measured, or may no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import CurvePoint, Measured, Record
-from reports import domain
+from reports import domain, ensemble
 from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
 from reports.intervals import Draws, Value, constant, of_derived, of_measured
 
@@ -47,7 +47,8 @@ class Row:
     ``values`` has every name of `VALUES`, None where not measured or not to be shown. ``role`` is method, control or
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
-    ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack.
+    ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
+    behind the row of an ensemble.
     """
 
     row_key: str
@@ -74,6 +75,7 @@ class Row:
     missing: tuple[Missing, ...] = ()
     error: str | None = None
     drops: Mapping[str, Value | None] | None = None
+    ensemble: ensemble.Told | None = None
 
     def mean(self, name: str) -> float | None:
         """The mean of a field of `VALUES`."""
@@ -125,7 +127,14 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in pool:
         groups.setdefault((record.row_key, record.status), []).append(record)
-    return order([_row(group, controls, evidence) for group in groups.values()])
+    worst: dict[str, list[tuple[Record, ensemble.Told]]] = {}
+    for record, told in ensemble.worst_cases(pool):
+        worst.setdefault(record.row_key, []).append((record, told))
+    table = [_row(group, controls, evidence) for group in groups.values()]
+    for pairs in worst.values():
+        row = _row([record for record, _ in pairs], controls, evidence)
+        table.append(replace(row, ensemble=pairs[0][1], curve=None))
+    return order(table)
 
 
 def current(records: Iterable[Record], split: str = "test") -> list[Record]:

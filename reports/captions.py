@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import registry
 from reports.aggregate import MARGIN, Row, half_recovery
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
@@ -158,6 +159,8 @@ def captions(group: Group) -> list[str]:
     lines += _threats(group)
     lines += _controls(group)
     lines += _selection(group)
+    lines += _ensembles(group)
+    lines += _adaptive(group)
     lines += _halves(group)
     lines += _flags(group)
     for row in group.rows:
@@ -275,6 +278,41 @@ def _selection(group: Group) -> list[str]:
     if any(row.transductive for row in group.rows):
         lines.append(f"{TRANSDUCTIVE} Transductive: predictions depend on the batch; judged on fixed shuffled batches.")
     return lines
+
+
+def _ensembles(group: Group) -> list[str]:
+    """Who stands for each ensemble, what its members' plain maximum would be, and who is missing."""
+    lines = []
+    for row in group.rows:
+        told = row.ensemble
+        if told is None:
+            continue
+        chosen = ", ".join(f"{member} (seed {seed})" for seed, member in told.chosen.items())
+        most = sum(told.optimistic.values()) / len(told.optimistic)
+        line = f"Ensemble v{told.version}, {told.threat}, against {row.lock}: {chosen}; plain maximum of RP over test"
+        line += f" {number(most)} (optimistic: chosen on what it reports); {told.members - len(told.missing)} of"
+        line += f" {told.members} members measured"
+        lines.append(line + (f", not: {', '.join(told.missing)}." if told.missing else "."))
+    if lines:
+        lines.append("Tables are comparable only at the same version of the ensemble.")
+    return lines
+
+
+def _adaptive(group: Group) -> list[str]:
+    """For each lock the attacks that were written against it, or none yet."""
+    written: dict[str, list[str]] = {}
+    for info in registry.find_all("attack").values():
+        for lock in info.against:
+            written.setdefault(lock, []).append(info.name)
+    said = {}
+    for row in group.methods:
+        rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]
+        measured = [f"{r.attack} ({group.threat(r)}) RP {number(r.mean('RP'))}" for r in rows]
+        known = written.get(row.lock_name)
+        said[row.lock] = ", ".join(measured) or ("not measured: " + ", ".join(known) if known else "none yet")
+    attacked = {r.lock for r in group.methods if r.attack_name != "none"}
+    lines = [f"{lock}: {words}" for lock, words in said.items() if lock in attacked]
+    return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
 
 
 def _halves(group: Group) -> list[str]:

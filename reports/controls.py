@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.ensemble import CURRENT
 from bench.records import PluginRef, Record
 
 BASELINE = "from-scratch"
@@ -84,8 +85,9 @@ class Controls:
                 self._conditions.add((scenario_of(record), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.name == BASELINE and record.RP is not None:
                 held = self._baselines.setdefault(self._budget(record), record)
-                # The baseline is the best that public means reach, so a stronger one of the same budget stands.
-                if held.RP is None or record.RP.value > held.RP.value:
+                # The baseline is the best that public means reach: of several with one budget, that with most trials
+                # stands, chosen as each chose among its trials, on judge-validation and never on test.
+                if _validated(record) > _validated(held):
                     self._baselines[self._budget(record)] = record
             elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
                 self._calibrated.add((scenario_of(record), cell.model, cell.lock.name))
@@ -126,8 +128,13 @@ class Controls:
         return tuple(lacks)
 
 
+def _validated(record: Record) -> float:
+    return -1.0 if record.RP_validation is None else record.RP_validation.value
+
+
 def _command(record: Record, lock: str, attack: str, more: Sequence[str] = ()) -> str:
     cell = record.cell
     settings = [x for k, v in sorted(_task_settings(record).items()) for x in ("-p", f"{k}={said(v)}")]
-    words = ["bench", "run", "--lock", lock, "--attack", attack, "--task", cell.scenario, "--model", cell.model]
+    asked = ["--suite", CURRENT] if attack == "ensemble" else ["--attack", attack]
+    words = ["bench", "run", "--lock", lock, *asked, "--task", cell.scenario, "--model", cell.model]
     return shlex.join([*words, *more, *settings])

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bench.errors import UserError
@@ -103,6 +104,7 @@ def as_object(row: Row) -> dict[str, Any]:
         "row_key": row.row_key,
         "missing": [{"control": lack.control, "command": lack.command} for lack in row.missing],
         "error": row.error,
+        "ensemble": None if row.ensemble is None else asdict(row.ensemble),
         "domain": None if row.drops is None else {n: _value(v) for n, v in row.drops.items()},
     }
 

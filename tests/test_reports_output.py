@@ -30,7 +30,7 @@ class TestTables:
 
     def test_json_fields(self) -> None:
         (first, *_) = json.loads(render(self.table, "json"))
-        assert list(first) == [*FIELDS, "intervals", "per_seed", "row_key", "missing", "error", "domain"]
+        assert list(first) == [*FIELDS, "intervals", "per_seed", "row_key", "missing", "error", "ensemble", "domain"]
         assert list(FIELDS) == [
             "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
             "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",

@@ -1,0 +1,82 @@
+"""Ensembles of attacks: versioned lists, one for each threat model, read from a suite file. No torch here.
+
+An ensemble is no attack: its members are ordinary cells, and the worst of them is picked from their records
+(`reports.ensemble`). Two tables are comparable only at the same version.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+
+FOLDER = Path(__file__).parent / "suites"
+CURRENT = "ensemble-v1"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An attack with its parameters (``attack.*``, ``budget.*``); ``slow`` ones are left out of a quick run."""
+
+    attack: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Threat:
+    """One threat model of an ensemble: its name, the fields that are set (``threat.*``), its members."""
+
+    name: str
+    params: Mapping[str, Any]
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A versioned list of attacks for each threat model."""
+
+    name: str
+    version: int
+    threats: tuple[Threat, ...]
+
+    def threat(self, name: str) -> Threat:
+        """The threat model called ``name``.
+
+        Raises:
+            UserError: there is none.
+        """
+        for threat in self.threats:
+            if threat.name == name:
+                return threat
+        known = ", ".join(t.name for t in self.threats)
+        raise UserError(f"{self.name} has no threat model '{name}'.", f"It has: {known}.")
+
+
+@cache
+def read(name: str = CURRENT) -> Ensemble:
+    """The ensemble of ``bench/suites/NAME.toml``.
+
+    Raises:
+        UserError: no such ensemble, or one that cannot be read.
+    """
+    file = FOLDER / f"{name}.toml"
+    if not file.exists():
+        known = ", ".join(sorted(f.stem for f in FOLDER.glob("ensemble-*.toml")))
+        raise UserError(f"no ensemble '{name}'.", f"Ensembles: {known}.")
+    told = tomllib.loads(file.read_text(encoding="utf-8"))
+    threats = []
+    for line in told["threat"]:
+        members = tuple(Member(m["attack"], m.get("params", {}), m.get("slow", False)) for m in line["member"])
+        threats.append(Threat(line["name"], {f"threat.{k}": v for k, v in line["params"].items()}, members))
+    return Ensemble(name, int(told["version"]), tuple(threats))
+
+
+def is_ensemble(file: Path) -> bool:
+    """Whether a suite file is an ensemble's list."""
+    return file.stem.startswith("ensemble-")

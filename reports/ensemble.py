@@ -1,0 +1,134 @@
+"""The worst case over a fixed list of attacks: an ensemble's rows, made from its members' records.
+
+For each lock and threat model of the list the member that does best on judge-validation images stands for the
+ensemble, and is reported on test images. Nothing is run for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import ensemble, plan
+from bench.errors import UserError
+from bench.params import BadParameter
+from bench.records import Cell, PluginRef, Record, digest
+from bench.threat import ThreatModel
+
+ATTACK = "ensemble"
+SELECTION = "worst member on judge-validation images"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What stands behind an ensemble's row.
+
+    Args:
+        version: of the list; tables of different versions are not comparable.
+        threat: the threat model's name in the list.
+        chosen: the member that stands for it, by seed.
+        optimistic: by seed the plain maximum of RP over the members' test numbers, percent: chosen on what is reported.
+        missing: members that were not measured for every seed.
+        members: how many there are for this lock and task.
+    """
+
+    version: int
+    threat: str
+    chosen: Mapping[int, str]
+    optimistic: Mapping[int, float]
+    missing: tuple[str, ...]
+    members: int
+
+
+def member_name(attack: str, params: Mapping[str, Any]) -> str:
+    """An attack with what the list sets of it, threat model apart."""
+    inside = ",".join(f"{k.partition('.')[2]}={v}" for k, v in sorted(params.items()) if not k.startswith("threat."))
+    return f"{attack}[{inside}]" if inside else attack
+
+
+def worst_cases(
+    records: Iterable[Record], name: str = ensemble.CURRENT, files: Sequence[str] = ()
+) -> list[tuple[Record, Told]]:
+    """A record for each lock × scenario × model × threat model × seed of which at least two members were measured.
+
+    The record is the chosen member's, under the ensemble's name and row key; evidence is found by its unchanged hash.
+
+    Args:
+        records: of one split, each cell and replicate once, any status.
+        name: of the ensemble.
+        files: plugin files the members may come from.
+    """
+    listed = ensemble.read(name)
+    held: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.status == "ok" and record.cell.lock.role != "control" and record.RP is not None:
+            held.setdefault((_place(record.cell), digest(record.cell.threat)), []).append(record)
+    out = []
+    for threat in listed.threats:
+        wanted = digest(_threat(threat))
+        for place in sorted({place for place, asked in held if asked == wanted}):
+            out += _of_place(listed, threat, held[place, wanted], files)
+    return out
+
+
+def _of_place(
+    listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record], files: Sequence[str]
+) -> list[tuple[Record, Told]]:
+    """The ensemble under one threat model against one lock, by seed."""
+    cell = pool[0].cell
+    members = {}
+    for member in threat.members:
+        params = {**threat.params, **member.params}
+        try:
+            if not plan.fits(
+                member.attack, cell.lock.name, cell.scenario, {**params, "lock.key": cell.key.name}, files
+            ):
+                continue
+            asked = plan.make_cell(
+                cell.lock.name, member.attack, cell.scenario, cell.model,
+                {**params, "lock.key": cell.key.name}, cell.editor, cell.replicate, files,
+            )  # fmt: skip
+        except (UserError, BadParameter):
+            continue  # a member that cannot run here is none
+        members[_attack(asked)] = member_name(member.attack, member.params)
+    by_seed: dict[int, dict[str, Record]] = {}
+    for record in pool:
+        if _attack(record.cell) in members and record.RP_validation is not None:
+            by_seed.setdefault(record.cell.replicate, {})[members[_attack(record.cell)]] = record
+    if not by_seed or max(map(len, by_seed.values())) < 2:
+        return []
+    missing = tuple(sorted({m for found in by_seed.values() for m in members.values() if m not in found}))
+    best = {
+        seed: max((_validated(record), name) for name, record in found.items())[1] for seed, found in by_seed.items()
+    }
+    told = Told(
+        listed.version, threat.name, best,
+        {seed: max(r.RP.value for r in found.values() if r.RP) for seed, found in by_seed.items()},
+        missing, len(members),
+    )  # fmt: skip
+    return [(_renamed(by_seed[seed][best[seed]], listed, threat), told) for seed in sorted(by_seed)]
+
+
+def _validated(record: Record) -> float:
+    assert record.RP_validation is not None
+    return record.RP_validation.value
+
+
+def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat) -> Record:
+    attack = PluginRef(name=ATTACK, params={}, explicit={"version": listed.version, "threat": threat.name})
+    cell = record.cell.model_copy(update={"attack": attack, "budget": dict.fromkeys(record.cell.budget)})
+    return record.model_copy(update={"cell": cell, "row_key": cell.row_key(), "selection": SELECTION})
+
+
+def _threat(threat: ensemble.Threat) -> dict[str, Any]:
+    return ThreatModel(**{k.partition(".")[2]: v for k, v in threat.params.items()}).values()
+
+
+def _place(cell: Cell) -> str:
+    row = cell.row()
+    return digest({k: v for k, v in row.items() if k not in ("attack", "threat", "budget")})
+
+
+def _attack(cell: Cell) -> str:
+    return digest([cell.attack.name, cell.attack.explicit, cell.budget])

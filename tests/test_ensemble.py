@@ -1,0 +1,114 @@
+"""The ensemble: members from a versioned list, the worst of them chosen on judge-validation, reported on test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import ensemble, plan, registry
+from bench.errors import UserError
+from bench.records import Record
+from bench.threat import ThreatModel
+from reports.aggregate import Row, rows
+from reports.captions import captions, grouped
+from reports.ensemble import worst_cases
+from tests.made_up_records import baselines, calibration, measured, record
+
+NAME = "weights-unlabelled"
+
+
+def _threat(name: str = NAME) -> dict[str, object]:
+    params = ensemble.read().threat(name).params
+    return ThreatModel(**{k.partition(".")[2]: v for k, v in params.items()}).values()
+
+
+def _member(attack: str, validation: float, test: float, replicate: int = 0, **more: object) -> Record:
+    asked = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(NAME).params, "miniature")
+    made = record(
+        attack=attack, replicate=replicate, RP=test, threat=_threat(), RP_validation=measured(validation), **more
+    )
+    cell = made.cell.model_copy(update={"budget": asked.budget})
+    return made.model_copy(update={"cell": cell, "row_key": cell.row_key()})
+
+
+def _ensemble_row(records: list[Record]) -> Row:
+    own = [record("none", "from-scratch", i, RP=30.0, threat=_threat()) for i in range(2)]
+    (found,) = [row for row in rows([*records, *calibration(), *baselines(30.0), *own]) if row.ensemble]
+    return found
+
+
+def test_the_worst_is_chosen_on_judge_validation_and_reported_on_test() -> None:
+    row = _ensemble_row([_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 90.0)])
+    assert row.mean("RP") == 70.0
+    assert row.ensemble is not None
+    assert row.ensemble.chosen == {0: "norm-adaptation"}
+    assert row.ensemble.optimistic == {0: 90.0}
+    assert row.mean("advantage") == 40.0
+    assert row.attack == f"ensemble[threat={NAME},version=1]"
+
+
+def test_each_seed_has_its_own_worst_and_missing_members_are_named() -> None:
+    row = _ensemble_row(
+        [
+            _member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 90.0),
+            _member("norm-adaptation", 50.0, 40.0, 1), _member("logit-surgery", 75.0, 60.0, 1),
+        ]
+    )  # fmt: skip
+    assert row.ensemble is not None
+    assert row.ensemble.chosen == {0: "norm-adaptation", 1: "logit-surgery"}
+    assert row.mean("RP") == 65.0
+    assert "prompt-search" in row.ensemble.missing
+    said = "\n".join(captions(grouped([row])[0]))
+    assert "optimistic" in said
+    assert "prompt-search" in said
+
+
+def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
+    good = [_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)]
+    failed = _member("prompt-search", 99.0, 99.0).model_copy(update={"status": "failed"})
+    elsewhere = record(attack="prompt-search", RP=99.0, RP_validation=measured(99.0))
+    assert _ensemble_row([*good, failed, elsewhere]).mean("RP") == 70.0
+
+
+def test_one_member_is_no_ensemble() -> None:
+    assert worst_cases([_member("norm-adaptation", 80.0, 70.0)]) == []
+
+
+def test_the_adaptive_line_says_none_yet_or_names_the_attack() -> None:
+    made = record("nobody-attacks-this")
+    said = "\n".join(captions(grouped(rows([made]))[0]))
+    assert "nobody-attacks-this: none yet" in said
+
+
+@pytest.mark.parametrize("threat", ensemble.read().threats, ids=lambda t: t.name)
+def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: ensemble.Threat) -> None:
+    assert len({(m.attack, str(m.params)) for m in threat.members}) == len(threat.members)
+    for member in threat.members:
+        cell = plan.make_cell("modellock", member.attack, "digits", "cnn", {**threat.params, **member.params})
+        attack = registry.make("attack", member.attack, cell.attack.params)
+        assert attack.accepts(ThreatModel(**cell.threat))
+        assert cell.threat == _threat(threat.name), "members share one view"
+
+
+def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[row]]\nensemble = "ensemble-v1"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
+    asked = [row.attacks[0] for row in plan.read_suite(str(file))]
+    fast = [
+        m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
+    ]
+    assert asked == fast
+    domain = file.read_text() + 'tasks = ["digits:fonts"]\nmodels = ["cnn"]\nlocks = ["ntl"]\n'
+    file.write_text(domain)
+    planned = plan.build(plan.read_suite(str(file)))
+    assert not any(p.cell.threat["leaked"] for p in planned), "two domains have no pairs to leak"
+    assert {p.cell.attack.params["trials"] for p in planned if p.cell.attack.name == "from-scratch"} == {4, 12}
+
+
+def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None:
+    assert plan.read_suite("ensemble-v1")
+    with pytest.raises(UserError, match="no threat model 'weight-few'"):
+        ensemble.read().threat("weight-few")
+    with pytest.raises(UserError, match="no ensemble"):
+        ensemble.read("ensemble-v99")
