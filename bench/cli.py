@@ -47,6 +47,9 @@ def run(
     seeds: Annotated[str, typer.Option(help="how many seeds, or a range as 0:3; from 1000 up: tuning")] = "1",
     suite: Annotated[str | None, typer.Option(help="a suite by name, or a .toml file")] = None,
     param: ParamOption = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="GROUP.NAME=A,B,C: every value, e.g. threat.share=0.01,0.1 (repeatable)")
+    ] = None,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
@@ -65,8 +68,12 @@ def run(
     settings = identity.Settings(
         device=_device(device, dry_run), threads=threads, skip_bad=skip_bad, plugin_files=tuple(files)
     )
-    rows = _rows(lock, attack, task, model, editor, seeds, suite, param)
+    rows = _rows(lock, attack, task, model, editor, seeds, suite, param, sweep)
     planned = plan.build(rows, files)
+    if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
+        planned, left = plan.accepted(planned, files)
+        for cell in left:
+            console.say(f"left out, it cannot run there: {console.in_short(cell)}", "yellow")
     cells = [p.cell for p in planned]
     hashes = [identity.of(cell, settings).hashes["record"] for cell in cells]
     opened = None if dry_run and not (store / "lockbench.json").exists() else Store(store, write=not dry_run)
@@ -108,20 +115,21 @@ def _rows(
     seeds: str,
     suite: str | None,
     param: list[str] | None,
+    sweep: list[str] | None = None,
 ) -> list[Any]:
     from dataclasses import replace
 
     from bench import plan
 
-    params = plan.parse_params(param or [])
+    params, swept = plan.parse_params(param or []), plan.parse_sweeps(sweep or [])
     if suite is None:
         chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         filled: dict[str, Any] = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
-        return [plan.Row(**filled, params=params, replicates=plan.parse_seeds(seeds), editor=editor)]
+        return [plan.Row(**filled, params=params, sweep=swept, replicates=plan.parse_seeds(seeds), editor=editor)]
     rows = plan.read_suite(suite)
     narrowed = []
     for row in rows:
-        changes: dict[str, Any] = {"params": {**row.params, **params}}
+        changes: dict[str, Any] = {"params": {**row.params, **params}, "sweep": {**row.sweep, **swept}}
         for name, wanted in (("locks", lock), ("attacks", attack), ("tasks", task), ("models", model)):
             if wanted:
                 changes[name] = [x for x in getattr(row, name) if x in wanted]

@@ -81,6 +81,21 @@ def parse_params(texts: Iterable[str]) -> dict[str, str]:
     return out
 
 
+def parse_sweeps(texts: Iterable[str]) -> dict[str, list[str]]:
+    """``["threat.share=0,0.01"]`` to ``{"threat.share": ["0", "0.01"]}``.
+
+    Raises:
+        UserError: as `parse_params`; or a value given twice.
+    """
+    out = {}
+    for name, text in parse_params(texts).items():
+        values = [value.strip() for value in text.split(",") if value.strip()]
+        if len(set(values)) < max(2, len(values)):
+            raise UserError(f"--sweep {name}={text} has nothing to vary.", "Give two values or more, e.g. 0.01,0.1")
+        out[name] = values
+    return out
+
+
 def parse_seeds(text: str) -> list[int]:
     """``3`` to replicates 0, 1, 2; ``1000:1003`` to 1000, 1001, 1002 (tuning: judged on judge-validation).
 
@@ -353,18 +368,27 @@ def controls_of(
     ]
 
 
+def accepted(planned: Sequence[Planned], files: Sequence[str] = ()) -> tuple[list[Planned], list[Cell]]:
+    """What of ``planned`` its attacks can run, and the cells they cannot; this imports the plugins."""
+    runs, left = [], []
+    for item in planned:
+        attack = registry.make("attack", item.cell.attack.name, item.cell.attack.params, files)
+        if attack.accepts(ThreatModel(**item.cell.threat)):
+            runs.append(item)
+        else:
+            left.append(item.cell)
+    return runs, left
+
+
 def check_accepts(planned: Sequence[Planned], files: Sequence[str] = ()) -> None:
     """Ask every attack whether it can run under its threat model; this imports the plugins.
 
     Raises:
         UserError: one cannot.
     """
-    for item in planned:
-        cell = item.cell
-        attack = registry.make("attack", cell.attack.name, cell.attack.params, files)
-        if not attack.accepts(ThreatModel(**cell.threat)):
-            raise UserError(
-                f"{cell.attack.name} cannot run with access={cell.threat['access']}, share={cell.threat['share']:g}, "
-                f"unlabelled={str(cell.threat['unlabelled']).lower()}.",
-                f"See `bench show {cell.attack.name}` and set -p threat.NAME=VALUE.",
-            )
+    for cell in accepted(planned, files)[1]:
+        raise UserError(
+            f"{cell.attack.name} cannot run with access={cell.threat['access']}, share={cell.threat['share']:g}, "
+            f"unlabelled={str(cell.threat['unlabelled']).lower()}.",
+            f"See `bench show {cell.attack.name}` and set -p threat.NAME=VALUE.",
+        )

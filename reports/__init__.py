@@ -38,7 +38,8 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
 
     Returns:
         The files: ``leaderboard.EXT`` first, then ``conditions-….png`` for each scenario and model, ``curve-….png``
-        for each row with a curve over guesses, and ``samples-….png`` for each row's first seed that has sample images.
+        for each row with a curve over guesses, ``budget-….png`` for each lock
+        and attack swept over budgets, and ``samples-….png`` for each row's first seed that has sample images.
 
     Raises:
         UserError: another format, or a place that cannot be written.
@@ -46,6 +47,7 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
     from reports import figures
     from reports.aggregate import current, rows
     from reports.captions import grouped
+    from reports.surface import surfaces
     from reports.tables import render
 
     out = Path(out_dir)
@@ -57,6 +59,9 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
         if group.lock_rows():
             name = f"conditions-{slug(group.scenario)}-{slug(group.model)}.png"
             made.append(figures.conditions_bars(group.rows, out / name))
+    for i, surface in enumerate(surfaces(table)):
+        place = "-".join(slug(x) for x in (surface.scenario, surface.model, surface.lock, surface.attack))
+        made.append(figures.budget_curves(surface, out / f"budget-{place}-{i}.png"))
     for row in table:
         if any(point.get("guesses") for curve in (row.curve or {}).values() for point in curve):
             made.append(figures.guess_curve([row], out / f"curve-{_name(row)}.png"))

@@ -48,7 +48,7 @@ class Row:
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
     ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
-    behind the row of an ensemble.
+    behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly.
     """
 
     row_key: str
@@ -76,6 +76,7 @@ class Row:
     error: str | None = None
     drops: Mapping[str, Value | None] | None = None
     ensemble: ensemble.Told | None = None
+    attack_set: Mapping[str, Any] = field(default_factory=dict)
 
     def mean(self, name: str) -> float | None:
         """The mean of a field of `VALUES`."""
@@ -248,6 +249,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         missing=missing,
         error="; ".join(errors) or None,
         drops=domain.drops(group),
+        attack_set=cell.attack.explicit,
     )
 
 

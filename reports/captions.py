@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
+from reports import surface
 from reports.aggregate import MARGIN, Row, half_recovery
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
@@ -161,6 +162,7 @@ def captions(group: Group) -> list[str]:
     lines += _selection(group)
     lines += _ensembles(group)
     lines += _adaptive(group)
+    lines += surface.captions(surface.surfaces(group.rows))
     lines += _halves(group)
     lines += _flags(group)
     for row in group.rows:

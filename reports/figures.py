@@ -18,6 +18,7 @@ from reports.aggregate import Row, half_recovery, readings
 from reports.aggregate import rows as to_rows
 from reports.captions import EMPTY, grouped, number, seeds_words, threat_words, title
 from reports.intervals import Value
+from reports.surface import WORDS, Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,6 +141,52 @@ def guess_curve(rows_or_records: Sequence[Row] | Sequence[Record], path: str | P
     for axis, row in zip(figure.subplots(len(drawn), 1, squeeze=False)[:, 0], drawn, strict=True):
         _curve_panel(axis, row, meter)
     return _write(figure, path)
+
+
+def budget_curves(surface: Surface, path: str | Path) -> Path:
+    """RP against a budget, a line for each value of the others, beside the public baseline with the same data.
+
+    Args:
+        surface: rows that differ in what the attacker may spend.
+        path: the PNG to write.
+    """
+    figure = _figure(7.2, 4.9)
+    axis = figure.subplots()
+    lines = surface.lines()
+    for i, (rest, line) in enumerate(lines.items()):
+        x = [at for at, _ in line]
+        words = ", ".join(f"{WORDS[n]} {v:g}" for n, v in zip(surface.axes[1:], rest, strict=True))
+        shade = BLUE if len(lines) == 1 else str(0.65 * i / max(1, len(lines) - 1))
+        for field, colour, style, name in (
+            ("RP", shade, "-o", f"RP {words}".strip()),
+            ("public_baseline", PURPLE, "-.s", "public baseline, the same data" if i == len(lines) - 1 else None),
+        ):
+            values = [row.values[field] for _, row in line]
+            mean = [np.nan if v is None else v.mean for v in values]
+            arms = [[0 if v is None or e is None else abs(v.mean - e) for v, e in _ends(values, end)] for end in (0, 1)]
+            axis.errorbar(x, mean, yerr=arms, fmt=style, color=colour, capsize=3, markersize=5, label=name)
+    row = next(iter(surface.points.values()))
+    for field, words, colour, style in (
+        ("oracle", "oracle (victim)", RIGHT, "--"),
+        ("LP", "LP, no attack", WRONG, ":"),
+    ):
+        value = row.values[field]
+        if value is not None:
+            axis.axhline(value.mean, color=colour, linestyle=style, label=f"{words}: {number(value.mean)} %")
+    if min(x) > 0 and max(x) / min(x) >= 10:
+        axis.set_xscale("log")
+    axis.set_xticks(x, [f"{v:g}" for v in x])
+    axis.minorticks_off()
+    axis.set_ylim(0, 104)
+    axis.set_xlabel(WORDS[surface.axes[0]])
+    axis.set_ylabel("accuracy on un-authorised test images (%)")
+    axis.set_title(f"{surface.title}\n{seeds_words(row.seeds)}; bars: 95 % intervals", fontsize=9.5)
+    axis.legend(fontsize=8, loc="best", framealpha=0.9)
+    return _write(figure, path)
+
+
+def _ends(values: Sequence[Value | None], end: int) -> list[tuple[Value | None, float | None]]:
+    return [(v, None if v is None else (v.low, v.high)[end]) for v in values]
 
 
 def lack_words(control: str) -> str:

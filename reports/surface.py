@@ -1,0 +1,108 @@
+"""RP against what the attacker may spend: rows that differ in one or two budgets alone, as curves, and what half costs.
+
+`bench run --sweep threat.share=0.01,0.05,0.1 --sweep attack.steps=100,400` makes such rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.aggregate import Row
+
+AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
+"""What counts as spending, beside every limit of the budget (``budget.*``)."""
+WORDS = {
+    "threat.share": "labelled share of un-authorised images",
+    "threat.authorised": "labelled share of authorised images",
+    "threat.leaked": "leaked pairs",
+    "attack.steps": "optimiser steps",
+    "budget.steps": "optimiser steps",
+    "budget.queries": "queries",
+    "budget.edited": "edited images",
+    "budget.guesses": "guesses",
+}
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Rows of one lock under one attack that differ in ``axes`` alone, by the values of those axes.
+
+    ``axes`` are names as the command line takes them, the one with most values first.
+    """
+
+    lock: str
+    attack: str
+    scenario: str
+    model: str
+    axes: tuple[str, ...]
+    points: dict[tuple[float, ...], Row]
+
+    @property
+    def title(self) -> str:
+        """What the surface is of."""
+        return f"{self.lock} × {self.attack}, {self.scenario} · {self.model}"
+
+    def lines(self) -> dict[tuple[float, ...], list[tuple[float, Row]]]:
+        """For each value of the further axes, (value of the first axis, row) by that value."""
+        out: dict[tuple[float, ...], list[tuple[float, Row]]] = {}
+        for at, row in sorted(self.points.items()):
+            out.setdefault(at[1:], []).append((at[0], row))
+        return out
+
+    def half_costs(self) -> dict[tuple[float, ...], float | None]:
+        """For each line the least value of the first axis at which mean RP >= LP + (oracle - LP) / 2; None: never."""
+        return {rest: next((x for x, row in line if _half_back(row)), None) for rest, line in self.lines().items()}
+
+
+def surfaces(rows: Iterable[Row]) -> list[Surface]:
+    """Every surface among ``rows``: at least two rows with RP that differ in spending alone."""
+    groups: dict[tuple[Any, ...], list[tuple[dict[str, float], Row]]] = {}
+    for row in rows:
+        if row.status != "ok" or row.values["RP"] is None or row.role == "control" or row.ensemble is not None:
+            continue
+        spent = _spending(row)
+        rest = {k: v for k, v in _flat(row).items() if k not in spent}
+        same = tuple(sorted((k, str(v)) for k, v in rest.items()))
+        at = (row.scenario, row.model, row.lock, row.key, row.attack_name, same)
+        groups.setdefault(at, []).append((spent, row))
+    out = []
+    for members in groups.values():
+        counts = {name: len({spent.get(name) for spent, _ in members}) for name in {n for s, _ in members for n in s}}
+        axes = tuple(sorted((n for n, c in counts.items() if c > 1), key=lambda n: (-counts[n], n)))
+        complete = [(s, row) for s, row in members if all(n in s for n in axes)]
+        if not axes or len(complete) < 2:
+            continue
+        first = members[0][1]
+        points = {tuple(s[n] for n in axes): row for s, row in complete}
+        out.append(Surface(first.lock, first.attack_name, first.scenario, first.model, axes, points))
+    return out
+
+
+def captions(found: Sequence[Surface]) -> list[str]:
+    """What half of the lost performance costs on each surface, one sentence a line."""
+    lines = []
+    for surface in found:
+        first, *others = surface.axes
+        costs = []
+        for rest, cost in surface.half_costs().items():
+            beside = ", ".join(f"{WORDS[n]} {v:g}" for n, v in zip(others, rest, strict=True))
+            costs.append(("never" if cost is None else f"{cost:g}") + (f" ({beside})" if beside else ""))
+        lines.append(f"Half-recovery cost of {surface.title}, {WORDS[first]}: {'; '.join(costs)}.")
+    return lines
+
+
+def _half_back(row: Row) -> bool:
+    rp, lp, oracle = (row.mean(name) for name in ("RP", "LP", "oracle"))
+    return rp is not None and lp is not None and oracle is not None and oracle > lp and rp >= lp + (oracle - lp) / 2
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    budget = {f"budget.{k}": v for k, v in (row.threat.get("budget") or {}).items()}
+    threat = {f"threat.{k}": v for k, v in row.threat.items() if k != "budget"}
+    return {**threat, **budget, **{f"attack.{k}": v for k, v in row.attack_set.items()}}
+
+
+def _spending(row: Row) -> dict[str, float]:
+    return {k: float(v) for k, v in _flat(row).items() if k in AXES or k.startswith("budget.")}

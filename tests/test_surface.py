@@ -1,0 +1,62 @@
+"""Sweeps over budgets: the curve, what half costs, and the command line that makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import plan
+from bench.errors import UserError
+from bench.records import Record
+from reports import figures
+from reports.aggregate import rows
+from reports.surface import captions, surfaces
+from tests.made_up_records import calibration, record
+
+
+def _swept(*points: tuple[float, int, float]) -> list[Record]:
+    out = calibration()
+    for share, steps, rp in points:
+        threat = {"share": share}
+        out.append(record(attack="finetune", RP=rp, threat=threat, attack_explicit={"steps": steps}))
+        out.append(record("none", "from-scratch", RP=20 + 100 * share, threat=threat))
+    return out
+
+
+def test_rows_that_differ_in_spending_alone_make_one_surface() -> None:
+    points = [(0.01, 100, 30.0), (0.05, 100, 50.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.05, 400, 60.0)]
+    (found,) = surfaces(rows([*_swept(*points), record(attack="other")]))
+    assert found.axes == ("threat.share", "attack.steps")
+    assert sorted(found.points) == [(0.01, 100), (0.01, 400), (0.05, 100), (0.05, 400), (0.1, 100)]
+    # LP 20, oracle 90: half is back at 55
+    assert found.half_costs() == {(100,): 0.1, (400,): 0.01}
+    (said,) = captions([found])
+    assert "0.1 (optimiser steps 100); 0.01 (optimiser steps 400)" in said
+
+
+def test_half_may_never_come_back_and_one_row_is_no_surface(tmp_path: Path) -> None:
+    (found,) = surfaces(rows(_swept((0.01, 100, 21.0), (0.1, 100, 22.0))))
+    assert found.half_costs() == {(): None}
+    assert figures.budget_curves(found, tmp_path / "budget.png").stat().st_size > 10_000
+    assert surfaces(rows(_swept((0.01, 100, 21.0)))) == []
+
+
+def test_a_sweep_on_the_command_line() -> None:
+    assert plan.parse_sweeps(["threat.share=0.01, 0.1", "attack.steps=100,400"]) == {
+        "threat.share": ["0.01", "0.1"],
+        "attack.steps": ["100", "400"],
+    }
+    for wrong in ("threat.share=0.1", "threat.share=0.1,0.1", "share=1,2", "threat.share"):
+        with pytest.raises(UserError):
+            plan.parse_sweeps([wrong])
+
+
+def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
+    row = plan.Row(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
+    runs, left = plan.accepted(plan.build([row]))
+    assert {c.attack.name for c in left} == {"finetune"}
+    assert all(c.threat["share"] == 0 for c in left)
+    assert 0.1 in {p.cell.threat["share"] for p in runs if p.cell.attack.name == "finetune"}
+    with pytest.raises(UserError, match="finetune cannot run with access=weights, share=0"):
+        plan.check_accepts(plan.build([row]))
