@@ -30,6 +30,7 @@ class PromptSearch(Attack):
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     controls = ("none", "from-scratch", "destroyed")
     keys = ("edit",)
+    against = ("modellock",)
     selection = "its own scorer on the attacker's images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
 

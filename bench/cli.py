@@ -276,6 +276,9 @@ def report(
         Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")
     ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="only this task (repeatable)")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="only this suite's rows, and those of it that were not measured")
+    ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -293,7 +296,15 @@ def report(
             console.say(str(file))
         return
     records = [r for r in opened.records() if not task or r.cell.scenario in task]
-    rows = aggregate.rows(records, opened.evidence, "judge-validation" if tuning else "test")
+    split = "judge-validation" if tuning else "test"
+    rows = aggregate.rows(records, opened.evidence, split)
+    if suite is not None:  # what the suite asks for and nobody has measured stands in the table too
+        from bench import plan
+
+        cells = [p.cell for p in plan.build(plan.read_suite(suite)) if not task or p.cell.scenario in task]
+        keys = {cell.row_key() for cell in cells}
+        rows = [row for row in rows if row.row_key in keys or row.ensemble is not None]
+        rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records, split))])
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import CurvePoint, Measured, Record
+from bench.records import Cell, CurvePoint, Measured, Record
 from reports import domain, ensemble
 from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
 from reports.intervals import Draws, Value, constant, of_derived, of_measured
@@ -147,6 +147,40 @@ def current(records: Iterable[Record], split: str = "test") -> list[Record]:
     return sorted(newest.values(), key=lambda r: r.cell.replicate)
 
 
+def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
+    """A row for each row key of which ``planned`` has replicates that ``records`` lack, with those as its seeds."""
+    held = {(record.row_key, record.cell.replicate) for record in records}
+    lacking: dict[str, list[Cell]] = {}
+    for cell in planned:
+        if (cell.row_key(), cell.replicate) not in held:
+            lacking.setdefault(cell.row_key(), []).append(cell)
+    nothing = dict.fromkeys(VALUES)
+    return [
+        Row(
+            **_names(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
+            status="not measured", values=nothing, selection=cells[0].attack.selection,
+        )
+        for row_key, cells in lacking.items()
+    ]  # fmt: skip
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    """What a row tells of its cell."""
+    editor = {} if cell.editor == "miniature" else {"editor": cell.editor}
+    return {
+        "scenario": scenario_of(cell),
+        "model": cell.model,
+        "lock": label(cell.lock),
+        "key": label(cell.key, **editor),
+        "attack": label(cell.attack),
+        "lock_name": cell.lock.name,
+        "attack_name": cell.attack.name,
+        "role": role_of(cell),
+        "threat": {**cell.threat, "budget": {k: v for k, v in cell.budget.items() if v is not None}},
+        "attack_set": cell.attack.explicit,
+    }
+
+
 def order(table: Iterable[Row]) -> list[Row]:
     """Rows by scenario and model; methods before controls; the lock whose worst advantage is least first.
 
@@ -206,7 +240,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
-    shown = ok and (not missing or role_of(first) == "control") and cell.attack.name != "none"
+    shown = ok and (not missing or role_of(cell) == "control") and cell.attack.name != "none"
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
     values["floor"] = constant([r.floor for r in group])
@@ -221,20 +255,11 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     for record in group:
         for name, detail in {flag.name: flag.detail for flag in record.flags}.items():
             flags.setdefault(name, []).append(detail)
-    editor = {} if cell.editor == "miniature" else {"editor": cell.editor}
     selections = [r.selection or r.cell.attack.selection for r in group]
     errors = [f"seed {r.cell.replicate}: {r.error or 'no reason was recorded'}" for r in group if r.status != "ok"]
     return Row(
+        **_names(cell),
         row_key=first.row_key,
-        scenario=scenario_of(first),
-        model=cell.model,
-        lock=label(cell.lock),
-        key=label(cell.key, **editor),
-        attack=label(cell.attack),
-        lock_name=cell.lock.name,
-        attack_name=cell.attack.name,
-        role=role_of(first),
-        threat={**cell.threat, "budget": {k: v for k, v in cell.budget.items() if v is not None}},
         seeds=tuple(r.cell.replicate for r in group),
         n=tuple(_images(r) for r in group),
         status=first.status,
@@ -249,7 +274,6 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         missing=missing,
         error="; ".join(errors) or None,
         drops=domain.drops(group),
-        attack_set=cell.attack.explicit,
     )
 
 

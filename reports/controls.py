@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.ensemble import CURRENT
-from bench.records import PluginRef, Record
+from bench.records import Cell, PluginRef, Record
 
 BASELINE = "from-scratch"
 CALIBRATION = ("permuted-logits", "destroyed")
@@ -47,24 +47,24 @@ def _bracketed(name: str, settings: Mapping[str, Any]) -> str:
     return f"{name}[{inside}]" if inside else name
 
 
-def _task_settings(record: Record) -> dict[str, Any]:
+def _task_settings(cell: Cell) -> dict[str, Any]:
     """What was set explicitly of the task: it changes the data, so it belongs to the scenario."""
-    known = {*record.cell.threat, *record.cell.budget}
+    known = {*cell.threat, *cell.budget}
     return {
         k: v
-        for k, v in record.cell.explicit.items()
+        for k, v in cell.explicit.items()
         if k not in known and not k.startswith(("threat.", "budget."))
     }  # fmt: skip
 
 
-def scenario_of(record: Record) -> str:
+def scenario_of(cell: Cell) -> str:
     """The scenario's name, with the task settings that were set explicitly."""
-    return _bracketed(record.cell.scenario, _task_settings(record))
+    return _bracketed(cell.scenario, _task_settings(cell))
 
 
-def role_of(record: Record) -> str:
+def role_of(cell: Cell) -> str:
     """method, control or given: a control on either side makes a control row."""
-    lock, attack = record.cell.lock, record.cell.attack
+    lock, attack = cell.lock, cell.attack
     if "control" in (lock.role, attack.role) or lock.name in CONTROL_LOCKS or attack.name in CONTROL_ATTACKS:
         return "control"
     return "given" if lock.role == "given" else "method"
@@ -82,7 +82,7 @@ class Controls:
                 continue
             cell = record.cell
             if record.conditions:
-                self._conditions.add((scenario_of(record), cell.model, label(cell.lock), label(cell.key)))
+                self._conditions.add((scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.name == BASELINE and record.RP is not None:
                 held = self._baselines.setdefault(self._budget(record), record)
                 # The baseline is the best that public means reach: of several with one budget, that with most trials
@@ -90,13 +90,13 @@ class Controls:
                 if _validated(record) > _validated(held):
                     self._baselines[self._budget(record)] = record
             elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
-                self._calibrated.add((scenario_of(record), cell.model, cell.lock.name))
+                self._calibrated.add((scenario_of(cell), cell.model, cell.lock.name))
 
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
         cell = record.cell
         keyed = label(cell.key) if cell.threat.get("authorised") else None  # authorised images depend on the key
-        return scenario_of(record), cell.model, cell.replicate, keyed, *(cell.threat.get(name) for name in DATA_BUDGET)
+        return scenario_of(cell), cell.model, cell.replicate, keyed, *(cell.threat.get(name) for name in DATA_BUDGET)
 
     def baseline(self, record: Record) -> Record | None:
         """The public baseline of ``record``'s scenario, model, replicate and data budget."""
@@ -116,9 +116,9 @@ class Controls:
         if any(self.baseline(record) is None for record in group):
             budget = [x for k in DATA_BUDGET if k in cell.threat for x in ("-p", f"threat.{k}={said(cell.threat[k])}")]
             lacks.append(Missing("public baseline", _command(first, "none", BASELINE, [*seeds, *budget])))
-        if role_of(first) == "control":
+        if role_of(cell) == "control":
             return tuple(lacks)
-        place = (scenario_of(first), cell.model)
+        place = (scenario_of(cell), cell.model)
         # Only an audit may come without its key, and so without key conditions.
         if cell.lock.role != "given" and (*place, label(cell.lock), label(cell.key)) not in self._conditions:
             lacks.append(Missing("key conditions", again))
@@ -134,7 +134,7 @@ def _validated(record: Record) -> float:
 
 def _command(record: Record, lock: str, attack: str, more: Sequence[str] = ()) -> str:
     cell = record.cell
-    settings = [x for k, v in sorted(_task_settings(record).items()) for x in ("-p", f"{k}={said(v)}")]
+    settings = [x for k, v in sorted(_task_settings(cell).items()) for x in ("-p", f"{k}={said(v)}")]
     asked = ["--suite", CURRENT] if attack == "ensemble" else ["--attack", attack]
     words = ["bench", "run", "--lock", lock, *asked, "--task", cell.scenario, "--model", cell.model]
     return shlex.join([*words, *more, *settings])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from made_up_records import baselines, calibration, measured, record
 
 from bench import ensemble, plan, registry
 from bench.errors import UserError
@@ -13,7 +14,6 @@ from bench.threat import ThreatModel
 from reports.aggregate import Row, rows
 from reports.captions import captions, grouped
 from reports.ensemble import worst_cases
-from tests.made_up_records import baselines, calibration, measured, record
 
 NAME = "weights-unlabelled"
 

@@ -9,7 +9,7 @@ import pytest
 from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, the_row, world
 
 from bench.records import Flag, Record
-from reports.aggregate import half_recovery, rows
+from reports.aggregate import half_recovery, order, rows, unmeasured
 from reports.intervals import IMAGES, NESTED, T
 from reports.tables import as_object, render
 
@@ -247,6 +247,18 @@ class TestReplicates:
         old, new = record(RP=11.0, created="2026-01-01"), record(RP=77.0, created="2026-02-01")
         row = the_row([new, old, *calibration(), *baselines(30.0)])
         assert row.values["RP"].per_seed == (77.0,)  # type: ignore[union-attr]
+
+    def test_what_a_suite_asks_for_and_nobody_measured_stands_in_the_table(self) -> None:
+        done = [record(replicate=0), record(replicate=1)]
+        asked = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
+        lacking = unmeasured(asked, done)
+        assert [(r.attack_name, r.seeds, r.verdict) for r in lacking] == [
+            ("prompt-search", (2,), "not measured"), ("finetune", (0,), "not measured"),
+        ]  # fmt: skip
+        assert all(value is None for row in lacking for value in row.values.values())
+        text = printed(order([*rows(done), *lacking]))
+        assert "not" in text
+        assert "measured" in text
 
     def test_tuning_records_are_no_results(self) -> None:
         tuned = record(replicate=1000, RP=1.0, split="judge-validation")

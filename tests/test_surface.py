@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from made_up_records import calibration, record
 
 from bench import plan
 from bench.errors import UserError
@@ -12,7 +13,6 @@ from bench.records import Record
 from reports import figures
 from reports.aggregate import rows
 from reports.surface import captions, surfaces
-from tests.made_up_records import calibration, record
 
 
 def _swept(*points: tuple[float, int, float]) -> list[Record]:
