@@ -1,0 +1,40 @@
+"""The tutorial's commands are run in its order; the other pages' commands name what exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _commands(page: Path) -> list[str]:
+    """Every line of the ``sh`` blocks of a page, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.timeout(900)
+def test_every_command_of_the_tutorial(bench: Bench, tmp_path: Path) -> None:
+    commands = _commands(DOCS / "tutorial.md")
+    assert len(commands) >= 15
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "bench", command
+        done = bench(*arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    assert (tmp_path / "page" / "index.html").exists()
+
+
+@pytest.mark.parametrize("page", sorted(p for p in DOCS.glob("*.md") if p.name != "tutorial.md"), ids=lambda p: p.stem)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
