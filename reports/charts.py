@@ -48,8 +48,17 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Table:
+    """The numbers of a chart as text: columns up to ``words`` hold words, the others numbers."""
+
+    header: tuple[str, ...]
+    body: list[tuple[str, ...]]
+    words: int = 1
+
+
+@dataclass(frozen=True)
 class Chart:
-    """A plotly figure with the words around it."""
+    """A plotly figure with the words around it, and its numbers as a table where they are no table elsewhere."""
 
     id: str
     title: str
@@ -57,6 +66,7 @@ class Chart:
     data: list[dict[str, Any]]
     layout: dict[str, Any]
     marks: list[Mark] = field(default_factory=list)
+    table: Table | None = None
 
     @property
     def figure(self) -> dict[str, Any]:
@@ -187,12 +197,20 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
     chosen = " or ".join(dict.fromkeys(w.by for w in found))
     caption = (
         f"Top left is best: useful with the key, useless without. RP of each lock's strongest attack, chosen on"
-        f" {chosen}, over all threat models of the table. {_sample(w.row for w in found)} Open symbols: UP more than {COST:g}"
-        " points under the victim. Points below and right of the dotted line are beaten on both counts."
+        f" {chosen}, over all threat models of the table. {_sample(w.row for w in found)} Open symbols: UP more"
+        f" than {COST:g} points under the victim. Points below and right of the dotted line are beaten on both counts."
     )
     layout = _layout("worst-case RP (%), lower is better for the lock", "UP (%), higher is better", 440)
     layout["xaxis"]["range"] = layout["yaxis"]["range"] = [-3, 103]
-    return Chart("trade-off", "Cost against strength", caption, data, layout, marks)
+    body = [
+        (
+            w.row.lock, w.row.key, f"{w.row.attack} ({group.threat(w.row)})", with_interval(w.row.values["UP"]),
+            with_interval(w.row.values["RP"]), with_interval(w.row.values["advantage"]),
+        )
+        for w in found
+    ]  # fmt: skip
+    table = Table(("lock", "key", "strongest attack", "UP", "RP", "advantage"), body, words=3)
+    return Chart("trade-off", "Cost against strength", caption, data, layout, marks, table)
 
 
 def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -321,10 +339,18 @@ def conditions(group: Group) -> list[Chart]:
         kinds = dict.fromkeys(v.kind for v in values if v.kind)
         sizes = sorted({c.n for c in row.conditions if c.n is not None})
         caption = (
-            f"The locked model, no attack. {seeds_words(row.seeds).capitalize()}; n = {' or '.join(map(str, sizes))}."
+            "The locked model on test images, no attack; percent over the K real classes."
+            f" {seeds_words(row.seeds).capitalize()}; n = {' or '.join(map(str, sizes)) or 'not recorded'}."
             f" {'Bars of error: 95 %, ' + ' / '.join(kinds) + '.' if kinds else 'No intervals.'}"
+            f" Controls: the victim on un-authorised images {with_interval(row.values['oracle'])}, the floor"
+            f" {with_interval(row.values['floor'])}. Selection rule: none, nothing is chosen."
         )
-        charts.append(Chart(f"conditions-{i}", f"{row.lock}, key {row.key}", caption, data, layout, marks))
+        body = [
+            (c.name, c.what, with_interval(c.accuracy), number(None if c.shipped is None else c.shipped.mean), str(c.n))
+            for c in row.conditions
+        ]
+        table = Table(("condition", "what was applied", "accuracy", "shipped", "n"), body, words=2)
+        charts.append(Chart(f"conditions-{i}", f"{row.lock}, key {row.key}", caption, data, layout, marks, table))
     return charts
 
 
@@ -356,7 +382,23 @@ def drops(group: Group) -> Chart | None:
     caption = (
         f"Top left is best: little taken from the rightful user, much from everybody else. {_sample(rows)} Target"
         f" drop is relative to the victim; source drop in points. ST-D is undefined where the target drop is under"
-        f" {domain.LEAST_DROP:g} %."
+        f" {domain.LEAST_DROP:g} %. Selection rule: none, no attack. {_counts(rows)}"
     )
+    body = [
+        (
+            row.lock, seeds_words(row.seeds).partition(" ")[2], with_interval(row.values["UP"]),
+            with_interval(row.values["LP"]),
+            *(with_interval(value, 3 if name == "st_d" else 1) for name, value in (row.drops or {}).items()),
+        )
+        for row in group.rows if row.drops is not None
+    ]  # fmt: skip
+    header = ("lock", "seeds", "source (A_s)", "target (A_t)", *domain.HEADINGS.values())
     layout = _layout("source drop (points)", "target drop (% of the victim's)", 440)
-    return Chart("drops", "Source drop against target drop", caption, data, layout, marks)
+    table = Table(header, body, words=2)
+    return Chart("drops", "Source drop against target drop", caption, data, layout, marks, table)
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    most = max(rows, key=lambda row: len(row.seeds))
+    victim, floor = most.values["oracle"], most.values["floor"]
+    return "" if victim is None or floor is None else f"Controls: {domain.counts(victim, floor)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +25,7 @@ def doc(name: str) -> tuple[Markup, set[str]]:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(file.read_text(encoding="utf-8"))
     anchors: set[str] = set()
-    for heading, inside in zip(tokens, tokens[1:], strict=False):
+    for heading, inside in itertools.pairwise(tokens):
         if heading.type == "heading_open":
             anchor = _anchor(inside.content)
             heading.attrSet("id", anchor)
