@@ -95,8 +95,8 @@ def _layout(x: str, y: str, height: int = 420, **more: Any) -> dict[str, Any]:
         "margin": {"l": 58, "r": 18, "t": 14, "b": 52},
         "showlegend": False,
         "hovermode": "closest",
-        "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
-        "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
+        "xaxis": {"title": {"text": x, "font": {"size": 13}}, "zeroline": False, "automargin": True},
+        "yaxis": {"title": {"text": y, "font": {"size": 13}}, "zeroline": False, "automargin": True},
     }
     for name, value in more.items():
         base[name] = {**base.get(name, {}), **value} if isinstance(value, dict) else value
@@ -200,7 +200,7 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
         f" {chosen}, over all threat models of the table. {_sample(w.row for w in found)} Open symbols: UP more"
         f" than {COST:g} points under the victim. Points below and right of the dotted line are beaten on both counts."
     )
-    layout = _layout("worst-case RP (%), lower is better for the lock", "UP (%), higher is better", 440)
+    layout = _layout("worst-case RP (%), lower is better", "UP (%), higher is better", 440)
     layout["xaxis"]["range"] = layout["yaxis"]["range"] = [-3, 103]
     body = [
         (
@@ -210,7 +210,7 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
         for w in found
     ]  # fmt: skip
     table = Table(("lock", "key", "strongest attack", "UP", "RP", "advantage"), body, words=3)
-    return Chart("trade-off", "Cost against strength", caption, data, layout, marks, table)
+    return Chart("trade-off", "UP against worst-case RP", caption, data, layout, marks, table)
 
 
 def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -234,7 +234,7 @@ def curves(group: Group) -> list[Chart]:
     """RP against what was spent: one chart for each attack and threat model, a line for each lock."""
     shared: dict[tuple[str, str], list[Row]] = {}
     for row in group.rows:
-        if row.curve and row.attack_name != "none":
+        if row.curve and row.attack_name not in ("none", BASELINE):
             shared.setdefault((row.attack, group.threat(row)), []).append(row)
     charts = []
     for (attack, letter), members in shared.items():
@@ -278,7 +278,7 @@ def _curve_chart(index: int, attack: str, letter: str, meter: str, rows: Sequenc
             data.append(_steps(ends, f"{words} {number(value.mean)}", shade, 1.6, dash) | {"mode": "lines"})
             marks.append(Mark(f"{words}: {number(value.mean)} %", shade, dash=dash))
     layout = _layout(METERS[meter], "RP (%)", yaxis={"range": [-2, 102]})
-    if largest > 50 and least > 0:
+    if least > 0 and largest / least >= 20:  # fewer decades than that would have a tick at most
         layout["xaxis"] |= {"type": "log", "dtick": 1}
     caption = (
         f"Threat model ({letter}) of the table. Each point is a predictor that the attack handed in at that reading, by"

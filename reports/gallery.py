@@ -27,6 +27,7 @@ class Picture:
     alt: str
     answer: str
     right: bool | None
+    truth: str | None
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Strip:
     pictures: list[Picture]
 
 
-def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path) -> list[Strip]:
+def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, whose: str) -> list[Strip]:
     """Raw images, images after the key, and images edited with the attacker's guess, with the answers to them.
 
     Args:
         record: names the classes (``notes["classes"]``), the key's prompt and the attacker's choice.
         evidence: ``samples/raw``, ``…/key``, ``…/guess`` (m, 3, H, W) uint8, ``samples/labels``, ``samples/pred_…``.
         folder: of the page; images go to its ``samples/``.
+        whose: names the attack above its own pictures.
 
     Returns:
         Nothing where no sample was kept. Images under near and wrong keys are not kept by records.
@@ -64,12 +66,12 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path) -
             answer = "no answer kept" if predicted is None else _class(record, int(predicted[i]))
             right = None if predicted is None or labels is None else bool(predicted[i] == labels[i])
             alt = f"{kind} image {i + 1}" + ("" if true is None else f", true class {true}")
-            pictures.append(Picture(_written(images[i], folder), alt, answer, right))
-        found.append(Strip(_words(record, kind, edited), pictures))
+            pictures.append(Picture(_written(images[i], folder), alt, answer, right, true))
+        found.append(Strip(_words(record, kind, edited, whose), pictures))
     return found
 
 
-def _words(record: Record, kind: str, edited: bool) -> str:
+def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
     if kind == "raw":
         return "raw: the locked model’s answers"
     if kind == "key":
@@ -80,12 +82,10 @@ def _words(record: Record, kind: str, edited: bool) -> str:
             else "authorised: the locked model’s answers"
         )
     if not edited:
-        return "raw: the answers of the attacker’s predictor"
+        return f"raw: the answers of {whose}"
     selected = record.notes.get("selected")
     guess = selected.get("prompt") if isinstance(selected, Mapping) else None
-    return (
-        f"edited with the attacker’s guess “{guess}”: its answers" if guess else "edited by the attacker: its answers"
-    )
+    return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
 
 
 def _class(record: Record, index: int) -> str:

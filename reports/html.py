@@ -45,8 +45,8 @@ from reports.commands import commands_of, installed
 MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 COLUMNS = (
-    "victim_authorised", "UP", "UP_shipped", "LP", "LP_shipped", "RP", "oracle", "public_baseline", "advantage",
-    "recovery", "authorised_after",
+    "UP", "LP", "RP", "advantage", "recovery", "public_baseline", "oracle", "victim_authorised", "UP_shipped",
+    "LP_shipped", "authorised_after",
 )  # fmt: skip
 OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
@@ -179,9 +179,13 @@ class Site:
             "Key conditions": charts.conditions(group),
         }
         found = {heading: [c for c in made if c is not None] for heading, made in shown.items()}
-        sheets = [(row, strips) for row in group.rows if (strips := self._samples(row))]
+        sheets: dict[str, list[gallery.Strip]] = {}
+        for row in group.rows:
+            own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
+            own += [strip for strip in self._samples(group, row) if strip not in own]
         self._page(
-            self.scenario_href(group), "scenario.html", group=group, charts=found, sheets=sheets,
+            self.scenario_href(group), "scenario.html", group=group, charts=found,
+            sheets={heading: strips for heading, strips in sheets.items() if strips},
             has_charts=any(found.values()),
         )  # fmt: skip
 
@@ -191,10 +195,11 @@ class Site:
         known = [v.value for v in values if v is not None]
         return float(np.mean(known)) if known and len(known) == len(values) else None
 
-    def _samples(self, row: Row) -> list[gallery.Strip]:
+    def _samples(self, group: Group, row: Row) -> list[gallery.Strip]:
         if row.status != "ok":
             return []
-        made = (gallery.strips(r, self.store.evidence(r), self.folder) for r in self.of_row(row))
+        whose = f"{row.attack} ({group.threat(row)})"
+        made = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
         return next((strips for strips in made if strips), [])
 
     # What templates ask for.

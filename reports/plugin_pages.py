@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,15 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
     # Calibration locks stay in sight beside every row they speak for.
     beside = [r for r in rows if id(r) in held or (r.role == "control" and (r.scenario, r.model) in places)]
     info = installed(kind, name)
+    # A threat model has the letter that it has in the whole table.
+    letters = {(group.scenario, group.model): group.threats for group in site.groups}
+    groups = [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)]
     return {
         "kind": kind,
         "name": name,
         "info": info,
         "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
-        "groups": grouped(beside),
+        "groups": groups,
         "own": own,
         "params": _params(kind, info, own, site),
         "rights": _rights(info) if kind == "attack" and info is not None else [],

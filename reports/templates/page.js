@@ -91,14 +91,17 @@
     for (const name of axes(layout)) out[name] = { ...layout[name], gridcolor: grid, linecolor: grid, fixedrange: true };
     return out;
   };
+  // Bars hide a grey interval; ink shows on every bar.
+  const inked = (data) => data.map((trace) => (trace.type === "bar" ? { ...trace, error_x: { ...trace.error_x, color: colours().ink } } : trace));
+  const plot = (how, node, figure) => how(node, inked(figure.data), themed(figure.layout), { responsive: true, displayModeBar: false });
   const figures = new Map();
   const draw = (node) => {
     if (figures.has(node)) return;
     const figure = JSON.parse(document.getElementById(node.dataset.figure).textContent);
     figures.set(node, figure);
-    Plotly.newPlot(node, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+    plot(Plotly.newPlot, node, figure);
   };
-  const again = () => figures.forEach((figure, node) => Plotly.react(node, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false }));
+  const again = () => figures.forEach((figure, node) => plot(Plotly.react, node, figure));
   const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => entry.isIntersecting && draw(entry.target)), { rootMargin: "600px" });
   charts.forEach((node) => watcher.observe(node));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
