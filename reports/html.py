@@ -271,7 +271,16 @@ class Site:
 
     def captions(self, group: Group) -> list[Markup]:
         """The sentences under a table, with links to what explains them."""
-        return [_linked(line) for line in captions(group)]
+        return [self._linked(line) for line in captions(group)]
+
+    def _linked(self, line: str) -> Markup:
+        head, colon, rest = line.partition(": ")
+        text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
+
+        def link(found: re.Match[str]) -> str:
+            return Markup('<a href="{}">{}</a>').format(self.flag_href(found[1]), found[1])
+
+        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
@@ -328,13 +337,6 @@ def mean(values: Iterable[Any]) -> float | None:
     listed = list(values)
     known = [float(v) for v in listed if isinstance(v, int | float)]
     return float(np.mean(known)) if known and len(known) == len(listed) else None
-
-
-def _linked(line: str) -> Markup:
-    head, colon, rest = line.partition(": ")
-    text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
-    pattern = r"docs/flags\.md#([a-z0-9-]+)"
-    return Markup(re.sub(pattern, r'<a href="flags.html#\1">\1</a>', str(text)))
 
 
 def _plotly() -> Path:
