@@ -52,7 +52,7 @@ class Table:
     """The numbers of a chart as text: columns up to ``words`` hold words, the others numbers."""
 
     header: tuple[str, ...]
-    body: list[tuple[str, ...]]
+    body: Sequence[tuple[str, ...]]
     words: int = 1
 
 
@@ -310,7 +310,7 @@ def _mean_curve(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[fl
 
 def conditions(group: Group) -> list[Chart]:
     """The locked model's accuracy under each key condition, a chart for each lock and key."""
-    charts = []
+    charts: list[Chart] = []
     for i, row in enumerate(row for row in group.lock_rows() if row.role != "control"):
         values = [c.accuracy for c in row.conditions]
         data: list[dict[str, Any]] = [

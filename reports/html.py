@@ -172,7 +172,7 @@ class Site:
 
     def _scenario(self, group: Group) -> None:
         scores = {row.row_key: self._validation(row) for row in group.rows}
-        shown = {
+        shown: dict[str, Sequence[charts.Chart | None]] = {
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
             "Recovery against what was spent": charts.curves(group),

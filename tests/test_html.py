@@ -382,7 +382,7 @@ def tab(browser: Any) -> Iterator[Any]:
     """A tab that fails its test where the page said anything on the console or asked for more than files."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)  # a busy machine takes its time over plotly's 5 MB
     said: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: said.append(message.text))
