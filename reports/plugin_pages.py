@@ -52,6 +52,7 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
         "own": own,
         "params": _params(kind, info, own, site),
         "rights": _rights(info) if kind == "attack" and info is not None else [],
+        "marks": marks,
         "published": [] if info is None else published(kind, info, rows),
         "flags": raised(own),
     }
@@ -125,7 +126,7 @@ def published(kind: str, info: PluginInfo, rows: Sequence[Row]) -> list[Publishe
             lines = list(csv.DictReader(file))
         own = [line for line in lines if _speaks_of(kind, info, line)]
         if own:
-            marked = [{**line, "ours": _ours(line, rows), "marks": " ".join(_marks(line))} for line in own]
+            marked = [{**line, "ours": _ours(line, rows)} for line in own]
             found.append(Published(name, list(own[0]), marked))
     return found
 
@@ -143,9 +144,9 @@ def _plain(name: str) -> str:
     return name.lower().removesuffix("-domain").removeprefix("sa-").replace("-", "").replace(" ", "")
 
 
-def _marks(line: Mapping[str, str]) -> list[str]:
-    said = " ".join(text for name, text in line.items() if name.endswith("provenance"))
-    return [mark for mark in ("second-hand", "digitised") if mark in said]
+def marks(provenance: str) -> list[str]:
+    """What a number's provenance says against it."""
+    return [mark for mark in ("second-hand", "digitised") if mark in provenance]
 
 
 def _ours(line: Mapping[str, str], rows: Sequence[Row]) -> str:

@@ -65,6 +65,11 @@ def inline(text: str) -> Markup:
     return Markup("").join(pieces)
 
 
+def breakable(text: str) -> Markup:
+    """A name that a narrow column breaks between its parts, not within them."""
+    return Markup("<wbr>").join(part for part in re.split(r"(?=\[)|(?<=[=,])", text) if part)
+
+
 def paragraphs(text: str) -> Markup:
     """A docstring as paragraphs; indented blocks keep their lines."""
     return Markup("").join(_paragraph(block) for block in re.split(r"\n\s*\n", text.strip("\n")) if block.strip())
