@@ -139,7 +139,8 @@ class Site:
             lstrip_blocks=True,
         )  # fmt: skip
         self.jinja.globals |= {
-            "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline, "breakable": prose.breakable, "title": title,
+            "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline,
+            "breakable": prose.breakable, "title": title,
             "seeds_words": seeds_words, "threat_words": threat_words,
         }  # fmt: skip
 
