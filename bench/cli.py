@@ -280,9 +280,10 @@ def report(
         str | None, typer.Option(help="only this suite's rows, and those of it that were not measured")
     ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Tables and pictures of what the store holds."""
+    """Tables, pictures and a page of what the store holds."""
     import reports
     from bench.store import Store
     from reports import aggregate, tables, terminal
@@ -291,6 +292,11 @@ def report(
     if format not in formats:
         raise UserError(f"no format '{format}'.", f"Formats: {', '.join(formats)}.")
     opened = Store(store, write=False)
+    if html is not None:
+        from reports import html as page
+
+        console.say(str(page.write(opened, html, task or ())))
+        return
     if out is not None:
         for file in reports.write(opened, out, "md" if format == "terminal" else format):
             console.say(str(file))

@@ -1,0 +1,107 @@
+"""The gallery of the HTML page: sample images of a record as small PNG files, each written once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.records import Record
+
+KINDS = ("raw", "key", "guess")
+MOST = 8
+"""Samples shown of a record."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image with the answer to it; ``right`` is None where there is no answer or no label."""
+
+    src: str
+    alt: str
+    answer: str
+    right: bool | None
+    truth: str | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The images of one kind, in words and in pictures."""
+
+    words: str
+    pictures: list[Picture]
+
+
+def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, whose: str) -> list[Strip]:
+    """Raw images, images after the key, and images edited with the attacker's guess, with the answers to them.
+
+    Args:
+        record: names the classes (``notes["classes"]``), the key's prompt and the attacker's choice.
+        evidence: ``samples/raw``, ``…/key``, ``…/guess`` (m, 3, H, W) uint8, ``samples/labels``, ``samples/pred_…``.
+        folder: of the page; images go to its ``samples/``.
+        whose: names the attack above its own pictures.
+
+    Returns:
+        Nothing where no sample was kept. Images under near and wrong keys are not kept by records.
+    """
+    found = []
+    labels = evidence.get("samples/labels")
+    # Without an attack the predictor is the locked model, whose answers stand there already.
+    for kind in KINDS[:2] if record.cell.attack.name == "none" else KINDS:
+        images = evidence.get(f"samples/{kind}")
+        predicted = evidence.get(f"samples/pred_{kind}")
+        edited = images is not None
+        if images is None and kind == "guess" and predicted is not None:
+            images = evidence.get("samples/raw")  # an attack that edits nothing answers on the raw images
+        if images is None:
+            continue
+        pictures = []
+        for i in range(min(len(images), MOST)):
+            true = None if labels is None else _class(record, int(labels[i]))
+            answer = "no answer kept" if predicted is None else _class(record, int(predicted[i]))
+            right = None if predicted is None or labels is None else bool(predicted[i] == labels[i])
+            alt = f"{kind} image {i + 1}" + ("" if true is None else f", true class {true}")
+            pictures.append(Picture(_written(images[i], folder), alt, answer, right, true))
+        found.append(Strip(_words(record, kind, edited, whose), pictures))
+    return found
+
+
+def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
+    if kind == "raw":
+        return "raw: the locked model’s answers"
+    if kind == "key":
+        prompt = (record.key or {}).get("prompt")
+        return (
+            f"after the key “{prompt}”: the locked model’s answers"
+            if prompt
+            else "authorised: the locked model’s answers"
+        )
+    if not edited:
+        return f"raw: the answers of {whose}"
+    selected = record.notes.get("selected")
+    guess = selected.get("prompt") if isinstance(selected, Mapping) else None
+    return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
+
+
+def _class(record: Record, index: int) -> str:
+    names = record.notes.get("classes")
+    known = isinstance(names, Sequence) and not isinstance(names, str) and 0 <= index < len(names)
+    return str(names[index]) if known and names is not None else str(index)
+
+
+def _written(image: NDArray[Any], folder: Path) -> str:
+    """The image's file below ``folder``; equal images (the raw ones of every row) share one."""
+    data = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0)).save(data, format="PNG")
+    name = f"samples/{hashlib.sha256(data.getvalue()).hexdigest()[:16]}.png"
+    file = folder / name
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data.getvalue())
+    return name

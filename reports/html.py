@@ -1,0 +1,356 @@
+"""The HTML page: one folder that opens from disk, with no server and no network. Records to what the templates print.
+
+Everything is recomputed from records; the scripts in it sort, filter and draw, and hold no number of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bench.errors import UserError
+from bench.records import Record, digest
+from reports import Store, charts, gallery, plugin_pages, prose, slug
+from reports.aggregate import Row, current, half_recovery
+from reports.aggregate import rows as to_rows
+from reports.captions import (
+    EMPTY,
+    HEADINGS,
+    Group,
+    captions,
+    digits,
+    grouped,
+    interval,
+    number,
+    seeds_words,
+    threat_terms,
+    threat_words,
+    title,
+)
+from reports.commands import commands_of, installed
+
+MARK = "lockbench-page.json"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+COLUMNS = (
+    "UP", "LP", "RP", "advantage", "recovery", "public_baseline", "oracle", "victim_authorised", "UP_shipped",
+    "LP_shipped", "authorised_after",
+)  # fmt: skip
+OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
+TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
+METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one table under a heading of their own; ``pinned`` ones are never filtered away."""
+
+    heading: str
+    rows: list[Row]
+    pinned: bool = False
+
+
+def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
+    """Write the page of ``store``.
+
+    Args:
+        store: where the records are.
+        out: the folder; made if absent, replaced whole if it is such a page already.
+        tasks: only these scenarios; none means all.
+
+    Returns:
+        ``index.html`` in ``out``.
+
+    Raises:
+        UserError: ``out`` holds something else, or cannot be written.
+    """
+    records = [r for r in current(store.records()) if not tasks or r.cell.scenario in tasks]
+    with _replacing(Path(out)) as folder:
+        Site(store, records, folder).build()
+    return Path(out) / "index.html"
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A folder to build in, moved to ``out`` if the block ends well; what was there stays until then."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out} is no folder.", "Name another with --html.")
+    part = None
+    try:
+        if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
+            raise UserError(f"{out} is not empty, and no page that LockBench made.", "Name another folder with --html.")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        part.chmod(0o755)
+        yield part
+        if out.is_dir():
+            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+            out.rename(old / "page")
+            try:
+                part.rename(out)
+            except OSError:
+                (old / "page").rename(out)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
+        else:
+            part.rename(out)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the page {out}: {error.strerror or error}.", "Name another folder or free space."
+        ) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+class Site:
+    """All pages of one store; ``build`` writes them to ``folder``."""
+
+    def __init__(self, store: Store, records: Sequence[Record], folder: Path) -> None:
+        self.store, self.folder = store, folder
+        self.rows = to_rows(records, store.evidence)
+        self.groups = grouped(self.rows)
+        self.records: dict[tuple[str, str], list[Record]] = {}
+        for record in records:
+            self.records.setdefault((record.row_key, record.status), []).append(record)
+        self.docs = {name: prose.doc(name) for name in prose.DOCS}
+        terms = [threat_terms(row.threat) for row in self.rows]
+        shared = {term for term in (terms[0] if terms else ()) if all(term in other for other in terms)}
+        self.threats = {
+            threat_words(row.threat): ", ".join(t for t in threat_terms(row.threat) if t not in shared)
+            or "the only one"
+            for row in self.rows
+        }
+        self.jinja = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self.jinja.globals |= {
+            "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline,
+            "breakable": prose.breakable, "title": title,
+            "seeds_words": seeds_words, "threat_words": threat_words,
+        }  # fmt: skip
+
+    def build(self) -> None:
+        """Write every page and what they load."""
+        assets = self.folder / "assets"
+        assets.mkdir()
+        for name in ("page.css", "page.js"):
+            shutil.copyfile(TEMPLATES / name, assets / name)
+        shutil.copyfile(_plotly(), assets / "plotly.min.js")
+        newest = max((r.provenance.created for rs in self.records.values() for r in rs), default="")
+        self.jinja.globals |= {
+            "n_records": sum(map(len, self.records.values())), "newest": newest[:10], "version": _version(),
+        }  # fmt: skip
+        self._page("index.html", "index.html", empty=EMPTY)
+        for group in self.groups:
+            self._scenario(group)
+        for kind in ("lock", "attack"):
+            for name in dict.fromkeys(getattr(row, f"{kind}_name") for row in self.rows):
+                self._page(self.href(kind, name), "plugin.html", **plugin_pages.context(kind, name, self.rows, self))
+        for name, (text, anchors) in self.docs.items():
+            raised = plugin_pages.raised(self.rows) if name == "flags" else {}
+            unknown = [flag for flag in raised if flag not in anchors]
+            self._page(f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], raised=raised, unknown=unknown)
+        (self.folder / MARK).write_text(json.dumps({"made_by": "lockbench", "version": _version()}), encoding="utf-8")
+
+    def _page(self, file: str, template: str, **context: Any) -> None:
+        text = self.jinja.get_template(template).render(here=file, **context)
+        (self.folder / file).write_text(text, encoding="utf-8")
+
+    def _scenario(self, group: Group) -> None:
+        scores = {row.row_key: self._validation(row) for row in group.rows}
+        shown: dict[str, Sequence[charts.Chart | None]] = {
+            "Cost against strength": [charts.trade_off(group, scores)],
+            "Source and target": [charts.drops(group)],
+            "Recovery against what was spent": charts.curves(group),
+            "Key conditions": charts.conditions(group),
+        }
+        found = {heading: [c for c in made if c is not None] for heading, made in shown.items()}
+        sheets: dict[str, list[gallery.Strip]] = {}
+        for row in group.rows:
+            own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
+            own += [strip for strip in self._samples(group, row) if strip not in own]
+        self._page(
+            self.scenario_href(group), "scenario.html", group=group, charts=found,
+            sheets={heading: strips for heading, strips in sheets.items() if strips},
+            has_charts=any(found.values()),
+        )  # fmt: skip
+
+    def _validation(self, row: Row) -> float | None:
+        """The mean RP on judge-validation images, None unless every seed has one."""
+        values = [r.RP_validation for r in self.of_row(row)]
+        known = [v.value for v in values if v is not None]
+        return float(np.mean(known)) if known and len(known) == len(values) else None
+
+    def _samples(self, group: Group, row: Row) -> list[gallery.Strip]:
+        if row.status != "ok":
+            return []
+        whose = f"{row.attack} ({group.threat(row)})"
+        made = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
+        return next((strips for strips in made if strips), [])
+
+    # What templates ask for.
+
+    all_columns = (*COLUMNS, "floor")
+
+    def of_row(self, row: Row) -> list[Record]:
+        """The records that ``row`` was made of."""
+        return self.records[row.row_key, row.status]
+
+    def href(self, kind: str, name: str) -> str:
+        """The page of a lock or an attack; names that would share a file get a digest."""
+        plain = slug(name)
+        return f"{kind}-{plain if plain == name else f'{plain}-{digest(name)[:6]}'}.html"
+
+    def scenario_href(self, group: Group) -> str:
+        """The page of a scenario and model."""
+        plain = f"{slug(group.scenario)}-{slug(group.model)}"
+        same = plain == f"{group.scenario}-{group.model}"
+        return f"scenario-{plain if same else f'{plain}-{digest([group.scenario, group.model])[:6]}'}.html"
+
+    def anchor(self, row: Row) -> str:
+        """The identifier of a row on every page."""
+        return f"row-{row.row_key[:12]}" + ("" if row.status == "ok" else f"-{row.status}")
+
+    def choices(self, name: str) -> list[tuple[str, str]]:
+        """The values of a filter, with what it prints for each."""
+        return [(value, value) for value in sorted({getattr(row, name) for row in self.rows})]
+
+    def threat_choices(self) -> list[tuple[int, str]]:
+        """The threat models there are, each by what tells it from the others."""
+        return list(enumerate(self.threats.values()))
+
+    def plugins(self, kind: str) -> list[tuple[str, str]]:
+        """The locks or attacks that appear, with a line on each."""
+        infos = {name: installed(kind, name) for name, _ in self.choices(f"{kind}_name")}
+        return [(name, "" if info is None else info.summary) for name, info in infos.items()]
+
+    def threat_number(self, row: Row) -> int:
+        """Which of the filter's threat models ``row`` has."""
+        return list(self.threats).index(threat_words(row.threat))
+
+    def columns(self, group: Group) -> list[str]:
+        """The fields that a table of ``group`` has columns for."""
+        return [name for name in COLUMNS if name not in OPTIONAL or any(row.values[name] for row in group.rows)]
+
+    def number(self, row: Row, name: str) -> dict[str, str]:
+        """A cell: text, interval, what the interval varies, and the full number to sort by."""
+        value = row.values[name]
+        if value is None:
+            return {"text": number(None), "ci": "", "kind": "", "sort": ""}
+        ci = interval(value, digits(name)).replace("-", "−")
+        text = number(value.mean, digits(name)).replace("-", "−")
+        return {"text": text, "ci": ci, "kind": value.kind or "", "sort": repr(value.mean)}
+
+    def per_seed(self, row: Row, name: str) -> list[str]:
+        """The field for each seed."""
+        value = row.values[name]
+        return [] if value is None else [number(x, digits(name)).replace("-", "−") for x in value.per_seed]
+
+    def verdict(self, row: Row) -> tuple[str, str]:
+        """The verdict, and its tone."""
+        words = f"{row.verdict}; controls missing" if row.missing else row.verdict
+        return words, TONES.get(row.verdict, "plain")
+
+    def images(self, row: Row) -> str:
+        """Test images, once where every seed has as many."""
+        return " / ".join(dict.fromkeys("—" if n is None else str(n) for n in row.n))
+
+    def captions(self, group: Group) -> list[Markup]:
+        """The sentences under a table, with links to what explains them."""
+        return [self._linked(line) for line in captions(group)]
+
+    def _linked(self, line: str) -> Markup:
+        head, colon, rest = line.partition(": ")
+        text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
+
+        def link(found: re.Match[str]) -> str:
+            return Markup('<a href="{}">{}</a>').format(self.flag_href(found[1]), found[1])
+
+        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))
+
+    def flag_href(self, name: str) -> str:
+        """Where a red flag is explained."""
+        return f"flags.html#{name if name in self.docs['flags'][1] else f'flag-{slug(name)}'}"
+
+    def commands(self, row: Row) -> list[str]:
+        """What makes the row again."""
+        return commands_of(self.of_row(row)[0].cell, row.seeds)
+
+    def costs(self, row: Row) -> list[tuple[str, str]]:
+        """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""
+        records = self.of_row(row)
+        found = [(f"attack: {METER_WORDS.get(k, said(k))}", v) for k, v in (row.meter or {}).items()]
+        made = [r.lock_meter or {} for r in records]
+        found += [(f"lock: {METER_WORDS.get(k, said(k))}", mean([m.get(k) for m in made])) for k in made[0]]
+        found.append(("key: milliseconds an image (this machine’s)", mean([r.key_ms_per_image for r in records])))
+        halves = []
+        for seed, curve in (row.curve or {}).items():
+            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
+            if lp is not None and oracle is not None and any(point.get("guesses") for point in curve):
+                half = half_recovery(curve, lp, oracle, "guesses")
+                halves.append(f"{'never' if half is None else f'{half:g}'} (seed {seed})")
+        shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
+        return shown + ([("guess at which half of the loss is back", ", ".join(halves))] if halves else [])
+
+    def blocks(self, group: Group) -> list[Block]:
+        """The rows of a table by what may be ranked; calibration locks and other controls always stand below."""
+        costs: dict[tuple[str, str], tuple[int, bool | None]] = {}
+        for row in group.methods:
+            known = charts.costly(row)
+            seeds = len(row.seeds) if known is not None else 0
+            if seeds >= costs.get((row.lock, row.key), (0, None))[0]:
+                costs[row.lock, row.key] = (seeds, known)
+        ok = [row for row in group.methods if row.status == "ok"]
+        by_cost = {c: [row for row in ok if costs[row.lock, row.key][1] is c] for c in (False, True, None)}
+        cost = f"{charts.COST:g} points"
+        listed = [
+            Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
+            Block(f"Unranked: UP more than {cost} under the victim", by_cost[True]),
+            Block("Unranked: UP or the victim is not known", by_cost[None]),
+            Block("Not measured: failed or invalid", [row for row in group.methods if row.status != "ok"]),
+            Block("Controls and calibration locks, not ranked", group.controls, pinned=True),
+        ]
+        return [block for block in listed if block.rows]
+
+
+def said(name: str) -> str:
+    """A meter's name in words."""
+    return name.replace("_", " ")
+
+
+def mean(values: Iterable[Any]) -> float | None:
+    """The mean; None unless all are numbers, since what is unknown must not count as 0."""
+    listed = list(values)
+    known = [float(v) for v in listed if isinstance(v, int | float)]
+    return float(np.mean(known)) if known and len(known) == len(listed) else None
+
+
+def _plotly() -> Path:
+    """plotly's own script; found without importing the package, which takes a second."""
+    spec = find_spec("plotly")
+    file = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
+    if file is None or not file.exists():
+        raise UserError("plotly is not installed, which draws the page's charts.", "Run: pip install plotly")
+    return file
+
+
+def _version() -> str:
+    try:
+        return version("lockbench")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,163 @@
+"""What the page of a lock or an attack says: its paper, parameters, deviations, published numbers, and its rows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.params import Param
+from bench.registry import PluginInfo
+from bench.threat import Budget, ThreatModel
+from reports import prose
+from reports.aggregate import Row
+from reports.captions import grouped, with_interval
+from reports.commands import installed
+
+if TYPE_CHECKING:
+    from reports.html import Site
+
+PUBLISHED = Path(__file__).resolve().parent / "published"
+NOT_RUN = "not run in this setting"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Numbers printed in a paper, each with where it stands, and ours in the same setting beside them."""
+
+    file: str
+    columns: list[str]
+    rows: list[dict[str, str]]
+
+
+def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, Any]:
+    """What the template ``plugin.html`` prints."""
+    own = [row for row in rows if getattr(row, f"{kind}_name") == name]
+    held = {id(row) for row in own}
+    places = {(row.scenario, row.model) for row in own}
+    # Calibration locks stay in sight beside every row they speak for.
+    beside = [r for r in rows if id(r) in held or (r.role == "control" and (r.scenario, r.model) in places)]
+    info = installed(kind, name)
+    # A threat model has the letter that it has in the whole table.
+    letters = {(group.scenario, group.model): group.threats for group in site.groups}
+    groups = [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)]
+    return {
+        "kind": kind,
+        "name": name,
+        "info": info,
+        "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
+        "groups": groups,
+        "own": own,
+        "params": _params(kind, info, own, site),
+        "rights": _rights(info) if kind == "attack" and info is not None else [],
+        "marks": marks,
+        "published": [] if info is None else published(kind, info, rows),
+        "flags": raised(own),
+    }
+
+
+def raised(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows in which each red flag was raised."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for flag in row.flags:
+            found.setdefault(flag, []).append(row)
+    return found
+
+
+def _params(kind: str, info: PluginInfo | None, own: Sequence[Row], site: Site) -> list[dict[str, Any]]:
+    """Tables of parameters: the plugin's, and for a lock those of the keys it was run with."""
+    cells = [site.of_row(row)[0].cell for row in own]
+    tables = [_param_table(kind, info, [getattr(cell, kind) for cell in cells])]
+    if kind == "lock":
+        for key in dict.fromkeys(cell.key.name for cell in cells):
+            tables.append(_param_table("key", installed("key", key), [c.key for c in cells if c.key.name == key]))
+    return tables
+
+
+def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[Any]) -> dict[str, Any]:
+    set_here: dict[str, dict[str, None]] = {}
+    for ref in refs:
+        for name, value in ref.explicit.items():
+            set_here.setdefault(name, {})[str(value)] = None
+    declared: Mapping[str, Param] = {} if info is None else info.params
+    lines = [
+        {
+            "name": f"{kind}.{name}",
+            "default": _shown(param.default),
+            "range": param.range,
+            "help": prose.inline(param.help + (f" ({param.unit})" if param.unit else "")),
+            "here": ", ".join(set_here.get(name, {})),
+        }
+        for name, param in declared.items()
+    ]
+    for name in set_here:
+        if name not in declared:
+            lines.append(
+                {"name": f"{kind}.{name}", "default": "", "range": "", "help": "", "here": ", ".join(set_here[name])}
+            )
+    heading = "Parameters" if kind != "key" else f"Parameters of the key “{refs[0].name}”"
+    return {"heading": heading, "lines": lines, "doc": prose.inline(info.summary) if info and kind == "key" else ""}
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _rights(info: PluginInfo) -> list[dict[str, Any]]:
+    """The threat model and budget that the attack gets where nothing is set; its own choices are marked."""
+    lines = []
+    for group, params in (("threat", ThreatModel.params), ("budget", Budget.params)):
+        for name, param in params.items():
+            at = f"{group}.{name}"
+            value = info.defaults.get(at, param.default)
+            lines.append({"name": at, "value": _shown(value), "help": param.help, "own": at in info.defaults})
+    return lines
+
+
+def published(kind: str, info: PluginInfo, rows: Sequence[Row]) -> list[Published]:
+    """The published rows that speak of ``info``, with ours beside them where the same setting was run."""
+    files = info.published if kind == "lock" else sorted(file.name for file in PUBLISHED.glob("*.csv"))
+    found = []
+    for name in files:
+        with (PUBLISHED / name).open(encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        own = [line for line in lines if _speaks_of(kind, info, line)]
+        if own:
+            marked = [{**line, "ours": _ours(line, rows)} for line in own]
+            found.append(Published(name, list(own[0]), marked))
+    return found
+
+
+def _speaks_of(kind: str, info: PluginInfo, line: Mapping[str, str]) -> bool:
+    if any("not to be shown" in text for text in line.values()):
+        return False
+    if kind == "attack":
+        return info.name != "none" and _plain(line.get("attack", "")) in (_plain(info.name), _plain(info.title))
+    return "lock" not in line or _plain(line["lock"]) in (_plain(info.name), _plain(info.title))
+
+
+def _plain(name: str) -> str:
+    """A method's name without case, hyphens and the suffix that some papers leave out."""
+    return name.lower().removesuffix("-domain").removeprefix("sa-").replace("-", "").replace(" ", "")
+
+
+def marks(provenance: str) -> list[str]:
+    """What a number's provenance says against it."""
+    return [mark for mark in ("second-hand", "digitised") if mark in provenance]
+
+
+def _ours(line: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """Our numbers for the same pair, lock and attack."""
+    wanted = line.get("pair"), line.get("lock"), line.get("attack")
+    if None in wanted:
+        return NOT_RUN
+    pair, lock, attack = (_plain(text or "") for text in wanted)
+    for row in rows:
+        if (_plain(row.scenario), _plain(row.lock_name), _plain(row.attack_name)) == (pair, lock, attack):
+            sides = ("UP", "LP") if attack == "none" else ("authorised_after", "RP")
+            words = [f"{side} {with_interval(row.values[side])}" for side in sides]
+            return f"{', '.join(words)} ({row.model})"
+    return NOT_RUN
