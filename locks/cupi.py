@@ -36,7 +36,7 @@ class CUPI(Lock):
     schedule: str = param("corrected", "how k grows", choices=("corrected", "published"))
     epochs: int = param(20, "epochs the run counts as in the published schedule", ge=1, le=1000)
     kl_mean: str = param("batch", "which mean the KL takes", choices=("batch", "batch-and-classes"))
-    steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 

@@ -30,7 +30,7 @@ class HNTL(Lock):
 
     student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
     first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")
-    steps: int = param(400, "optimiser steps of stage 2", ge=1, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps of stage 2", ge=1, le=100_000, unit="steps")
     gamma: float = param(0.001, "γ, weight of the VAE terms", ge=0, le=10)
     reconstruction: float = param(0.1, "weight of the reconstruction", ge=0, le=10)
     temperature: float = param(1.0, "temperature of the matched answers", ge=0.1, le=20)

@@ -41,7 +41,7 @@ class NTL(Lock):
     cap: float = param(1.0, "where both terms stop to count", ge=0, le=100)
     kl_mean: str = param("batch", "which mean the KL takes", choices=("batch", "batch-and-classes"))
     stage: int | None = param(None, "stage whose activation is φ; none: the middle one", ge=0, le=100)
-    steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 

@@ -32,7 +32,7 @@ class NTP(Lock):
     scatter: float = param(0.1, "λ, weight of the class scatter of target features", ge=0, le=10)
     rho: float = param(0.005, "ρ, pull towards the sparse weights", ge=0, le=10)
     rounds: int = param(8, "ADMM rounds: Z and U are renewed after each", ge=1, le=1000)
-    steps: int = param(400, "optimiser steps in all rounds", ge=1, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps in all rounds", ge=1, le=100_000, unit="steps")
     repair: int = param(200, "optimiser steps after pruning", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
