@@ -28,8 +28,8 @@ class MAP(Lock):
     controls = ("none",)
     published = ("map_average.csv",)
     deviations = (
-        "reconstruction: λ 0.1 is that of the family, its cap of 1 was raised to 5 by tuning; the mask is a score per weight or channel, hard "
-        "threshold forward, straight-through backward; batch norm and biases stay",
+        "reconstruction: λ 0.1 is that of the family, its cap of 1 was raised to 5 by tuning; the mask is a score per "
+        "weight or channel, hard threshold forward, straight-through backward; batch norm and biases stay",
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
         "see `locks/_pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
