@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench import models
 from bench.contracts import Batch, Classifier, Images, Run
 from bench.predictors import Direct
+from bench.training import holdout
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Group = dict[str, Any]
@@ -35,6 +36,13 @@ def with_label_noise(images: Images, share: float, k: int, rng: torch.Generator)
     at = torch.randperm(len(labels), generator=rng)[: round(share * len(labels))]
     labels[at] = (labels[at] + torch.randint(1, max(2, k), (len(at),), generator=rng)) % k
     return Images(images.pixels, labels)
+
+
+def held_out(images: Images, share: float, rng: torch.Generator) -> tuple[Images, Images]:
+    """``images`` split at random: to train on, and ``share`` of them to choose by; at least one of each."""
+    share = min(max(share, 1 / len(images)), 1 - 1 / len(images)) if len(images) > 1 else share
+    train, validation = holdout(images, share, rng)
+    return (train, validation) if len(train) and len(validation) else (images, images)
 
 
 def parameter_groups(model: Classifier, layers: str, rate: float, layer_decay: float, new_head: bool) -> list[Group]:
@@ -86,10 +94,10 @@ def add_adapters(model: Classifier, rank: int, seed: int) -> Any:
         torch.manual_seed(seed)
         handle: Any = get_peft_model(model, config)  # type: ignore[arg-type]
     for module in model.modules():
-        base = getattr(module, "base_layer", None)
-        if isinstance(base, nn.Conv2d):  # peft takes over stride and padding, but not dilation
-            for down in module.lora_A.values():
-                down.dilation = base.dilation
+        base, down = getattr(module, "base_layer", None), getattr(module, "lora_A", None)
+        if isinstance(base, nn.Conv2d) and isinstance(down, nn.ModuleDict):
+            for layer in down.values():  # peft takes over stride and padding, but not dilation
+                layer.dilation = base.dilation  # type: ignore[assignment]
     return handle
 
 

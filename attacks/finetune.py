@@ -9,7 +9,7 @@ from attacks._selection import most_accurate
 from bench import models
 from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import holdout, jitter, recolour
+from bench.training import jitter, recolour
 
 AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 
@@ -77,7 +77,7 @@ class FineTune(Attack):
         ]
         validation: Images | None = None
         if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
-            data[0], validation = holdout(data[0], self.held_out, run.rng("held out"))
+            data[0], validation = _tuning.held_out(data[0], self.held_out, run.rng("held out"))
         adapters = _tuning.add_adapters(model, self.rank, run.seed("adapters")) if self.layers == "lora" else None
 
         def plain() -> Classifier:
