@@ -1,4 +1,4 @@
-"""Realignment: a non-transferable model whose features of both sides are pulled together again, without target labels."""
+"""Realignment: the features of both sides, which a lock tore apart, pulled together again without target labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.training import jitter
 
 
 class Realign(Attack):
-    """Undo what NTL does: teach authorised images in the target's style, close the gap between features, trust the rest.
+    """Undo what NTL does: teach authorised images in the target's style, close the gap of features, trust the rest.
 
     Minimises CE(f(x_s), y) + CE(f(x_s in the style of x_t), y) + γ Σ_stages d(φ_s, φ_t) − w(i) MI(f(x_t)). The style
     of un-labelled target images is mixed into every stage by a random share; d compares each channel's mean and
