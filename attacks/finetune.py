@@ -39,8 +39,10 @@ class FineTune(Attack):
         choices=("target", "source", "both"),
     )
     layers: str = param(
-        "all", "what is trained", choices=("all", "head", "bitfit", "lora", "layer-wise")
-    )  # fmt: skip
+        "all",
+        "what is trained; `bitfit`: biases; `lora`: merged low-rank adapters; `layer-wise`: all, lower layers slower",
+        choices=("all", "head", "bitfit", "lora", "layer-wise"),
+    )
     head: str = param("kept", "the last layer: `kept`, or `new` random weights first", choices=("kept", "new"))
     optimiser: str = param(
         "adamw", "AdamW; SGD with momentum 0.9; adaptive SAM over AdamW", choices=("adamw", "sgd", "asam")
