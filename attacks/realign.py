@@ -11,7 +11,18 @@ from torch import Tensor
 from attacks import _tuning
 from attacks._selection import most_accurate, most_informative, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.contracts import (
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    EditStage,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
 from bench.training import jitter
 
@@ -112,7 +123,7 @@ def style(activation: Tensor) -> tuple[Tensor, Tensor]:
     return mean, ((activation - mean).square().mean(over, keepdim=True) + 1e-5).sqrt()
 
 
-def in_style(others: list[Tensor], rng: torch.Generator):  # type: ignore[no-untyped-def]
+def in_style(others: list[Tensor], rng: torch.Generator) -> EditStage:
     """A stage editor that gives activations the style of ``others``, by a share drawn for every image and stage."""
 
     def edit(i: int, activation: Tensor) -> Tensor:
