@@ -2,47 +2,102 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+import copy
 
+from attacks import _tuning
+from attacks._selection import most_accurate
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import jitter
+from bench.training import jitter, recolour
+
+AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 
 
 class FineTune(Attack):
-    """Train all layers of the locked model on labelled images of either side, as the public baseline trains its own.
+    """Train the locked model on labelled images of either side, as the public baseline trains its own.
 
-    Cross-entropy over the K real classes. `data=source` trains on authorised images (the literature's FTAL and RTAL).
+    Cross-entropy over the K real classes. The literature's names: FTAL `layers=all`, RTAL `layers=all head=new`, FTLL
+    `layers=head`, RTLL `layers=head head=new`; with `data=source` as the non-transferable family uses them.
     """
 
     title = "fine-tuning"
-    paper = "FTAL and RTAL after Adi et al., USENIX Security 2018; as used by NTL, CUTI-domain and their successors"
+    paper = (
+        "FTAL, RTAL, FTLL, RTLL after Adi et al., USENIX Security 2018; LoRA: Hu et al., ICLR 2022; BitFit: Ben Zaken "
+        "et al., ACL 2022; adaptive SAM: Kwon et al., ICML 2021"
+    )
     selection = "last"
+    deviations = (
+        "LoRA trains the head in full beside adapters on every other convolution and linear layer",
+        "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
+    )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
 
     data: str = param(
-        "target", "`target`: labelled un-authorised images; `source`: labelled authorised ones (threat.authorised)",
-        choices=("target", "source"),
-    )  # fmt: skip
+        "target",
+        "`target`: labelled un-authorised images; `source`: labelled authorised ones (threat.authorised); `both`",
+        choices=("target", "source", "both"),
+    )
+    layers: str = param(
+        "all",
+        "what is trained; `bitfit`: biases; `lora`: merged low-rank adapters; `layer-wise`: all, lower layers slower",
+        choices=("all", "head", "bitfit", "lora", "layer-wise"),
+    )
     head: str = param("kept", "the last layer: `kept`, or `new` random weights first", choices=("kept", "new"))
+    optimiser: str = param(
+        "adamw", "AdamW; SGD with momentum 0.9; adaptive SAM over AdamW", choices=("adamw", "sgd", "asam")
+    )
     steps: int = param(400, "optimiser steps", ge=1, le=100_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
-    batch: int = param(64, "images a step", ge=1, le=4096)
+    rate: float = param(1e-3, "peak learning rate", ge=1e-6, le=1)
+    batch: int = param(64, "images a step; of each side with data=both", ge=1, le=4096)
+    augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "none"))
+    noise: float = param(0.0, "share of the labels that are wrong, evenly over the other classes", ge=0, le=1)
+    rank: int = param(8, "rank of the adapters (layers=lora)", ge=1, le=256)
+    layer_decay: float = param(
+        0.65, "rate of a block over that of the block above it (layers=layer-wise)", ge=0.1, le=1
+    )
+    rho: float = param(0.5, "ρ, radius of adaptive SAM", ge=0, le=10)
+    select: str = param(
+        "last", "`held-out`: best checkpoint on labelled images held out; `oracle`: the judge's best checkpoint",
+        choices=("last", "held-out", "oracle"),
+    )  # fmt: skip
+    held_out: float = param(0.2, "share of the labelled images held out (select=held-out)", ge=0.05, le=0.9)
 
     def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and (threat.share if self.data == "target" else threat.authorised) > 0
+        target, source = threat.share > 0, threat.authorised > 0
+        enough = {"target": target, "source": source, "both": target and source}[self.data]
+        return threat.access == "weights" and enough
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
-        images = target.labelled if self.data == "target" else target.authorised
         if self.head == "new":
             models.forget_head(model, run.seed("head"))
+        sides = {"target": self.data != "source", "source": self.data != "target"}
+        data = [target.labelled if side == "target" else target.authorised for side, wanted in sides.items() if wanted]
+        data = [
+            _tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
+        ]
+        validation: Images | None = None
+        if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
+            data[0], validation = _tuning.held_out(data[0], self.held_out, run.rng("held out"))
+        adapters = _tuning.add_adapters(model, self.rank, run.seed("adapters")) if self.layers == "lora" else None
 
-        def loss(batch: Batch) -> torch.Tensor:
-            assert batch.labels is not None
-            return F.cross_entropy(model(batch.images)[:, : model.k], batch.labels)
+        def plain() -> Classifier:
+            return copy.deepcopy(model) if adapters is None else copy.deepcopy(adapters).merge_and_unload()
 
-        run.fit(model, loss, self.steps, images, rate=self.rate, batch=self.batch, augment=jitter, name="fine-tune")
-        return Direct(model)
+        kept = _tuning.Checkpoints(plain, self.steps)
+        _tuning.tune(
+            run, model, lambda *batches: _tuning.cross_entropy(model, *batches), self.steps, *data,
+            groups=_tuning.parameter_groups(model, self.layers, self.rate, self.layer_decay, self.head == "new"),
+            optimiser=self.optimiser, batch=self.batch, rho=self.rho, name="fine-tune", augment=AUGMENT[self.augment],
+            train_mode=self.layers not in ("head", "bitfit"),
+            each=kept if self.select != "last" else None,
+        )  # fmt: skip
+        kept.keep("end")
+        if self.select == "oracle":
+            kept.hand_in(run)
+        if validation is None:
+            return Direct(kept.kept["end"])
+        chosen, scores = most_accurate(kept.latest_first(), validation)
+        run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, held_out=scores)
+        return Direct(kept.kept[chosen])

@@ -112,6 +112,8 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
         granted["labelled"] = toy.subset(torch.arange(6))
     if threat.get("unlabelled", True):
         granted["unlabelled"] = toy.subset(torch.arange(6, 40)).unlabelled()
+    if threat.get("authorised", 0.0):
+        granted["authorised"] = toy.subset(torch.arange(40, 52))
     full = ThreatModel(**threat)
     settings = {"editor": "miniature", "steps": 2}
     job = Job(

@@ -1,0 +1,80 @@
+"""Benign changes: half precision, JPEG, another size. What a user does without thinking of a lock."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from attacks._access import handle
+from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class Benign(Attack):
+    """Use the locked model as a rightful user might: with float16 weights, on JPEG images, on images made smaller.
+
+    As an attack it asks whether a lock opens by accident; `authorised_after` tells whether the rightful user, whose
+    images after the key take the same way, loses access.
+    """
+
+    title = "benign change"
+    paper = "ours"
+    selection = "none"
+    defaults = {
+        "threat.access": "weights", "threat.share": 0.0, "threat.unlabelled": False,
+        "threat.wordlist": "none", "threat.known": "none",
+    }  # fmt: skip
+
+    change: str = param(
+        "jpeg", "`half`: float16 weights (needs them); `jpeg`: images encoded and decoded; `resize`: made smaller, and "
+        "back to their size", choices=("half", "jpeg", "resize"),
+    )  # fmt: skip
+    quality: int = param(75, "JPEG quality", ge=1, le=100)
+    factor: float = param(0.75, "side of the smaller image over that of the image", ge=0.1, le=1)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" or (threat.access != "none" and self.change != "half")
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        if self.change == "half":
+            return Direct(target.classifier.half().float())
+        return Changed(handle(target), self.change, self.quality, self.factor)
+
+
+class Changed(Predictor):
+    """An inner predictor on images after ``change``: ``jpeg`` at ``quality``, or ``resize`` by ``factor`` and back."""
+
+    def __init__(self, inner: Predictor, change: str, quality: int, factor: float) -> None:
+        super().__init__()
+        self.inner, self.change, self.quality, self.factor = inner, change, quality, factor
+
+    def arguments(self) -> dict[str, Any]:
+        return {"change": self.change, "quality": self.quality, "factor": self.factor}
+
+    def predict(self, images: Tensor) -> Tensor:
+        changed = jpeg(images, self.quality) if self.change == "jpeg" else resized(images, self.factor)
+        return self.inner.predict(changed)
+
+
+def jpeg(images: Tensor, quality: int) -> Tensor:
+    """``images`` (N, 3, H, W) in [0, 1], each encoded as JPEG of ``quality`` (chroma halved) and decoded again."""
+    out = []
+    for pixels in (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        out.append(torch.from_numpy(np.array(Image.open(file))))
+    return torch.stack(out).permute(0, 3, 1, 2).to(images.device).float() / 255
+
+
+def resized(images: Tensor, factor: float) -> Tensor:
+    """``images`` (N, 3, H, W) in [0, 1] made smaller by ``factor`` and back, bicubic."""
+    size = images.shape[-2:]
+    small = [max(1, round(side * factor)) for side in size]
+    down = F.interpolate(images, small, mode="bicubic", antialias=True)
+    return F.interpolate(down, list(size), mode="bicubic").clamp(0, 1)

@@ -1,0 +1,62 @@
+"""Interpolation: weights on the line from the locked model to the public one."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from attacks._selection import most_accurate, most_informative
+from bench import models
+from bench.contracts import Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class Interpolation(Attack):
+    """Mix the locked weights with the public ones, (1 − t) locked + t public, the locked head kept; nothing is trained.
+
+    Where the view has un-labelled images, batch-norm statistics of every mixture are re-estimated on them.
+    """
+
+    title = "interpolation"
+    paper = "after Wortsman et al.: Robust fine-tuning of zero-shot models (WiSE-FT), CVPR 2022"
+    selection = "own labelled images where the view has any, else label-free: highest mutual information"
+    deviations = ("towards public weights under the locked head: a public model has no head for the task",)
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+
+    points: int = param(11, "values of t, evenly from 0 on", ge=2, le=101)
+    furthest: float = param(1.0, "the last t", ge=0.01, le=2)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" and (threat.share > 0 or threat.unlabelled)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model = target.classifier
+        public = target.public_model(model.extra).to(run.device)
+        statistics = target.threat.unlabelled and models.has_batch_norm(model)
+        candidates = {"t=0": model}
+        for i in range(self.points):
+            t = self.furthest * i / (self.points - 1)
+            mixed = mixture(model, public, t)
+            if statistics:
+                models.reestimate_batch_norm(mixed, target.unlabelled.images.to(run.device))
+            if t > 0 or statistics:
+                candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mixed
+            run.progress(i + 1, self.points, "mixtures")
+        if target.threat.share > 0:  # nothing was trained, so every labelled image may choose
+            chosen, scores = most_accurate(candidates, target.labelled)
+        else:
+            chosen, scores = most_informative(candidates, target.unlabelled)
+        run.submit(Direct(candidates[chosen]), what=chosen, scores=scores)
+        return Direct(candidates[chosen])
+
+
+@torch.no_grad()
+def mixture(locked: Classifier, public: Classifier, t: float) -> Classifier:
+    """(1 − t) locked + t public of every floating tensor of equal name and shape but the head, which stays locked."""
+    mixed = copy.deepcopy(locked)
+    head, other = set(models.head_names(locked)), public.state_dict()
+    for name, value in mixed.state_dict().items():
+        if name not in head and value.is_floating_point() and name in other and other[name].shape == value.shape:
+            value.copy_((1 - t) * value + t * other[name].to(value.device))
+    return mixed.eval()

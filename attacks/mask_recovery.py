@@ -1,0 +1,129 @@
+"""Mask recovery: weights that a lock has set to zero are filled in again."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from attacks import _tuning
+from attacks._selection import most_accurate, most_informative, mutual_information
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+from bench.training import jitter
+
+Zeros = dict[str, Tensor]
+"""Where each weight of a convolution or linear layer is exactly zero, by parameter name; only layers that have any."""
+
+
+class MaskRecovery(Attack):
+    """Refill the weights that are exactly zero: from the public model, from their neighbours, or by training only them.
+
+    What was kept stays as it is, bit for bit. A model without zeros comes back unchanged, and the note says so.
+    """
+
+    title = "mask recovery"
+    paper = "ours; it inverts the pruning of MAP, Peng et al., CVPR 2024"
+    selection = "held-out labels where the view has any, else label-free: highest mutual information"
+    against = ("map",)
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+
+    fill: str = param(
+        "auto",
+        "`public`: the public model's weights; `neighbours`: drawn as the kept weights of the same filter lie; "
+        "`train`: the pruned positions alone are trained, from the public fill; `auto`: all, and the best is chosen",
+        choices=("auto", "public", "neighbours", "train"),
+    )
+    steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of `train`", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=2, le=4096)
+    held_out: float = param(0.3, "share of the labelled images to choose by", ge=0.05, le=0.9)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        free = self.fill in ("public", "neighbours")
+        return threat.access == "weights" and (free or threat.unlabelled or threat.share > 0)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model = target.classifier
+        zeros = find_zeros(model)
+        told = {"zeros": sum(int(z.sum()) for z in zeros.values()), "layers": len(zeros)}
+        if not zeros:
+            run.submit(Direct(model), **told, what="no weight is zero: the model as it is")
+            return Direct(model)
+        candidates = {"as it is": model}
+        if self.fill in ("auto", "public", "train"):
+            candidates["public"] = refilled(model, zeros, public=target.public_model(model.extra))
+        if self.fill in ("auto", "neighbours"):
+            candidates["neighbours"] = refilled(model, zeros, rng=run.rng("fill"))
+        if self.fill in ("public", "neighbours"):
+            run.submit(Direct(candidates[self.fill]), **told, what=self.fill)
+            return Direct(candidates[self.fill])
+        if target.threat.share > 0:
+            images, judged = _tuning.held_out(target.labelled, self.held_out, run.rng("held out"))
+        else:
+            images = judged = target.unlabelled
+        candidates["train"] = copy.deepcopy(candidates["public"])
+        train_zeros(candidates["train"], zeros, images, run, self.steps, self.rate, self.batch)
+        if self.fill == "train":
+            run.submit(Direct(candidates["train"]), **told, what="train")
+            return Direct(candidates["train"])
+        rule = most_accurate if target.threat.share > 0 else most_informative
+        chosen, scores = rule(dict(reversed(candidates.items())), judged)
+        run.submit(Direct(candidates[chosen]), **told, what=chosen, scores=scores)
+        return Direct(candidates[chosen])
+
+
+def find_zeros(model: nn.Module) -> Zeros:
+    """Where weights of convolutions and linear layers are exactly zero; weights that training leaves never are."""
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and bool((module.weight == 0).any()):
+            found[f"{name}.weight"] = module.weight.detach() == 0
+    return found
+
+
+@torch.no_grad()
+def refilled(
+    model: Classifier, zeros: Zeros, public: Classifier | None = None, rng: torch.Generator | None = None
+) -> Classifier:
+    """A copy of ``model`` with its zeros taken from ``public`` or drawn with ``rng``.
+
+    Drawn are normal values of the mean and deviation of what was kept in the same filter (one output channel); of a
+    filter with less than two weights left, those of its layer.
+    """
+    full = copy.deepcopy(model)
+    other = {} if public is None else dict(public.named_parameters())
+    for name, at in zeros.items():
+        weight = full.get_parameter(name)
+        if public is not None:
+            if name in other and other[name].shape == weight.shape:
+                weight[at] = other[name].to(weight.device)[at]
+            continue
+        rows, pruned = weight.flatten(1), at.flatten(1)
+        kept = (~pruned).sum(1, keepdim=True)
+        mean = rows.sum(1, keepdim=True) / kept.clamp_min(1)
+        variance = (((rows - mean) ** 2) * ~pruned).sum(1, keepdim=True) / kept.clamp_min(1)
+        all_kept = rows[~pruned] if bool((~pruned).any()) else torch.zeros(1, device=rows.device)
+        mean = torch.where(kept > 1, mean, all_kept.mean())
+        deviation = torch.where(kept > 1, variance.sqrt(), all_kept.std(unbiased=False))
+        drawn = mean + deviation * torch.randn(rows.shape, generator=rng).to(rows.device)
+        weight.copy_(torch.where(pruned, drawn, rows).view_as(weight))
+    return full
+
+
+def train_zeros(model: Classifier, zeros: Zeros, images: Images, run: Run, n: int, rate: float, batch: int) -> None:
+    """Train the positions of ``zeros`` alone: cross-entropy where ``images`` are labelled, else mutual information."""
+    weights = [model.get_parameter(name) for name in zeros]
+    # No weight decay, and an Adam step of a gradient that was always 0 is 0: what was kept does not move.
+    hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
+
+    def loss(seen: Batch) -> Tensor:
+        if seen.labels is not None:
+            return _tuning.cross_entropy(model, seen)
+        return -mutual_information(model(seen.images)[:, : model.k])
+
+    groups = [{"params": weights, "lr": rate, "weight_decay": 0.0}]
+    run.fit(model, loss, n, images, batch=batch, parameters=groups, train_mode=False, augment=jitter, name="refill")
+    for hook in hooks:
+        hook.remove()

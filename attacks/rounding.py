@@ -1,0 +1,50 @@
+"""Rounding: the locked weights in 8 or 4 bits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class Rounding(Attack):
+    """Round every weight to few bits, symmetric per output channel: a change that a rightful user may make as well.
+
+    As an attack it asks whether the lock lives in the small digits; as a change of the user's, beside
+    `authorised_after`, whether deployment in few bits loses what the key opens.
+    """
+
+    title = "weight rounding"
+    paper = "ours; the usual symmetric per-channel rounding, e.g. Krishnamoorthi, 2018, arXiv 1806.08342"
+    selection = "none"
+    deviations = ("values are rounded and kept in float32; activations, norms and biases are not touched",)
+    defaults = {
+        "threat.access": "weights", "threat.share": 0.0, "threat.unlabelled": False,
+        "threat.wordlist": "none", "threat.known": "none",
+    }  # fmt: skip
+
+    bits: int = param(8, "bits of a weight, its sign among them", choices=(8, 4))
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights"
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model = target.classifier
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.weight.copy_(rounded(module.weight, self.bits))
+        return Direct(model)
+
+
+def rounded(weight: Tensor, bits: int) -> Tensor:
+    """``weight`` (out, ...) at the nearest of 2^bits − 1 values s · {−m, …, m}, m = 2^(bits−1) − 1, s · m = max |w|.
+
+    The step s is one for every output channel.
+    """
+    most = 2 ** (bits - 1) - 1
+    step = weight.flatten(1).abs().amax(1).clamp_min(1e-12) / most
+    step = step.view(-1, *(1,) * (weight.ndim - 1))
+    return (weight / step).round().clamp(-most, most) * step

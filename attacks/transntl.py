@@ -1,0 +1,120 @@
+"""TransNTL: a non-transferable model repaired with a few authorised images and their perturbed copies."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks import _tuning
+from bench import metrics, models
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+GROUPS = ("additive", "multiplicative", "blur")
+
+
+class TransNTL(Attack):
+    """Small shifts of the authorised images impair a non-transferable model; self-distillation repairs it under them.
+
+    Minimises CE(f(x), y) + w Σ_g q_g KL(f(x_g) ‖ stopgrad f(x)) with adaptive SAM, x_g in x + n, (1 + n) x, blur(x),
+    n ~ N(0, σ²); group weights rise with their loss, q_g ← q_g exp(0.01 KL_g), normalised.
+    """
+
+    title = "TransNTL"
+    paper = "Hong, Shen, Liu: Your Transferability Barrier is Fragile (TransNTL), CVPR 2024"
+    selection = "source-validation"
+    published = ("ntl_attacks_jailntl_poster.csv",)
+    against = ("ntl", "cuti")
+    deviations = (
+        "chosen by accuracy on perturbed authorised images held out; the public code looks at target labels as well "
+        "(`select=oracle`)",
+        "adaptive SAM over AdamW with warm-up and a cosine rate; the paper's is over Adam at 1e-4",
+        "KL(f(x_g) ‖ f(x)) as the paper writes it: the repaired answer is first",
+    )
+    defaults = {
+        "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
+        "threat.wordlist": "none", "threat.known": "none",
+    }  # fmt: skip
+
+    weight: float = param(0.1, "w, weight of the self-distillation", ge=0, le=100)
+    sigma: float = param(0.2, "σ of the additive and multiplicative noise, of pixels in [0, 1]", ge=0, le=2)
+    blur: int = param(5, "side of the blur's kernel", ge=1, le=31, unit="pixels")
+    group_rate: float = param(0.01, "step of the exponentiated group weights", ge=0, le=10)
+    rho: float = param(0.5, "ρ, radius of adaptive SAM; 0: none", ge=0, le=10)
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
+    rate: float = param(3e-4, "peak learning rate", ge=1e-6, le=1)
+    batch: int = param(32, "authorised images a step", ge=1, le=4096)
+    held_out: float = param(0.2, "share of the authorised images to choose by", ge=0.05, le=0.9)
+    select: str = param(
+        "source-validation", "`oracle`: the judge's best checkpoint", choices=("source-validation", "last", "oracle")
+    )
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" and threat.authorised > 0
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model, images = target.classifier, target.authorised
+        validation: Images | None = None
+        if self.select == "source-validation":
+            images, validation = _tuning.held_out(images, self.held_out, run.rng("held out"))
+        rng = run.rng("noise")
+        q = torch.full((len(GROUPS),), 1 / len(GROUPS), device=run.device)
+
+        def loss(batch: Batch) -> Tensor:
+            nonlocal q
+            assert batch.labels is not None
+            n = len(batch.images)
+            views = [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in GROUPS]
+            log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
+            clean = log_p[:n].detach()
+            kl = torch.stack([divergence(part, clean) for part in log_p[n:].split(n)])
+            q = reweighted(q, kl.detach(), self.group_rate)
+            return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
+
+        kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+        _tuning.tune(
+            run, model, loss, self.steps, images,
+            groups=_tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            optimiser="asam" if self.rho else "adamw", batch=self.batch, rho=self.rho, name="transntl",
+            each=kept if self.select != "last" else None,
+        )  # fmt: skip
+        kept.keep("end")
+        if self.select == "oracle":
+            kept.hand_in(run)
+        if validation is None:
+            return Direct(kept.kept["end"])
+        held = [perturbed(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}")) for g in GROUPS]
+        scores = {name: accuracy(model, held, validation) for name, model in kept.latest_first().items()}
+        chosen = max(scores, key=lambda name: scores[name])
+        run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, source_validation=scores)
+        return Direct(kept.kept[chosen])
+
+
+def perturbed(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator) -> Tensor:
+    """``images`` (N, 3, H, W) of one group, in [0, 1]: x + n, (1 + n) x with n ~ N(0, σ²) per pixel, or blurred."""
+    if group == "blur":
+        padded = F.pad(images, (side // 2, (side - 1) // 2) * 2, mode="replicate")
+        return F.avg_pool2d(padded, side, stride=1)
+    noise = sigma * torch.randn(images.shape, generator=rng).to(images.device)
+    return (images + noise if group == "additive" else images * (1 + noise)).clamp(0, 1)
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p ‖ q) in nats, the mean over a batch of log-probabilities (N, K)."""
+    return (log_p.exp() * (log_p - log_q)).sum(1).mean()
+
+
+def reweighted(q: Tensor, losses: Tensor, rate: float) -> Tensor:
+    """Exponentiated gradient ascent on the simplex: q_g exp(rate · loss_g), normalised."""
+    q = q * (rate * losses).exp()
+    return q / q.sum()
+
+
+def accuracy(model: Classifier, views: list[Tensor], images: Images) -> float:
+    """Percent right over every perturbed copy in ``views`` of labelled ``images``."""
+    assert images.labels is not None
+    said = models.logits(model, torch.cat(views))[:, : model.k].argmax(1).numpy()
+    return metrics.accuracy(said, images.labels.repeat(len(views)).numpy())
