@@ -23,7 +23,7 @@ ATTACKS = sorted(registry.find_all("attack"))
 KEYS = sorted(registry.find_all("key"))
 BASE = {"lock": Lock, "attack": Attack, "key": KeyMethod}
 SHORT = {"steps": 3, "pseudo_share": 0.5, "first": 2, "most": 2, "refine": 0}
-SHORT |= {"rounds": 1, "inner": 2, "repairs": 1, "repair": 1, "generator_steps": 2}
+SHORT |= {"rounds": 1, "inner": 2, "repairs": 1, "repair": 1, "generator_steps": 2, "queries": 80}
 
 
 class Tinted(Identity):
@@ -112,6 +112,8 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
         granted["labelled"] = toy.subset(torch.arange(6))
     if threat.get("unlabelled", True):
         granted["unlabelled"] = toy.subset(torch.arange(6, 40)).unlabelled()
+    if threat.get("authorised", 0.0):
+        granted["authorised"] = toy.subset(torch.arange(40, 52))
     full = ThreatModel(**threat)
     settings = {"editor": "miniature", "steps": 2}
     job = Job(
