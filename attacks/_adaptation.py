@@ -46,7 +46,8 @@ class Course:
         self.model: Classifier = target.classifier
         self.images: Images = target.unlabelled
         self.run, self.k = run, target.spec.k
-        self._kept = {"as it is": copy.deepcopy(self.model)}
+        self._kept: dict[str, Classifier] = {}
+        self._keep("as it is")  # whatever budget is spent, something was handed in
         self._frozen: list[nn.Parameter] = []
         if freeze_head:
             self._frozen = [self.model.get_parameter(name) for name in models.head_names(self.model)]

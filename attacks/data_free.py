@@ -64,10 +64,13 @@ class DataFree(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         rng, size = run.rng("noise"), target.spec.size
         model = student(self.student, self.start, target, run)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
         torch.manual_seed(run.seed("generator weights"))
         generator = Generator(size).to(run.device)
         memory = _Memory(self, target, run)
         memory.ask(surrogates(affordable(target, run, self.queries // 2), size, rng))
+        if not len(memory):
+            return Direct(model.eval())  # no question may be asked
         makers = torch.optim.Adam(generator.parameters(), lr=self.rate, betas=(0.5, 0.99))
         learners = torch.optim.AdamW(model.parameters(), lr=self.rate)
         marks = {self.steps * (i + 1) // self.handed for i in range(self.handed)}
@@ -91,8 +94,14 @@ class DataFree(Attack):
         return Direct(model.eval())
 
     def _draw(
-        self, generator: Generator, model: Classifier, target: AttackerView, run: Run, optimiser, rng: torch.Generator
-    ) -> None:  # type: ignore[no-untyped-def]
+        self,
+        generator: Generator,
+        model: Classifier,
+        target: AttackerView,
+        run: Run,
+        optimiser: torch.optim.Optimizer,
+        rng: torch.Generator,
+    ) -> None:
         """One step of the generator."""
         white = target.threat.access == "weights"
         guide = (target.classifier if white else model).eval()
@@ -123,7 +132,7 @@ class _Memory:
 
     def ask(self, images: Tensor) -> None:
         """Ask about images (N, 3, H, W) and keep the answers."""
-        for part in images.split(self.batch):
+        for part in images.split(self.batch) if len(images) else ():
             pixels = to_pixels(part)
             outputs = ask(self.target, pixels.float() / 255)
             wanted, weight = taught(outputs, self.target.spec.k, self.target.threat.access == "labels")

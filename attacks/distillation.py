@@ -60,6 +60,7 @@ class Distillation(Attack):
         labelled = every_labelled(target)
         pool = self._pool(target, labelled, run)
         model = student(self.student, self.start, target, run)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
         hint = Hint(target.classifier, model, target.spec.size) if self.match == "feature" else None
         wanted, weight = torch.zeros(0, k), torch.zeros(0)
         pixels = pool.pixels[:0]

@@ -53,6 +53,7 @@ class Knockoff(Attack):
         model = student(self.student, self.start, target, run)
         pixels = torch.zeros(0, 3, size, size, dtype=torch.uint8)
         wanted, weight = torch.zeros(0, k), torch.zeros(0)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
         for part in range(self.rounds):
             n = affordable(target, run, self.queries * (part + 1) // self.rounds - self.queries * part // self.rounds)
             offered = surrogates(3 * n if self.choose == "adaptive" and part else n, size, rng, own)

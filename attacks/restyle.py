@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks._adaptation import Course, adapts, balance, nearest, soft_cross_entropy, strong, weak
 from attacks._selection import mutual_information
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
 
 
 class Restyle(Attack):
@@ -89,7 +89,7 @@ def statistics(activation: Tensor) -> tuple[Tensor, Tensor]:
     return mean, ((activation - mean).square().mean(over, keepdim=True) + 1e-5).sqrt()
 
 
-def crossing(n: int, chance: float, rng: torch.Generator):  # type: ignore[no-untyped-def]
+def crossing(n: int, chance: float, rng: torch.Generator) -> EditStage:
     """An `EditStage` that gives the first ``n`` images the statistics of the second ``n``, and the other way round.
 
     Each stage does so with probability ``chance``, by a random share of the way.

@@ -301,7 +301,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
     with pytest.raises(BudgetSpent), metered(work):
         registry.make("attack", name, params).unlock(view, work)
     assert work.meter.steps == 5
-    assert len(work.submissions) >= (name in ADAPTING)  # an extraction has nothing to hand in before its first part
+    assert work.submissions
 
 
 @pytest.mark.parametrize("name", ADAPTING)
