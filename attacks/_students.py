@@ -1,0 +1,133 @@
+"""What extraction attacks share: students, what a locked answer teaches, budgets of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks._access import ask
+from bench import models
+from bench.contracts import AttackerView, Batch, Classifier, Images, Run, ThreatModel
+from bench.training import jitter
+
+ROUND = 64
+"""Images asked at once, so that a budget is used up to its last image."""
+
+
+def extracts(threat: ThreatModel) -> bool:
+    """Whether a threat model lets an attacker see the locked model's answers."""
+    return threat.access in ("labels", "logits", "weights")
+
+
+def student(name: str, start: str, target: AttackerView, run: Run) -> Classifier:
+    """A fresh classifier of the task's K classes.
+
+    Args:
+        name: ``same`` for the victim's architecture, else as `bench.models.build` takes it.
+        start: ``public`` or ``random`` weights.
+
+    Raises:
+        UserError: no such model, or its public weights cannot be had.
+    """
+    seed = run.seed("student")
+    if name != "same":
+        return models.build(name, target.spec, weights=start, seed=seed).to(run.device)
+    made = target.public_model()
+    if start == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = models.rebuild(made.spec)
+    return made.to(run.device)
+
+
+def affordable(target: AttackerView, run: Run, wanted: int) -> int:
+    """How many of ``wanted`` images the rest of the query budget covers; weights are asked freely."""
+    if target.threat.access == "weights" or run.budget.queries is None:
+        return wanted
+    return max(0, min(wanted, run.budget.queries - (run.meter.queries or 0)))
+
+
+def asked(target: AttackerView, images: Tensor) -> Tensor:
+    """(N, K + extra) answers to images (N, 3, H, W), `ROUND` at a time.
+
+    Raises:
+        BudgetSpent: the query budget does not cover them.
+    """
+    if not len(images):
+        return torch.zeros(0, target.spec.k)
+    return torch.cat([ask(target, part) for part in images.split(ROUND)])
+
+
+def taught(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """What locked answers (N, K + extra) teach of the K real classes: probabilities (N, K) and weights (N,).
+
+    An answer in an extra output says "not for you"; its K real outputs, renormalised, still rank the classes. A hard
+    label has no rest to renormalise: one beyond K teaches nothing, and weighs 0.
+    """
+    if hard:
+        label = outputs.argmax(1)
+        return F.one_hot(label.clamp(max=k - 1), k).float(), (label < k).float()
+    return (outputs[:, :k] / temperature).softmax(1), torch.ones(len(outputs))
+
+
+def divergence(logits: Tensor, wanted: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
+    """Hinton's soft-target loss: T² · Σ w KL(wanted ‖ softmax(logits / T)) / Σ w, for answers softened by T."""
+    each = F.kl_div((logits / temperature).log_softmax(1), wanted, reduction="none").sum(1)
+    return temperature**2 * (weight * each).sum() / weight.sum().clamp_min(1e-8)
+
+
+def learn(
+    model: Classifier,
+    images: Images,
+    wanted: Tensor,
+    weight: Tensor,
+    run: Run,
+    steps: int,
+    rate: float,
+    batch: int,
+    name: str,
+    labelled: Images | None = None,
+    temperature: float = 1.0,
+    more: Callable[[Batch], Tensor] | None = None,
+    beside: nn.Module | None = None,
+) -> None:
+    """Train ``model`` on jittered ``images`` towards ``wanted`` (N, K), and on ``labelled`` ones by their labels.
+
+    Args:
+        weight: (N,) of each image in the soft term.
+        more: a further loss of the batch of ``images``.
+        beside: a module of that loss, trained with the student.
+    """
+
+    def loss(taught: Batch, true: Batch | None = None) -> Tensor:
+        n = len(taught.images)
+        logits = model(taught.images if true is None else torch.cat([taught.images, true.images]))[:, : model.k]
+        told = (t[taught.index].to(logits.device) for t in (wanted, weight))
+        out = divergence(logits[:n], *told, temperature)
+        if true is not None:
+            assert true.labels is not None
+            out = out + F.cross_entropy(logits[n:], true.labels)
+        return out if more is None else out + more(taught)
+
+    sources = [images] if labelled is None else [images, labelled]
+    own = [*model.parameters(), *([] if beside is None else beside.parameters())]
+    run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=jitter, name=name, parameters=own)
+
+
+def every_labelled(target: AttackerView) -> Images | None:
+    """The labelled images that the view holds, of either side; None where there are none."""
+    sets = [target.labelled] if target.threat.share > 0 else []
+    if target.threat.authorised > 0:
+        sets.append(target.authorised)
+    if not sets:
+        return None
+    labels = [s.labels for s in sets if s.labels is not None]
+    return Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] as uint8."""
+    return (images * 255).round().clamp(0, 255).byte().cpu()

@@ -1,0 +1,68 @@
+"""AdaContrast: pseudo-labels voted by neighbours in a momentum model's memory, and contrast between strong views."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
+from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+
+
+class AdaContrast(Attack):
+    """Soft votes of neighbours label a weak view; strong views learn the label, and to be told apart.
+
+    Minimises CE(f(strong), ŷ) + w · InfoNCE(strong, strong') − H(mean p(strong)); ŷ is the argmax of the mean answer
+    of the nearest images in the memory of the momentum model. Images of one pseudo-label are no negatives.
+    """
+
+    title = "AdaContrast"
+    paper = "Chen, Wang, Darrell, Ebrahimi: Contrastive Test-Time Adaptation, CVPR 2022"
+    selection = "label-free: highest mutual information on the attacker's images"
+    deviations = (
+        "the memory holds one row for each image, not a queue: there are a few hundred",
+        "AdamW instead of SGD, and no projection: embeddings are those that the head sees",
+        "strong views are moves, new colours and blur: crops and flips change digits",
+        "half of the labelled views are weak: colours are all that some images differ in",
+    )
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+
+    steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
+    near: int = param(10, "neighbours that vote", ge=1, le=1000)
+    contrast: float = param(0.2, "w, weight of the contrastive term", ge=0, le=100)
+    temperature: float = param(0.07, "temperature of the contrastive term", ge=0.001, le=10)
+    momentum: float = param(0.95, "m of the momentum model; 0.999 in the paper, whose courses are longer", ge=0, le=1)
+    every: int = param(40, "steps between two full draws of the memory", ge=1, le=10_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return adapts(threat)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        course, rng = Course(target, run), run.rng("views")
+        slow = Momentum(course.model, self.momentum)
+        features, answers = course.bank()
+
+        def refresh() -> None:
+            for kept, now in zip((features, answers), course.bank(slow.model), strict=True):
+                kept.copy_(now)
+
+        def loss(batch: Batch) -> Tensor:
+            index = batch.index.to(run.device)
+            with torch.no_grad():
+                slow.follow(course.model)
+                seen = slow.model.embed(weak(batch.images, rng))
+                features[index], answers[index] = seen, slow.model.head(seen)[:, : course.k].softmax(1)
+                labels = answers[nearest(seen, features, self.near, but=index)].mean(1).argmax(1)
+                key = slow.model.embed(strong(batch.images, rng))
+            half = len(index) // 2
+            shown = torch.cat([weak(batch.images[:half], rng), strong(batch.images[half:], rng)])
+            embedding, logits = course.both(shown)
+            same = labels[:, None] == answers.argmax(1)[None]
+            apart = info_nce(embedding, key, features, same, self.temperature)
+            return F.cross_entropy(logits, labels) + self.contrast * apart + balance(logits.softmax(1))
+
+        course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
+        return course.chosen()

@@ -1,0 +1,148 @@
+"""Data-free extraction: a generator draws the images that a student asks the locked model about."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._access import ask
+from attacks._adaptation import balance
+from attacks._students import affordable, divergence, extracts, student, taught, to_pixels
+from attacks._synthesis import NOISE, Generator, NormStatistics, surrogates
+from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class DataFree(Attack):
+    """No images: a generator makes them, against the weights where those are at hand, else through the student.
+
+    With weights t the generator minimises H(p_t) − H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
+    answers, the batch-norm statistics that the model keeps, and disagreement with the student s. With answers alone
+    it minimises the first two under the student. The student learns from a memory of what was answered, which
+    starts with procedural images.
+    """
+
+    title = "data-free extraction"
+    paper = (
+        "after Chen et al.: Data-Free Learning of Student Networks (DAFL), ICCV 2019; Fang et al.: Data-Free "
+        "Adversarial Distillation, 2019"
+    )
+    selection = "last"
+    defaults = {
+        "threat.access": "weights",
+        "threat.share": 0.0,
+        "threat.unlabelled": False,
+        "threat.wordlist": "none",
+        "threat.known": "none",
+    }
+    deviations = (
+        "DAFL's activation term is replaced by the distance to batch-norm statistics, where the model has any",
+        "without weights the generator sees the student only: no zeroth-order gradients are bought with queries",
+        "the student learns from a memory, not from the newest images alone, against forgetting",
+        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
+        "they are left out",
+    )
+
+    student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
+    start: str = param("public", "weights the student starts from", choices=("public", "random"))
+    steps: int = param(
+        400, "optimiser steps of the student; the generator takes half as many", ge=1, le=100_000, unit="steps"
+    )
+    queries: int = param(4000, "images asked about in all; half of them procedural", ge=1, le=1_000_000, unit="images")
+    disagree: float = param(0.3, "w, weight of the disagreement of model and student", ge=0, le=10)
+    statistics: float = param(1.0, "weight of the batch-norm statistics", ge=0, le=10)
+    handed: int = param(4, "students handed in on the way", ge=1, le=50)
+    rate: float = param(1e-3, "learning rate of Adam, of student and generator", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=4, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return extracts(threat)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        rng, size = run.rng("noise"), target.spec.size
+        model = student(self.student, self.start, target, run)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        torch.manual_seed(run.seed("generator weights"))
+        generator = Generator(size).to(run.device)
+        memory = _Memory(self, target, run)
+        memory.ask(surrogates(affordable(target, run, self.queries // 2), size, rng))
+        if not len(memory):
+            return Direct(model.eval())  # no question may be asked
+        makers = torch.optim.Adam(generator.parameters(), lr=self.rate, betas=(0.5, 0.99))
+        learners = torch.optim.AdamW(model.parameters(), lr=self.rate)
+        marks = {self.steps * (i + 1) // self.handed for i in range(self.handed)}
+        each = max(1, (self.queries - self.queries // 2) // max(1, (self.steps + 1) // 2))
+        for step in range(self.steps):
+            if step % 2 == 0:
+                self._draw(generator, model, target, run, makers, rng)
+                with torch.no_grad():
+                    made = generator(torch.randn(self.batch, NOISE, generator=rng).to(run.device))
+                memory.ask(made[: affordable(target, run, min(each, self.batch))].cpu())
+            model.train()
+            images, wanted, weight = memory.recall(rng)
+            loss = divergence(model(images), wanted, weight)
+            learners.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            learners.step()
+            run.progress(step + 1, self.steps, "extract")
+            if step + 1 in marks:
+                run.submit(Direct(copy.deepcopy(model).eval()), asked=len(memory))
+        return Direct(model.eval())
+
+    def _draw(
+        self,
+        generator: Generator,
+        model: Classifier,
+        target: AttackerView,
+        run: Run,
+        optimiser: torch.optim.Optimizer,
+        rng: torch.Generator,
+    ) -> None:
+        """One step of the generator."""
+        white = target.threat.access == "weights"
+        guide = (target.classifier if white else model).eval()
+        images = generator(torch.randn(self.batch, NOISE, generator=rng).to(run.device))
+        with NormStatistics(guide) as seen:
+            logits = guide(images)[:, : target.spec.k]
+            p = logits.softmax(1)
+            loss = -(p * logits.log_softmax(1)).sum(1).mean() + 5 * balance(p) + self.statistics * seen.taken()
+        if white:
+            theirs = model.eval()(images).log_softmax(1)
+            loss = loss - self.disagree * F.kl_div(theirs, p, reduction="batchmean").clamp(max=5)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+
+class _Memory:
+    """All images asked about, with what the answers teach."""
+
+    def __init__(self, attack: DataFree, target: AttackerView, run: Run) -> None:
+        self.target, self.run, self.batch = target, run, attack.batch
+        size, k = target.spec.size, target.spec.k
+        self.images = Images(torch.zeros(0, 3, size, size, dtype=torch.uint8))
+        self.wanted, self.weight = torch.zeros(0, k), torch.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def ask(self, images: Tensor) -> None:
+        """Ask about images (N, 3, H, W) and keep the answers."""
+        for part in images.split(self.batch) if len(images) else ():
+            pixels = to_pixels(part)
+            outputs = ask(self.target, pixels.float() / 255)
+            wanted, weight = taught(outputs, self.target.spec.k, self.target.threat.access == "labels")
+            self.images = Images(torch.cat([self.images.pixels, pixels]))
+            self.wanted, self.weight = torch.cat([self.wanted, wanted]), torch.cat([self.weight, weight])
+
+    def recall(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch of images, probabilities and weights, one half from the newest tenth."""
+        n, half = len(self), self.batch // 2
+        newest = torch.randint(max(0, n - max(half, n // 10)), n, (half,), generator=rng)
+        at = torch.cat([newest, torch.randint(0, n, (self.batch - half,), generator=rng)])
+        taken = (self.images.take(at).images, self.wanted[at], self.weight[at])
+        return tuple(t.to(self.run.device) for t in taken)  # type: ignore[return-value]

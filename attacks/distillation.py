@@ -1,0 +1,113 @@
+"""Distillation: a student of any architecture learns what the locked model says, in place of labels."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks._students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+from bench.training import jitter
+
+
+class Distillation(Attack):
+    """A student matches the locked model's answers on the attacker's images, and true labels where it has some.
+
+    Minimises T² · KL(softmax(o_K / T) ‖ softmax(s / T)) over the K real outputs, plus cross-entropy on labelled
+    images; `match=feature` adds ‖W φ_s − φ_t‖², a learned linear map between normalised embeddings.
+    """
+
+    title = "distillation"
+    paper = (
+        "Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015; features after Romero et al.: "
+        "FitNets, ICLR 2015"
+    )
+    selection = "last"
+    defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
+    deviations = (
+        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
+        "they are left out",
+        "features are those that the head sees, one layer and not a hint in the middle",
+    )
+
+    student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
+    start: str = param("public", "weights the student starts from", choices=("public", "random"))
+    match: str = param(
+        "soft", "`hard` labels, `soft` labels, or soft labels and `feature`s (access=weights)",
+        choices=("hard", "soft", "feature"),
+    )  # fmt: skip
+    temperature: float = param(2.0, "T, of soft answers", ge=0.1, le=50)
+    views: int = param(2, "times each image is asked: as it is, then jittered", ge=1, le=100)
+    rounds: int = param(
+        2, "parts in which images are asked; after each the student learns and is handed in", ge=1, le=50
+    )
+    steps: int = param(400, "optimiser steps in all", ge=1, le=100_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        granted = threat.unlabelled or threat.share > 0 or threat.authorised > 0
+        return extracts(threat) and granted and (self.match != "feature" or threat.access == "weights")
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        k = target.spec.k
+        hard = self.match == "hard" or target.threat.access == "labels"
+        temperature = 1.0 if hard else self.temperature
+        labelled = every_labelled(target)
+        pool = self._pool(target, labelled, run)
+        model = student(self.student, self.start, target, run)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        hint = Hint(target.classifier, model, target.spec.size) if self.match == "feature" else None
+        wanted, weight = torch.zeros(0, k), torch.zeros(0)
+        pixels = pool.pixels[:0]
+        for part, images in enumerate(pool.pixels.tensor_split(self.rounds)):
+            images = images[: affordable(target, run, len(images))]
+            new = taught(asked(target, images.float() / 255), k, hard, temperature)
+            wanted, weight = torch.cat([wanted, new[0]]), torch.cat([weight, new[1]])
+            pixels = torch.cat([pixels, images])
+            steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds
+            if steps and len(pixels):
+                learn(
+                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}",
+                    labelled, temperature, hint, None if hint is None else hint.map,
+                )  # fmt: skip
+            run.submit(Direct(copy.deepcopy(model)), asked=len(pixels))
+        return Direct(model)
+
+    def _pool(self, target: AttackerView, labelled: Images | None, run: Run) -> Images:
+        """All images to ask about, in the order of asking: shuffled, and each as it is before any jittered."""
+        sets = [target.unlabelled.pixels] if target.threat.unlabelled else []
+        if labelled is not None:
+            sets.append(labelled.pixels)
+        rng = run.rng("asked")
+        pixels = torch.cat(sets)
+        pixels = pixels[torch.randperm(len(pixels), generator=rng)]
+        moved = [to_pixels(jitter(pixels.float() / 255, rng)) for _ in range(self.views - 1)]
+        return Images(torch.cat([pixels, *moved]))
+
+
+class Hint:
+    """‖W φ_s − φ_t‖², a mean over coordinates of layer-normalised embeddings; W learns beside the student.
+
+    Args:
+        teacher: the locked model.
+        model: the student.
+        size: side length of the task's images.
+    """
+
+    def __init__(self, teacher: Classifier, model: Classifier, size: int) -> None:
+        self.teacher, self.model = teacher.eval().requires_grad_(False), model
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            probe = torch.zeros(1, 3, size, size, device=device)
+            self.wide, narrow = teacher.embed(probe).shape[1], copy.deepcopy(model).eval().embed(probe).shape[1]
+        self.map = nn.Linear(narrow, self.wide).to(device)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            theirs = F.layer_norm(self.teacher.embed(batch.images), (self.wide,))
+        return F.mse_loss(self.map(self.model.embed(batch.images)), theirs)

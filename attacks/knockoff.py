@@ -1,0 +1,95 @@
+"""Knockoff nets: a student learns a locked model's answers to images that are not the task's at all."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._students import affordable, asked, extracts, learn, student, taught, to_pixels
+from attacks._synthesis import surrogates
+from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class Knockoff(Attack):
+    """Ask about procedural surrogate images, chosen at random or by uncertainty and diversity, and learn the answers.
+
+    Each round takes the surrogates that the student is least sure of, away from one another in its embedding, asks
+    about them, and trains the student on all that is known. Mosaics of the attacker's own images are among the
+    surrogates where the view has any.
+    """
+
+    title = "knockoff nets"
+    paper = "Orekondy, Schiele, Fritz: Knockoff Nets, CVPR 2019"
+    selection = "last"
+    defaults = {"threat.access": "logits", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    deviations = (
+        "the transfer set is procedural (strokes, blobs, waves, clouds, mosaics), not ImageNet",
+        "adaptive selection scores single images by the student's margin and greedy k-centre distance; the paper's "
+        "bandit runs over labels of the transfer set, which surrogates have none of",
+        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
+        "they are left out",
+    )
+
+    student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
+    start: str = param("public", "weights the student starts from", choices=("public", "random"))
+    choose: str = param("adaptive", "how surrogates are chosen", choices=("adaptive", "random"))
+    queries: int = param(2000, "surrogates asked about in all", ge=1, le=1_000_000, unit="images")
+    rounds: int = param(4, "rounds of asking and learning; the student is handed in after each", ge=1, le=50)
+    steps: int = param(600, "optimiser steps in all", ge=1, le=100_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return extracts(threat)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        k, size = target.spec.k, target.spec.size
+        own = target.unlabelled.images if target.threat.unlabelled else None
+        rng = run.rng("surrogates")
+        model = student(self.student, self.start, target, run)
+        pixels = torch.zeros(0, 3, size, size, dtype=torch.uint8)
+        wanted, weight = torch.zeros(0, k), torch.zeros(0)
+        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        for part in range(self.rounds):
+            n = affordable(target, run, self.queries * (part + 1) // self.rounds - self.queries * part // self.rounds)
+            offered = surrogates(3 * n if self.choose == "adaptive" and part else n, size, rng, own)
+            images = offered[informative(model, offered, n)] if len(offered) > n else offered
+            new = taught(asked(target, images), k, target.threat.access == "labels")
+            wanted, weight = torch.cat([wanted, new[0]]), torch.cat([weight, new[1]])
+            pixels = torch.cat([pixels, to_pixels(images)])
+            steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds
+            if steps and len(pixels):
+                learn(
+                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}"
+                )  # fmt: skip
+            run.submit(Direct(copy.deepcopy(model)), asked=len(pixels))
+        return Direct(model)
+
+
+@torch.no_grad()
+def informative(model: Classifier, images: Tensor, n: int) -> Tensor:
+    """(n,) indices of images (N, 3, H, W): the narrowest margins, then spread out by greedy k-centres in half of them.
+
+    Args:
+        n: at most N; twice as many of the least sure are considered.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    embedding = torch.cat([model.embed(part.to(device)) for part in images.split(256)])
+    best = model.head(embedding)[:, : model.k].softmax(1).topk(2, dim=1).values
+    unsure = (best[:, 0] - best[:, 1]).argsort()[: 2 * n]
+    return unsure[k_centres(F.normalize(embedding[unsure], dim=1), n)].cpu()
+
+
+def k_centres(points: Tensor, n: int) -> Tensor:
+    """(n,) indices into points (N, D): the first, then each time the one farthest from all taken."""
+    taken = torch.zeros(n, dtype=torch.int64, device=points.device)
+    away = torch.full((len(points),), torch.inf, device=points.device)
+    for i in range(1, n):
+        away = torch.minimum(away, (points - points[taken[i - 1]]).square().sum(1))
+        taken[i] = away.argmax()
+    return taken

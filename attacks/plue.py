@@ -1,0 +1,91 @@
+"""PLUE: neighbours refine a pseudo-label, their disagreement says how little it should count."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
+from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+
+
+class PLUE(Attack):
+    """Refined pseudo-labels weighted by certainty, learnt negatively, beside a contrastive term.
+
+    Minimises mean w · [CE(p, ŷ) − log(1 − p_c)] + InfoNCE − H(mean p): ŷ is the neighbours' vote, c a random class
+    other than ŷ, w = exp(−H(vote) / log K). Pairs that shared a pseudo-label in any of the last epochs are no
+    negatives.
+    """
+
+    title = "PLUE"
+    paper = "Litrico, Del Bue, Morerio: Guiding Pseudo-labels with Uncertainty Estimation, CVPR 2023"
+    selection = "label-free: highest mutual information on the attacker's images"
+    deviations = (
+        "banks hold one row for each image; AdamW instead of SGD, and no projection",
+        "strong views are moves, new colours and blur: crops and flips change digits",
+        "positive and negative learning are added; the paper's classification term is the negative one",
+        "half of the labelled views are weak: colours are all that some images differ in",
+    )
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+
+    steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
+    near: int = param(10, "neighbours that vote", ge=1, le=1000)
+    history: int = param(5, "draws of pseudo-labels that decide which pairs are no negatives", ge=1, le=100)
+    contrast: float = param(0.2, "weight of the contrastive term", ge=0, le=100)
+    temperature: float = param(0.07, "temperature of the contrastive term", ge=0.001, le=10)
+    momentum: float = param(0.95, "m of the momentum model that fills the banks", ge=0, le=1)
+    every: int = param(20, "steps between two full draws of the banks", ge=1, le=10_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(64, "images a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return adapts(threat)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        course, rng = Course(target, run), run.rng("views")
+        slow = Momentum(course.model, self.momentum)
+        features, answers = course.bank()
+        past: list[Tensor] = []
+
+        def refresh() -> None:
+            for kept, now in zip((features, answers), course.bank(slow.model), strict=True):
+                kept.copy_(now)
+            past.append(answers.argmax(1))
+            del past[: -self.history]
+
+        def loss(batch: Batch) -> Tensor:
+            index = batch.index.to(run.device)
+            with torch.no_grad():
+                slow.follow(course.model)
+                seen = slow.model.embed(weak(batch.images, rng))
+                features[index], answers[index] = seen, slow.model.head(seen)[:, : course.k].softmax(1)
+                vote = answers[nearest(seen, features, self.near, but=index)].mean(1)
+                key = slow.model.embed(strong(batch.images, rng))
+                shared = torch.stack([p[index][:, None] == p[None] for p in past]).any(0)
+            half = len(index) // 2
+            embedding, logits = course.both(
+                torch.cat([weak(batch.images[:half], rng), strong(batch.images[half:], rng)])
+            )
+            labels, weight = vote.argmax(1), certainty(vote)
+            step = torch.randint(1, course.k, labels.shape, generator=rng).to(run.device)
+            told = F.cross_entropy(logits, labels, reduction="none") + negative(logits, (labels + step) % course.k)
+            apart = info_nce(embedding, key, features, shared, self.temperature)
+            return (weight * told).mean() + self.contrast * apart + balance(logits.softmax(1))
+
+        course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
+        return course.chosen()
+
+
+def certainty(vote: Tensor) -> Tensor:
+    """(N,) in [1/e, 1]: exp(−H / log K) of votes (N, K), 1 where neighbours agree."""
+    entropy = -(vote * vote.clamp_min(1e-8).log()).sum(1)
+    return (-entropy / math.log(vote.shape[1])).exp()
+
+
+def negative(logits: Tensor, complementary: Tensor) -> Tensor:
+    """(N,): −log(1 − p_c) for the classes c (N,) that an image is thought not to be."""
+    p = logits.softmax(1).gather(1, complementary[:, None])[:, 0]
+    return -(1 - p).clamp_min(1e-6).log()

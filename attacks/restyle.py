@@ -1,0 +1,107 @@
+"""Restyle: against locks that answer un-authorised images by their style, the style is taken away."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._adaptation import Course, adapts, balance, nearest, soft_cross_entropy, strong, weak
+from attacks._selection import mutual_information
+from bench.contracts import Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
+
+
+class Restyle(Attack):
+    """Content of a few authorised images under every style, theirs and the target's; the target follows by consistency.
+
+    Minimises CE(f(x_a, any style), y_a) over authorised images: weak and recoloured views, and a view whose stage
+    statistics (mean and deviation of each channel) are those of a target image. On target images, which get no
+    label, −MI(p) as they are, and, from the second third on, soft CE to the neighbours' vote of a weak view under a
+    strong view and under the statistics of an authorised image.
+    """
+
+    title = "restyle"
+    paper = "ours, written against H-NTL; statistics mixing after Zhou et al.: MixStyle, ICLR 2021"
+    selection = "label-free: highest mutual information on the attacker's images"
+    defaults = {
+        "threat.access": "weights",
+        "threat.share": 0.0,
+        "threat.authorised": 0.1,
+        "threat.wordlist": "none",
+        "threat.known": "none",
+    }
+    against = ("h-ntl",)
+
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
+    swap: float = param(0.5, "chance that a stage takes the other side's statistics", ge=0, le=1)
+    consistency: float = param(0.5, "weight of the neighbours' vote on target images", ge=0, le=10)
+    information: float = param(0.3, "weight of mutual information on target images", ge=0, le=10)
+    near: int = param(5, "neighbours that vote", ge=1, le=1000)
+    every: int = param(20, "steps between two votes", ge=1, le=10_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    batch: int = param(48, "images of each side a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return adapts(threat) and threat.authorised > 0
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        course, rng = Course(target, run), run.rng("views")
+        model, k, device = course.model, target.spec.k, run.device
+        votes = torch.full((len(course.images), k), 1 / k, device=device)
+        rounds = 0
+
+        def refresh() -> None:
+            nonlocal rounds
+            features, answers = course.bank()
+            votes.copy_(answers[nearest(features, features, self.near)].mean(1))
+            rounds += 1
+
+        def loss(t: Batch, a: Batch) -> Tensor:
+            assert a.labels is not None
+            n = min(len(t.images), len(a.images))
+            own, other = weak(a.images, rng), weak(t.images, rng)
+            views = torch.cat([own, strong(a.images, rng), other, strong(t.images, rng)])
+            logits = model(views)[:, :k]
+            plain, styled, seen, wild = logits.split([len(own), len(own), len(other), len(other)])
+            out = F.cross_entropy(plain, a.labels) + F.cross_entropy(styled, a.labels)
+            # one pass over both sides: each takes the statistics of the other at random stages
+            crossed = model(torch.cat([own[:n], other[:n]]), edit_stage=crossing(n, self.swap, rng))[:, :k]
+            out = out + F.cross_entropy(crossed[:n], a.labels[:n])
+            out = out - self.information * (mutual_information(seen) + mutual_information(wild)) / 2
+            if (rounds - 1) * self.every >= self.steps // 3:  # earlier votes are not worth learning
+                wanted = votes[t.index.to(device)]
+                sharp = wanted.square() / wanted.square().sum(1, keepdim=True)
+                told = soft_cross_entropy(wild, sharp).mean() + soft_cross_entropy(crossed[n:], sharp[:n]).mean()
+                out = out + self.consistency * (told + soft_cross_entropy(seen, sharp).mean())
+            return out + 0.1 * balance(wild.softmax(1))
+
+        course.fit(
+            loss, self.steps, target.authorised,
+            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every,
+        )  # fmt: skip
+        return course.chosen()
+
+
+def statistics(activation: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel of (N, C, h, w), or of each column of (N, tokens, C), kept as dimensions."""
+    over = (2, 3) if activation.ndim == 4 else (1,)
+    mean = activation.mean(over, keepdim=True)
+    return mean, ((activation - mean).square().mean(over, keepdim=True) + 1e-5).sqrt()
+
+
+def crossing(n: int, chance: float, rng: torch.Generator) -> EditStage:
+    """An `EditStage` that gives the first ``n`` images the statistics of the second ``n``, and the other way round.
+
+    Each stage does so with probability ``chance``, by a random share of the way.
+    """
+
+    def edit(_stage: int, activation: Tensor) -> Tensor:
+        if float(torch.rand((), generator=rng)) >= chance or len(activation) != 2 * n:
+            return activation
+        mean, std = statistics(activation)
+        share = torch.rand((2 * n, *[1] * (activation.ndim - 1)), generator=rng).to(activation.device)
+        swapped = [torch.cat([s[n:], s[:n]]).detach() for s in (mean, std)]
+        to_mean, to_std = (share * theirs + (1 - share) * s for theirs, s in zip(swapped, (mean, std), strict=True))
+        return (activation - mean) / std * to_std + to_mean
+
+    return edit
