@@ -107,13 +107,18 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
     threat = {k.removeprefix("threat."): v for k, v in info.defaults.items() if k.startswith("threat.")}
     threat = {**threat, "share": threat.get("share", 0.1)}
     locked = models.build("cnn", spec, 1, "public", 2)
-    granted: dict[str, Images] = {}
+    granted: dict[str, Images | tuple[Images, Images]] = {}
     if threat["share"]:
         granted["labelled"] = toy.subset(torch.arange(6))
     if threat.get("unlabelled", True):
         granted["unlabelled"] = toy.subset(torch.arange(6, 40)).unlabelled()
     full = ThreatModel(**threat)
-    settings = {"editor": "miniature", "steps": 2}
+    if full.authorised:
+        granted["authorised"] = toy.subset(torch.arange(40, 46))
+    if full.leaked:
+        raw = toy.subset(torch.arange(46, 50)).unlabelled()
+        granted["leaked_pairs"] = (raw, Images((Tinted()(raw.images) * 255).byte()))
+    parts = {"editor": "miniature", "prompt": "with monet", "settings": {"editor": "miniature", "steps": 2}}
     job = Job(
         attack={"name": name, "params": _short(info), "files": []},
         model="cnn",
@@ -123,7 +128,7 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
         seed=11,
         granted=granted,
         classifier=(locked.spec, locked.state_dict()) if full.access == "weights" else None,
-        known={p: settings for p in full.parts() if p == "settings"},
+        known={p: parts[p] for p in full.parts() if p in parts},
         words=["monet", "oil pastel"] if full.wordlist != "none" else None,
         threads=1,
     )
