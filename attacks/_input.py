@@ -177,7 +177,7 @@ class InFront(Predictor):
 
 
 def least_squares(raw: Tensor, keyed: Tensor) -> Colour:
-    """The colour map of least squared error from ``raw`` to ``keyed``, both (N, 3, H, W); of several, the least norm."""
+    """The colour map of least squared error from ``raw`` to ``keyed``, both (N, 3, H, W); the least norm of several."""
     x = raw.permute(0, 2, 3, 1).reshape(-1, 3).double().cpu()
     y = keyed.permute(0, 2, 3, 1).reshape(-1, 3).double().cpu()
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
