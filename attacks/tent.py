@@ -63,7 +63,7 @@ class Adapting(Predictor):
     def __init__(self, classifier: Classifier, steps: int, rate: float, statistics: str, answer: str) -> None:
         super().__init__()
         self.classifier, self.k = classifier, classifier.k
-        self.given = {"steps": steps, "rate": rate, "statistics": statistics, "answer": answer}
+        self.given: dict[str, Any] = {"steps": steps, "rate": rate, "statistics": statistics, "answer": answer}
         self.optimiser: torch.optim.Optimizer | None = None
 
     def arguments(self) -> dict[str, Any]:
