@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ from bench.training import jitter
 class Disguise(Attack):
     """Unpaired image translation from a handful of authorised images, without labels of un-authorised ones.
 
+    A lock that leads raw images to wrong classes is as sure of itself on them as on authorised ones, so likeness to
+    authorised images counts beside confidence: by channel statistics, with the weights also by those of features.
     It starts from the best of a family of statistics matchings (channel moments, colour covariance, Fourier amplitude).
     With the weights a residual network G follows: adversarial, cycle, content and feature-statistics terms, confidence
     and class balance of f(G(x)). Behind an interface, a local search over a colour map follows, by queries.
@@ -41,7 +44,7 @@ class Disguise(Attack):
         "Disguising, CVPR 2025, arXiv 2503.17198"
     )
     controls = ("none", "destroyed")
-    selection = "label-free: information and claimed mass on the attacker's images"
+    selection = "label-free: information and claimed mass on the attacker's images, and likeness to authorised ones"
     deviations = (
         "networks are small and residual, start at the identity and follow a matching of statistics",
         "adapts once on pool images, not on the test stream, so that answers do not depend on the batch",
@@ -74,9 +77,15 @@ class Disguise(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         probe = subset(target.unlabelled, self.probe, run.rng("probe")).images
 
+        look = _look(target, run)
+        wanted = look(target.authorised.images)
+        far = float((look(probe) - wanted).square().sum()) + 1e-6
+
         @torch.no_grad()
         def score(chain: list[Transform]) -> float:
-            return claimed_information(ask(target, nn.Sequential(*chain)(probe)), target.spec.k)
+            images = nn.Sequential(*chain)(probe)
+            left = float((look(images) - wanted).square().sum()) / far
+            return claimed_information(ask(target, images), target.spec.k) / math.log(target.spec.k) - min(2.0, left)
 
         family = _family(target.unlabelled.images, target.authorised.images, target.spec.size)
         best, found = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])
@@ -135,6 +144,21 @@ def _family(images: Tensor, like: Tensor, size: int) -> list[list[Transform]]:
     swaps: list[Transform] = [Swap(size, band).set(like) for band in (0.1, 0.3, 1.0)]
     alone: list[Transform] = [channel, covariance, Moments(0.5).set(like), Moments(1.0).set(like), *swaps]
     return [[], *([t] for t in alone), *([c, s] for c, s in itertools.product((channel, covariance), swaps[:2]))]
+
+
+def _look(target: AttackerView, run: Run) -> Callable[[Tensor], Tensor]:
+    """What images look like: a function to their colour moments and, with the weights, to feature statistics."""
+
+    @torch.no_grad()
+    def look(images: Tensor) -> Tensor:
+        pixels = images.permute(1, 0, 2, 3).flatten(1)
+        seen = torch.cat([pixels.mean(1), pixels.std(1)])
+        if target.threat.access != "weights":
+            return seen
+        found, _ = _statistics(target.classifier, images.to(run.device))
+        return torch.cat([seen, *(f.flatten().cpu() / len(f[0]) ** 0.5 for f in found)])
+
+    return look
 
 
 def _critic(width: int) -> nn.Sequential:
