@@ -13,9 +13,23 @@ from bench.contracts import Images, Predictor
 from bench.predictors import Direct, Queried
 
 
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        ctx.save_for_backward(images)
+        return images.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (images,) = ctx.saved_tensors
+        outward = ((images < 0) & (gradient > 0)) | ((images > 1) & (gradient < 0))
+        return gradient.masked_fill(outward, 0.0)
+
+
 def bounded(images: Tensor) -> Tensor:
-    """``images`` clipped to [0, 1], with a gradient that passes where they were clipped."""
-    return images + (images.clamp(0, 1) - images).detach()
+    """``images`` clipped to [0, 1]; where they were clipped, a gradient passes that leads back inside, no other."""
+    out: Tensor = _Bounded.apply(images)
+    return out
 
 
 class Transform(nn.Module):
@@ -100,7 +114,7 @@ class Swap(Transform):
 
 
 class Residual(Transform):
-    """x + g(x) with a small convolutional network g, which is 0 to begin with.
+    """x + W x + b + g(x) with a small convolutional network g; all but x is 0 to begin with.
 
     A learnt map of four channels stands beside the image: an edit that draws the same noise for every image leaves a
     pattern that has its place.
@@ -110,9 +124,9 @@ class Residual(Transform):
         super().__init__()
         self.spec = {"form": "residual", "size": size, "width": width}
         self.place = nn.Parameter(torch.randn(1, 4, size, size) * 0.1)
-        last = nn.Conv2d(width, 3, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        last, self.colour = nn.Conv2d(width, 3, 3, padding=1), nn.Conv2d(3, 3, 1)
+        for parameter in (*last.parameters(), *self.colour.parameters()):
+            nn.init.zeros_(parameter)
         self.body = nn.Sequential(
             nn.Conv2d(7, width, 3, padding=1), nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=2, dilation=2), nn.SiLU(),
@@ -122,7 +136,7 @@ class Residual(Transform):
 
     def forward(self, images: Tensor) -> Tensor:
         place = self.place.expand(len(images), -1, -1, -1)
-        return bounded(images + self.body(torch.cat([images, place], 1)))
+        return bounded(images + self.colour(images) + self.body(torch.cat([images, place], 1)))
 
 
 class Pattern(Transform):

@@ -151,7 +151,7 @@ OPENS = {
         "edit-imitation", {"choose": "label-free", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted
     ),
     "network": Case(
-        "learned-input", {"steps": 30, "width": 8, "rate": 0.02}, "tinted", {"share": 0.1}, random=False
+        "learned-input", {"steps": 80, "width": 8, "rate": 0.01}, "tinted", {"share": 0.1}, random=False
     ),
     "visual prompt": Case(
         "learned-input", {"form": "visual-prompt", "steps": 30}, "tinted", {"share": 0.1}, random=False
