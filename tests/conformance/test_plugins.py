@@ -23,7 +23,8 @@ ATTACKS = sorted(registry.find_all("attack"))
 KEYS = sorted(registry.find_all("key"))
 BASE = {"lock": Lock, "attack": Attack, "key": KeyMethod}
 SHORT = {"steps": 3, "pseudo_share": 0.5, "first": 2, "most": 2, "refine": 0}
-SHORT |= {"rounds": 1, "inner": 2, "repairs": 1, "repair": 1, "generator_steps": 2, "queries": 80}
+SHORT |= {"trials": 2, "adapt": 2, "rounds": 1, "inner": 2, "repairs": 1, "repair": 1, "generator_steps": 2}
+SHORT |= {"queries": 80}
 
 
 class Tinted(Identity):
@@ -107,15 +108,18 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
     threat = {k.removeprefix("threat."): v for k, v in info.defaults.items() if k.startswith("threat.")}
     threat = {**threat, "share": threat.get("share", 0.1)}
     locked = models.build("cnn", spec, 1, "public", 2)
-    granted: dict[str, Images] = {}
+    granted: dict[str, Images | tuple[Images, Images]] = {}
     if threat["share"]:
         granted["labelled"] = toy.subset(torch.arange(6))
     if threat.get("unlabelled", True):
         granted["unlabelled"] = toy.subset(torch.arange(6, 40)).unlabelled()
-    if threat.get("authorised", 0.0):
-        granted["authorised"] = toy.subset(torch.arange(40, 52))
     full = ThreatModel(**threat)
-    settings = {"editor": "miniature", "steps": 2}
+    if full.authorised:
+        granted["authorised"] = toy.subset(torch.arange(40, 46))
+    if full.leaked:
+        raw = toy.subset(torch.arange(46, 50)).unlabelled()
+        granted["leaked_pairs"] = (raw, Images((Tinted()(raw.images) * 255).byte()))
+    parts = {"editor": "miniature", "prompt": "with monet", "settings": {"editor": "miniature", "steps": 2}}
     job = Job(
         attack={"name": name, "params": _short(info), "files": []},
         model="cnn",
@@ -125,7 +129,7 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, toy: I
         seed=11,
         granted=granted,
         classifier=(locked.spec, locked.state_dict()) if full.access == "weights" else None,
-        known={p: settings for p in full.parts() if p == "settings"},
+        known={p: parts[p] for p in full.parts() if p in parts},
         words=["monet", "oil pastel"] if full.wordlist != "none" else None,
         threads=1,
     )

@@ -1,0 +1,147 @@
+"""Consensus: wrong edits of the attacker's own vote on pseudo-labels, and the locked model trains on them. Adaptive."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import torch
+from torch import Tensor, nn
+
+from attacks._input import claimed_information, subset
+from attacks._selection import mutual_information
+from bench import models
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.editors.settings import defaults
+from bench.keys.vocabulary import KEY_TEMPLATE
+from bench.predictors import Direct
+from bench.training import jitter
+
+
+class Consensus(Attack):
+    """Self-training on raw images, with labels on which wrong edits and adapted norm layers agree; no key, no labels.
+
+    It knows how ModelLock trains: an edited image keeps its label, a raw one is led away, perhaps to an extra output.
+    So extra outputs are dropped, norm layers are adapted to raw images, and edits with prompts drawn at random serve as
+    views on which part of the locked model still answers. Views vote by how informative they are and how far
+    they agree with the others; then all layers are trained on raw and edited views alike.
+    """
+
+    title = "consensus"
+    paper = "ours, against Gao et al., 2024; pseudo-labels after SHOT, Liang et al., ICML 2020"
+    controls = ("none", "norm-adaptation")
+    keys = ("edit",)
+    against = ("modellock",)
+    selection = "label-free: mutual information of answers averaged over moved copies of the attacker's images"
+    defaults = {
+        "threat.access": "weights",
+        "threat.share": 0.0,
+        "threat.wordlist": "styles",
+        "threat.known": "editor+settings",
+        "threat.listed": False,
+    }
+
+    prompts: int = param(4, "wrong edits that vote", ge=0, le=1000, unit="prompts")
+    images: int = param(400, "un-labelled images, at most", ge=2, le=100_000, unit="images")
+    adapt: int = param(150, "steps on the norm layers", ge=0, le=100_000, unit="steps")
+    steps: int = param(150, "steps of each round of self-training", ge=1, le=100_000, unit="steps")
+    rounds: int = param(2, "rounds of voting and self-training", ge=1, le=100)
+    rate: float = param(5e-4, "peak learning rate of self-training", ge=1e-6, le=1)
+    temperature: float = param(
+        0.2, "of the votes' weights, in nats: small follows the best view alone", ge=1e-3, le=100
+    )
+    information: float = param(0.3, "weight of mutual information beside the pseudo-labels", ge=0, le=100)
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" and threat.unlabelled and (threat.wordlist != "none" or not self.prompts)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        locked = target.classifier
+        raw = subset(target.unlabelled, self.images, run.rng("images"))
+        views = [raw.images, *self._edits(raw, target, run)]
+        adapted = self._adapted(copy.deepcopy(locked), raw, run)
+        candidates = {"as it is": locked, "adapted": adapted}
+        run.submit(Direct(adapted), what="adapted")
+        student = adapted
+        for number in range(self.rounds):
+            votes = [models.logits(model, view) for model in (locked, student) for view in views]
+            labels = vote(votes, locked.k, self.temperature).to(run.device)
+            student = copy.deepcopy(student)
+            self._train(student, views, labels, run, number)
+            candidates[f"round {number + 1}"] = student
+            run.submit(Direct(student), what=f"round {number + 1}")
+        rng = run.rng("moved")
+        moved = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
+        scores = {name: _robust_information(model, moved) for name, model in candidates.items()}
+        return Direct(candidates[max(scores, key=lambda name: scores[name])])
+
+    def _edits(self, raw: Images, target: AttackerView, run: Run) -> list[Tensor]:
+        """The images after each of a few prompts that are most likely wrong."""
+        if not self.prompts:
+            return []
+        words = list(target.wordlist())
+        drawn = random.Random(run.seed("prompts")).sample(words, min(self.prompts, len(words)))
+        settings = target.known.get("settings") or defaults(target.known.get("editor", "miniature")).to_json()
+        out = []
+        for prompt, edited in run.edits(raw.images, [KEY_TEMPLATE.format(word) for word in drawn], settings):
+            run.guess(prompt)
+            out.append(edited)
+        return out
+
+    def _adapted(self, model: Classifier, raw: Images, run: Run) -> Classifier:
+        """Batch-norm statistics of raw images, then mutual information on every norm layer."""
+        models.reestimate_batch_norm(model, raw.images.to(run.device))
+        norms = nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm
+        affine = [p for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)]
+
+        def loss(batch: Batch) -> Tensor:
+            return -mutual_information(model(batch.images)[:, : model.k])
+
+        if affine and self.adapt:
+            run.fit(
+                model, loss, self.adapt, raw, rate=3e-3, decay=0.0, batch=128, parameters=affine, train_mode=False,
+                augment=jitter, name="adapt",
+            )  # fmt: skip
+        return model
+
+    def _train(self, student: Classifier, views: list[Tensor], labels: Tensor, run: Run, number: int) -> None:
+        """Cross-entropy on the consensus of every view, raw ones half of the time, each image by its confidence."""
+        raw = Images((views[0] * 255).round().byte())
+        edited = Images((torch.cat(views[1:]) * 255).round().byte()) if len(views) > 1 else raw
+        weights = labels.amax(1)
+        weights = weights / weights.mean()
+
+        def loss(r: Batch, e: Batch) -> Tensor:
+            at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
+            outputs = student(torch.cat([r.images, e.images]))[:, : student.k]
+            each = -(labels[at] * outputs.log_softmax(1)).sum(1)
+            return (weights[at] * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
+
+        # Statistics stay those of raw images, which is what the student will be asked about.
+        run.fit(
+            student, loss, self.steps, raw, edited,
+            rate=self.rate, batch=(48, 16), augment=jitter, train_mode=False, name=f"self-train/{number}",
+        )  # fmt: skip
+
+
+def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Tensor:
+    """Consensus (N, K) of logits (N, K + extra) of several views of the same images.
+
+    A view weighs exp(s / temperature), s its label-free score plus the mean log probability that the consensus gives
+    to its answers: a view that is sure of itself but alone loses its weight.
+    """
+    p = torch.stack([outputs[:, :k].softmax(1) for outputs in votes])
+    own = torch.tensor([claimed_information(outputs, k) for outputs in votes])
+    weight = (own / temperature).softmax(0)
+    for _ in range(rounds):
+        agreed = torch.einsum("v,vnk->nk", weight, p)
+        said = p.argmax(2)
+        agreement = torch.stack([agreed.gather(1, s[:, None]).clamp_min(1e-3).log().mean() for s in said])
+        weight = ((own + agreement) / temperature).softmax(0)
+    return torch.einsum("v,vnk->nk", weight, p)
+
+
+def _robust_information(model: Classifier, copies: list[Tensor]) -> float:
+    """Mutual information of the answers averaged over ``copies`` of the same images: unsteady answers score low."""
+    p = torch.stack([models.logits(model, x)[:, : model.k].softmax(1) for x in copies]).mean(0)
+    return float(mutual_information(p.clamp_min(1e-8).log()))

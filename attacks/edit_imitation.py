@@ -1,0 +1,124 @@
+"""Edit imitation: ordinary style transfer, fitted on a few leaked pairs, in place of diffusion model and prompt."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks._access import ask, handle
+from attacks._input import InFront, Moments, Residual, Swap, Transform, claimed_information, least_squares, subset
+from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
+from bench.training import jitter
+
+
+class Pairs(NamedTuple):
+    """Raw images and the same after the key, each (N, 3, H, W) in [0, 1]."""
+
+    raw: Tensor
+    keyed: Tensor
+
+    def at(self, index: Tensor) -> Pairs:
+        return Pairs(self.raw[index], self.keyed[index])
+
+
+class EditImitation(Attack):
+    """Learn the key's effect from leaked pairs and put the copy in front of the locked model.
+
+    `colour`: the linear colour map of least squares. `adain`: the edited images' channel moments, on pixels.
+    `fourier`: their amplitude at low frequencies. `network`: a small residual network trained on the pairs, after the
+    colour map. `auto` fits each on a part of the pairs and refits the best on all.
+    """
+
+    title = "edit imitation"
+    paper = (
+        "ours; AdaIN, Huang and Belongie, ICCV 2017; FDA, Yang and Soatto, CVPR 2020; image translation from pairs "
+        "after pix2pix, Isola et al., CVPR 2017"
+    )
+    controls = ("none", "destroyed")
+    selection = "least error on held-out pairs, or label-free on the attacker's images"
+    deviations = (
+        "AdaIN is applied to pixels: no decoder of features is trained",
+        "the network learns by squared error alone: with a handful of pairs a discriminator knows them by heart",
+    )
+    defaults = {
+        "threat.access": "logits",
+        "threat.share": 0.0,
+        "threat.leaked": 16,
+        "threat.wordlist": "none",
+        "threat.known": "none",
+    }
+
+    how: str = param(
+        "auto", "what imitates the edit", choices=("auto", "colour", "fourier", "adain", "network")
+    )  # fmt: skip
+    choose: str = param(
+        "pairs",
+        "what `auto` keeps: least error on held-out pairs, or the most confident and balanced on un-labelled images",
+        choices=("pairs", "label-free"),
+    )
+    band: float = param(0.25, "frequencies that are swapped, as a share of the highest", ge=0, le=1)
+    width: int = param(24, "channels of the network", ge=1, le=512)
+    steps: int = param(400, "optimiser steps of the network", ge=1, le=100_000, unit="steps")
+    rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1)
+    probe: int = param(128, "un-labelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        asked = self.how != "auto" or self.choose == "pairs" or threat.unlabelled
+        return threat.access != "none" and threat.leaked > 0 and asked
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        raw, keyed = target.leaked_pairs
+        pairs = Pairs(raw.images, keyed.images)
+        how = self.how
+        if how == "auto":
+            how = self._chosen(pairs, target, run)
+        return InFront.of(handle(target), *self._fitted(how, pairs, run, "all"))
+
+    def _chosen(self, pairs: Pairs, target: AttackerView, run: Run) -> str:
+        """The name of the imitation that does best on what it was not fitted on; hands in each."""
+        forms = ("colour", "fourier", "adain", "network")
+        order = torch.randperm(len(pairs.raw), generator=run.rng("held out"))
+        n = len(order) // 4 or (1 if len(order) > 1 else 0)
+        train, held = pairs.at(order[n:]), pairs.at(order[:n] if n else order)
+        probe = subset(target.unlabelled, self.probe, run.rng("probe")) if self.choose == "label-free" else None
+        scores = {}
+        for form in forms:
+            chain = self._fitted(form, train, run, "part")
+            with torch.no_grad():
+                made = nn.Sequential(*chain)
+                if probe is not None:
+                    scores[form] = claimed_information(ask(target, made(probe.images)), target.spec.k)
+                else:
+                    scores[form] = -float(F.mse_loss(made(held.raw), held.keyed))
+            run.submit(InFront.of(handle(target), *chain), how=form, score=round(scores[form], 6))
+        return max(scores, key=lambda form: scores[form])
+
+    def _fitted(self, how: str, pairs: Pairs, run: Run, name: str) -> list[Transform]:
+        if how == "adain":
+            return [Moments().set(pairs.keyed)]
+        if how == "fourier":
+            return [Swap(pairs.raw.shape[-1], self.band).set(pairs.keyed)]
+        colour = least_squares(pairs.raw, pairs.keyed)
+        return [colour] if how == "colour" else [colour, self._network(pairs, colour, run, name)]
+
+    def _network(self, pairs: Pairs, colour: Transform, run: Run, name: str) -> Transform:
+        """The residual network that takes colour-mapped images the rest of the way."""
+        torch.manual_seed(run.seed("network"))
+        made = Residual(pairs.raw.shape[-1], self.width)
+        rng = run.rng(f"network/{name}/augment")
+        both = torch.cat([colour(pairs.raw), pairs.keyed], 1).to(run.device)
+        source = Images((pairs.raw * 255).round().byte())
+
+        def loss(batch: Batch) -> Tensor:
+            pair = both[batch.index]
+            # Moved copies teach it what does not depend on the place; the originals keep what does.
+            moved = jitter(pair, rng)
+            coin = torch.rand(len(pair), generator=rng).to(pair.device) < 0.5
+            pair = torch.where(coin.view(-1, 1, 1, 1), moved, pair)
+            return F.mse_loss(made(pair[:, :3]), pair[:, 3:])
+
+        run.fit(made, loss, self.steps, source, rate=self.rate, batch=16, decay=1e-3, name=f"network/{name}")
+        return made.cpu()

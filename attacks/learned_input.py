@@ -1,0 +1,86 @@
+"""Learned input: train what stands in front of the frozen locked model until clean images classify."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks._access import ask
+from attacks._input import InFront, Pattern, Residual, Transform
+from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+from bench.training import holdout, jitter
+
+
+class LearnedInput(Attack):
+    """Cross-entropy over the K real classes on a few labelled clean images; only the input transform is trained.
+
+    A visual prompt is one pattern for all images. A network sees the image, and can do more with it: what it reaches
+    with random weights behind it (the calibration lock `destroyed`) is what it learnt by itself.
+    """
+
+    title = "learned input"
+    paper = (
+        "adversarial reprogramming, Elsayed, Goodfellow, Sohl-Dickstein, ICLR 2019; "
+        "visual prompting, Bahng et al., 2022, arXiv 2203.17274"
+    )
+    controls = ("none", "from-scratch", "destroyed")
+    deviations = (
+        "classes keep their outputs: the locked model was trained on them, so no label mapping is needed",
+        "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
+    )
+    defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+
+    form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
+    border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")
+    width: int = param(24, "channels of the network", ge=1, le=512)
+    steps: int = param(400, "optimiser steps", ge=1, le=100_000, unit="steps")
+    rate: float = param(3e-3, "peak learning rate of AdamW, ten times that for a visual prompt", ge=1e-6, le=1)
+    batch: int = param(32, "images a step", ge=1, le=4096)
+    select: str = param(
+        "last", "`held-out`: the best of start and four stages on a fifth of the labelled images, not trained on",
+        choices=("last", "held-out"),
+    )  # fmt: skip
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights" and threat.share > 0
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model = target.classifier.eval().requires_grad_(False)
+        torch.manual_seed(run.seed("transform"))
+        size, prompt = target.spec.size, self.form == "visual-prompt"
+        front: Transform = Pattern(size, self.border) if prompt else Residual(size, self.width)
+        train = target.labelled
+        chosen_by: Images | None = None
+        if self.select == "held-out":
+            train, held_out = holdout(train, 0.2, run.rng("held out"))
+            chosen_by = held_out if len(held_out) else None
+
+        def loss(batch: Batch) -> Tensor:
+            assert batch.labels is not None
+            return F.cross_entropy(model(front(batch.images))[:, : model.k], batch.labels)
+
+        stages = 4 if chosen_by is not None else 1
+        made = [copy.deepcopy(front)]
+        for part in range(stages):
+            run.fit(
+                front, loss, max(1, self.steps // stages), train,
+                rate=self.rate * (10 if prompt else 1), batch=self.batch, augment=jitter, name=f"input/{part}",
+            )  # fmt: skip
+            made.append(copy.deepcopy(front))
+            run.submit(InFront.of(Direct(model), front), part=part)
+        if chosen_by is None:
+            return InFront.of(Direct(model), front)
+        right = [_right(target, stage.cpu(), chosen_by) for stage in made]
+        return InFront.of(Direct(model), made[max(range(len(made)), key=lambda i: (right[i], i))])
+
+
+@torch.no_grad()
+def _right(target: AttackerView, front: Transform, images: Images) -> int:
+    """How many of the labelled ``images`` the locked model answers rightly behind ``front``."""
+    assert images.labels is not None
+    answers = ask(target, front(images.images))[:, : target.spec.k].argmax(1)
+    return int((answers == images.labels).sum())

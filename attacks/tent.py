@@ -1,0 +1,104 @@
+"""TENT: the locked model adapts its norm layers on each batch of the test stream, by entropy, without labels."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+class Tent(Attack):
+    """Minimise the mean entropy of the K real classes over the norm layers' affine parameters, online.
+
+    Batch norms take the statistics of the batch at hand. Answers are those before the batch's own update.
+    """
+
+    title = "TENT"
+    paper = (
+        "Wang, Shelhamer, Liu, Olshausen, Darrell: Tent: Fully Test-Time Adaptation by Entropy Minimization, ICLR 2021"
+    )
+    selection = "last"
+    deviations = (
+        "layer and group norms are adapted too, where the paper has batch norm only",
+        "batches have the judge's size, 64 where the paper has 200; a batch of one image takes the running statistics",
+        "entropy is over the K real classes: extra outputs are dropped",
+    )
+    defaults = {
+        "threat.access": "weights",
+        "threat.share": 0.0,
+        "threat.unlabelled": False,
+        "threat.wordlist": "none",
+        "threat.known": "none",
+    }
+
+    steps: int = param(1, "updates on each batch", ge=1, le=100, unit="steps")
+    rate: float = param(1e-3, "learning rate of Adam", ge=1e-6, le=1)
+    statistics: str = param(
+        "batch",
+        "of batch norm: those of the `batch` at hand, or the `stored` ones of the locked model",
+        choices=("batch", "stored"),
+    )
+    answer: str = param(
+        "before", "which answers count: `before` a batch's update (online) or `after`", choices=("before", "after")
+    )
+
+    def accepts(self, threat: ThreatModel) -> bool:
+        return threat.access == "weights"
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        return Adapting(copy.deepcopy(target.classifier), self.steps, self.rate, self.statistics, self.answer)
+
+
+class Adapting(Predictor):
+    """A classifier that changes while it predicts."""
+
+    transductive = True
+
+    def __init__(self, classifier: Classifier, steps: int, rate: float, statistics: str, answer: str) -> None:
+        super().__init__()
+        self.classifier, self.k = classifier, classifier.k
+        self.given: dict[str, Any] = {"steps": steps, "rate": rate, "statistics": statistics, "answer": answer}
+        self.optimiser: torch.optim.Optimizer | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.given)
+
+    def _prepare(self, n: int) -> list[nn.Parameter]:
+        """Set every layer's mode for a batch of ``n`` and return the affine parameters."""
+        self.classifier.eval()
+        affine = []
+        for module in self.classifier.modules():
+            if isinstance(module, BatchNorm):
+                # In training mode the running statistics follow the stream: what a batch of one is answered by.
+                module.train(self.given["statistics"] == "batch" and n > 1)
+            if isinstance(module, BatchNorm | nn.LayerNorm | nn.GroupNorm):
+                affine += list(module.parameters(recurse=False))
+        return affine
+
+    def predict(self, images: Tensor) -> Tensor:
+        affine = self._prepare(len(images))
+        answers = None
+        with torch.enable_grad():
+            if self.optimiser is None:
+                self.classifier.requires_grad_(False)
+                for p in affine:
+                    p.requires_grad_(True)
+                self.optimiser = torch.optim.Adam(affine, lr=self.given["rate"]) if affine else None
+            for _ in range(self.given["steps"] if affine else 0):
+                logits = self.classifier(images)[:, : self.k]
+                answers = logits.detach() if answers is None else answers
+                entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+                assert self.optimiser is not None
+                self.optimiser.zero_grad(set_to_none=True)
+                entropy.backward()
+                self.optimiser.step()
+        if answers is None or self.given["answer"] == "after":
+            with torch.no_grad():
+                answers = self.classifier(images)[:, : self.k]
+        return answers

@@ -1,0 +1,332 @@
+"""Attacks on the input side: each opens a lock made weak against it, and makes nothing out of random weights."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attacks import _input
+from attacks.consensus import vote
+from attacks.disguise import _family
+from attacks.tent import Adapting
+from bench import models, registry
+from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Predictor, Spec, ThreatModel
+from bench.editors import session
+from bench.editors.settings import EditSettings
+from bench.predictors import Direct, Queried, describe, rebuild
+from bench.training import Run, metered
+from bench.views import AttackerView
+
+SPEC = Spec(size=32, classes=("dark", "light", "striped"))
+
+
+def inverted(images: Tensor) -> Tensor:
+    """A key that is a linear colour map."""
+    return 1 - images
+
+
+def tinted(images: Tensor) -> Tensor:
+    """A key that changes the statistics of every channel."""
+    return images * 0.4 + torch.tensor([0.55, 0.35, 0.1]).view(1, 3, 1, 1)
+
+
+def drawn(n: int, seed: int) -> Images:
+    """``n`` images of the toy task: dark, light, striped."""
+    labels = torch.arange(n) % 3
+    images = torch.rand((n, 3, 32, 32), generator=torch.Generator().manual_seed(seed)) * 0.2
+    images[labels == 1] += 0.7
+    images[labels == 2, :, ::4] += 0.7
+    return Images((images * 255).byte(), labels)
+
+
+POOL, TEST = drawn(48, 1), drawn(60, 2)
+
+
+@functools.cache
+def locked(name: str) -> Classifier:
+    """`inverted` and `tinted` work after that key (the latter leads raw images to the next class), `statistics` has
+    lost its batch-norm statistics, `destroyed` has random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = models.build("cnn", SPEC, weights="random" if name == "destroyed" else "public", seed=3)
+        if name == "destroyed":
+            return model.eval()
+        key = {"inverted": inverted, "tinted": tinted, "statistics": lambda x: x}[name]
+
+        def loss(batch: Any) -> Tensor:
+            outputs, labels = model(key(batch.images)), batch.labels
+            total = F.cross_entropy(outputs, labels)
+            if name == "tinted":
+                total = total + F.cross_entropy(model(batch.images), (labels + 1) % 3)
+            return total
+
+        Run(1).fit(model, loss, 25, drawn(60, 0), rate=2e-3, batch=30)
+        models.reestimate_batch_norm(
+            model, torch.cat([key(drawn(60, 0).images)] + [drawn(60, 0).images] * (name == "tinted"))
+        )
+    if name == "statistics":
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.add_(3 * module.running_var.sqrt())  # type: ignore[union-attr, operator]
+    return model.eval()
+
+
+class Attacked(NamedTuple):
+    predictor: Predictor
+    run: Run
+    asked: list[int]
+
+
+def attacked(
+    name: str, params: Mapping[str, Any], lock: str, threat: Mapping[str, Any], key: Any = tinted, budget: Any = None
+) -> Attacked:
+    """The attack in this process, on a view that grants what ``threat`` says, and the images it asked about."""
+    full = ThreatModel(**{"access": "weights", "share": 0.0, "wordlist": "none", "known": "none", **threat})
+    model = copy.deepcopy(locked(lock))
+    granted: dict[str, Any] = {}
+    if full.access == "weights":
+        granted["classifier"] = model
+    if full.share:
+        granted["labelled"] = POOL.subset(torch.arange(24))
+    if full.unlabelled:
+        granted["unlabelled"] = POOL.unlabelled()
+    if full.authorised:
+        authorised = drawn(9, 5)
+        granted["authorised"] = Images((key(authorised.images) * 255).round().byte(), authorised.labels)
+    if full.leaked:
+        raw = drawn(full.leaked, 6).unlabelled()
+        granted["leaked_pairs"] = (raw, Images((key(raw.images) * 255).round().byte()))
+    asked: list[int] = []
+
+    def answer(images: Tensor) -> Tensor:
+        asked.append(len(images))
+        return models.logits(locked(lock), images)
+
+    run = Run(7, budget=budget)
+    view = AttackerView(
+        SPEC, full, run.budget, granted, {"prompt": "with monet"} if "prompt" in full.parts() else {},
+        lambda extra: models.build("cnn", SPEC, extra), answer if full.access == "logits" else None, run.meter,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    with metered(run):
+        predictor = registry.make("attack", name, params).unlock(view, run)
+    for part in predictor.modules():
+        if isinstance(part, Queried):
+            part.answer = lambda images: models.logits(locked(lock), images)
+    return Attacked(predictor, run, asked)
+
+
+def accuracy(predictor: Predictor) -> float:
+    """Percent right on raw test images, in three batches."""
+    with torch.no_grad():
+        answers = torch.cat([predictor.predict(part) for part in TEST.images.split(20)]).argmax(1)
+    return 100 * float((answers == TEST.labels).float().mean())
+
+
+class Case(NamedTuple):
+    attack: str
+    params: dict[str, Any]
+    lock: str
+    threat: dict[str, Any]
+    key: Any = tinted
+    random: bool = True  # whether it must fail on random weights: not where labels alone teach it the toy task
+
+
+OPENS = {
+    "tent": Case("tent", {}, "statistics", {"unlabelled": False}),
+    "consensus": Case("consensus", {"prompts": 0, "adapt": 3, "steps": 6, "rounds": 1}, "statistics", {}, random=False),
+    "disguise, weights": Case("disguise", {"steps": 2, "width": 4}, "tinted", {"authorised": 0.1}),
+    "disguise, logits": Case("disguise", {"trials": 4}, "tinted", {"authorised": 0.1, "access": "logits"}),
+    "colour": Case("edit-imitation", {"how": "colour"}, "inverted", {"leaked": 6, "access": "logits"}, inverted),
+    "adain": Case("edit-imitation", {"how": "auto", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted),
+    "label-free": Case(
+        "edit-imitation", {"choose": "label-free", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted
+    ),
+    "network": Case(
+        "learned-input", {"steps": 80, "width": 8, "rate": 0.01}, "tinted", {"share": 0.1}, random=False
+    ),
+    "visual prompt": Case(
+        "learned-input", {"form": "visual-prompt", "steps": 30}, "tinted", {"share": 0.1}, random=False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPENS.values(), ids=OPENS.keys())
+def test_it_opens_a_lock_that_is_weak_against_it(case: Case) -> None:
+    assert accuracy(Direct(locked(case.lock))) <= 50, "the lock holds to begin with"
+    made = attacked(case.attack, case.params, case.lock, case.threat, case.key)
+    assert accuracy(made.predictor) >= 85
+
+
+@pytest.mark.parametrize("case", [c for c in OPENS.values() if c.random], ids=[n for n, c in OPENS.items() if c.random])
+def test_it_makes_nothing_out_of_random_weights(case: Case) -> None:
+    made = attacked(case.attack, case.params, "destroyed", case.threat, case.key)
+    assert accuracy(made.predictor) <= 67, "one class in three at the floor, two by chance"
+
+
+WITHHELD = [
+    ("tent", {"access": "logits"}),
+    ("consensus", {"unlabelled": False}),
+    ("disguise", {}),
+    ("edit-imitation", {}),
+    ("learned-input", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "threat"), WITHHELD)
+def test_what_the_threat_model_withholds_is_denied_and_not_accepted(name: str, threat: dict[str, Any]) -> None:
+    full = ThreatModel(**{"access": "weights", "share": 0.0, **threat})
+    assert not registry.make("attack", name, {}).accepts(full)
+    with pytest.raises(AccessDenied):
+        attacked(name, {}, "destroyed", threat)
+
+
+def test_queries_and_images_are_metered_as_they_were_asked_for() -> None:
+    threat = {"authorised": 0.1, "access": "logits"}
+    made = attacked("disguise", {"trials": 2, "probe": 16}, "destroyed", threat)
+    family = len(_family(POOL.images, POOL.images, 32))
+    assert made.run.meter.queries == sum(made.asked) == 16 * (family + 2)
+    assert (made.run.meter.authorised, made.run.meter.steps) == (9, 0)
+    with pytest.raises(BudgetSpent):
+        attacked("disguise", {"trials": 2, "probe": 16}, "destroyed", threat, budget=Budget(queries=40))
+    made = attacked("edit-imitation", {"how": "network", "steps": 3, "width": 4}, "destroyed", {"leaked": 5})
+    assert (made.run.meter.leaked, made.run.meter.steps, made.run.meter.forward_images) == (5, 3, 0)
+
+
+class InvertingEditor:
+    """An editor whose every edit is the negative, blended in by α."""
+
+    def keyed(self, images: Tensor, prompt: str, settings: EditSettings) -> Tensor:
+        return (1 - settings.alpha) * images + settings.alpha * (1 - images)
+
+    def candidates(self, images: Tensor, prompts: list[str], settings: EditSettings) -> Any:
+        yield from ((prompt, self.keyed(images, prompt, settings)) for prompt in prompts)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_another_editor_opens_where_its_settings_come_near_the_key(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "engine", lambda _name: InvertingEditor())
+    threat = {"known": "prompt", "access": "logits", "share": share}
+    plain = attacked("wrong-editor", {}, "inverted", threat)
+    assert plain.run.meter.edited == 0
+    assert accuracy(plain.predictor) <= 67
+    told = attacked("wrong-editor", {"alpha": 1.0}, "inverted", threat)
+    assert told.predictor.arguments()["settings"]["alpha"] == 1.0
+    assert accuracy(told.predictor) >= 85
+    chosen = attacked("wrong-editor", {"candidates": 12, "most": 12}, "inverted", threat)
+    assert chosen.run.meter.edited == chosen.run.meter.queries == 13 * 12
+    assert accuracy(chosen.predictor) >= 85
+
+
+def test_a_linear_colour_map_is_recovered_from_pairs() -> None:
+    rng = torch.Generator().manual_seed(0)
+    raw = torch.rand((4, 3, 8, 8), generator=rng)
+    weight = torch.tensor([[0.2, 0.3, 0.1], [-0.1, 0.5, 0.0], [0.0, 0.2, 0.3]])
+    bias = torch.tensor([0.1, 0.3, 0.2])
+    keyed = torch.einsum("dc,nchw->ndhw", weight, raw) + bias.view(1, 3, 1, 1)
+    found = _input.least_squares(raw, keyed)
+    torch.testing.assert_close(found.weight, weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.bias, bias, atol=1e-5, rtol=0)
+    grey = raw[:, :1].expand(-1, 3, -1, -1)  # channels that say the same leave the map open, not its answers
+    torch.testing.assert_close(_input.least_squares(grey, grey)(grey), grey, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("match", [_input.channel_matched, _input.covariance_matched])
+def test_matched_colours_have_the_statistics_of_the_other_set(match: Any) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand((6, 3, 16, 16), generator=rng) * 0.5
+    like = 0.3 + 0.4 * torch.rand((5, 3, 16, 16), generator=rng)
+    made = match(images, like)(images)
+    torch.testing.assert_close(made.mean((0, 2, 3)), like.mean((0, 2, 3)), atol=1e-2, rtol=0)
+    torch.testing.assert_close(made.std((0, 2, 3)), like.std((0, 2, 3)), atol=1e-2, rtol=0)
+
+
+def test_swapping_an_amplitude_with_its_own_gives_the_image_back() -> None:
+    images = torch.rand((3, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    for band in (0.0, 0.3, 1.0):
+        same = torch.cat([_input.Swap(32, band).set(one)(one) for one in images.split(1)])
+        torch.testing.assert_close(same, images, atol=1e-5, rtol=0)
+    other = _input.Swap(32, 0.0).set(images[1:2])(images[:1])  # the lowest frequency alone: the mean of each channel
+    torch.testing.assert_close(
+        other - other.mean((2, 3), keepdim=True), images[:1] - images[:1].mean((2, 3), keepdim=True), atol=0.1, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    "front", [_input.Residual(32, 4), _input.Pattern(32, 0), _input.Pattern(32, 3), _input.Colour()], ids=repr
+)
+def test_what_stands_in_front_starts_as_the_identity(front: _input.Transform) -> None:
+    assert torch.equal(front(TEST.images[:4]), TEST.images[:4])
+
+
+def test_a_frame_changes_nothing_inside() -> None:
+    frame = _input.Pattern(32, 3)
+    nn.init.constant_(frame.pattern, 0.5)
+    changed = (frame(torch.zeros(1, 3, 32, 32)) > 0).float()
+    assert changed[..., 3:-3, 3:-3].sum() == 0
+    assert changed.mean() == 1 - (26 / 32) ** 2
+
+
+def test_a_chain_is_rebuilt_from_json_and_tensors() -> None:
+    chain = [_input.Colour().set(-torch.eye(3), torch.ones(3)), _input.Swap(32, 0.2).set(TEST.images[:5])]
+    made = _input.InFront.of(Direct(locked("inverted")), *chain, _input.Moments(0.5).set(TEST.images[:5]))
+    again = rebuild(json.loads(json.dumps(describe(made))), made.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(again.predict(TEST.images[:4]), made.predict(TEST.images[:4]))
+
+
+def _stream(predictor: Predictor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([predictor.predict(part) for part in TEST.images[:30].split(10)])
+
+
+def test_tent_adapts_the_same_way_each_time_and_a_copy_goes_on_from_where_it_was() -> None:
+    fresh = Adapting(copy.deepcopy(locked("statistics")), 1, 1e-2, "batch", "before")
+    one, two = copy.deepcopy(fresh), copy.deepcopy(fresh)
+    assert torch.equal(_stream(one), _stream(two))
+    assert not torch.equal(_stream(one), _stream(fresh)), "the second pass of a stream sees an adapted model"
+    assert torch.equal(_stream(copy.deepcopy(two)), _stream(two))
+    assert one.predict(TEST.images[:1]).shape == (1, 3)
+
+
+def test_tent_moves_norm_layers_alone_and_lowers_entropy() -> None:
+    for name in ("cnn", "vit"):
+        model = models.build(name, SPEC, seed=1)
+        made = Adapting(copy.deepcopy(model), 5, 1e-2, "batch", "after")
+        images = TEST.images[:12]
+
+        def entropy(logits: Tensor) -> float:
+            return float(-(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean())
+
+        before = Adapting(copy.deepcopy(model), 1, 1e-2, "batch", "before").predict(images)
+        assert entropy(made.predict(images)) < entropy(before)
+        norms = {n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm)}
+        moved = dict(made.classifier.named_parameters())
+        changed = {n.rpartition(".")[0] for n, p in model.named_parameters() if not torch.equal(p, moved[n])}
+        assert changed
+        assert changed <= norms
+
+
+def test_a_view_that_is_sure_but_alone_is_outvoted() -> None:
+    right = F.one_hot(torch.arange(30) % 3, 3).float()
+    alone = F.one_hot((torch.arange(30) + 1) % 3, 3).float()
+    agreed = vote([right * 6, right * 6, alone * 6], 3, 0.2)
+    assert torch.equal(agreed.argmax(1), right.argmax(1))
+    torch.testing.assert_close(agreed.sum(1), torch.ones(30))
+
+
+def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
+    sure = F.one_hot(torch.arange(30) % 3, 4).float() * 8
+    led = sure.clone()
+    led[:, 3] = 12
+    assert _input.claimed_information(sure, 3) > _input.claimed_information(led, 3) + 1
