@@ -146,7 +146,7 @@ OPENS = {
     "disguise, weights": Case("disguise", {"steps": 2, "width": 4}, "tinted", {"authorised": 0.1}),
     "disguise, logits": Case("disguise", {"trials": 4}, "tinted", {"authorised": 0.1, "access": "logits"}),
     "colour": Case("edit-imitation", {"how": "colour"}, "inverted", {"leaked": 6, "access": "logits"}, inverted),
-    "adain": Case("edit-imitation", {"how": "auto", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted),
+    "auto": Case("edit-imitation", {"how": "auto", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted),
     "label-free": Case(
         "edit-imitation", {"choose": "label-free", "steps": 2, "width": 4}, "inverted", {"leaked": 6}, inverted
     ),
