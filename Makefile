@@ -20,7 +20,7 @@ demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusi
 	$(BENCH) report --store runs/demo --out runs/demo-report
 
 test: $(VENV)/.ready  ## every test
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready  ## style and types
 	$(VENV)/bin/ruff check .
