@@ -283,7 +283,11 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
 def test_every_question_is_metered_and_none_over_budget(
     name: str, access: str, victim: Classifier, toy: Images, spec: Spec
 ) -> None:
-    params = {"distillation": {"steps": 2}, "knockoff": {"steps": 2, "queries": 90}, "data-free": {"steps": 4}}[name]
+    params = {
+        "distillation": {"steps": 2},
+        "knockoff": {"steps": 2, "queries": 90},
+        "data-free": {"steps": 4, "queries": 160},
+    }[name]
     for budget in (None, 70):
         work = Run(5, budget=Budget(queries=budget))
         view, asked = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
