@@ -105,8 +105,8 @@ def learn(
     def loss(taught: Batch, true: Batch | None = None) -> Tensor:
         n = len(taught.images)
         logits = model(taught.images if true is None else torch.cat([taught.images, true.images]))[:, : model.k]
-        told = (t[taught.index].to(logits.device) for t in (wanted, weight))
-        out = divergence(logits[:n], *told, temperature)
+        said, sure = (t[taught.index].to(logits.device) for t in (wanted, weight))
+        out = divergence(logits[:n], said, sure, temperature)
         if true is not None:
             assert true.labels is not None
             out = out + F.cross_entropy(logits[n:], true.labels)

@@ -236,7 +236,7 @@ def curves(group: Group) -> list[Chart]:
     for row in group.rows:
         if row.curve and row.attack_name not in ("none", BASELINE):
             shared.setdefault((row.attack, group.threat(row)), []).append(row)
-    charts = []
+    charts: list[Chart] = []
     for (attack, letter), members in shared.items():
         meter = next((m for m in METERS if any(_moved(row, m) for row in members)), None)
         if meter is not None:
