@@ -22,11 +22,12 @@ class NTP(Lock):
     controls = ("none",)
     deviations = (
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",
-        "sparsity is the same share in every layer; the last layer stays dense",
+        "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning); it is "
+        "the same share in every layer; the last layer stays dense",
         "after pruning, a short repair on authorised images with the same loss and the zeros held",
     )
 
-    sparsity: float = param(0.95, "share of weights pruned in every layer but the last", ge=0, le=0.999)
+    sparsity: float = param(0.9, "share of weights pruned in every layer but the last", ge=0, le=0.999)
     alpha: float = param(0.1, "α, weight of the target's cross-entropy", ge=0, le=10)
     cap: float = param(10.0, "where CE_t stops to count", ge=0, le=100)
     scatter: float = param(0.1, "λ, weight of the class scatter of target features", ge=0, le=10)

@@ -27,7 +27,7 @@ class SOPHON(Lock):
     )
 
     fail: str = param("inverse", "loss that the simulated attacker is left with", choices=("inverse", "uniform"))
-    rounds: int = param(60, "simulated attacks", ge=1, le=100_000)
+    rounds: int = param(120, "simulated attacks", ge=1, le=100_000)
     inner: int = param(8, "batches an attacker trains on at most", ge=1, le=1000)
     inner_rate: float = param(1e-3, "the simulated attacker's learning rate (Adam)", ge=1e-6, le=1)
     repairs: int = param(4, "source batches after each attack", ge=0, le=1000)
