@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import binom, binomtest
 
 NESTED_FROM = 5
 """Number of seeds from which seeds are resampled; below it a bootstrap over so few would be far too narrow."""
@@ -96,6 +95,8 @@ def mcnemar(
     Raises:
         ValueError: other images.
     """
+    from scipy.stats import binom  # here, since tables need not wait for all of scipy.stats
+
     if first.shape != second.shape:
         raise ValueError(f"{first.shape} and {second.shape}: not the same images")
     b, c = int((first & ~second).sum()), int((~first & second).sum())
@@ -115,6 +116,8 @@ def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     Raises:
         ValueError: ``n`` is 0, or ``hits`` not in [0, n].
     """
+    from scipy.stats import binomtest
+
     interval = binomtest(hits, n).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
