@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,17 @@ def of_measured(measured: Sequence[Measured | None], floors: Sequence[float | No
         measured: one for each seed, None where not measured.
         floors: percent for each seed, a constant below which the value cannot fall (the public baseline's).
     """
-    bounds = [None] * len(measured) if floors is None else list(floors)
+    # The rows of one lock share its UP, LP and controls: their bootstraps are done once.
+    parts = tuple(None if m is None else (m.value, m.n, m.low, m.high) for m in measured)
+    return _of_parts(parts, (None,) * len(parts) if floors is None else tuple(floors))
+
+
+_Part = tuple[float, int, float | None, float | None]
+
+
+@lru_cache(maxsize=65_536)
+def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...]) -> Value | None:
+    measured = [None if p is None else Measured(value=p[0], n=p[1], low=p[2], high=p[3]) for p in parts]
     lifted = [None if m is None else _lift(m, f) for m, f in zip(measured, bounds, strict=True)]
     known = [m for m in lifted if m is not None]
     if not known:
