@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import console
+from bench import cli_gate, console
+from bench.cli_gate import DEFAULT_STORE, StoreOption
 from bench.errors import UserError
 
 app = typer.Typer(
@@ -22,8 +23,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-DEFAULT_STORE = Path("runs")
-StoreOption = Annotated[Path, typer.Option("--store", help="folder of artefacts and records", show_default="runs")]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="a plugin file outside the packages (repeatable)")
 ]
@@ -102,8 +101,11 @@ def run(
 
 
 def _complete(store: Any, hash: str) -> bool:
+    from bench.records import THIRD_PARTY
+
     record = store.get(hash)
-    return record is not None and record.status != "failed"
+    # Another's record is no measurement of ours: it is measured here when asked for.
+    return record is not None and record.status != "failed" and THIRD_PARTY not in record.notes
 
 
 def _rows(
@@ -422,6 +424,9 @@ def new(
     file = stubs.write(kind, name, folder)
     console.say(f"wrote {file}", "green")
     console.say(f"try it: bench run --{kind} {name} --plugin {file}")
+
+
+cli_gate.register(app)
 
 
 def main() -> None:

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA = 1
 """Raised whenever a field changes its meaning; part of every hash."""
 
+THIRD_PARTY = "third_party"
+"""The note, and (with a hyphen) the flag, of a record that was imported and not measured here."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")

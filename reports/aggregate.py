@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import Cell, CurvePoint, Measured, Record
+from bench.records import THIRD_PARTY, Cell, CurvePoint, Measured, Record
 from reports import domain, ensemble
 from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
 from reports.intervals import Draws, Value, constant, of_derived, of_measured
@@ -139,9 +139,13 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
 
 
 def current(records: Iterable[Record], split: str = "test") -> list[Record]:
-    """The newest record of each cell and replicate that was judged on ``split``, by replicate."""
+    """The newest record of each cell and replicate that was judged on ``split``, by replicate; ours before others'."""
     newest: dict[tuple[str, int], Record] = {}
-    for record in sorted(records, key=lambda r: (r.provenance.created, r.status == "ok", r.hash)):
+
+    def place(r: Record) -> tuple[Any, ...]:
+        return THIRD_PARTY not in r.notes, r.provenance.created, r.status == "ok", r.hash
+
+    for record in sorted(records, key=place):
         if record.split == split:
             newest[record.row_key, record.cell.replicate] = record
     return sorted(newest.values(), key=lambda r: r.cell.replicate)

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bench import registry
 from reports import surface
 from reports.aggregate import MARGIN, Row, half_recovery
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
+from reports.statistics import minimal_effect
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"
@@ -156,7 +159,7 @@ def flag_numbers(group: Group) -> dict[str, int]:
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
-    lines = [_sizes(group), _intervals(group), _sides(group)]
+    lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += _threats(group)
     lines += _controls(group)
     lines += _selection(group)
@@ -216,6 +219,26 @@ def _intervals(group: Group) -> str:
     if not kinds:
         return "No intervals: none were recorded."
     return f"Intervals: 95 %; {'; '.join(meaning[kind] for kind in kinds)}. Accuracies in percent, recovery a fraction."
+
+
+def _detectable(group: Group) -> str:
+    """The least difference that this table's seeds and images can tell from noise."""
+    measured = [row.values["RP"] or row.values["LP"] for row in group.methods if row.status == "ok"]
+    values = [value for value in measured if value is not None]
+    images = [n for row in group.methods for n in row.n if n is not None]
+    if not values or not images:
+        return ""
+    seeds, n = min(value.n_seeds for value in values), min(images)
+    spreads = [np.var([x for x in v.per_seed if x is not None], ddof=1) for v in values if v.n_seeds > 1]
+    spread = float(np.sqrt(np.mean(spreads))) if seeds > 1 else None
+    # Half-way is where accuracies vary most, so that the worst of the table's rows is spoken for.
+    middle = min((value.mean for value in values), key=lambda mean: abs(mean - 50))
+    effect = minimal_effect(n, seeds, middle, spread)
+    what = f"{seeds} seeds" if seeds > 1 else "1 seed (images alone: other seeds may differ more)"
+    return (
+        f"Minimal detectable effect: between two locks with {what} of {n} images, {effect:.1f} points "
+        "(two-sided 5 % level, 80 % power); smaller differences are ties."
+    )
 
 
 def _threats(group: Group) -> list[str]:

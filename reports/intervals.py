@@ -2,31 +2,25 @@
 
 Fewer than 5 seeds: a t interval over per-seed means is the headline, and the image bootstrap stands apart, named
 "images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds, and over images
-within each. All intervals are 95 %.
+within each. All intervals are 95 %. The rules themselves stand in `reports.statistics`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from bench.records import Measured
+from reports.statistics import DRAWS, NESTED_FROM, Draws, nested, percentiles, resample, t_interval
 
 T = "t over seeds"
 IMAGES = "images, these seeds only"
 NESTED = "nested bootstrap over seeds and images"
 
-NESTED_FROM = 5
-"""Number of seeds from which seeds are resampled; below it a bootstrap over so few would be far too narrow."""
-
-DRAWS = 2000
-
-Draws = NDArray[np.float64]
 Statistic = Callable[[Mapping[str, Draws]], Draws]
 """From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
 
@@ -63,20 +57,6 @@ class Value:
         return max(self.high - self.mean, self.mean - self.low)
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % t interval of the mean of at least 2 values.
-
-    Raises:
-        ValueError: fewer than 2 values.
-    """
-    n = len(values)
-    if n < 2:
-        raise ValueError("a t interval needs at least 2 values")
-    mean = float(np.mean(values))
-    arm = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return mean - arm, mean + arm
-
-
 def constant(values: Sequence[float | None]) -> Value | None:
     """A quantity known without error, such as the floor: no interval."""
     known = [v for v in values if v is not None]
@@ -90,7 +70,17 @@ def of_measured(measured: Sequence[Measured | None], floors: Sequence[float | No
         measured: one for each seed, None where not measured.
         floors: percent for each seed, a constant below which the value cannot fall (the public baseline's).
     """
-    bounds = [None] * len(measured) if floors is None else list(floors)
+    # The rows of one lock share its UP, LP and controls: their bootstraps are done once.
+    parts = tuple(None if m is None else (m.value, m.n, m.low, m.high) for m in measured)
+    return _of_parts(parts, (None,) * len(parts) if floors is None else tuple(floors))
+
+
+_Part = tuple[float, int, float | None, float | None]
+
+
+@lru_cache(maxsize=65_536)
+def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...]) -> Value | None:
+    measured = [None if p is None else Measured(value=p[0], n=p[1], low=p[2], high=p[3]) for p in parts]
     lifted = [None if m is None else _lift(m, f) for m, f in zip(measured, bounds, strict=True)]
     known = [m for m in lifted if m is not None]
     if not known:
@@ -158,28 +148,3 @@ def binomial(measured: Measured, rng: np.random.Generator) -> Draws:
     """(B,) percent: ``n`` images drawn again and again, each right with the measured probability."""
     chance = min(max(measured.value / 100, 0.0), 1.0)
     return 100.0 * rng.binomial(measured.n, chance, DRAWS) / measured.n
-
-
-def resample(correct: Mapping[str, NDArray[np.bool_]], rng: np.random.Generator) -> dict[str, Draws]:
-    """(B,) percent by name, every name over the same resampled images."""
-    n = len(next(iter(correct.values())))
-    right = np.stack([c.astype(np.float64) for c in correct.values()], axis=1)
-    # In portions, so that large test splits do not need gigabytes of counts.
-    portions = [rng.multinomial(n, np.full(n, 1 / n), DRAWS // 10) @ right for _ in range(10)]
-    accuracy = 100.0 * np.concatenate(portions) / n
-    return {name: accuracy[:, i] for i, name in enumerate(correct)}
-
-
-def nested(draws: Sequence[Draws]) -> tuple[float, float]:
-    """95 % interval of the mean over seeds, seeds and the images within each resampled; one (B,) array a seed."""
-    rng = np.random.default_rng(1)
-    table = np.stack(draws)
-    seeds = rng.integers(len(draws), size=(DRAWS, len(draws)))
-    within = rng.integers(table.shape[1], size=seeds.shape)
-    return percentiles(table[seeds, within].mean(axis=1))
-
-
-def percentiles(draws: Draws) -> tuple[float, float]:
-    """The 2.5 and 97.5 percentiles of (B,) values, undefined ones left out."""
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return float(low), float(high)

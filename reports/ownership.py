@@ -12,18 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
-from scipy.stats import binom, binomtest
 
 from bench.records import Record
 from reports.aggregate import Evidence, current
+from reports.statistics import mcnemar, wilson
 
 LEVEL = 0.01
 MARGINS = (0.0, 10.0)
 """Points by which accuracy must fall for a claim."""
-
-Right = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,6 @@ class Claim:
         return self.p < LEVEL and self.drop > margin
 
 
-def mcnemar(clean: Right, keyed: Right) -> tuple[int, int, float]:
-    """b (right when clean only), c (right when keyed only), and the exact p of as many b or more by chance."""
-    b, c = int((clean & ~keyed).sum()), int((~clean & keyed).sum())
-    return b, c, float(binom.sf(b - 1, b + c, 0.5)) if b + c else 1.0
-
-
 def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
     """Every model of the store that the claim can be tested on, marked ones first."""
     out: list[Claim] = []
@@ -65,7 +56,7 @@ def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
             continue
         labels = arrays["test_labels"]
         clean, keyed = arrays[f"pred/{clean_name}"] == labels, arrays[f"pred/{keyed_name}"] == labels
-        _, _, p = mcnemar(clean, keyed)
+        p = mcnemar(clean, keyed, "greater").p
         out.append(Claim(what, record.cell.replicate, 100 * clean.mean(), 100 * keyed.mean(), p))
     return sorted(out, key=lambda claim: (claim.what.startswith("not marked"), claim.what, claim.replicate))
 
@@ -83,12 +74,6 @@ def _answers(record: Record) -> tuple[str, str, str] | None:
     if cell.lock.name == "none" and cell.attack.name == "none":
         return f"not marked ({where})", "oracle", "victim_authorised"
     return None
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a rate, fractions."""
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def summary(found: Sequence[Claim]) -> list[dict[str, Any]]:

@@ -329,11 +329,12 @@ def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
 
 
 def test_mcnemar_and_the_claim_by_hand() -> None:
-    from reports.ownership import Claim, mcnemar, wilson
+    from reports.ownership import Claim
+    from reports.statistics import mcnemar, wilson
 
     clean = np.array([True] * 9 + [False] * 3)
     keyed = np.array([False] * 7 + [True] * 2 + [True] + [False] * 2)
-    b, c, p = mcnemar(clean, keyed)
+    b, c, p = mcnemar(clean, keyed, "greater")
     assert (b, c) == (7, 1)
     assert p == pytest.approx((8 + 1) / 2**8)  # 7 or 8 of 8
     assert mcnemar(clean, clean) == (0, 0, 1.0)

@@ -19,8 +19,9 @@ from bench.errors import UserError
 from bench.records import Record
 from reports import figures
 from reports.aggregate import rows
-from reports.captions import number
+from reports.captions import captions, grouped, number
 from reports.intervals import IMAGES, T
+from reports.statistics import minimal_effect
 from reports.tables import FIELDS, render, tex
 from reports.terminal import fold
 
@@ -79,6 +80,11 @@ class TestTables:
             "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
         ):  # fmt: skip
             assert words in text
+
+    def test_the_caption_says_what_the_design_can_tell_apart(self) -> None:
+        said = " ".join(captions(grouped(rows(world((80.0, 60.0, 70.0), (30.0,) * 3)))[0]))
+        effect = minimal_effect(N, 3, 70.0, 10.0)
+        assert f"Minimal detectable effect: between two locks with 3 seeds of {N} images, {effect:.1f} points" in said
 
     def test_the_caption_says_where_half_is_back(self) -> None:
         text = render(rows(world(curve=CURVE)), "md")

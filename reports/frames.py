@@ -1,0 +1,76 @@
+"""Records as a pandas DataFrame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.records import Record
+
+MEASURED = (
+    "victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation", "authorised_after",
+)  # fmt: skip
+
+
+def load_records(store: str | Path = "runs") -> pd.DataFrame:
+    """Every record of a store, one line each: what a table is made of, before anything is joined or averaged.
+
+    Columns: ``hash``, ``row_key``, ``status``, ``error``, ``split``, ``scenario``, ``model``, ``lock``, ``key``,
+    ``attack`` (names), ``replicate``, ``editor``; parameters as ``lock.NAME``, ``key.NAME``, ``attack.NAME``,
+    ``threat.NAME``, ``budget.NAME``; accuracies in percent with ``_low``, ``_high`` and ``_n``; ``floor``;
+    ``meter.NAME`` and ``lock_meter.NAME``; ``flags`` (a list of names), ``selection``, ``transductive``,
+    ``third_party``, ``seconds`` (of all stages), ``created``. What was not measured is missing, never 0.
+
+    Args:
+        store: a folder that `bench run` wrote.
+
+    Raises:
+        UserError: no store there.
+    """
+    import pandas as pd
+
+    from bench.store import Store
+
+    return pd.DataFrame([_line(record) for record in Store(Path(store), write=False).records()])
+
+
+def _line(record: Record) -> dict[str, Any]:
+    from bench.records import THIRD_PARTY
+
+    cell = record.cell
+    line: dict[str, Any] = {
+        "hash": record.hash,
+        "row_key": record.row_key,
+        "status": record.status,
+        "error": record.error,
+        "split": record.split,
+        "scenario": cell.scenario,
+        "model": cell.model,
+        "lock": cell.lock.name,
+        "key": cell.key.name,
+        "attack": cell.attack.name,
+        "replicate": cell.replicate,
+        "editor": cell.editor,
+        "floor": record.floor,
+    }
+    for name in MEASURED:
+        found = getattr(record, name)
+        parts = (None,) * 4 if found is None else (found.value, found.low, found.high, found.n)
+        line |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_n"), parts, strict=True))
+    groups: dict[str, dict[str, Any] | None] = {
+        "lock": cell.lock.params, "key": cell.key.params, "attack": cell.attack.params, "threat": cell.threat,
+        "budget": cell.budget, "meter": record.meter, "lock_meter": record.lock_meter,
+    }  # fmt: skip
+    for group, values in groups.items():
+        line |= {f"{group}.{name}": value for name, value in (values or {}).items()}
+    return line | {
+        "flags": [flag.name for flag in record.flags],
+        "selection": record.selection,
+        "transductive": record.transductive,
+        "third_party": THIRD_PARTY in record.notes,
+        "seconds": sum(record.provenance.seconds.values()),
+        "created": record.provenance.created,
+    }

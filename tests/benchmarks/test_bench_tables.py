@@ -1,0 +1,90 @@
+"""The hot paths of tables, judge and training, as ratios within one run, so that a slow machine does not alarm.
+
+Run with ``pytest tests/benchmarks/test_bench_tables.py --benchmark-only``; ratios are in ``extra_info``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_records import record
+
+from bench.records import Record
+from bench.store import Store
+from reports.aggregate import rows
+
+RECORDS, SEEDS, IMAGES = 10_000, 5, 400
+
+
+def _seconds(what: Callable[[], Any], times: int = 3) -> float:
+    best = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        what()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Record]:
+    """2,000 rows of 5 seeds with their controls."""
+    out: list[Record] = []
+    rng = np.random.default_rng(0)
+    for i in range(RECORDS // SEEDS - 4):
+        for seed in range(SEEDS):
+            rp = round(float(rng.uniform(20, 90)), 4)
+            out.append(record("modellock", "prompt-search", seed, lock_explicit={"alpha": i / 10_000}, RP=rp))
+    for lock, attack in (
+        ("destroyed", "prompt-search"),
+        ("permuted-logits", "logit-surgery"),
+        ("none", "from-scratch"),
+    ):
+        out += [record(lock, attack, seed, RP=30.0) for seed in range(SEEDS)]
+    for i, made in enumerate(out):
+        made.provenance.hash = f"{i:020x}"
+    return out
+
+
+@pytest.fixture(scope="module")
+def store(many: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    made = Store(tmp_path_factory.mktemp("many") / "s")
+    for i, found in enumerate(many):  # put() would fsync nothing but take file locks: this is as fast as writing gets
+        folder = made.root / "records" / f"{i:020x}"
+        folder.mkdir()
+        (folder / "record.json").write_text(found.model_dump_json(indent=1) + "\n")
+    return made
+
+
+def _plain(store: Store) -> list[Any]:
+    """Reading the same files as JSON and nothing more."""
+    return [json.loads(file.read_text()) for file in (store.root / "records").glob("*/record.json")]
+
+
+def test_a_store_with_ten_thousand_records(benchmark: Any, store: Store) -> None:
+    plain = _seconds(lambda: _plain(store), 1)
+    found = benchmark.pedantic(store.records, rounds=2, warmup_rounds=0)
+    assert len(found) == len(list((store.root / "records").iterdir()))
+    benchmark.extra_info |= {
+        "plain_json_seconds": round(plain, 2),
+        "records_over_plain_json": round(benchmark.stats.stats.min / plain, 2),
+    }
+
+
+def test_a_leaderboard_over_ten_thousand_records(benchmark: Any, many: list[Record]) -> None:
+    """Target: 2 seconds; the ratio is to a loop that only reads the numbers."""
+
+    def read() -> float:
+        return sum(getattr(r, n).value for r in many for n in ("UP", "LP", "RP", "oracle") for _ in range(20))
+
+    plain = _seconds(read)
+    table = benchmark.pedantic(lambda: rows(many), rounds=2, warmup_rounds=0)
+    assert len(table) == len(many) // SEEDS
+    benchmark.extra_info |= {
+        "seconds": round(benchmark.stats.stats.min, 2),
+        "over_reading": round(benchmark.stats.stats.min / plain, 2),
+    }

@@ -1,0 +1,217 @@
+"""Records as one file: what goes in comes out, and what was tampered with is refused before anything is written."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import uuid
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench import exchange, plan
+from bench.errors import UserError
+from bench.records import THIRD_PARTY, Measured, Provenance, Record, digest
+from bench.store import Store
+from reports.aggregate import current
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _record(replicate: int = 0, value: float = 50.0, **more: object) -> Record:
+    cell = plan.make_cell("modellock", "none", "digits", "vit", {}, replicate=replicate)
+    hash = digest([replicate, value])
+    return Record(
+        cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=Provenance(hash=hash), **more
+    )  # type: ignore[arg-type]
+
+
+def _filled(root: Path, n: int = 2) -> Store:
+    store = Store(root)
+    for i in range(n):
+        store.put(_record(i), {"pred/UP": np.arange(8) + i, "samples/raw": np.zeros((1, 3, 4, 4), np.uint8)})
+    return store
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    file = tmp_path / "records.zip"
+    assert exchange.export(_filled(tmp_path / "from"), file) == 2
+    return file
+
+
+def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "to")
+    assert exchange.load(written, here) == exchange.Imported(added=2, known=0)
+    theirs = {r.hash: r for r in Store(tmp_path / "from").records()}
+    for record in here.records():
+        assert record.notes[THIRD_PARTY] == "records.zip"
+        assert [flag.name for flag in record.flags] == ["third-party"]
+        plain = record.model_copy(update={"notes": {}, "flags": []})
+        assert plain == theirs[record.hash]
+        assert np.array_equal(here.evidence(record)["pred/UP"], np.arange(8) + record.cell.replicate)
+    assert exchange.load(written, here) == exchange.Imported(added=0, known=2)
+
+
+def test_the_same_records_give_the_same_file(written: Path, tmp_path: Path) -> None:
+    exchange.export(Store(tmp_path / "from"), tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == written.read_bytes()
+
+
+def test_our_own_record_stays_and_stands_before_theirs(written: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "to")
+    mine, newer = _record(0), _record(1, 70.0)
+    here.put(mine, {})
+    here.put(newer, {})
+    assert exchange.load(written, here) == exchange.Imported(added=1, known=1)
+    assert here.get(mine.hash) == mine
+    assert [r.hash for r in current(here.records())] == [mine.hash, newer.hash]
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.floats(0, 100)), min_size=1, max_size=5, unique_by=lambda x: x[0]),
+    st.integers(1, 20),
+)
+def test_round_trip_of_any_records(
+    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, float]], n: int
+) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    store = Store(folder / "a")
+    for replicate, value in told:
+        store.put(_record(replicate, value), {"pred/UP": np.full(n, replicate)})
+    exchange.export(store, folder / "x.zip")
+    exchange.load(folder / "x.zip", Store(folder / "b"))
+    found = {r.cell.replicate: r.UP.value for r in Store(folder / "b").records() if r.UP}
+    assert found == dict(told)
+
+
+@QUICK
+@given(st.data())
+def test_corrupted_bytes_are_refused_or_change_nothing(written: Path, tmp_path: Path, data: st.DataObject) -> None:
+    good = written.read_bytes()
+    at = data.draw(st.integers(0, len(good) - 1))
+    bad = bytearray(good)
+    bad[at] ^= data.draw(st.integers(1, 255))
+    file = tmp_path / "bad.zip"
+    file.write_bytes(bytes(bad))
+    here = Store(tmp_path / f"to-{uuid.uuid4()}")  # drawn names come again when hypothesis replays
+    try:
+        exchange.load(file, here)
+    except UserError as error:
+        assert error.remedy
+        assert here.records() == []
+        return
+    # A byte of a date or a comment means nothing: then all records are exactly theirs.
+    theirs = {r.hash: r for r in Store(tmp_path / "from", write=False).records()}
+    for record in here.records():
+        assert record.model_copy(update={"notes": {}, "flags": []}) == theirs[record.hash]
+
+
+@QUICK
+@given(st.integers(0, 5000))
+def test_a_cut_file_is_refused(written: Path, tmp_path: Path, length: int) -> None:
+    good = written.read_bytes()
+    file = tmp_path / "cut.zip"
+    file.write_bytes(good[: min(length, len(good) - 1)])
+    with pytest.raises(UserError):
+        exchange.load(file, Store(tmp_path / "cut"))
+    assert Store(tmp_path / "cut").records() == []
+
+
+def _rewritten(file: Path, change: Callable[[dict[str, bytes]], None], honest: bool = True, link: str = "") -> None:
+    """``file`` with other members; ``honest`` makes the manifest agree with them."""
+    with zipfile.ZipFile(file) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    manifest = json.loads(members.pop("manifest.json"))
+    change(members)
+    if honest:
+        import hashlib
+
+        manifest["files"] = {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in members.items()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as new:
+        for name, content in {**members, "manifest.json": json.dumps(manifest).encode()}.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = ((stat.S_IFLNK if name == link else stat.S_IFREG) | 0o644) << 16
+            new.writestr(info, content)
+    file.write_bytes(out.getvalue())
+
+
+def _first(members: dict[str, bytes], part: str) -> str:
+    return next(name for name in members if name.endswith(part))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "/etc/evil",
+        "records/../../evil",
+        "records/" + "a" * 20 + "/more.py",
+        "records/ABC/record.json",
+        "x\\y",
+    ],
+)
+def test_another_path_is_refused(name: str, written: Path, tmp_path: Path) -> None:
+    _rewritten(written, lambda members: members.update({name: b"x"}))
+    with pytest.raises(UserError, match="it has a member"):
+        exchange.load(written, Store(tmp_path / "to"))
+    assert Store(tmp_path / "to").records() == []
+
+
+def test_a_link_is_refused(written: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(written) as opened:
+        name = _first(dict.fromkeys(opened.namelist(), b""), "record.json")
+    _rewritten(written, lambda members: None, link=name)
+    with pytest.raises(UserError, match="not a plain file"):
+        exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_a_changed_number_is_refused(written: Path, tmp_path: Path) -> None:
+    def raise_it(members: dict[str, bytes]) -> None:
+        name = _first(members, "record.json")
+        members[name] = members[name].replace(b"50.0", b"99.0")
+
+    _rewritten(written, raise_it, honest=False)
+    with pytest.raises(UserError, match="checksum"):
+        exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_a_record_under_another_name_or_row_is_refused(written: Path, tmp_path: Path) -> None:
+    def other_row(members: dict[str, bytes]) -> None:
+        name = _first(members, "record.json")
+        members[name] = members[name].replace(b'"vit"', b'"cnn"')
+
+    _rewritten(written, other_row)
+    with pytest.raises(UserError, match="not the one it says"):
+        exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_a_record_without_evidence_and_one_too_large_are_refused(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "LARGEST", 100)
+        with pytest.raises(UserError, match="too large"):
+            exchange.load(written, Store(tmp_path / "to"))
+    _rewritten(written, lambda members: members.pop(_first(members, ".safetensors")) and None)
+    with pytest.raises(UserError, match="lacks a part"):
+        exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_no_records_no_file_and_no_zip_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no records"):
+        exchange.export(Store(tmp_path / "empty"), tmp_path / "x.zip")
+    assert not list(tmp_path.glob("*x.zip*"))
+    with pytest.raises(UserError, match="there is no file"):
+        exchange.load(tmp_path / "x.zip", Store(tmp_path / "empty"))
+    (tmp_path / "x.zip").write_text("hello")
+    with pytest.raises(UserError, match="refused"):
+        exchange.load(tmp_path / "x.zip", Store(tmp_path / "empty"))

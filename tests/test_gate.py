@@ -1,0 +1,324 @@
+"""The gate on made-up stores: what it must catch, what it must let pass, and how often it is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from made_up_worlds import IMAGES, World
+from rich.console import Console
+
+from bench.errors import UserError
+from bench.store import Store
+from reports import baseline as saved
+from reports import gate_output, gate_study
+from reports.baseline import Snapshot, pack, snapshot, unpack
+from reports.gate import Line, Outcome, compare, deviation, judge, lines
+
+EIGHT, TWO = range(8), (0, 1)
+
+
+def taken(world: World) -> Snapshot:
+    return snapshot(world.records, world.evidence)
+
+
+@pytest.fixture(scope="module")
+def before() -> Snapshot:
+    return taken(World(EIGHT, noise=1))
+
+
+def regressed(outcome: Outcome) -> set[tuple[str, str]]:
+    return {(f.line.metric, f.line.name) for f in outcome.findings if f.verdict == "regressed"}
+
+
+PLACE = "digits · vit · modellock"
+
+
+def test_no_change_is_held_when_the_noise_is_drawn_again(before: Snapshot) -> None:
+    for noise in range(10, 14):
+        outcome = compare(before, taken(World(TWO, noise)))
+        assert not outcome.regressed, gate_output.summary(outcome)
+        assert not compare(before, taken(World((8, 9), noise))).regressed  # other seeds
+
+
+def test_a_rerun_that_is_bit_identical_is_held_and_moves_no_pair(before: Snapshot) -> None:
+    outcome = compare(before, taken(World(TWO, noise=1)))
+    assert not outcome.regressed
+    assert all(f.verdict == "held" for f in outcome.findings)
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [
+        ({"locks": {"modellock": (88.0, 80.0)}}, "LP"),  # decoys off
+        ({"locks": {"modellock": (88.0, 45.0)}}, "LP"),  # a weaker edit
+        ({"locks": {"modellock": (78.0, 25.0)}}, "UP"),
+        ({"attacks": {("modellock", "logit-surgery"): 95.0}}, "worst-case RP"),
+        ({"attacks": {("destroyed", "prompt-search"): 40.0}}, "worst-case RP"),
+    ],
+)
+def test_a_weaker_or_costlier_lock_is_caught(before: Snapshot, change: dict, metric: str) -> None:  # type: ignore[type-arg]
+    outcome = compare(before, taken(World(TWO, 20, **change)))
+    assert metric in {name for name, _ in regressed(outcome)}
+
+
+@pytest.mark.parametrize(("row", "rp"), [(("modellock", "prompt-search"), 60.0), (("none", "from-scratch"), 25.0)])
+def test_a_weaker_attack_is_caught(before: Snapshot, row: tuple[str, str], rp: float) -> None:
+    outcome = compare(before, taken(World(TWO, 21, attacks={row: rp})))
+    ((metric, name),) = regressed(outcome)
+    assert metric == "RP"
+    assert row[1] in name
+
+
+def test_a_lock_that_returns_the_victim_is_caught_and_named(before: Snapshot) -> None:
+    candidate = taken(World(TWO, 22))
+    for row in candidate.rows:
+        if row.lock_name == "modellock":
+            for seed in row.seeds.values():
+                for name, other in (("UP", "victim_authorised"), ("LP", "oracle")):
+                    seed.values[name], seed.right[name] = seed.values[other], seed.right[other]
+    outcome = compare(before, candidate)
+    assert ("LP", PLACE) in regressed(outcome)
+    assert [c.what for c in outcome.certain] == ["the lock answers as the victim does: nothing is locked"]
+
+
+def test_an_attack_that_returns_the_locked_model_is_caught_even_where_seeds_vary_wildly() -> None:
+    wild = taken(World(EIGHT, 1, deviation=25.0))
+    candidate = taken(World(TWO, 23, deviation=25.0, attacks={("modellock", "prompt-search"): -1}))
+    outcome = compare(wild, candidate)
+    assert [c.what for c in outcome.certain] == ["the attack answers as the locked model does: nothing was attacked"]
+    assert compare(
+        taken(World(EIGHT, 1)), taken(World(TWO, 23, attacks={("modellock", "prompt-search"): -1}))
+    ).regressed
+
+
+def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:
+    outcome = compare(before, taken(World(TWO, 24, locks={"modellock": (96.0, 10.0)})))
+    assert not outcome.regressed
+    assert {f.line.metric for f in outcome.findings if f.verdict == "better"} >= {"UP", "LP"}
+
+
+def test_one_outlying_seed_does_not_alarm(before: Snapshot) -> None:
+    candidate = taken(World(TWO, 25))
+    for row in candidate.rows:
+        if row.attack_name == "prompt-search" and row.lock_name == "modellock":
+            row.seeds[0].values["RP"] = 20.0
+    assert not compare(before, candidate).regressed
+
+
+def test_false_alarms_stay_below_the_rate() -> None:
+    """Seeds, images' answers and baselines are all drawn anew; 5 % is tested, since 1 % would need too many worlds."""
+    alarms = sum(
+        compare(taken(World(EIGHT, 2 * i, deviation=3.0)), taken(World(TWO, 2 * i + 1, deviation=3.0)), 0.05).regressed
+        for i in range(100, 130)
+    )
+    assert alarms <= 4
+
+
+def _line(values: dict[int, float], right: dict[int, np.ndarray | None] | None = None, n: int = 400) -> Line:  # type: ignore[type-arg]
+    return Line("LP", "x", "higher", values, right or dict.fromkeys(values), n)
+
+
+def test_the_interval_by_hand() -> None:
+    values = dict(enumerate([20.0, 30.0, 25.0, 22.0, 28.0, 24.0, 26.0, 25.0]))
+    old, new = _line(values), _line({10: 60.0, 11: 62.0})
+    s = np.std(list(values.values()), ddof=1)
+    found = judge(old, new, 0.001)
+    # 4.785 is the 99.9 % quantile of t with 7 degrees of freedom
+    assert found.change - found.low == pytest.approx(4.785 * s * np.sqrt(1 / 2 + 1 / 8), rel=1e-3)
+    assert (found.before, found.after, found.pairs, found.verdict) == (25.0, 61.0, None, "regressed")
+
+
+def test_image_noise_stands_in_where_seeds_agree_by_luck() -> None:
+    rng = np.random.default_rng(0)
+    right = {i: rng.permutation(np.arange(400) < 100) for i in range(8)}
+    line = _line(dict.fromkeys(range(8), 25.0), right)
+    # every image is right with the same chance: the binomial deviation
+    assert deviation(line, line) == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 400), rel=0.05)
+    fixed = _line(dict.fromkeys(range(8), 25.0), dict.fromkeys(range(8), np.arange(400) < 100))
+    assert deviation(fixed, fixed) == 0.25  # one image
+    unknown = _line(dict.fromkeys(range(8), 25.0))
+    assert deviation(unknown, unknown) == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 400), rel=0.01)
+
+
+def test_the_worst_case_is_chosen_on_validation_images(before: Snapshot) -> None:
+    rows = [r.model_copy(deep=True) for r in before.rows if r.lock_name == "modellock"]
+    for row in rows:
+        for seed in row.seeds.values():
+            if "RP" in seed.values:
+                seed.validation = 90.0 if row.attack_name == "logit-surgery" else 10.0
+    worst = next(line for (metric, _), line in lines(rows).items() if metric == "worst-case RP")
+    surgery = next(row for row in rows if row.attack_name == "logit-surgery")
+    assert worst.values == {n: seed.values["RP"] for n, seed in surgery.seeds.items()}
+
+
+class TestWhatIsMissing:
+    def test_a_missing_row_seed_or_failed_cell_is_a_finding_with_a_remedy(self, before: Snapshot) -> None:
+        candidate = taken(World(TWO, 26))
+        gone, short, failed, invalid = candidate.rows[0], candidate.rows[1], candidate.rows[2], candidate.rows[3]
+        candidate.rows.remove(gone)
+        del short.seeds[1]
+        failed.seeds[0] = saved.Seed(status="failed", error="out of memory")
+        invalid.seeds[1] = saved.Seed(status="invalid", error="AccessDenied")
+        outcome = compare(before, candidate, remake="bench run --suite mine")
+        assert outcome.regressed
+        said = {c.name: c.what for c in outcome.certain}
+        assert said[gone.words()] == "missing from the candidate"
+        assert said[short.words()] == "seed 1 missing from the candidate"
+        assert said[failed.words()] == "seed 0 failed: out of memory"
+        assert said[invalid.words()] == "seed 1 invalid: AccessDenied"
+        assert all("bench run --suite mine" in c.remedy for c in outcome.certain)
+
+    def test_a_number_that_is_no_longer_measured_is_a_finding(self, before: Snapshot) -> None:
+        candidate = taken(World(TWO, 27))
+        for row in candidate.rows:
+            for seed in row.seeds.values():
+                seed.values.pop("UP")
+        assert {c.what for c in compare(before, candidate).certain} == {"UP no longer measured"}
+
+    def test_only_expected_rows_are_asked_for(self, before: Snapshot) -> None:
+        candidate = taken(World(TWO, 28))
+        candidate.rows = [row for row in candidate.rows if row.lock_name == "none"]
+        expected = {row.row_key for row in candidate.rows}
+        assert compare(before, candidate).regressed
+        assert not compare(before, candidate, expected=expected).regressed
+
+    def test_an_unknown_row_and_a_new_flag_warn(self, before: Snapshot) -> None:
+        candidate = taken(World(TWO, 29))
+        extra = candidate.rows[0].model_copy(update={"row_key": "new"})
+        candidate.rows.append(extra)
+        candidate.rows[1].seeds[0].flags.append("depends-on-batch")
+        warnings = compare(before, candidate).warnings
+        assert any("not in the baseline" in w for w in warnings)
+        assert any("new red flag depends-on-batch" in w for w in warnings)
+
+
+class TestNotComparable:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda c: setattr(c, "record_schema", 99), "record schema 1, the candidate 99"),
+            (lambda c: setattr(c, "ensemble", "2"), "ensemble version is None, the candidate's 2"),
+            (lambda c: setattr(c.rows[0].seeds[0], "data", "other"), "fingerprint data-0 in the baseline, other"),
+            (lambda c: c.rows[0].seeds[0].images.update(test="other"), "test images of digits"),
+            (lambda c: [setattr(r, "row_key", "x") for r in c.rows], "no row of the candidate is in the baseline"),
+            (lambda c: [r.seeds.pop(1) for r in c.rows], "has 1 seed; the rule needs 2"),
+        ],
+    )
+    def test_it_says_which_part_differs(self, before: Snapshot, change: Callable, said: str) -> None:  # type: ignore[type-arg]
+        candidate = taken(World(TWO, 30))
+        change(candidate)
+        with pytest.raises(UserError, match=said) as caught:
+            compare(before, candidate)
+        assert caught.value.remedy
+
+    def test_a_baseline_of_few_seeds_is_refused(self) -> None:
+        few = taken(World(range(5), 1))
+        with pytest.raises(UserError, match="fewer than 8 seeds"):
+            compare(few, taken(World(TWO, 2)))
+        with pytest.raises(UserError, match="has 5 seeds, a baseline holds at least 8"):
+            saved.check_complete(few)
+
+
+class TestFile:
+    def test_it_comes_back_as_it_was_one_line_a_seed(self, before: Snapshot, tmp_path: Path) -> None:
+        file = tmp_path / "deep" / "b.json"
+        saved.write(before, file)
+        assert saved.read(file) == before
+        text = file.read_text()
+        assert sum(line.startswith('    "') for line in text.splitlines()) == 8 * len(before.rows)
+        assert len(text) < 120_000
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_bits_come_back(self) -> None:
+        right = np.random.default_rng(0).random(IMAGES + 3) < 0.5
+        assert np.array_equal(unpack(pack(right), len(right)), right)
+        for bad in ("", "zz", "ff" * 90):
+            with pytest.raises(UserError, match="bits"):
+                unpack(bad, 363)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 1, "rows": 3}', "\x00"])
+    def test_what_is_no_baseline_is_refused(self, text: str, tmp_path: Path) -> None:
+        file = tmp_path / "b.json"
+        file.write_text(text)
+        with pytest.raises(UserError, match="baseline") as caught:
+            saved.read(file)
+        assert "bench baseline save" in caught.value.remedy
+
+
+def test_the_outcome_in_all_its_forms(before: Snapshot) -> None:
+    candidate = taken(World(TWO, 31, locks={"modellock": (88.0, 80.0)}))
+    candidate.rows[-1].seeds[0] = saved.Seed(status="failed", error="a | b \x1b[1m")
+    outcome = compare(before, candidate)
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(gate_output.Report(outcome))
+    printed, markdown = console.export_text(), gate_output.markdown(outcome)
+    for text in (printed, markdown):
+        assert "REGRESSED" in text
+        assert "the lock holds less" in text
+        assert "at most 1 %" in text
+    suite = ElementTree.fromstring(gate_output.junit(outcome)).find("testsuite")
+    assert suite is not None
+    assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
+    assert len(suite.findall("testcase/failure")) == int(suite.attrib["failures"]) >= 2
+
+
+def _stored(world: World, root: Path) -> Store:
+    store = Store(root)
+    for record in world.records:
+        store.put(record, world.evidence(record))  # type: ignore[arg-type]
+    return store
+
+
+def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    _stored(World(EIGHT, 1), tmp_path / "base")
+    _stored(World(TWO, 40), tmp_path / "same")
+    _stored(World(TWO, 41, locks={"modellock": (88.0, 80.0)}), tmp_path / "worse")
+    got = bench("baseline", "save", "b.json", "--store", "base", cwd=tmp_path)
+    assert got.returncode == 0, got.stderr
+    assert "modellock" in bench("baseline", "show", "b.json", cwd=tmp_path).stdout
+    held = bench("gate", "b.json", "--candidate", "same", "--junit", "j.xml", "--summary", "s.md", cwd=tmp_path)
+    assert held.returncode == 0, held.stdout + held.stderr
+    assert ElementTree.parse(tmp_path / "j.xml").getroot().tag == "testsuites"
+    assert "held" in (tmp_path / "s.md").read_text()
+    worse = bench("gate", "b.json", "--candidate", "worse", cwd=tmp_path)
+    assert worse.returncode == 1, worse.stdout + worse.stderr
+    told = json.loads((tmp_path / "b.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps({**told, "record_schema": 0}))
+    other = bench("gate", "other.json", "--candidate", "same", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "record schema 0" in other.stderr
+    assert "Traceback" not in other.stderr
+
+
+class TestStudy:
+    def test_it_counts_no_more_alarms_than_stated_where_seeds_are_like_one_another(self, before: Snapshot) -> None:
+        for row in gate_study.study(list(lines(before.rows).values())[:4], pairs=500):
+            assert row.interval[0] <= 0.01, row
+
+    def test_it_counts_alarms_where_the_rule_is_too_lax(self) -> None:
+        line = _line(dict(enumerate(np.linspace(20, 60, 12))))
+        assert (
+            sum(row.alarms for row in gate_study.study([line], pairs=500, rate=0.5)) > 10
+        )  # separation alone: 1 in 45
+
+    def test_a_baseline_with_a_seed_that_fails_now_and_then(self) -> None:
+        """One seed in ten is far off; a t interval alone would alarm in about one table of twelve."""
+        values = dict(enumerate([84.0, 85.0, 86.0, 84.5, 85.5, 84.0, 86.0, 85.0, 20.0, 85.0]))
+        line = Line("RP", "x", "lower", values, dict.fromkeys(values), 400)
+        again = gate_study.study([line], pairs=1000)[0]
+        assert again.alarms / again.pairs < 0.01
+
+    def test_the_table_is_printed(self, before: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        saved.write(before, tmp_path / "b.json")
+        assert gate_study.main([str(tmp_path / "b.json"), "--pairs", "500"]) == 0
+        printed = capsys.readouterr().out
+        assert all(word in printed for word in ("again", "apart", "smoothed", "500"))
+        assert gate_study.main([str(tmp_path / "none.json")]) == 2
+        assert gate_study.main([str(tmp_path / "b.json"), "--pairs", "10"]) == 2

@@ -1,0 +1,129 @@
+"""Statistics against hand-computed or scipy values, and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reports import statistics as s
+
+
+def test_t_interval_is_scipys() -> None:
+    values = [71.0, 74.5, 69.0, 80.0]
+    assert s.t_interval(values) == pytest.approx(
+        stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)), abs=1e-9
+    )
+    with pytest.raises(ValueError, match="at least 2"):
+        s.t_interval([1.0])
+
+
+def test_t_interval_covers_as_stated() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(50, 4, (2000, 3))
+    hits = sum(low <= 50 <= high for low, high in map(s.t_interval, drawn.tolist()))
+    low, high = s.wilson(hits, 2000)
+    assert low <= 0.95 <= high
+
+
+def test_nested_bootstrap_is_wider_than_images_alone_where_seeds_differ() -> None:
+    rng = np.random.default_rng(0)
+    chances = (0.5, 0.6, 0.7, 0.8, 0.9)
+    correct = [rng.random(400) < c for c in chances]
+    draws = [s.resample({"x": c}, np.random.default_rng(i))["x"] for i, c in enumerate(correct)]
+    low, high = s.nested(draws)
+    images = s.percentiles(np.mean(draws, axis=0))
+    assert high - low > 2 * (images[1] - images[0])
+    assert low < 100 * np.mean(correct) < high
+
+
+def test_resampling_is_paired() -> None:
+    right = np.arange(50) % 3 == 0
+    drawn = s.resample({"a": right, "b": right, "c": ~right}, np.random.default_rng(0))
+    assert np.array_equal(drawn["a"], drawn["b"])
+    assert drawn["a"] + drawn["c"] == pytest.approx(100.0)
+
+
+def _two(b: int, c: int, both: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    first = np.array([True] * b + [False] * c + [True] * both)
+    second = np.array([False] * b + [True] * c + [True] * both)
+    return first, second
+
+
+def test_mcnemar_by_hand() -> None:
+    assert s.mcnemar(*_two(6, 1)) == (6, 1, pytest.approx(2 * 8 / 128))
+    assert s.mcnemar(*_two(6, 1), "greater").p == pytest.approx(8 / 128)
+    assert s.mcnemar(*_two(6, 1), mid=True).p == pytest.approx(2 * (1 + 7 / 2) / 128)
+    assert s.mcnemar(*_two(6, 1), "greater", mid=True).p == pytest.approx((1 + 7 / 2) / 128)
+    assert s.mcnemar(*_two(0, 0)).p == 1.0
+    assert s.mcnemar(*_two(3, 3)).p == 1.0
+    with pytest.raises(ValueError, match="not the same images"):
+        s.mcnemar(np.ones(3, bool), np.ones(4, bool))
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_is_scipys_binomial_test(b: int, c: int) -> None:
+    if b + c:
+        assert s.mcnemar(*_two(b, c)).p == pytest.approx(stats.binomtest(b, b + c).pvalue)
+        assert s.mcnemar(*_two(b, c), mid=True).p <= s.mcnemar(*_two(b, c)).p
+
+
+def test_mcnemar_keeps_its_level() -> None:
+    rng = np.random.default_rng(1)
+    exact = mid = 0
+    for _ in range(1500):
+        first, second = rng.random((2, 200)) < 0.8
+        exact += s.mcnemar(first, second).p < 0.05
+        mid += s.mcnemar(first, second, mid=True).p < 0.05
+    assert exact <= mid
+    assert s.wilson(exact, 1500)[0] <= 0.05
+    assert s.wilson(mid, 1500)[0] <= 0.055
+
+
+def test_wilson_by_hand() -> None:
+    # (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n) at 5 of 500
+    z, p, n = stats.norm.ppf(0.975), 0.01, 500
+    mid, arm = p + z * z / 2 / n, z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
+    assert s.wilson(5, 500) == pytest.approx(((mid - arm) / (1 + z * z / n), (mid + arm) / (1 + z * z / n)))
+    assert s.wilson(0, 20)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_holm_by_hand() -> None:
+    assert s.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert s.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert s.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_no_correction_and_bonferroni(p: list[float]) -> None:
+    for raw, adjusted in zip(p, s.holm(p), strict=True):
+        assert raw <= adjusted <= min(1.0, len(p) * raw) + 1e-12
+
+
+def test_minimal_effect_is_found_as_often_as_stated() -> None:
+    effect = s.minimal_effect(400, 3, 60.0, seed_deviation=4.0)
+    rng = np.random.default_rng(2)
+    found = 0
+    for _ in range(2000):
+        a, b = rng.normal(60, 4, 3), rng.normal(60 + effect, 4, 3)
+        found += stats.ttest_ind(a, b).pvalue < 0.05
+    assert 0.75 < found / 2000 < 0.87
+
+
+def test_minimal_effect_shrinks_with_images_and_seeds_and_is_never_zero() -> None:
+    assert s.minimal_effect(400, 1, 60) > s.minimal_effect(1600, 1, 60)
+    assert s.minimal_effect(400, 3, 60, 5) > s.minimal_effect(400, 8, 60, 5)
+    assert s.minimal_effect(400, 3, 100.0) > 0
+
+
+def test_ranks_are_ranges_where_noise_cannot_tell() -> None:
+    # a clearly above c; b tied with both
+    assert s.ranks([90.0, 85.0, 80.0], {(0, 1): (-1, 11), (0, 2): (4, 16), (1, 2): (-2, 12)}) == [
+        (1, 2),
+        (1, 3),
+        (2, 3),
+    ]
+    assert s.ranks([1.0, 3.0, 2.0], {}) == [(3, 3), (1, 1), (2, 2)]
+    assert s.ranks([5.0, 5.0], {}) == [(1, 2), (1, 2)]
