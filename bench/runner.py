@@ -29,7 +29,7 @@ from bench.errors import UserError
 from bench.handover import materialise
 from bench.identity import Identity, Settings
 from bench.judge import Judge, Verdict
-from bench.records import Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record
+from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record
 from bench.scenario import Scenario
 from bench.scenario import load as load_scenario
 from bench.store import Store
@@ -69,7 +69,7 @@ def run_cell(cell: Cell, context: Context) -> Record:
     """The record of ``cell``: from the store where it is complete, else measured now. Never raises for a plugin."""
     found = identity.of(cell, context.settings)
     done = context.store.get(found.hashes["record"])
-    if done is not None and done.status != "failed":
+    if done is not None and done.status != "failed" and THIRD_PARTY not in done.notes:
         return done
     seconds: dict[str, float] = {}
     evidence: dict[str, np.ndarray] = {}

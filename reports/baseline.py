@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench import ensemble
 from bench.errors import UserError
 from bench.records import SCHEMA, Record, digest
 from reports.aggregate import Evidence, current
@@ -95,7 +96,7 @@ class Snapshot(_Model):
 
     format: Literal[1] = FORMAT
     record_schema: int = SCHEMA
-    ensemble: str | None = Field(default=None, description="version of the attack ensemble, where one was run")
+    ensemble: str | None = Field(default=None, description="version of the list that worst cases are taken over")
     suite: str | None = Field(default=None, description="the suite whose rows these are")
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
@@ -136,16 +137,8 @@ def snapshot(
         evidence: per-image predictions of a record.
         only: row keys to keep; all without it.
         suite: name that is kept with the snapshot.
-
-    Raises:
-        UserError: records of several ensemble versions, which no table may mix.
     """
     pool = [r for r in current(records) if only is None or r.row_key in only]
-    ensembles = sorted({str(r.notes["ensemble_version"]) for r in pool if "ensemble_version" in r.notes})
-    if len(ensembles) > 1:
-        raise UserError(
-            f"the store mixes ensemble versions {', '.join(ensembles)}.", "Use a store of one version: --store."
-        )
     rows: dict[str, SavedRow] = {}
     for record in pool:
         if record.row_key not in rows:
@@ -153,7 +146,7 @@ def snapshot(
         rows[record.row_key].seeds[record.cell.replicate] = _seed(record, evidence)
     newest = max(pool, key=lambda r: r.provenance.created, default=None)
     return Snapshot(
-        ensemble=ensembles[0] if ensembles else None,
+        ensemble=str(ensemble.read().version),
         suite=suite,
         versions=dict(sorted(newest.provenance.versions.items())) if newest else {},
         machine=newest.provenance.machine if newest else "",
@@ -166,14 +159,14 @@ def _row(record: Record) -> SavedRow:
     return SavedRow(
         row_key=record.row_key,
         row=cell.row(),
-        scenario=scenario_of(record),
+        scenario=scenario_of(cell),
         model=cell.model,
         lock=label(cell.lock),
         key=label(cell.key),
         attack=label(cell.attack),
         lock_name=cell.lock.name,
         attack_name=cell.attack.name,
-        role=role_of(record),
+        role=role_of(cell),
         seeds={},
     )
 
