@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import datasets, registry
+from bench.ensemble import CURRENT
 from bench.errors import UserError
 from bench.records import Cell
 from bench.threat import Budget, ThreatModel
+from reports.controls import ENSEMBLE
 
 USUAL_EDITOR = "miniature"
 
@@ -22,11 +24,13 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
         seeds: replicates that follow one another; without them, the one of ``cell``.
 
     Returns:
-        One line for a shell. Settings that are the attack's own defaults are left out; a plugin that is not
-        installed here is asked for with ``--plugin FILE.py``, and then every setting is written out.
+        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the
+        attack's own defaults are left out; a plugin that is not installed here is asked for with ``--plugin FILE.py``, and then every setting is written out.
     """
     wanted = sorted(seeds) if seeds else [cell.replicate]
-    words = ["bench", "run", "--lock", cell.lock.name, "--attack", cell.attack.name]
+    ensemble = cell.attack.name == ENSEMBLE
+    asked = ["--suite", CURRENT] if ensemble else ["--attack", cell.attack.name]
+    words = ["bench", "run", "--lock", cell.lock.name, *asked]
     words += ["--task", cell.scenario, "--model", cell.model]
     if cell.editor != USUAL_EDITOR:
         words += ["--editor", cell.editor]
@@ -35,16 +39,18 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
     if cell.key.name != _usual_key(cell):
         settings["lock.key"] = cell.key.name
     for group, ref in (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack)):
-        settings |= {f"{group}.{name}": value for name, value in ref.explicit.items()}
+        if group != "attack" or not ensemble:
+            settings |= {f"{group}.{name}": value for name, value in ref.explicit.items()}
     usual = _usual_rights(cell)
-    for group, fields in (("threat", cell.threat), ("budget", cell.budget)):
+    for group, fields in () if ensemble else (("threat", cell.threat), ("budget", cell.budget)):
         for name, value in fields.items():
             if f"{group}.{name}" not in usual or usual[f"{group}.{name}"] != value:
                 settings[f"{group}.{name}"] = value
     settings |= cell.explicit
     for name, value in sorted(settings.items()):
         words += ["-p", f"{name}={_written(value)}"]
-    if any(installed(kind, ref.name) is None for kind, ref in (("lock", cell.lock), ("attack", cell.attack))):
+    named = (("lock", cell.lock),) if ensemble else (("lock", cell.lock), ("attack", cell.attack))
+    if any(installed(kind, ref.name) is None for kind, ref in named):
         words += ["--plugin", "FILE.py"]
     return shlex.join(words)
 

@@ -14,6 +14,8 @@ from bench.ensemble import CURRENT
 from bench.records import Cell, PluginRef, Record
 
 BASELINE = "from-scratch"
+ENSEMBLE = "ensemble"
+"""What stands as the attack of a row that was made from an ensemble's members."""
 CALIBRATION = ("permuted-logits", "destroyed")
 OPENED_BY = {"permuted-logits": "logit-surgery"}
 """The attack that a calibration lock is made for; the others are shown under the row's own attack."""
@@ -135,6 +137,6 @@ def _validated(record: Record) -> float:
 def _command(record: Record, lock: str, attack: str, more: Sequence[str] = ()) -> str:
     cell = record.cell
     settings = [x for k, v in sorted(_task_settings(cell).items()) for x in ("-p", f"{k}={said(v)}")]
-    asked = ["--suite", CURRENT] if attack == "ensemble" else ["--attack", attack]
+    asked = ["--suite", CURRENT] if attack == ENSEMBLE else ["--attack", attack]
     words = ["bench", "run", "--lock", lock, *asked, "--task", cell.scenario, "--model", cell.model]
     return shlex.join([*words, *more, *settings])

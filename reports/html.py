@@ -41,6 +41,7 @@ from reports.captions import (
     title,
 )
 from reports.commands import commands_of, installed
+from reports.ensemble import worst_cases
 
 MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -124,7 +125,7 @@ class Site:
         self.rows = to_rows(records, store.evidence)
         self.groups = grouped(self.rows)
         self.records: dict[tuple[str, str], list[Record]] = {}
-        for record in records:
+        for record in [*records, *(record for record, _ in worst_cases(records))]:
             self.records.setdefault((record.row_key, record.status), []).append(record)
         self.docs = {name: prose.doc(name) for name in prose.DOCS}
         terms = [threat_terms(row.threat) for row in self.rows]

@@ -112,3 +112,16 @@ def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None
         ensemble.read().threat("weight-few")
     with pytest.raises(UserError, match="no ensemble"):
         ensemble.read("ensemble-v99")
+
+
+def test_the_page_shows_the_ensemble_with_the_command_that_runs_its_members(tmp_path: Path) -> None:
+    from test_html import FakeStore
+
+    from reports import html
+
+    members = [_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 90.0)]
+    own = record("none", "from-scratch", RP=30.0, threat=_threat())
+    html.write(FakeStore([*members, own, *calibration(), *baselines(30.0)]), tmp_path / "page")
+    text = (tmp_path / "page" / "attack-ensemble.html").read_text()
+    assert "bench run --lock modellock --suite ensemble-v1 --task digits" in text
+    assert "70.0" in text
