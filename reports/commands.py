@@ -25,7 +25,8 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
 
     Returns:
         One line for a shell; for an ensemble's row the one that runs its members. Settings that are the
-        attack's own defaults are left out; a plugin that is not installed here is asked for with ``--plugin FILE.py``, and then every setting is written out.
+        attack's own defaults are left out; a plugin that is not installed here is asked for with ``--plugin FILE.py``,
+        and then every setting is written out.
     """
     wanted = sorted(seeds) if seeds else [cell.replicate]
     ensemble = cell.attack.name == ENSEMBLE
