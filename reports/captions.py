@@ -35,6 +35,26 @@ HEADINGS = {
 }
 
 
+COST = 6.0
+"""Points that UP may lie under the victim before a lock is not ranked: it would be cheap to hold by being useless."""
+
+
+def costly(row: Row) -> bool | None:
+    """Whether UP is more than `COST` points under the victim; None where either is not known."""
+    up, victim = row.mean("UP"), row.mean("victim_authorised")
+    # Decimal percentages differ by rounding error; a gap of exactly 6 points is within.
+    return None if up is None or victim is None else victim - up > COST + 1e-9
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one table under a heading of their own; ``pinned`` ones are never filtered away."""
+
+    heading: str
+    rows: list[Row]
+    pinned: bool = False
+
+
 @dataclass(frozen=True)
 class Group:
     """The rows of one table: one scenario and one model, methods and controls apart; ``threats`` names by letter."""
@@ -53,6 +73,26 @@ class Group:
     def threat(self, row: Row) -> str:
         """The letter of ``row``'s threat model in this table."""
         return self.threats[threat_words(row.threat)]
+
+    def blocks(self) -> list[Block]:
+        """The rows of a table by what may be ranked; calibration locks and other controls always stand below."""
+        costs: dict[tuple[str, str], tuple[int, bool | None]] = {}
+        for row in self.methods:
+            known = costly(row)
+            seeds = len(row.seeds) if known is not None else 0
+            if seeds >= costs.get((row.lock, row.key), (0, None))[0]:
+                costs[row.lock, row.key] = (seeds, known)
+        ok = [row for row in self.methods if row.status == "ok"]
+        by_cost = {c: [row for row in ok if costs[row.lock, row.key][1] is c] for c in (False, True, None)}
+        cost = f"{COST:g} points"
+        listed = [
+            Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
+            Block(f"Unranked: UP more than {cost} under the victim", by_cost[True]),
+            Block("Unranked: UP or the victim is not known", by_cost[None]),
+            Block("Failed, invalid or not measured", [row for row in self.methods if row.status != "ok"]),
+            Block("Controls and calibration locks, not ranked", self.controls, pinned=True),
+        ]
+        return [block for block in listed if block.rows]
 
     def lock_rows(self) -> list[Row]:
         """One row for each lock and key that has key conditions: the one with the most seeds."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from reports import domain
 from reports.aggregate import Row, readings
-from reports.captions import Group, number, seeds_words, with_interval
+from reports.captions import COST, Group, costly, number, seeds_words, with_interval
 from reports.controls import BASELINE
 from reports.intervals import Value
 
@@ -33,8 +33,6 @@ METERS = {
     "forward_images": "images through the locked model",
 }
 """Meters that a curve is drawn over; the first that moved counts."""
-COST = 6.0
-"""Points that UP may be under the victim; a lock that costs its user more is not ranked."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +114,6 @@ def _bars(values: Sequence[Value | None]) -> dict[str, Any]:
         "type": "data", "symmetric": False, "array": [a[1] for a in arms], "arrayminus": [a[0] for a in arms],
         "thickness": 1.2, "width": 3,
     }  # fmt: skip
-
-
-def costly(row: Row) -> bool | None:
-    """Whether UP is more than `COST` points under the victim; None where either is not known."""
-    up, victim = row.mean("UP"), row.mean("victim_authorised")
-    # Decimal percentages differ by rounding error; a gap of exactly 6 points is within.
-    return None if up is None or victim is None else victim - up > COST + 1e-9
 
 
 @dataclass(frozen=True)

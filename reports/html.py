@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,15 +51,6 @@ COLUMNS = (
 OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
 METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of one table under a heading of their own; ``pinned`` ones are never filtered away."""
-
-    heading: str
-    rows: list[Row]
-    pinned: bool = False
 
 
 def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
@@ -307,26 +297,6 @@ class Site:
                 halves.append(f"{'never' if half is None else f'{half:g}'} (seed {seed})")
         shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
         return shown + ([("guess at which half of the loss is back", ", ".join(halves))] if halves else [])
-
-    def blocks(self, group: Group) -> list[Block]:
-        """The rows of a table by what may be ranked; calibration locks and other controls always stand below."""
-        costs: dict[tuple[str, str], tuple[int, bool | None]] = {}
-        for row in group.methods:
-            known = charts.costly(row)
-            seeds = len(row.seeds) if known is not None else 0
-            if seeds >= costs.get((row.lock, row.key), (0, None))[0]:
-                costs[row.lock, row.key] = (seeds, known)
-        ok = [row for row in group.methods if row.status == "ok"]
-        by_cost = {c: [row for row in ok if costs[row.lock, row.key][1] is c] for c in (False, True, None)}
-        cost = f"{charts.COST:g} points"
-        listed = [
-            Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
-            Block(f"Unranked: UP more than {cost} under the victim", by_cost[True]),
-            Block("Unranked: UP or the victim is not known", by_cost[None]),
-            Block("Not measured: failed or invalid", [row for row in group.methods if row.status != "ok"]),
-            Block("Controls and calibration locks, not ranked", group.controls, pinned=True),
-        ]
-        return [block for block in listed if block.rows]
 
 
 def said(name: str) -> str:

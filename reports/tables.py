@@ -259,9 +259,9 @@ def as_md(rows: Sequence[Row]) -> str:
         header = _header(group)
         numeric = [False] * 5 + [True] * len(_shown(group)) + [False] * 2
         lines += [f"## {_md_text(title(group))}", ""]
-        for block, members in (("Methods", group.methods), ("Controls (not ranked)", group.controls)):
-            if members:
-                lines += [f"### {block}", "", *_md_table(header, (_cells(group, row) for row in members), numeric)]
+        for block in group.blocks():
+            lines += [f"### {block.heading}", ""]
+            lines += _md_table(header, (_cells(group, row) for row in block.rows), numeric)
         lines += [f"- {_md_text(line)}" for line in captions(group)] + [""]
         if pairs := [row for row in group.rows if row.drops is not None]:
             lines += [
@@ -327,9 +327,11 @@ def as_latex(rows: Sequence[Row]) -> str:
         return tex(EMPTY) + "\n"
     parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
     for group in grouped(rows):
-        shown = [members for members in (group.methods, group.controls) if members]
-        blocks = [[_tex_line(_cells(group, row)) for row in members] for members in shown]
         columns = "lllll" + "r" * len(_shown(group)) + "ll"
+        blocks = [
+            [_tex_heading(block.heading, len(columns)), *(_tex_line(_cells(group, row)) for row in block.rows)]
+            for block in group.blocks()
+        ]
         parts.append(_tex_table(title(group), _header(group), blocks, columns, " ".join(captions(group))))
         if pairs := [row for row in group.rows if row.drops is not None]:
             body = [_tex_line(_domain_cells(row)) for row in pairs]
@@ -341,6 +343,10 @@ def as_latex(rows: Sequence[Row]) -> str:
             caption = _condition_caption(group, row)
             parts.append(_tex_table(heading, CONDITION_HEADER, [body], "llrrr", caption))
     return "\n".join(parts)
+
+
+def _tex_heading(text: str, columns: int) -> str:
+    return rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{tex(text)}}}}} \\"
 
 
 def _tex_line(cells: Iterable[Cell]) -> str:

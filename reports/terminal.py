@@ -75,14 +75,13 @@ def _table(group: Group, narrow: bool) -> Table:
         table.add_column(heading, justify="right", no_wrap=not narrow, overflow="fold")
     table.add_column("verdict", overflow="fold")
     table.add_column("flags", overflow="fold")
-    for row in group.methods:
-        table.add_row(*_cells(group, row))
-    if group.controls:
-        if group.methods:
+    for i, block in enumerate(group.blocks()):
+        if i:
             table.add_row(*[Text("")] * (len(NUMERIC) + 4))
-        table.add_row(Text("controls", style="dim italic"), *[Text("")] * (len(NUMERIC) + 3))
-    for row in group.controls:
-        table.add_row(*_cells(group, row))
+        if i or block.pinned or "Unranked" in block.heading:
+            table.add_row(Text(fold(block.heading.partition(",")[0], 2 * NAMES), style="dim italic"))
+        for row in block.rows:
+            table.add_row(*_cells(group, row))
     return table
 
 

@@ -23,6 +23,7 @@ from bench.records import Condition, Flag, Measured, Record
 from reports import charts, html, plugin_pages, prose
 from reports.aggregate import Row, current, rows
 from reports.captions import HEADINGS, digits, grouped, interval, number
+from reports.captions import costly as is_costly
 from reports.commands import command_of, commands_of, installed
 
 EVIL = '<script>alert("x")</script>'
@@ -197,7 +198,7 @@ class TestPages:
     def test_blocks(self, made: list[Record], tmp_path: Path) -> None:
         built = html.Site(FakeStore(made), current(made), tmp_path)
         (group,) = [g for g in built.groups if g.scenario == "digits"]
-        ranked, costly, failed, controls = built.blocks(group)
+        ranked, costly, failed, controls = group.blocks()
         assert {r.lock_name for r in ranked.rows} == {"modellock", "ntl", EVIL}
         assert {r.lock_name for r in costly.rows} == {"map"}
         assert [r.status for r in failed.rows] == ["failed"]
@@ -355,7 +356,7 @@ class TestCharts:
     @pytest.mark.parametrize(("up", "costly"), [(84.1, False), (84.0, False), (83.9, True)])
     def test_six_points(self, up: float, costly: bool) -> None:
         (row, *_) = rows([record(UP=measured(up), victim_authorised=measured(90.0))])
-        assert charts.costly(row) is costly
+        assert is_costly(row) is costly
 
 
 CHROMIUM = os.environ.get("LOCKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
