@@ -43,7 +43,10 @@ def run(
         list[str] | None, typer.Option("--model", help="architecture: vit, cnn, or a timm name (repeatable)")
     ] = None,
     editor: Annotated[str, typer.Option(help="miniature, a diffusers folder, or a hub name")] = "miniature",
-    seeds: Annotated[str, typer.Option(help="how many seeds, or a range as 0:3; from 1000 up: tuning")] = "1",
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1, or the suite's"),
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="a suite by name, or a .toml file")] = None,
     param: ParamOption = None,
     sweep: Annotated[
@@ -87,7 +90,7 @@ def run(
         console.say(f"nothing to do: all {len(cells)} cells are in {store}", "green")
     else:
         if suite is None:
-            _say_choices(lock, attack, task, model, editor, seeds)
+            _say_choices(lock, attack, task, model, editor, seeds or "1")
         if sum(done):
             console.say(f"{sum(done)} of {len(cells)} cells are in {store} already")
         _launch(todo, planned, opened, settings, jobs, launcher)
@@ -114,7 +117,7 @@ def _rows(
     task: list[str] | None,
     model: list[str] | None,
     editor: str,
-    seeds: str,
+    seeds: str | None,
     suite: str | None,
     param: list[str] | None,
     sweep: list[str] | None = None,
@@ -127,7 +130,9 @@ def _rows(
     if suite is None:
         chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         filled: dict[str, Any] = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
-        return [plan.Row(**filled, params=params, sweep=swept, replicates=plan.parse_seeds(seeds), editor=editor)]
+        return [
+            plan.Row(**filled, params=params, sweep=swept, replicates=plan.parse_seeds(seeds or "1"), editor=editor)
+        ]
     rows = plan.read_suite(suite)
     narrowed = []
     for row in rows:
@@ -135,7 +140,7 @@ def _rows(
         for name, wanted in (("locks", lock), ("attacks", attack), ("tasks", task), ("models", model)):
             if wanted:
                 changes[name] = [x for x in getattr(row, name) if x in wanted]
-        if seeds != "1":
+        if seeds is not None:
             changes["replicates"] = plan.parse_seeds(seeds)
         new = replace(row, **changes)
         if new.locks and new.attacks and new.tasks and new.models:
@@ -346,7 +351,7 @@ def status(
             )
     else:
         settings = identity.Settings(device=device, threads=threads)
-        for item in plan.build(_rows(None, None, None, None, "miniature", "1", suite, param)):
+        for item in plan.build(_rows(None, None, None, None, "miniature", None, suite, param)):
             hash = identity.of(item.cell, settings).hashes["record"]
             found = opened.get(hash)
             state = found.status if found else "not measured" if item.required else "not measured (optional)"

@@ -336,6 +336,8 @@ def controls_of(
     cell: Cell, files: Sequence[str] = (), baseline: Mapping[str, Any] | None = None
 ) -> list[tuple[Cell, str]]:
     """The cells that must stand beside ``cell``: no attack, the public baseline of its data, calibration locks."""
+    # A victim that is right on half of the other domain takes more than one labelled image a class to be renamed.
+    enough = {"threat.share": 0.1} if cell.key.name == DOMAIN else {}
     same_key = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
     beside = {} if cell.key.name in ("edit", DOMAIN) else same_key
     if cell.attack.name in ("none", "from-scratch") or cell.lock.role == "control":
@@ -348,12 +350,13 @@ def controls_of(
         wanted = [
             ("none", "from-scratch", threat | (same_key if cell.threat["authorised"] else beside), "public baseline"),
             ("destroyed", cell.attack.name, own | beside, "calibration: must not open"),
-            ("permuted-logits", "logit-surgery", beside, "calibration: must open"),
+            ("permuted-logits", "logit-surgery", beside | enough, "calibration: must open"),
         ]
         lock_params = {f"lock.{k}": v for k, v in cell.lock.explicit.items()}
         wanted.append((cell.lock.name, "none", lock_params | same_key, "no attack"))
         surgery = registry.find("attack", "logit-surgery", files).defaults
-        theirs = ThreatModel(**{k[7:]: v for k, v in surgery.items() if k.startswith("threat.")}).data_budget()
+        asked = {k: v for k, v in {**surgery, **enough}.items() if k.startswith("threat.")}
+        theirs = ThreatModel(**{k[7:]: v for k, v in asked.items()}).data_budget()
         if theirs != data:
             also = {f"threat.{k}": v for k, v in theirs.items()} | beside
             wanted.append(("none", "from-scratch", also, "public baseline"))

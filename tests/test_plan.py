@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,25 @@ def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(
     assert required == sorted(required, reverse=True), "required cells come first"
     keys = [(p.cell.row_key(), p.cell.replicate) for p in planned]
     assert len(keys) == len(set(keys))
+
+
+def test_a_suite_keeps_its_seeds_unless_told(
+    bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    told = ["run", "--suite", "full", "--task", "digits", "--model", "cnn", "--attack", "none", "--dry-run"]
+    counts = []
+    for more in ([], ["--seeds", "1"]):
+        done = bench(*told, *more, "--store", str(tmp_path / "none"))
+        counts.append(int(re.search(r"(\d+) cells", done.stdout)[1]))  # type: ignore[index]
+    assert counts[0] == 3 * counts[1]
+
+
+def test_on_two_domains_the_calibration_lock_is_opened_with_labels_enough() -> None:
+    planned = plan.build(_rows(locks=["ntl"], attacks=["finetune"], tasks=["digits:fonts"], models=["cnn"]))
+    (opened,) = [p.cell for p in planned if p.cell.lock.name == "permuted-logits"]
+    assert opened.threat["share"] == 0.1
+    budgets = {p.cell.threat["share"] for p in planned if p.cell.attack.name == "from-scratch"}
+    assert budgets == {0.1}
 
 
 @pytest.mark.parametrize("file", sorted(TUNING.glob("*.toml")), ids=lambda f: f.stem)
