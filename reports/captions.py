@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from reports import surface
+from reports import statistics, surface
 from reports.aggregate import MARGIN, Row, half_recovery
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
@@ -203,6 +203,7 @@ def captions(group: Group) -> list[str]:
     lines += _threats(group)
     lines += _controls(group)
     lines += _selection(group)
+    lines += _ranks(group)
     lines += _ensembles(group)
     lines += _adaptive(group)
     lines += surface.captions(surface.surfaces(group.rows))
@@ -343,6 +344,35 @@ def _selection(group: Group) -> list[str]:
     if any(row.transductive for row in group.rows):
         lines.append(f"{TRANSDUCTIVE} Transductive: predictions depend on the batch; judged on fixed shuffled batches.")
     return lines
+
+
+def _ranks(group: Group) -> list[str]:
+    """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart.
+
+    A lock's worst case is its ensemble's row where there is one, else its row with the highest advantage. Two locks
+    differ where the interval of their difference, ± √(h_i² + h_j²) of their half-widths h, leaves out 0: that takes
+    them for independent, and is wider than the truth for rows on the same images.
+    """
+    worst: dict[str, Row] = {}
+    for row in next((b.rows for b in group.blocks() if b.heading.startswith("Locks whose UP")), []):
+        if row.mean("advantage") is not None:
+            held = worst.setdefault(row.lock, row)
+            if (row.ensemble is not None, row.mean("advantage")) > (held.ensemble is not None, held.mean("advantage")):
+                worst[row.lock] = row
+    names = list(worst)
+    values = [worst[lock].values["advantage"] for lock in names]
+    if len(names) < 2 or any(v is None or v.half is None for v in values):
+        return []
+    known = [v for v in values if v is not None]
+    arms = [v.half or 0.0 for v in known]
+    differences = {}
+    for i in range(len(known)):
+        for j in range(i + 1, len(known)):
+            d, arm = known[j].mean - known[i].mean, float(np.hypot(arms[i], arms[j]))  # least advantage is best
+            differences[i, j] = d - arm, d + arm
+    places = statistics.ranks([-v.mean for v in known], differences)
+    told = [f"{lock} {a}" if a == b else f"{lock} {a}–{b}" for lock, (a, b) in zip(names, places, strict=True)]
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell: {', '.join(told)}."]
 
 
 def _ensembles(group: Group) -> list[str]:

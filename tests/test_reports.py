@@ -10,6 +10,7 @@ from made_up_records import CURVE, N, baselines, calibration, exactly, printed, 
 
 from bench.records import Flag, Record
 from reports.aggregate import half_recovery, order, rows, unmeasured
+from reports.captions import captions, grouped
 from reports.intervals import IMAGES, NESTED, T
 from reports.tables import as_object, render
 
@@ -247,6 +248,15 @@ class TestReplicates:
         old, new = record(RP=11.0, created="2026-01-01"), record(RP=77.0, created="2026-02-01")
         row = the_row([new, old, *calibration(), *baselines(30.0)])
         assert row.values["RP"].per_seed == (77.0,)  # type: ignore[union-attr]
+
+    def test_locks_that_noise_cannot_tell_apart_share_a_range_of_ranks(self) -> None:
+        reached = {"far": (80.0, 81.0, 79.0), "near": (50.0, 51.0, 49.5), "nearer": (49.5, 50.0, 50.5)}
+        locks = [record(lock, replicate=i, RP=rp) for lock, values in reached.items() for i, rp in enumerate(values)]
+        made = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
+        said = "\n".join(captions(grouped(rows(made))[0]))
+        assert "nearer 1–2" in said
+        assert "near 1–2" in said
+        assert "far 3" in said
 
     def test_what_a_suite_asks_for_and_nobody_measured_stands_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]
