@@ -471,6 +471,7 @@ class TestBrowser:
         light = tab.evaluate(colour)
         tab.emulate_media(color_scheme="dark")
         tab.wait_for_function(f"{colour} !== '{light}'")
+        assert tab.evaluate(colour) != light
 
 
 def test_row_type_is_what_the_page_reads() -> None:

@@ -1,0 +1,78 @@
+"""The commands that read a store: `bench report` and `bench ownership`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import console
+from bench.cli_gate import DEFAULT_STORE, StoreOption
+from bench.errors import UserError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    app.command()(report)
+    app.command()(ownership)
+
+
+def report(
+    format: Annotated[str, typer.Option(help="md, csv, json, latex, or terminal")] = "terminal",
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="only this task (repeatable)")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="only this suite's rows, and those of it that were not measured")
+    ] = None,
+    tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Tables, pictures and a page of what the store holds."""
+    import reports
+    from bench.store import Store
+    from reports import aggregate, tables, terminal
+
+    formats = ("md", "csv", "json", "latex", "terminal")
+    if format not in formats:
+        raise UserError(f"no format '{format}'.", f"Formats: {', '.join(formats)}.")
+    opened = Store(store, write=False)
+    if html is not None:
+        from reports import html as page
+
+        console.say(str(page.write(opened, html, task or ())))
+        return
+    if out is not None:
+        for file in reports.write(opened, out, "md" if format == "terminal" else format):
+            console.say(str(file))
+        return
+    records = [r for r in opened.records() if not task or r.cell.scenario in task]
+    split = "judge-validation" if tuning else "test"
+    rows = aggregate.rows(records, opened.evidence, split)
+    if suite is not None:  # what the suite asks for and nobody has measured stands in the table too
+        from bench import plan
+
+        cells = [p.cell for p in plan.build(plan.read_suite(suite)) if not task or p.cell.scenario in task]
+        keys = {cell.row_key() for cell in cells}
+        rows = [row for row in rows if row.row_key in keys or row.ensemble is not None]
+        rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records, split))])
+    if format == "terminal":
+        console.out.print(terminal.terminal(rows))
+    else:
+        sys.stdout.write(tables.render(rows, format).rstrip("\n") + "\n")
+
+
+def ownership(store: StoreOption = DEFAULT_STORE) -> None:
+    """Claims of ownership on marked and un-marked models of the store (see bench/suites/ownership.toml)."""
+    from bench.store import Store
+    from reports.ownership import claims, table
+
+    opened = Store(store, write=False)
+    found = claims(opened.records(), opened.evidence)
+    if not found:
+        raise UserError("the store has no model to claim.", "Run: bench run --suite ownership")
+    console.out.print(table(found))
