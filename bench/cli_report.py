@@ -40,6 +40,10 @@ def report(
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
         raise UserError(f"no format '{format}'.", f"Formats: {', '.join(formats)}.")
+    if (suite is not None or tuning) and (html is not None or out is not None):
+        raise UserError(
+            "--suite and --tuning go with a printed table.", "Leave out --out and --html, or print: > FILE."
+        )
     opened = Store(store, write=False)
     if html is not None:
         from reports import html as page

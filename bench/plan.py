@@ -332,12 +332,19 @@ def _selection(attack: PluginInfo, chosen: Mapping[str, Any]) -> str:
     return str(rule)
 
 
+def renaming(cell: Cell) -> dict[str, Any]:
+    """The threat model under which `permuted-logits` must open, where it is not the opening attack's own.
+
+    A victim that is right on half of the other domain takes more than one labelled image a class to be renamed.
+    """
+    return {"threat.share": 0.1} if cell.key.name == DOMAIN else {}
+
+
 def controls_of(
     cell: Cell, files: Sequence[str] = (), baseline: Mapping[str, Any] | None = None
 ) -> list[tuple[Cell, str]]:
     """The cells that must stand beside ``cell``: no attack, the public baseline of its data, calibration locks."""
-    # A victim that is right on half of the other domain takes more than one labelled image a class to be renamed.
-    enough = {"threat.share": 0.1} if cell.key.name == DOMAIN else {}
+    enough = renaming(cell)
     same_key = {f"key.{k}": v for k, v in cell.key.explicit.items()} | {"lock.key": cell.key.name}
     beside = {} if cell.key.name in ("edit", DOMAIN) else same_key
     if cell.attack.name in ("none", "from-scratch") or cell.lock.role == "control":

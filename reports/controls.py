@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.ensemble import CURRENT
+from bench.plan import renaming
 from bench.records import Cell, PluginRef, Record
 
 BASELINE = "from-scratch"
@@ -87,9 +88,9 @@ class Controls:
                 self._conditions.add((scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.name == BASELINE and record.RP is not None:
                 held = self._baselines.setdefault(self._budget(record), record)
-                # The baseline is the best that public means reach: of several with one budget, that with most trials
-                # stands, chosen as each chose among its trials, on judge-validation and never on test.
-                if _validated(record) > _validated(held):
+                # The baseline is the best that public means reach: of several with one budget the best stands, chosen
+                # as each chose among its trials, on judge-validation and never on test.
+                if validated(record) > validated(held):
                     self._baselines[self._budget(record)] = record
             elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
                 self._calibrated.add((scenario_of(cell), cell.model, cell.lock.name))
@@ -126,11 +127,14 @@ class Controls:
             lacks.append(Missing("key conditions", again))
         for lock in CALIBRATION:
             if (*place, lock) not in self._calibrated:
-                lacks.append(Missing(lock, _command(first, lock, OPENED_BY.get(lock, own))))
+                threat = renaming(cell) if lock in OPENED_BY else {}
+                more = [x for name, value in threat.items() for x in ("-p", f"{name}={said(value)}")]
+                lacks.append(Missing(lock, _command(first, lock, OPENED_BY.get(lock, own), more)))
         return tuple(lacks)
 
 
-def _validated(record: Record) -> float:
+def validated(record: Record) -> float:
+    """RP on judge-validation images, percent; -1 for a record that has none."""
     return -1.0 if record.RP_validation is None else record.RP_validation.value
 
 

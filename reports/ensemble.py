@@ -15,7 +15,7 @@ from bench.errors import UserError
 from bench.params import BadParameter
 from bench.records import Cell, PluginRef, Record, digest
 from bench.threat import ThreatModel
-from reports.controls import ENSEMBLE
+from reports.controls import ENSEMBLE, validated
 
 SELECTION = "worst member on judge-validation images"
 
@@ -60,16 +60,18 @@ def worst_cases(
         files: plugin files the members may come from.
     """
     listed = ensemble.read(name)
+    views = {threat.name: _threat(threat) for threat in listed.threats}
     held: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status == "ok" and record.cell.lock.role != "control" and record.RP is not None:
-            held.setdefault((_place(record.cell), digest(record.cell.threat)), []).append(record)
-    out = []
-    for threat in listed.threats:
-        wanted = digest(_threat(threat))
-        for place in sorted({place for place, asked in held if asked == wanted}):
-            out += _of_place(listed, threat, held[place, wanted], files)
-    return out
+            for threat, view in views.items():
+                if record.cell.threat == view:
+                    held.setdefault((threat, _place(record.cell)), []).append(record)
+    return [
+        made
+        for (threat, _), pool in sorted(held.items(), key=lambda item: item[0])
+        for made in _of_place(listed, listed.threat(threat), pool, files)
+    ]
 
 
 def _of_place(
@@ -100,7 +102,7 @@ def _of_place(
         return []
     missing = tuple(sorted({m for found in by_seed.values() for m in members.values() if m not in found}))
     best = {
-        seed: max((_validated(record), name) for name, record in found.items())[1] for seed, found in by_seed.items()
+        seed: max((validated(record), name) for name, record in found.items())[1] for seed, found in by_seed.items()
     }
     told = Told(
         listed.version, threat.name, best,
@@ -108,11 +110,6 @@ def _of_place(
         missing, len(members),
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), told) for seed in sorted(by_seed)]
-
-
-def _validated(record: Record) -> float:
-    assert record.RP_validation is not None
-    return record.RP_validation.value
 
 
 def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat) -> Record:

@@ -116,3 +116,10 @@ def test_a_new_plugin_works_as_it_is(kind: str, bench: Bench, tmp_path: Path) ->
     )
     assert run.returncode == 0, run.stderr
     assert "my-idea" in run.stdout
+
+
+def test_a_report_refuses_what_it_would_not_heed(bench: Bench, tmp_path: Path) -> None:
+    for where in ("--out", "--html"):
+        done = bench("report", "--tuning", where, str(tmp_path / "out"), "--store", str(tmp_path))
+        assert done.returncode == 2
+        assert "go with a printed table" in done.stderr

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from made_up_records import record
 from PIL import Image
 
 from bench import datasets, plan
@@ -14,6 +16,7 @@ from bench.datasets import vision
 from bench.errors import UserError
 from bench.scenario import load
 from bench.training import recolour
+from reports.controls import Controls
 
 
 @pytest.mark.parametrize(
@@ -106,3 +109,14 @@ def test_recolouring_keeps_shape_and_range_and_follows_its_seed(toy: Images) -> 
     assert first.shape == images.shape
     assert 0 <= first.min() <= first.max() <= 1
     assert (first.amax((2, 3)) - first.amin((2, 3))).amax(1).median() > 0.1
+
+
+def test_the_remedy_for_a_missing_calibration_is_the_cell_that_the_plan_makes() -> None:
+    cell = plan.make_cell("ntl", "finetune", "digits:fonts", "cnn", {})
+    made = record("ntl", "finetune").model_copy(update={"cell": cell})
+    (lack,) = [m for m in Controls([made]).missing([made]) if m.control == "permuted-logits"]
+    words = shlex.split(lack.command)
+    asked = plan.parse_params([words[words.index("-p") + 1]])
+    told = plan.make_cell("permuted-logits", "logit-surgery", "digits:fonts", "cnn", asked)
+    planned = plan.build([plan.Row(["ntl"], ["finetune"], ["digits:fonts"], ["cnn"])])
+    assert told.row_key() in {item.cell.row_key() for item in planned}
