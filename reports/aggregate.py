@@ -161,14 +161,14 @@ def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
     nothing = dict.fromkeys(VALUES)
     return [
         Row(
-            **_names(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
+            **names_of(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
             status="not measured", values=nothing, selection=cells[0].attack.selection,
         )
         for row_key, cells in lacking.items()
     ]  # fmt: skip
 
 
-def _names(cell: Cell) -> dict[str, Any]:
+def names_of(cell: Cell) -> dict[str, Any]:
     """What a row tells of its cell."""
     editor = {} if cell.editor == "miniature" else {"editor": cell.editor}
     return {
@@ -262,7 +262,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     selections = [r.selection or r.cell.attack.selection for r in group]
     errors = [f"seed {r.cell.replicate}: {r.error or 'no reason was recorded'}" for r in group if r.status != "ok"]
     return Row(
-        **_names(cell),
+        **names_of(cell),
         row_key=first.row_key,
         seeds=tuple(r.cell.replicate for r in group),
         n=tuple(_images(r) for r in group),

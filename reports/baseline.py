@@ -20,8 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench import ensemble
 from bench.errors import UserError
 from bench.records import SCHEMA, Record, digest
-from reports.aggregate import Evidence, current
-from reports.controls import label, role_of, scenario_of
+from reports.aggregate import Evidence, current, names_of
 
 FORMAT: Literal[1] = 1
 SEEDS = 8
@@ -155,20 +154,8 @@ def snapshot(
 
 
 def _row(record: Record) -> SavedRow:
-    cell = record.cell
-    return SavedRow(
-        row_key=record.row_key,
-        row=cell.row(),
-        scenario=scenario_of(cell),
-        model=cell.model,
-        lock=label(cell.lock),
-        key=label(cell.key),
-        attack=label(cell.attack),
-        lock_name=cell.lock.name,
-        attack_name=cell.attack.name,
-        role=role_of(cell),
-        seeds={},
-    )
+    told = {name: value for name, value in names_of(record.cell).items() if name in SavedRow.model_fields}
+    return SavedRow(row_key=record.row_key, row=record.cell.row(), seeds={}, **told)
 
 
 def _seed(record: Record, evidence: Evidence) -> Seed:

@@ -372,7 +372,9 @@ def _ranks(group: Group) -> list[str]:
             differences[i, j] = d - arm, d + arm
     places = statistics.ranks([-v.mean for v in known], differences)
     told = [f"{lock} {a}" if a == b else f"{lock} {a}–{b}" for lock, (a, b) in zip(names, places, strict=True)]
-    return [f"Ranks by worst-case advantage, a range where noise cannot tell: {', '.join(told)}."]
+    seen = [lock for lock in names if worst[lock].ensemble is None]
+    mark = f" Optimistic for {', '.join(seen)}: no ensemble, so the worst was chosen on test." if seen else ""
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell: {', '.join(told)}.{mark}"]
 
 
 def _ensembles(group: Group) -> list[str]:
