@@ -12,8 +12,10 @@ import hashlib
 import json
 import re
 import stat
+import struct
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,8 @@ MOST = 200_000
 MANIFEST = "manifest.json"
 MEMBER = re.compile(r"records/([0-9a-f]{20})/(record\.json|evidence\.safetensors)")
 PARTS = ("record.json", "evidence.safetensors")
+DAMAGED = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OverflowError, zlib.error, struct.error)
+"""What reading a zip raises where its bytes are not those that were written."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member, so that the same records give the same file."""
 
@@ -106,7 +110,7 @@ def load(file: Path, store: Store) -> Imported:
         raise UserError(f"there is no file {file}.", "Check the path.") from None
     except IsADirectoryError:
         raise UserError(f"{file} is a folder.", "Name a file that `bench export` wrote.") from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OverflowError) as error:
+    except DAMAGED as error:
         raise _refused(file, str(error) or type(error).__name__) from None
 
 
@@ -128,6 +132,8 @@ def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
             raise _refused(file, f"it has a member {info.filename[:80]!r}")
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             raise _refused(file, f"{info.filename} is not a plain file")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _refused(file, f"{info.filename} is packed in a way that `bench export` does not use")
         if info.file_size > LARGEST:
             raise _refused(file, f"{info.filename} is too large ({info.file_size} bytes)")
     if MANIFEST not in names:
@@ -153,16 +159,17 @@ def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
 
 def _content(opened: zipfile.ZipFile, name: str, size: int) -> bytes:
     """A member's bytes, never more than one above ``size``, whatever its header says."""
-    with opened.open(name) as member:
-        return member.read(size + 1)
+    try:
+        with opened.open(name) as member:
+            return member.read(size + 1)
+    except OSError as error:  # an offset outside the file
+        raise zipfile.BadZipFile(f"{name}: {error.strerror or error}") from None
 
 
 def _records(
     file: Path, opened: zipfile.ZipFile, manifest: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Every record with its evidence, verified."""
-    import zlib
-
     from pydantic import ValidationError
     from safetensors import SafetensorError
     from safetensors.numpy import load as read
@@ -172,10 +179,7 @@ def _records(
         for part in PARTS:
             name = f"records/{hash}/{part}"
             size = min(manifest[name]["bytes"], LARGEST)
-            try:
-                content = _content(opened, name, size)
-            except zlib.error:
-                raise _refused(file, f"{name} cannot be unpacked") from None
+            content = _content(opened, name, size)
             if len(content) != size or hashlib.sha256(content).hexdigest() != manifest[name]["sha256"]:
                 raise _refused(file, f"the checksum of {name} does not match")
             contents.append(content)

@@ -125,6 +125,27 @@ def test_a_cut_file_is_refused(written: Path, tmp_path: Path, length: int) -> No
     assert Store(tmp_path / "cut").records() == []
 
 
+@pytest.mark.parametrize("member", [0, 1, -1])
+@pytest.mark.parametrize("where", ["data", "offset", "method"])
+def test_damage_in_any_place_is_refused_with_a_remedy(written: Path, tmp_path: Path, member: int, where: str) -> None:
+    with zipfile.ZipFile(written) as opened:
+        info = opened.infolist()[member]
+    bad = bytearray(written.read_bytes())
+    entry = bad.rfind(info.filename.encode()) - 46  # its place in the central directory
+    if where == "data":  # the first block gets a type that does not exist
+        bad[info.header_offset + 30 + len(info.filename)] |= 0b110
+    elif where == "offset":
+        bad[entry + 42 : entry + 46] = b"\xff\xff\xff\x80"
+    else:
+        bad[entry + 10] = zipfile.ZIP_BZIP2
+    file = tmp_path / "bad.zip"
+    file.write_bytes(bytes(bad))
+    with pytest.raises(UserError) as refused:
+        exchange.load(file, Store(tmp_path / "none"))
+    assert refused.value.remedy
+    assert Store(tmp_path / "none").records() == []
+
+
 def _rewritten(file: Path, change: Callable[[dict[str, bytes]], None], honest: bool = True, link: str = "") -> None:
     """``file`` with other members; ``honest`` makes the manifest agree with them."""
     with zipfile.ZipFile(file) as old:
