@@ -78,6 +78,8 @@ def _of_place(
     listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record], files: Sequence[str]
 ) -> list[tuple[Record, Told]]:
     """The ensemble under one threat model against one lock, by seed."""
+    if len({_attack(record.cell) for record in pool}) < 2:
+        return []
     cell = pool[0].cell
     members = {}
     for member in threat.members:

@@ -96,9 +96,8 @@ def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...])
         return Value(mean, per_seed, *images, IMAGES) if images else Value(mean, per_seed)
     if len(known) < NESTED_FROM:
         return Value(mean, per_seed, *t_interval(values), T, images)
-    rng = np.random.default_rng(0)
     raised = [(m, f) for m, f in zip(measured, bounds, strict=True) if m is not None]
-    draws = [np.maximum(binomial(m, rng), -np.inf if f is None else f) for m, f in raised]
+    draws = [np.maximum(binomial(m, (i, 0)), -np.inf if f is None else f) for i, (m, f) in enumerate(raised)]
     return Value(mean, per_seed, *nested(draws), NESTED, images)
 
 
@@ -138,13 +137,23 @@ def of_derived(
         return Value(mean, per_seed, *t_interval(known), T, images)
     rng = np.random.default_rng(0)
     draws = [
-        statistic(resample(c, rng) if c is not None else {name: binomial(x, rng) for name, x in m.items()})
-        for m, c in zip(measured, correct, strict=True)
+        statistic(resample(c, rng) if c is not None else {x: binomial(m[x], (i, j)) for j, x in enumerate(m)})
+        for i, (m, c) in enumerate(zip(measured, correct, strict=True))
     ]
     return Value(mean, per_seed, *nested(draws), NESTED, images)
 
 
-def binomial(measured: Measured, rng: np.random.Generator) -> Draws:
-    """(B,) percent: ``n`` images drawn again and again, each right with the measured probability."""
-    chance = min(max(measured.value / 100, 0.0), 1.0)
-    return 100.0 * rng.binomial(measured.n, chance, DRAWS) / measured.n
+def binomial(measured: Measured, stream: tuple[int, int]) -> Draws:
+    """(B,) percent: ``n`` images drawn again and again, each right with the measured probability.
+
+    Args:
+        stream: which random numbers: independent of those of another stream, the same for the same.
+    """
+    return _binomial(min(max(measured.value / 100, 0.0), 1.0), measured.n, stream)
+
+
+@lru_cache(maxsize=4096)  # accuracies are counts of one test set: few values come up again and again
+def _binomial(chance: float, n: int, stream: tuple[int, int]) -> Draws:
+    draws = 100.0 * np.random.default_rng(stream).binomial(n, chance, DRAWS) / n
+    draws.setflags(write=False)
+    return draws

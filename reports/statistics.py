@@ -63,9 +63,12 @@ def _nested_indices(seeds: int, draws: int) -> tuple[NDArray[np.int64], NDArray[
 
 def percentiles(draws: Draws) -> tuple[float, float]:
     """The 2.5 and 97.5 percentiles of (B,) values, undefined ones left out."""
-    # nanpercentile is ten times slower, and nothing is undefined in most.
-    known = draws[~np.isnan(draws)] if np.isnan(draws).any() else draws
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    ordered = np.sort(draws)  # undefined ones go to the end
+    last = len(ordered) - int(np.isnan(ordered).sum()) - 1
+    if last < 0:
+        return float("nan"), float("nan")
+    # As np.percentile does, which takes several times as long over so few values.
+    low, high = np.interp([0.025 * last, 0.975 * last], np.arange(last + 1), ordered[: last + 1])
     return float(low), float(high)
 
 

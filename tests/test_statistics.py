@@ -127,3 +127,10 @@ def test_ranks_are_ranges_where_noise_cannot_tell() -> None:
     ]
     assert s.ranks([1.0, 3.0, 2.0], {}) == [(3, 3), (1, 1), (2, 2)]
     assert s.ranks([5.0, 5.0], {}) == [(1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 100])
+def test_percentiles_are_numpys_with_undefined_values_left_out(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=n)
+    assert s.percentiles(np.append(x, np.nan)) == pytest.approx(np.percentile(x, [2.5, 97.5]))
+    assert np.isnan(s.percentiles(np.full(3, np.nan))).all()

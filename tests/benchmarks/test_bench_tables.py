@@ -37,7 +37,7 @@ def many() -> list[Record]:
     rng = np.random.default_rng(0)
     for i in range(RECORDS // SEEDS - 4):
         for seed in range(SEEDS):
-            rp = round(float(rng.uniform(20, 90)), 4)
+            rp = 100 * int(rng.integers(80, 360)) / IMAGES  # accuracies are counts
             out.append(record("modellock", "prompt-search", seed, lock_explicit={"alpha": i / 10_000}, RP=rp))
     for lock, attack in (
         ("destroyed", "prompt-search"),
