@@ -346,12 +346,13 @@ def _selection(group: Group) -> list[str]:
     return lines
 
 
-def _ranks(group: Group) -> list[str]:
-    """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart.
+def places(group: Group) -> list[tuple[Row, tuple[int, int]]]:
+    """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is its ensemble's row where there is one, else its row with the highest advantage. Two locks
-    differ where the interval of their difference, ± √(h_i² + h_j²) of their half-widths h, leaves out 0: that takes
-    them for independent, and is wider than the truth for rows on the same images.
+    A lock's worst case is its ensemble's row where there is one, else its row with the highest advantage. Each pair of
+    locks is tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals:
+    that takes the locks for independent, and is wider than the truth for rows on the same images. The p-values of all
+    pairs are adjusted by Holm, so that the chance of any wrong order in the table is at most 5 %.
     """
     worst: dict[str, Row] = {}
     for row in next((b.rows for b in group.blocks() if b.heading.startswith("Locks whose UP")), []):
@@ -359,22 +360,35 @@ def _ranks(group: Group) -> list[str]:
             held = worst.setdefault(row.lock, row)
             if (row.ensemble is not None, row.mean("advantage")) > (held.ensemble is not None, held.mean("advantage")):
                 worst[row.lock] = row
-    names = list(worst)
-    values = [worst[lock].values["advantage"] for lock in names]
-    if len(names) < 2 or any(v is None or v.half is None for v in values):
+    found = list(worst.values())
+    values = [v for row in found if (v := row.values["advantage"]) is not None]
+    if len(found) < 2 or any(v.half is None for v in values):
         return []
-    known = [v for v in values if v is not None]
-    arms = [v.half or 0.0 for v in known]
-    differences = {}
-    for i in range(len(known)):
-        for j in range(i + 1, len(known)):
-            d, arm = known[j].mean - known[i].mean, float(np.hypot(arms[i], arms[j]))  # least advantage is best
-            differences[i, j] = d - arm, d + arm
-    places = statistics.ranks([-v.mean for v in known], differences)
-    told = [f"{lock} {a}" if a == b else f"{lock} {a}–{b}" for lock, (a, b) in zip(names, places, strict=True)]
-    seen = [lock for lock in names if worst[lock].ensemble is None]
+    pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
+    arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
+    difference = {(i, j): values[j].mean - values[i].mean for i, j in pairs}  # the least advantage is best
+    p = statistics.holm([statistics.p_of_interval(difference[pair], arms[pair]) for pair in pairs])
+    told_apart = {
+        pair: (difference[pair],) * 2 if adjusted <= 0.05 else (-np.inf, np.inf)
+        for pair, adjusted in zip(pairs, p, strict=True)
+    }
+    return list(zip(found, statistics.ranks([-v.mean for v in values], told_apart), strict=True))
+
+
+def best(group: Group) -> Row | None:
+    """The row of the lock that holds better than every other beyond noise, if there is one."""
+    return next((row for row, rank in places(group) if rank == (1, 1)), None)
+
+
+def _ranks(group: Group) -> list[str]:
+    """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart."""
+    found = places(group)
+    if not found:
+        return []
+    told = [f"{row.lock} {a}" if a == b else f"{row.lock} {a}–{b}" for row, (a, b) in found]
+    seen = [row.lock for row, _ in found if row.ensemble is None]
     mark = f" Optimistic for {', '.join(seen)}: no ensemble, so the worst was chosen on test." if seen else ""
-    return [f"Ranks by worst-case advantage, a range where noise cannot tell: {', '.join(told)}.{mark}"]
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {', '.join(told)}.{mark}"]
 
 
 def _ensembles(group: Group) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 NESTED_FROM = 5
 """Number of seeds from which seeds are resampled; below it a bootstrap over so few would be far too narrow."""
@@ -146,6 +146,13 @@ def holm(p: Sequence[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(p) - place) * p[i]))
         adjusted[i] = reached
     return adjusted
+
+
+def p_of_interval(difference: float, arm: float) -> float:
+    """Two-sided p-value, normal, of a difference whose 95 % interval is ``difference ± arm``."""
+    if arm <= 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * ndtr(-abs(difference) / arm * ndtri(0.975)))
 
 
 def image_variance(value: float, n: int) -> float:

@@ -19,6 +19,7 @@ from reports.captions import (
     HEADINGS,
     TRANSDUCTIVE,
     Group,
+    best,
     captions,
     digits,
     flag_numbers,
@@ -322,14 +323,18 @@ def _tex_table(heading: str, header: Sequence[str], blocks: Sequence[list[str]],
 
 
 def as_latex(rows: Sequence[Row]) -> str:
-    """LaTeX tables with booktabs; controls stand under a rule of their own."""
+    """LaTeX tables with booktabs; bold is the advantage of a lock that holds best beyond noise, nothing else."""
     if not rows:
         return tex(EMPTY) + "\n"
     parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
     for group in grouped(rows):
         columns = "lllll" + "r" * len(_shown(group)) + "ll"
+        first = best(group)
         blocks = [
-            [_tex_heading(block.heading, len(columns)), *(_tex_line(_cells(group, row)) for row in block.rows)]
+            [
+                _tex_heading(block.heading, len(columns)),
+                *(_tex_line(_cells(group, row), _bold(group) if row is first else None) for row in block.rows),
+            ]
             for block in group.blocks()
         ]
         parts.append(_tex_table(title(group), _header(group), blocks, columns, " ".join(captions(group))))
@@ -349,8 +354,16 @@ def _tex_heading(text: str, columns: int) -> str:
     return rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{tex(text)}}}}} \\"
 
 
-def _tex_line(cells: Iterable[Cell]) -> str:
-    return " & ".join(_tex_cell(cell) for cell in cells) + r" \\"
+def _bold(group: Group) -> int:
+    """The column of the advantage."""
+    return _header(group).index(HEADINGS["advantage"])
+
+
+def _tex_line(cells: Iterable[Cell], bold: int | None = None) -> str:
+    told = [_tex_cell(cell) for cell in cells]
+    if bold is not None:
+        told[bold] = rf"\textbf{{{told[bold]}}}"
+    return " & ".join(told) + r" \\"
 
 
 FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {

@@ -257,6 +257,29 @@ class TestReplicates:
         assert "nearer 1–2" in said
         assert "near 1–2" in said
         assert "far 3" in said
+        assert r"\textbf{2" not in render(rows(made), "latex"), "no lock is best beyond noise"
+
+    def test_latex_sets_the_best_lock_in_bold_and_only_where_noise_leaves_no_doubt(self) -> None:
+        reached = {"far": (80.0, 81.0, 79.0), "near": (50.0, 51.0, 49.5)}
+        locks = [record(lock, replicate=i, RP=rp) for lock, values in reached.items() for i, rp in enumerate(values)]
+        bold = [
+            line for line in render(rows([*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]), "latex").splitlines()
+            if r"\textbf{" in line and r"\caption" not in line
+        ]  # fmt: skip
+        assert [line.split(" & ")[0] for line in bold] == ["near"]
+
+    def test_differences_are_judged_across_the_whole_table(self) -> None:
+        """Two locks that alone would differ at 5 % do not once many others are compared beside them."""
+        near, next_to = (48.0, 50.0, 52.0), (56.0, 58.0, 60.5)
+        few = {"a": near, "b": next_to}
+        many = few | {f"c{i}": (53.0 + i / 9, 55.0, 57.0) for i in range(6)}
+        said = {}
+        for name, reached in (("few", few), ("many", many)):
+            locks = [record(k, replicate=i, RP=rp) for k, values in reached.items() for i, rp in enumerate(values)]
+            made = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
+            said[name] = "\n".join(captions(grouped(rows(made))[0]))
+        assert "a 1, b 2" in said["few"] or "b 2, a 1" in said["few"]
+        assert "a 1–" in said["many"]
 
     def test_what_a_suite_asks_for_and_nobody_measured_stands_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]

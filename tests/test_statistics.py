@@ -129,6 +129,13 @@ def test_ranks_are_ranges_where_noise_cannot_tell() -> None:
     assert s.ranks([5.0, 5.0], {}) == [(1, 2), (1, 2)]
 
 
+def test_the_p_value_of_a_difference_is_5_percent_where_its_interval_ends_at_0() -> None:
+    assert s.p_of_interval(4.0, 4.0) == pytest.approx(0.05)
+    assert s.p_of_interval(-4.0, 4.0) == pytest.approx(0.05)
+    assert s.p_of_interval(0.0, 4.0) == 1.0
+    assert (s.p_of_interval(0.0, 0.0), s.p_of_interval(1.0, 0.0)) == (1.0, 0.0)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 100])
 def test_percentiles_are_numpys_with_undefined_values_left_out(n: int) -> None:
     x = np.random.default_rng(n).normal(size=n)
