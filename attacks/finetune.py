@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from attacks import _tuning
+from attacks._pseudo_labels import with_pseudo_labels
 from attacks._selection import most_accurate
 from bench import models
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 from bench.training import jitter, recolour
 
@@ -29,6 +33,7 @@ class FineTune(Attack):
     selection = "last"
     deviations = (
         "LoRA trains the head in full beside adapters on every other convolution and linear layer",
+        "pseudo-labels take part only in a view with un-labelled images",
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
@@ -57,6 +62,13 @@ class FineTune(Attack):
         0.65, "rate of a block over that of the block above it (layers=layer-wise)", ge=0.1, le=1
     )
     rho: float = param(0.5, "ρ, radius of adaptive SAM", ge=0, le=10)
+    head_steps: int = param(
+        0, "steps in which the last layer alone is trained first, at rate 1e-2", ge=0, le=100_000, unit="steps"
+    )
+    pseudo: float = param(
+        0.0, "share of each pseudo-class that a second training from the locked weights takes from the first one's "
+        "answers to un-labelled images; 0: none", ge=0, le=1,
+    )  # fmt: skip
     select: str = param(
         "last", "`held-out`: best checkpoint on labelled images held out; `oracle`: the judge's best checkpoint",
         choices=("last", "held-out", "oracle"),
@@ -80,20 +92,10 @@ class FineTune(Attack):
         validation: Images | None = None
         if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
             data[0], validation = _tuning.held_out(data[0], self.held_out, run.rng("held out"))
-        adapters = _tuning.add_adapters(model, self.rank, run.seed("adapters")) if self.layers == "lora" else None
-
-        def plain() -> Classifier:
-            return copy.deepcopy(model) if adapters is None else copy.deepcopy(adapters).merge_and_unload()
-
-        kept = _tuning.Checkpoints(plain, self.steps)
-        _tuning.tune(
-            run, model, lambda *batches: _tuning.cross_entropy(model, *batches), self.steps, *data,
-            groups=_tuning.parameter_groups(model, self.layers, self.rate, self.layer_decay, self.head == "new"),
-            optimiser=self.optimiser, batch=self.batch, rho=self.rho, name="fine-tune", augment=AUGMENT[self.augment],
-            train_mode=self.layers not in ("head", "bitfit"),
-            each=kept if self.select != "last" else None,
-        )  # fmt: skip
-        kept.keep("end")
+        if self.pseudo and self.data != "source" and target.threat.unlabelled:
+            teacher = self._train(copy.deepcopy(model), data, run, "teacher").kept["end"]
+            data[0] = with_pseudo_labels(teacher, data[0], target.unlabelled, self.pseudo)
+        kept = self._train(model, data, run, "fine-tune")
         if self.select == "oracle":
             kept.hand_in(run)
         if validation is None:
@@ -101,3 +103,33 @@ class FineTune(Attack):
         chosen, scores = most_accurate(kept.latest_first(), validation)
         run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, held_out=scores)
         return Direct(kept.kept[chosen])
+
+    def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> _tuning.Checkpoints:
+        """``model`` trained in place; its copies along the way, the last one named ``end``."""
+
+        def loss(*batches: Batch) -> Tensor:
+            return _tuning.cross_entropy(model, *batches)
+
+        if self.head_steps:
+            head = [model.get_parameter(n) for n in models.head_names(model)]
+            run.fit(
+                model, loss, self.head_steps, *data, batch=self.batch, rate=1e-2, parameters=head, train_mode=False,
+                augment=AUGMENT[self.augment], name=f"{name}/head",
+            )  # fmt: skip
+        adapters = (
+            _tuning.add_adapters(model, self.rank, run.seed(f"{name}/adapters")) if self.layers == "lora" else None
+        )
+
+        def plain() -> Classifier:
+            return copy.deepcopy(model) if adapters is None else copy.deepcopy(adapters).merge_and_unload()
+
+        kept = _tuning.Checkpoints(plain, self.steps)
+        _tuning.tune(
+            run, model, loss, self.steps, *data,
+            groups=_tuning.parameter_groups(model, self.layers, self.rate, self.layer_decay, self.head == "new"),
+            optimiser=self.optimiser, batch=self.batch, rho=self.rho, name=name, augment=AUGMENT[self.augment],
+            train_mode=self.layers not in ("head", "bitfit"),
+            each=kept if self.select != "last" else None,
+        )  # fmt: skip
+        kept.keep("end")
+        return kept

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks._pseudo_labels import with_pseudo_labels
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Direct
 from bench.training import jitter
@@ -79,7 +80,7 @@ class FromScratch(Attack):
             data = labelled
             if trial.pseudo:
                 assert teacher is not None
-                data = self._with_pseudo_labels(teacher, labelled, target.unlabelled)
+                data = with_pseudo_labels(teacher, labelled, target.unlabelled, self.pseudo_share)
             if trial.start == "random":
                 _forget(model, run.rng("random"))
             self._train(model, data, run, trial.rate, trial.head_first, str(trial))
@@ -103,21 +104,6 @@ class FromScratch(Attack):
                 rate=1e-2, augment=jitter, name=f"{name}/head", parameters=probe, train_mode=False,
             )  # fmt: skip
         run.fit(model, loss, steps, data, rate=rate, augment=jitter, name=name)
-
-    def _with_pseudo_labels(self, model: Classifier, labelled: Images, unlabelled: Images) -> Images:
-        from bench import models
-
-        confidence, label = models.logits(model, unlabelled.images)[:, : model.k].softmax(1).max(1)
-        kept = []
-        for k in range(model.k):
-            at = torch.nonzero(label == k).flatten()
-            order = confidence[at].argsort(descending=True)
-            kept.append(at[order[: max(1, round(self.pseudo_share * len(at)))]])
-        at = torch.cat(kept)
-        assert labelled.labels is not None
-        times = max(1, len(at) // (2 * len(labelled)))  # true labels keep a weight of their own
-        pixels = torch.cat([labelled.pixels.repeat(times, 1, 1, 1), unlabelled.pixels[at]])
-        return Images(pixels, torch.cat([labelled.labels.repeat(times), label[at]]))
 
 
 def _forget(model: Classifier, rng: torch.Generator) -> None:

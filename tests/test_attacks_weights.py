@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from attacks import _tuning
+from attacks._pseudo_labels import with_pseudo_labels
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
@@ -89,6 +90,48 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(made, toy.images[:3]))
     assert run.meter.steps == 4
     assert all(isinstance(s.predictor.classifier, Classifier) for s in run.submissions)
+
+
+@pytest.mark.parametrize(("granted", "steps"), [(True, 2 * (3 + 4)), (False, 3 + 4)])
+def test_fine_tuning_trains_again_on_its_own_answers_where_it_may_see_more_images(
+    granted: bool, steps: int, spec: Spec, toy: Images
+) -> None:
+    run = Run(3)
+    more = {"unlabelled": toy.unlabelled()} if granted else {}
+    target = view(spec, models.build("cnn", spec), run, {"share": 0.1, "unlabelled": granted}, labelled=toy, **more)
+    unlock("finetune", {"steps": 4, "head_steps": 3, "pseudo": 0.5, "batch": 12}, target, run)
+    assert run.meter.steps == steps
+
+
+def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_repeated(spec: Spec) -> None:
+    shade = torch.tensor([0, 10, 20, 200, 240, 250], dtype=torch.uint8)
+    images = Images(shade[:, None, None, None].expand(6, 3, 32, 32).contiguous())
+
+    class Brightness(Classifier):
+        """Dark or light, the surer the further from the middle; never striped."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.spec, self.k, self.extra = {}, 3, 0
+
+        def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [x]
+
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((1, 2, 3))[:, None]
+
+        def head(self, embedding: torch.Tensor) -> torch.Tensor:
+            light = embedding[:, 0] - 0.5
+            return torch.stack([-9 * light, 9 * light, torch.full_like(light, -99.0)], 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.embed(x))
+
+    labelled = Images(images.pixels[2:3], torch.tensor([2]))
+    made = with_pseudo_labels(Brightness(), labelled, images, 0.67)
+    assert made.labels is not None
+    found = list(zip(made.pixels[:, 0, 0, 0].tolist(), made.labels.tolist(), strict=True))
+    assert found == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
 
 
 def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images) -> None:
