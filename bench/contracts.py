@@ -156,7 +156,10 @@ class Predictor(nn.Module, abc.ABC):
 
 @runtime_checkable
 class Key(Protocol):
-    """What the rightful user holds: a value with a JSON form, applied to images."""
+    """What the rightful user holds: a value with a JSON form, applied to images.
+
+    A key that runs a model of its own says how large it is by a method ``megabytes() -> float`` (10^6 bytes).
+    """
 
     def __call__(self, images: Tensor) -> Tensor:
         """Authorised images: (N, 3, H, W) in [0, 1] to the same."""

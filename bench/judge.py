@@ -118,6 +118,8 @@ class Judge:
             progress(i + 1, len(keys), f"key condition {name}")
         self._lock_flags(out, locked)
         out.notes["key_ms_per_image"] = self._key_cost()
+        out.notes["key_megabytes"] = round(getattr(self.key, "megabytes", lambda: 0.0)(), 3)
+        out.notes["extra_parameters"] = None if victim is None else _parameters(locked) - _parameters(victim)
         return out
 
     def _key_cost(self, n: int = 32) -> float:
@@ -261,3 +263,7 @@ def in_words(key: Any) -> str:
     if "none" in value:
         return str(value["none"])
     return ", ".join(f"{k} {v}" for k, v in value.items() if k not in ("method", "secret"))
+
+
+def _parameters(model: Classifier) -> int:
+    return sum(p.numel() for p in model.parameters())

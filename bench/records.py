@@ -152,6 +152,8 @@ class Record(_Model):
     lock_meter: dict[str, Any] | None = None
     key: dict[str, Any] | None = Field(default=None, description="the key's JSON form")
     key_ms_per_image: float | None = Field(default=None, description="wall milliseconds; depends on the machine")
+    key_megabytes: float | None = Field(default=None, description="of the models that the key runs, in 10^6 bytes")
+    extra_parameters: int | None = Field(default=None, description="of the locked model, beyond the victim's")
     selection: str | None = None
     transductive: bool = False
     flags: list[Flag] = Field(default_factory=list)

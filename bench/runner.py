@@ -36,6 +36,8 @@ from bench.store import Store
 from bench.views import Augment, DefenderView
 
 Progress = Callable[[str, int, int, str], None]
+UNMETERED = ("forward_images", "backward_images", "edited", "guesses")
+"""Nobody counts these while a lock trains."""
 """Told (stage, done, total, what)."""
 
 
@@ -135,7 +137,8 @@ class _Cell:
         for name, value in verdict.measured.items():
             setattr(record, name, value)
         record.conditions, record.flags = verdict.conditions, list(verdict.flags)
-        record.key_ms_per_image = verdict.notes.pop("key_ms_per_image")
+        for name in ("key_ms_per_image", "key_megabytes", "extra_parameters"):
+            setattr(record, name, verdict.notes.pop(name, None))
         record.notes |= verdict.notes
         self.evidence |= {"test_index": judge.index.numpy(), "test_labels": judge.labels, **verdict.evidence}
         if scenario.is_domain:
@@ -225,7 +228,7 @@ class _Cell:
                 run.meter.seconds = round(time.perf_counter() - start, 3)
                 _save(locked, part, run)
         locked, meta = _load(self.store.artefact("protected", hash))
-        self.record.lock_meter = meta["meter"]
+        self.record.lock_meter = meta["meter"] | dict.fromkeys(UNMETERED)
         if meta["notes"]:
             self.record.notes["lock"] = meta["notes"]
         return locked

@@ -48,7 +48,8 @@ class Row:
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
     ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
-    behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly.
+    behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly. ``lock_cost`` has
+    what the lock costs by name, means over seeds, None where not known.
     """
 
     row_key: str
@@ -77,6 +78,7 @@ class Row:
     drops: Mapping[str, Value | None] | None = None
     ensemble: ensemble.Told | None = None
     attack_set: Mapping[str, Any] = field(default_factory=dict)
+    lock_cost: Mapping[str, float | None] = field(default_factory=dict)
 
     def mean(self, name: str) -> float | None:
         """The mean of a field of `VALUES`."""
@@ -278,6 +280,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         missing=missing,
         error="; ".join(errors) or None,
         drops=domain.drops(group),
+        lock_cost=_lock_cost(group),
     )
 
 
@@ -383,6 +386,21 @@ def _meter(meters: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
         read = [m.get(name) for m in known]
         means[name] = None if any(not isinstance(x, int | float) for x in read) else float(np.mean(read))  # type: ignore[arg-type]
     return means
+
+
+def _lock_cost(group: Sequence[Record]) -> dict[str, float | None]:
+    made = [record.lock_meter or {} for record in group]
+    found = {
+        "seconds": [m.get("seconds") for m in made],
+        "steps": [m.get("steps") for m in made],
+        "extra_parameters": [record.extra_parameters for record in group],
+        "key_ms_per_image": [record.key_ms_per_image for record in group],
+        "key_megabytes": [record.key_megabytes for record in group],
+    }
+    return {
+        name: None if any(v is None for v in values) else float(np.mean([v for v in values if v is not None]))
+        for name, values in found.items()
+    }
 
 
 def _conditions(group: Sequence[Record]) -> tuple[ConditionRow, ...]:

@@ -201,6 +201,7 @@ def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
     lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += _threats(group)
+    lines += _lock_costs(group)
     lines += _controls(group)
     lines += _selection(group)
     lines += _ranks(group)
@@ -302,6 +303,23 @@ def _sides(group: Group) -> str:
         if found is not None:
             said_once.append(f"{words}: {with_interval(found)}.")
     return " ".join(said_once)
+
+
+def _lock_costs(group: Group) -> list[str]:
+    """What each lock takes to make, and from its user at every image; machine's own seconds."""
+    words = {
+        "seconds": "{:,.0f} s", "steps": "{:,.0f} steps", "extra_parameters": "{:+,.0f} parameters",
+        "key_ms_per_image": "key {:,.1f} ms an image", "key_megabytes": "key {:,.1f} MB of weights",
+    }  # fmt: skip
+    told: dict[str, str] = {}
+    for row in group.rows:
+        known = [word.format(cost) for n, word in words.items() if (cost := row.lock_cost.get(n)) is not None]
+        if row.role != "control" and known:
+            told.setdefault(f"{row.lock} (key {row.key})", ", ".join(known))
+    where = "; ".join(f"{lock}: {cost}" for lock, cost in told.items())
+    return (
+        [f"Cost of the lock, to make and at inference (seconds of the machine that ran it): {where}."] if told else []
+    )
 
 
 def _controls(group: Group) -> list[str]:

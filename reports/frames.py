@@ -22,7 +22,8 @@ def load_records(store: str | Path = "runs") -> pd.DataFrame:
     ``attack`` (names), ``replicate``, ``editor``; parameters as ``lock.NAME``, ``key.NAME``, ``attack.NAME``,
     ``threat.NAME``, ``budget.NAME``; accuracies in percent with ``_low``, ``_high`` and ``_n``; ``floor``;
     ``meter.NAME`` and ``lock_meter.NAME``; ``flags`` (a list of names), ``selection``, ``transductive``,
-    ``third_party``, ``seconds`` (of all stages), ``created``. What was not measured is missing, never 0.
+    ``key_ms_per_image``, ``key_megabytes``, ``extra_parameters``, ``third_party``, ``seconds`` (of all stages),
+    ``created``. What was not measured is missing, never 0.
 
     Args:
         store: a folder that `bench run` wrote.
@@ -70,6 +71,9 @@ def _line(record: Record) -> dict[str, Any]:
         "flags": [flag.name for flag in record.flags],
         "selection": record.selection,
         "transductive": record.transductive,
+        "key_ms_per_image": record.key_ms_per_image,
+        "key_megabytes": record.key_megabytes,
+        "extra_parameters": record.extra_parameters,
         "third_party": THIRD_PARTY in record.notes,
         "seconds": sum(record.provenance.seconds.values()),
         "created": record.provenance.created,

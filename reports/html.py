@@ -288,7 +288,12 @@ class Site:
         found = [(f"attack: {METER_WORDS.get(k, said(k))}", v) for k, v in (row.meter or {}).items()]
         made = [r.lock_meter or {} for r in records]
         found += [(f"lock: {METER_WORDS.get(k, said(k))}", mean([m.get(k) for m in made])) for k in made[0]]
-        found.append(("key: milliseconds an image (this machine’s)", mean([r.key_ms_per_image for r in records])))
+        words = {
+            "extra_parameters": "lock: parameters more than the victim’s",
+            "key_ms_per_image": "key: milliseconds an image (this machine’s)",
+            "key_megabytes": "key: megabytes of weights",
+        }
+        found += [(word, row.lock_cost.get(name)) for name, word in words.items()]
         halves = []
         for seed, curve in (row.curve or {}).items():
             lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)

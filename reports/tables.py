@@ -39,7 +39,7 @@ __all__ = ["FORMATS", "as_object", "render", "terminal"]
 FIELDS = (
     "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped", "RP",
     "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage", "authorised_after", "curve",
-    "meter", "conditions", "selection", "transductive", "flags", "status",
+    "meter", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
 )  # fmt: skip
 """Fields of a JSON object, followed by ``intervals``, ``per_seed``, ``row_key``, ``missing`` and ``error``."""
 
@@ -92,6 +92,7 @@ def as_object(row: Row) -> dict[str, Any]:
         **{name: None if value is None else value.mean for name, value in values.items()},
         "curve": None if row.curve is None else [{"seed": s, "points": points} for s, points in row.curve.items()],
         "meter": row.meter,
+        "lock_cost": dict(row.lock_cost),
         "conditions": [_condition(c) for c in row.conditions],
         "selection": row.selection,
         "transductive": row.transductive,

@@ -423,3 +423,11 @@ def test_wrong_device_and_dtype() -> None:
 def test_get_engine_is_memoised(tmp_path: Path) -> None:
     assert get_engine("miniature") is get_engine("miniature", "cpu", "float32", None)
     assert get_engine("miniature", cache_path=tmp_path / "a") is not get_engine("miniature")
+
+
+def test_the_size_of_an_editor_is_that_of_its_weights_in_memory() -> None:
+    files = [
+        f for part in ("unet", "vae", "text_encoder") for f in (miniature.PACK / "editor" / part).glob("*.safetensors")
+    ]
+    in_half_precision = sum(file.stat().st_size for file in files)
+    assert get_engine("miniature").megabytes == pytest.approx(2 * in_half_precision / 1e6, rel=0.05)

@@ -139,6 +139,17 @@ def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
     assert verdict.notes["LP_after_batch_norm"] > verdict.measured["LP"].value + 10
 
 
+def test_what_a_lock_adds_to_the_model_is_counted() -> None:
+    judge = Judge(_scenario(), Green())
+    victim = models.build("cnn", _scenario().spec, 0, "public", 1)
+    width = models.head_names(victim)[0]
+    wide = models.widen(victim, 2, 0)
+    verdict = judge.lock(victim, wide, 0, lambda *_: None)
+    assert verdict.notes["extra_parameters"] == 2 * (victim.get_parameter(width).shape[1] + 1)
+    assert verdict.notes["key_megabytes"] == 0
+    assert judge.lock(None, wide, 0, lambda *_: None).notes["extra_parameters"] is None
+
+
 class ByBatch(Predictor):
     """Answers with the rank of an image in its batch."""
 

@@ -268,6 +268,15 @@ class TestReplicates:
         ]  # fmt: skip
         assert [line.split(" & ")[0] for line in bold] == ["near"]
 
+    def test_what_a_lock_costs_stands_under_its_table(self) -> None:
+        costs = {"key_ms_per_image": 20.0, "key_megabytes": 5.5, "extra_parameters": 65}
+        made = [record(replicate=i, lock_meter={"seconds": 30.0 + 2 * i, "steps": 500}, **costs) for i in (0, 1)]
+        (row,) = rows(made)
+        assert as_object(row)["lock_cost"] == {**costs, "seconds": 31.0, "steps": 500.0}
+        said = "\n".join(captions(grouped([row])[0]))
+        assert "31 s, 500 steps, +65 parameters, key 20.0 ms an image, key 5.5 MB of weights" in said
+        assert "Cost of the lock" not in "\n".join(captions(grouped(rows([record()]))[0]))
+
     def test_differences_are_judged_across_the_whole_table(self) -> None:
         """Two locks that alone would differ at 5 % do not once many others are compared beside them."""
         near, next_to = (48.0, 50.0, 52.0), (56.0, 58.0, 60.5)

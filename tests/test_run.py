@@ -98,6 +98,10 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     assert record.status == "ok"
     assert record.meter is not None
     assert record.meter["labelled"] == 6
+    assert record.lock_meter is not None
+    assert record.lock_meter["seconds"] > 0
+    assert record.lock_meter["forward_images"] is None, "what nobody counts is not 0"
+    assert (record.extra_parameters, record.key_megabytes) == (128 + 1, 0.0), "one output more"
     assert {c.name for c in record.conditions} == {"right", "none", "wrong:amount"}
     evidence = store.evidence(record)
     assert record.RP is not None

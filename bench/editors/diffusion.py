@@ -51,6 +51,12 @@ class Diffusion:
         self.size = int(side if isinstance(side, int) else min(side)) * self.factor
         """Pixels: the side of the images the editor was made for."""
 
+    @property
+    def megabytes(self) -> float:
+        """Of all weights in memory, in 10^6 bytes."""
+        parts = (self.unet, self.vae, self.text)
+        return float(sum(p.numel() * p.element_size() for part in parts for p in part.parameters())) / 1e6
+
     def _settled(self, module: Any, dtype: torch.dtype) -> Any:
         return module.to(device=self.device, dtype=dtype).eval().requires_grad_(False)
 

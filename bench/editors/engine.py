@@ -92,6 +92,11 @@ class Engine:
         self._prompts: OrderedDict[str, Tensor] = OrderedDict()
         self._agreeing: dict[tuple[Any, ...], list[int]] = {}
 
+    @property
+    def megabytes(self) -> float:
+        """Of the editor's weights as they lie in memory, in 10^6 bytes."""
+        return self._net.megabytes
+
     def size(self, settings: EditSettings) -> int:
         """Pixels: the side images are squashed to under ``settings``.
 

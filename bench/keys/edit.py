@@ -44,6 +44,10 @@ class EditKey:
     def to_json(self) -> dict[str, Any]:
         return {"method": "edit", "prompt": self.prompt, "settings": self.settings.to_json()}
 
+    def megabytes(self) -> float:
+        """Of the editor's weights, in 10^6 bytes."""
+        return session.engine(self.settings.editor).megabytes
+
     def conditions(self, seed: int) -> dict[str, Key]:
         """Near and wrong prompts, the key without its edit, and the right prompt with one setting changed."""
         rng = random.Random(seed)
