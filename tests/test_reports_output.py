@@ -35,7 +35,8 @@ class TestTables:
         assert list(FIELDS) == [
             "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
             "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",
-            "authorised_after", "curve", "meter", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
+            "authorised_after", "curve", "meter", "lock_cost", "conditions", "selection", "transductive", "flags",
+            "status",
         ]  # fmt: skip
         assert first["UP_shipped"] is None
         assert first["RP"] == pytest.approx(70.635)
