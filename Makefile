@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := $(VENV)/bin/bench
 
-.PHONY: demo test lint lock benchmark clean
+.PHONY: demo test lint gate lock benchmark clean
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,11 @@ lint: $(VENV)/.ready  ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+gate: $(VENV)/.ready  ## have security numbers got worse? one minute of the suite ci against its baseline
+	rm -rf runs/gate
+	$(BENCH) run --suite ci-minute --jobs 2 --threads 1 --store runs/gate || test $$? -eq 1  # the gate says what failed
+	$(BENCH) gate baselines/ci.json --suite ci-minute --candidate runs/gate
 
 benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0

@@ -101,6 +101,9 @@ class Course:
         for p in self._frozen:
             p.requires_grad_(True)
         self._keep(name)
+        if models.has_batch_norm(self.model):  # those of training are of changed images, and of ``more``
+            models.reestimate_batch_norm(self.model, self.images.images.to(self.run.device))
+            self._keep(f"{name}, statistics")
 
     def real(self, images: Tensor) -> Tensor:
         """(N, K) logits of the real classes, with gradients."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -114,7 +115,22 @@ def learn(
 
     sources = [images] if labelled is None else [images, labelled]
     own = [*model.parameters(), *([] if beside is None else beside.parameters())]
-    run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=jitter, name=name, parameters=own)
+    groups = [
+        {"params": [p for p in own if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=jitter, name=name, parameters=groups)
+
+
+def settled(model: Classifier, target: AttackerView, run: Run) -> Classifier:
+    """A copy of ``model`` in evaluation mode, with the batch-norm statistics of un-labelled images where there are any.
+
+    Those of a student that learned from other images are theirs.
+    """
+    made = copy.deepcopy(model).eval()
+    if target.threat.unlabelled and models.has_batch_norm(made):
+        models.reestimate_batch_norm(made, target.unlabelled.images.to(run.device))
+    return made
 
 
 def every_labelled(target: AttackerView) -> Images | None:

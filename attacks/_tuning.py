@@ -21,11 +21,15 @@ Group = dict[str, Any]
 
 
 def cross_entropy(model: Classifier, *batches: Batch) -> Tensor:
-    """The mean over batches of the cross-entropy over the K real classes: each side counts the same."""
+    """The mean over batches of the cross-entropy over the K real classes: each side counts the same.
+
+    All go through the model together, so that batch norm sees them as one.
+    """
+    outputs = model(torch.cat([batch.images for batch in batches]))[:, : model.k]
     parts = []
-    for batch in batches:
+    for batch, own in zip(batches, outputs.split([len(batch.images) for batch in batches]), strict=True):
         assert batch.labels is not None
-        parts.append(F.cross_entropy(model(batch.images)[:, : model.k], batch.labels))
+        parts.append(F.cross_entropy(own, batch.labels))
     return torch.stack(parts).mean()
 
 

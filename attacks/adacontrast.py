@@ -61,6 +61,7 @@ class AdaContrast(Attack):
             shown = torch.cat([weak(batch.images[:half], rng), strong(batch.images[half:], rng)])
             embedding, logits = course.both(shown)
             same = labels[:, None] == answers.argmax(1)[None]
+            same.scatter_(1, index[:, None], True)  # nor is an image's own row of the memory
             apart = info_nce(embedding, key, features, same, self.temperature)
             return F.cross_entropy(logits, labels) + self.contrast * apart + balance(logits.softmax(1))
 

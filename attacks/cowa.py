@@ -47,7 +47,8 @@ class CoWA(Attack):
 
         def refresh() -> None:
             embedding, p = course.bank()
-            data = mixture(F.normalize(embedding, dim=1), p, self.shrink)
+            features = F.normalize(embedding, dim=1)
+            data = mixture(features, mixture(features, p, self.shrink).softmax(1), self.shrink)
             score = jmds(data, p)
             weights.copy_(score / score.mean().clamp_min(1e-8))
             labels.copy_(F.one_hot(data.argmax(1), course.k).float())
@@ -56,8 +57,12 @@ class CoWA(Attack):
             index = batch.index.to(device)
             images, w, y = weak(batch.images, rng), weights[index], labels[index]
             other = torch.randperm(len(index), generator=rng).to(device)
-            share = float(beta.sample())
-            images, w, y = (share * t + (1 - share) * t[other] for t in (images, w, y))
+            share = beta.sample((len(index),)).to(device)
+            images, w, y = (
+                part * t + (1 - part) * t[other]
+                for t in (images, w, y)
+                for part in [share.view(-1, *[1] * (t.ndim - 1))]
+            )
             return (w * soft_cross_entropy(course.real(images), y)).mean()
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)

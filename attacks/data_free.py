@@ -10,19 +10,21 @@ from torch import Tensor
 
 from attacks._access import ask
 from attacks._adaptation import balance
-from attacks._students import affordable, divergence, extracts, student, taught, to_pixels
+from attacks._students import affordable, divergence, every_labelled, extracts, settled, student, taught, to_pixels
 from attacks._synthesis import NOISE, Generator, NormStatistics, surrogates
 from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
+from bench.training import jitter
 
 
 class DataFree(Attack):
     """No images: a generator makes them, against the weights where those are at hand, else through the student.
 
-    With weights t the generator minimises H(p_t) − H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
+    With weights t the generator minimises H(p_t) − 5 H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
     answers, the batch-norm statistics that the model keeps, and disagreement with the student s. With answers alone
     it minimises the first two under the student. The student learns from a memory of what was answered, which
-    starts with procedural images.
+    starts with procedural images, and from true labels where the view has any; its batch-norm statistics are at last
+    those of un-labelled images where the view has them.
     """
 
     title = "data-free extraction"
@@ -55,7 +57,7 @@ class DataFree(Attack):
     disagree: float = param(0.3, "w, weight of the disagreement of model and student", ge=0, le=10)
     statistics: float = param(1.0, "weight of the batch-norm statistics", ge=0, le=10)
     handed: int = param(4, "students handed in on the way", ge=1, le=50)
-    rate: float = param(1e-3, "learning rate of Adam, of student and generator", ge=1e-6, le=1)
+    rate: float = param(1e-3, "of the student's AdamW, falling as a cosine, and of the generator's Adam", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=4, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:
@@ -73,6 +75,8 @@ class DataFree(Attack):
             return Direct(model.eval())  # no question may be asked
         makers = torch.optim.Adam(generator.parameters(), lr=self.rate, betas=(0.5, 0.99))
         learners = torch.optim.AdamW(model.parameters(), lr=self.rate)
+        course = torch.optim.lr_scheduler.CosineAnnealingLR(learners, self.steps)
+        true = every_labelled(target)
         marks = {self.steps * (i + 1) // self.handed for i in range(self.handed)}
         each = max(1, (self.queries - self.queries // 2) // max(1, (self.steps + 1) // 2))
         for step in range(self.steps):
@@ -83,15 +87,24 @@ class DataFree(Attack):
                 memory.ask(made[: affordable(target, run, min(each, self.batch))].cpu())
             model.train()
             images, wanted, weight = memory.recall(rng)
-            loss = divergence(model(images), wanted, weight)
+            images = jitter(images, rng)
+            if true is None:
+                loss = divergence(model(images), wanted, weight)
+            else:
+                known = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
+                assert known.labels is not None
+                outputs = model(torch.cat([images, jitter(known.images.to(run.device), rng)]))
+                loss = divergence(outputs[: len(images)], wanted, weight)
+                loss = loss + F.cross_entropy(outputs[len(images) :], known.labels.to(run.device))
             learners.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             learners.step()
+            course.step()
             run.progress(step + 1, self.steps, "extract")
             if step + 1 in marks:
-                run.submit(Direct(copy.deepcopy(model).eval()), asked=len(memory))
-        return Direct(model.eval())
+                run.submit(Direct(settled(model, target, run)), asked=len(memory))
+        return Direct(settled(model, target, run))
 
     def _draw(
         self,

@@ -1,12 +1,14 @@
-"""Fine-pruning: channels that rest on the attacker's images are removed, and the rest is trained."""
+"""Fine-pruning: channels are removed by their activity on the attacker's images, and the rest is trained."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import Tensor, nn
 
 from attacks import _tuning
-from attacks._selection import mutual_information
+from attacks._selection import most_accurate, most_informative, mutual_information
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -14,15 +16,16 @@ from bench.training import jitter
 
 
 class FinePruning(Attack):
-    """Prune the channels of the embedding that are least active on un-authorised images, then fine-tune.
+    """Prune channels of the embedding, then fine-tune: by cross-entropy with labels, else by mutual information.
 
-    With labels by cross-entropy; without, by mutual information on un-labelled images. A lock may hide in channels
-    that the attacker's images do not use, as a backdoor does.
+    Which channels: those that rest on un-authorised images, as the paper prunes against backdoors; those busiest there
+    by |weight| · activity, since a lock acts where un-authorised images are; with authorised images, those with the
+    highest ratio of un-authorised to authorised activity. `auto` tries all and trains the one that is best as pruned.
     """
 
     title = "fine-pruning"
     paper = "Liu, Dolan-Gavitt, Garg: Fine-Pruning, RAID 2018, arXiv 1805.12185"
-    selection = "last"
+    selection = "which channels: own labelled images where the view has any, else label-free; then the last"
     deviations = (
         "channels of what the head sees, in any architecture; the paper prunes the last convolutional layer, which is "
         "the same in a plain network",
@@ -30,6 +33,7 @@ class FinePruning(Attack):
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
 
+    which: str = param("auto", "channels that are pruned", choices=("auto", "resting", "busiest", "ratio"))
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)
     steps: int = param(400, "optimiser steps after pruning", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate with labels", ge=1e-6, le=1)
@@ -37,19 +41,24 @@ class FinePruning(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and (threat.share > 0 or threat.unlabelled)
+        enough = threat.share > 0 or threat.unlabelled
+        return threat.access == "weights" and enough and (self.which != "ratio" or threat.authorised > 0)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        model = target.classifier
         labelled = target.threat.share > 0
         images = target.labelled if labelled else target.unlabelled
-        seen = target.unlabelled if target.threat.unlabelled else images
-        activity = mean_activity(model, seen.images.to(run.device))
+        orders = self._orders(target, run)
+        pruned: dict[str, Classifier] = {}
+        for name, order in orders.items():
+            pruned[name] = copy.deepcopy(target.classifier)
+            with torch.no_grad():
+                first_of_head(pruned[name])[:, order[: int(self.prune * len(order))]] = 0.0
+        chosen, scores = (most_accurate if labelled else most_informative)(pruned, images)
+        model = pruned[chosen]
         weight = first_of_head(model)
+        gone = orders[chosen][: int(self.prune * len(orders[chosen]))]
         alive = torch.ones(weight.shape[1], device=weight.device)
-        alive[activity.argsort()[: int(self.prune * len(activity))]] = 0.0
-        with torch.no_grad():
-            weight.mul_(alive)
+        alive[gone] = 0.0
         hook = weight.register_hook(lambda gradient: gradient * alive)  # pruned channels stay pruned
 
         def loss(batch: Batch) -> Tensor:
@@ -58,13 +67,29 @@ class FinePruning(Attack):
             return -mutual_information(model(batch.images)[:, : model.k])
 
         if self.steps:
-            run.submit(Direct(model), what="pruned", channels=int((alive == 0).sum()))
+            run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {chosen}", channels=len(gone), scores=scores)
             rate = self.rate if labelled else self.free_rate
             run.fit(
                 model, loss, self.steps, images, rate=rate, batch=self.batch, augment=jitter, name="fine-tune",
             )  # fmt: skip
         hook.remove()
         return Direct(model)
+
+    def _orders(self, target: AttackerView, run: Run) -> dict[str, Tensor]:
+        """Channels (D,) by name of the rule, those to prune first first."""
+        model = target.classifier
+        seen = target.unlabelled if target.threat.unlabelled else target.labelled
+        activity = mean_activity(model, seen.images.to(run.device))
+        orders = {
+            "resting": activity.argsort(),
+            "busiest": (activity * first_of_head(model).detach().abs().sum(0)).argsort(descending=True),
+        }
+        if target.threat.authorised > 0:
+            known = mean_activity(model, target.authorised.images.to(run.device))
+            orders["ratio"] = (activity / (known + 0.01 * known.mean() + 1e-8)).argsort(descending=True)
+        if self.which == "auto":
+            return orders
+        return {self.which: orders[self.which]}
 
 
 @torch.no_grad()

@@ -53,7 +53,9 @@ class FineTune(Attack):
         "adamw", "AdamW; SGD with momentum 0.9; adaptive SAM over AdamW", choices=("adamw", "sgd", "asam")
     )
     steps: int = param(400, "optimiser steps", ge=1, le=100_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate", ge=1e-6, le=1)
+    rate: float | None = param(
+        None, "peak learning rate; none: 1e-3, with SGD or the head or biases alone 1e-2, with LoRA 3e-3", ge=1e-6, le=1
+    )
     batch: int = param(64, "images a step; of each side with data=both", ge=1, le=4096)
     augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "none"))
     noise: float = param(0.0, "share of the labels that are wrong, evenly over the other classes", ge=0, le=1)
@@ -84,6 +86,7 @@ class FineTune(Attack):
         model = target.classifier
         if self.head == "new":
             models.forget_head(model, run.seed("head"))
+        run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")  # whatever the budget, something was handed in
         sides = {"target": self.data != "source", "source": self.data != "target"}
         data = [target.labelled if side == "target" else target.authorised for side, wanted in sides.items() if wanted]
         data = [
@@ -123,10 +126,13 @@ class FineTune(Attack):
         def plain() -> Classifier:
             return copy.deepcopy(model) if adapters is None else copy.deepcopy(adapters).merge_and_unload()
 
+        usual = 3e-3 if self.layers == "lora" else 1e-2 if self.layers in ("head", "bitfit") else 1e-3
+        usual = 1e-2 if self.optimiser == "sgd" else usual
+        rate = usual if self.rate is None else self.rate
         kept = _tuning.Checkpoints(plain, self.steps)
         _tuning.tune(
             run, model, loss, self.steps, *data,
-            groups=_tuning.parameter_groups(model, self.layers, self.rate, self.layer_decay, self.head == "new"),
+            groups=_tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
             optimiser=self.optimiser, batch=self.batch, rho=self.rho, name=name, augment=AUGMENT[self.augment],
             train_mode=self.layers not in ("head", "bitfit"),
             each=kept if self.select != "last" else None,

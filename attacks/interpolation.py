@@ -15,7 +15,7 @@ from bench.predictors import Direct
 class Interpolation(Attack):
     """Mix the locked weights with the public ones, (1 − t) locked + t public, the locked head kept; nothing is trained.
 
-    Where the view has un-labelled images, batch-norm statistics of every mixture are re-estimated on them.
+    Batch-norm statistics of every mixture are re-estimated on un-labelled images, or on the labelled ones.
     """
 
     title = "interpolation"
@@ -33,13 +33,14 @@ class Interpolation(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
         public = target.public_model(model.extra).to(run.device)
-        statistics = target.threat.unlabelled and models.has_batch_norm(model)
+        statistics = models.has_batch_norm(model)
+        seen = target.unlabelled if target.threat.unlabelled else target.labelled
         candidates = {"t=0": model}
         for i in range(self.points):
             t = self.furthest * i / (self.points - 1)
             mixed = mixture(model, public, t)
             if statistics:
-                models.reestimate_batch_norm(mixed, target.unlabelled.images.to(run.device))
+                models.reestimate_batch_norm(mixed, seen.images.to(run.device))
             if t > 0 or statistics:
                 candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mixed
             run.progress(i + 1, self.points, "mixtures")

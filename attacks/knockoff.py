@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._students import affordable, asked, extracts, learn, student, taught, to_pixels
+from attacks._students import affordable, asked, every_labelled, extracts, learn, settled, student, taught, to_pixels
 from attacks._synthesis import surrogates
 from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -19,7 +19,8 @@ class Knockoff(Attack):
 
     Each round takes the surrogates that the student is least sure of, away from one another in its embedding, asks
     about them, and trains the student on all that is known. Mosaics of the attacker's own images are among the
-    surrogates where the view has any.
+    surrogates where the view has any. True labels are learned beside the answers, and the student's batch-norm
+    statistics are at last those of the attacker's own images.
     """
 
     title = "knockoff nets"
@@ -53,7 +54,8 @@ class Knockoff(Attack):
         model = student(self.student, self.start, target, run)
         pixels = torch.zeros(0, 3, size, size, dtype=torch.uint8)
         wanted, weight = torch.zeros(0, k), torch.zeros(0)
-        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        last = copy.deepcopy(model)
+        run.submit(Direct(last), asked=0)
         for part in range(self.rounds):
             n = affordable(target, run, self.queries * (part + 1) // self.rounds - self.queries * part // self.rounds)
             offered = surrogates(3 * n if self.choose == "adaptive" and part else n, size, rng, own)
@@ -64,10 +66,12 @@ class Knockoff(Attack):
             steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds
             if steps and len(pixels):
                 learn(
-                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}"
+                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}",
+                    every_labelled(target),
                 )  # fmt: skip
-            run.submit(Direct(copy.deepcopy(model)), asked=len(pixels))
-        return Direct(model)
+            last = settled(model, target, run)
+            run.submit(Direct(last), asked=len(pixels))
+        return Direct(last)
 
 
 @torch.no_grad()

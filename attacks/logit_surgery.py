@@ -9,18 +9,22 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from attacks._access import ask, handle
+from attacks._students import affordable
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import LogitMap
 
-Fit = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+Map = tuple[Tensor, Tensor]
+"""W (K, M) and b (K,)."""
+Fit = Callable[[Tensor, Tensor], Map]
 
 
 class LogitSurgery(Attack):
     """A linear map of the locked model's outputs, fitted on what images the attacker has.
 
-    Candidates: the first K outputs; the same with class priors evened out on un-labelled images; the best
-    one-to-one renaming of the outputs by a few labelled images. With labels, the candidate with the best
-    leave-one-out accuracy is handed back; without, the evened priors.
+    Candidates: the first K outputs; the same with class priors evened out on un-labelled images; the best one-to-one
+    renaming by a few labelled images, of the K outputs or of all, and that evened out; a ridge regression of the labels
+    on the outputs. With labels, the candidate with the best leave-one-out accuracy is handed back, the likelier one
+    of equals; without, the evened priors.
     """
 
     title = "logit surgery"
@@ -29,6 +33,7 @@ class LogitSurgery(Attack):
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
+    ridge: float = param(1.0, "λ of the regression, on outputs of unit mean square", ge=1e-6, le=1e6)
 
     def accepts(self, threat: ThreatModel) -> bool:
         return threat.access in ("weights", "logits") and (threat.share > 0 or threat.unlabelled)
@@ -36,27 +41,54 @@ class LogitSurgery(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k
         inner = handle(target)
+        run.submit(inner, what="as it is")  # whatever the budget, something was handed in
         labelled = target.labelled if target.threat.share > 0 else None
-        seen = ask(target, labelled.images) if labelled is not None else None
-        labels = labelled.labels if labelled is not None else None
-        free = ask(target, target.unlabelled.images) if target.threat.unlabelled else seen
-        assert free is not None
+        seen, labels = None, None
+        if labelled is not None and labelled.labels is not None:
+            n = affordable(target, run, len(labelled))
+            seen, labels = ask(target, labelled.images[:n]), labelled.labels[:n]
+        free = seen
+        if target.threat.unlabelled:
+            pool = target.unlabelled.images
+            free = ask(target, pool[: affordable(target, run, len(pool))])
+        if free is None or not len(free):
+            return inner
         m = free.shape[1]
-        candidates: dict[str, Fit] = {
-            "drop": lambda _o, _y: (torch.eye(k, m), torch.zeros(k)),
-            "drop and even out": lambda _o, _y: (torch.eye(k, m), even_out(free[:, :k], self.rounds)),
-        }
-        if seen is not None:
-            candidates["rename"] = lambda o, y: (rename(o, y, k), torch.zeros(k))
-        best, best_score = "drop and even out", -1.0
+        even = free
+
+        def dropped(_outputs: Tensor, _labels: Tensor) -> Map:
+            return torch.eye(k, m), torch.zeros(k)
+
+        def evened(fit: Fit) -> Fit:
+            def both(outputs: Tensor, labels: Tensor) -> Map:
+                weight, _ = fit(outputs, labels)
+                return weight, even_out(even @ weight.T, self.rounds)
+
+            return both
+
+        candidates: dict[str, Fit] = {"drop": dropped, "drop and even out": evened(dropped)}
+        if seen is None or labels is None or not len(seen):
+            weight, bias = candidates["drop and even out"](free, torch.zeros(0))
+            self._submit(inner, dropped(free, torch.zeros(0)), run, "drop", None)
+            return self._submit(inner, (weight, bias), run, "drop and even out", None)
+        candidates["rename"] = lambda o, y: (rename(o, y, k, k), torch.zeros(k))
+        candidates["rename and even out"] = evened(candidates["rename"])
+        if m > k:
+            candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
+        candidates["ridge"] = lambda o, y: regression(o, y, k, self.ridge)
+        scores = {name: leave_one_out(fit, seen, labels) for name, fit in candidates.items()}
         for name, fit in candidates.items():
-            weight, bias = fit(seen if seen is not None else free, labels)
-            score = leave_one_out(fit, seen, labels) if seen is not None and labels is not None else 0.0
-            run.submit(LogitMap(inner, k, m).set(weight, bias), what=name, score=round(score, 4))
-            if score > best_score + 1e-9 and seen is not None:
-                best, best_score = name, score
-        weight, bias = candidates[best](seen if seen is not None else free, labels)
+            self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
+        best = max(scores, key=lambda name: scores[name])
+        weight, bias = candidates[best](seen, labels)
         return LogitMap(inner, k, m).set(weight, bias)
+
+    @staticmethod
+    def _submit(inner: Predictor, found: Map, run: Run, what: str, score: float | None) -> LogitMap:
+        weight, bias = found
+        made = LogitMap(inner, *weight.shape).set(weight, bias)
+        run.submit(made, what=what, score=score)
+        return made
 
 
 def even_out(outputs: Tensor, rounds: int) -> Tensor:
@@ -68,22 +100,40 @@ def even_out(outputs: Tensor, rounds: int) -> Tensor:
     return bias
 
 
-def rename(outputs: Tensor, labels: Tensor | None, k: int) -> Tensor:
-    """The (K, M) permutation that gives the labels the most log-probability, one output to each class."""
-    assert labels is not None
-    gain = torch.zeros(k, outputs.shape[1])
-    gain.index_add_(0, labels, outputs.log_softmax(1))
+def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
+    """The (K, M) permutation that gives the labels the most log-probability, one output to each class.
+
+    Args:
+        among: how many of the M outputs may stand for a class, the first ones; extra outputs that decoys made strong
+            would otherwise take part in every probability.
+    """
+    gain = torch.zeros(k, among)
+    gain.index_add_(0, labels, outputs[:, :among].log_softmax(1))
     rows, columns = linear_sum_assignment(gain.numpy(), maximize=True)
     weight = torch.zeros(k, outputs.shape[1])
     weight[rows, columns] = 1.0
     return weight
 
 
-def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> float:
-    """Share of labelled images answered rightly by a map fitted on the others."""
-    right = 0
+def regression(outputs: Tensor, labels: Tensor, k: int, ridge: float) -> Map:
+    """Least squares of one-hot labels on outputs (N, M), scaled to unit mean square, with λ on the weights only."""
+    scale = outputs.square().mean().sqrt().clamp_min(1e-8)
+    x = (outputs / scale).double()
+    y = torch.nn.functional.one_hot(labels, k).double()
+    centre, mean = x.mean(0), y.mean(0)
+    gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, (x - centre).T @ (y - mean)).T
+    bias = mean - weight @ centre
+    return (weight / scale).float(), bias.float()
+
+
+def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Of maps fitted on the other labelled images: the share of images answered rightly, and their log-probability."""
+    right, likely = 0, 0.0
     for i in range(len(labels)):
         others = torch.arange(len(labels)) != i
         weight, bias = fit(outputs[others], labels[others])
-        right += int((outputs[i] @ weight.T + bias).argmax() == labels[i])
-    return right / len(labels)
+        answer = outputs[i] @ weight.T + bias
+        right += int(answer.argmax() == labels[i])
+        likely += float(answer.log_softmax(0)[labels[i]])
+    return right / len(labels), likely / len(labels)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attacks import _tuning
 from attacks._selection import most_accurate, most_informative, mutual_information
+from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 from bench.training import jitter
@@ -32,13 +33,14 @@ class MaskRecovery(Attack):
     fill: str = param(
         "auto",
         "`public`: the public model's weights; `neighbours`: drawn as the kept weights of the same filter lie; "
-        "`train`: the pruned positions alone are trained, from the public fill; `auto`: all, and the best is chosen",
+        "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
+        "re-estimated where the view has un-labelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
     )
     steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of `train`", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
-    held_out: float = param(0.3, "share of the labelled images to choose by", ge=0.05, le=0.9)
+    held_out: float = param(0.3, "share of the images to choose by, which training does not see", ge=0.05, le=0.9)
 
     def accepts(self, threat: ThreatModel) -> bool:
         free = self.fill in ("public", "neighbours")
@@ -61,9 +63,20 @@ class MaskRecovery(Attack):
             return Direct(candidates[self.fill])
         if target.threat.share > 0:
             images, judged = _tuning.held_out(target.labelled, self.held_out, run.rng("held out"))
-        else:
-            images = judged = target.unlabelled
-        candidates["train"] = copy.deepcopy(candidates["public"])
+        else:  # what is trained for information must not be judged by it on the same images
+            images, judged = _tuning.held_out(target.unlabelled, self.held_out, run.rng("held out"))
+        starts = ["public"]
+        if target.threat.unlabelled and models.has_batch_norm(model):
+            for kind in [name for name in candidates if name != "as it is"]:
+                moved = copy.deepcopy(candidates[kind])
+                models.reestimate_batch_norm(moved, target.unlabelled.images.to(run.device))
+                candidates[f"{kind}, statistics"] = moved
+            starts.append("public, statistics")
+        if self.fill == "auto":
+            for name, made in candidates.items():  # whatever the budget, something was handed in
+                run.submit(Direct(made), **told, what=name)
+        start = starts[-1]
+        candidates["train"] = copy.deepcopy(candidates[start])
         train_zeros(candidates["train"], zeros, images, run, self.steps, self.rate, self.batch)
         if self.fill == "train":
             run.submit(Direct(candidates["train"]), **told, what="train")

@@ -53,6 +53,10 @@ class PromptSearch(Attack):
     def accepts(self, threat: ThreatModel) -> bool:
         known = threat.parts()
         data = threat.share > 0 or threat.unlabelled
+        if self.scorer == "labelled":
+            data = threat.share > 0
+        elif self.scorer == "label-free":
+            data = threat.unlabelled
         leaked = self.proposer != "clip" or threat.leaked > 0
         return threat.access != "none" and "settings" in known and data and leaked and threat.wordlist != "none"
 

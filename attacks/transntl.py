@@ -7,6 +7,7 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
 from attacks import _tuning
 from bench import metrics, models
@@ -19,8 +20,9 @@ GROUPS = ("additive", "multiplicative", "blur")
 class TransNTL(Attack):
     """Small shifts of the authorised images impair a non-transferable model; self-distillation repairs it under them.
 
-    Minimises CE(f(x), y) + w Σ_g q_g KL(f(x_g) ‖ stopgrad f(x)) with adaptive SAM, x_g in x + n, (1 + n) x, blur(x),
-    n ~ N(0, σ²); group weights rise with their loss, q_g ← q_g exp(0.01 KL_g), normalised.
+    Minimises CE(f(x), y) + w Σ_g q_g KL(stopgrad f(x) ‖ f(x_g)) with adaptive SAM, x_g in x + n, (1 + n) x, blur(x),
+    n ~ N(0, σ²), the same for both passes of a step; group weights rise with their loss, q_g ← q_g exp(0.01 KL_g),
+    normalised.
     """
 
     title = "TransNTL"
@@ -32,16 +34,23 @@ class TransNTL(Attack):
         "chosen by accuracy on perturbed authorised images held out; the public code looks at target labels as well "
         "(`select=oracle`)",
         "adaptive SAM over AdamW with warm-up and a cosine rate; the paper's is over Adam at 1e-4",
-        "KL(f(x_g) ‖ f(x)) as the paper writes it: the repaired answer is first",
+        "KL(f(x) ‖ f(x_g)), as the public code computes it; the paper writes KL(f(x_g) ‖ f(x)) (`first=perturbed`), "
+        "whose gradient vanishes where a perturbed copy is confidently wrong, which is what a barrier makes of it",
+        "KL is a sum over classes; the public code takes the mean over classes too, so its w of 0.1 is 0.1 / K here",
+        "300 steps and weight decay 0.05 instead of 400 epochs and 1e-4",
     )
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",
     }  # fmt: skip
 
+    first: str = param(
+        "clean", "the first distribution of the KL: the `clean` copy's or the `perturbed` one's",
+        choices=("clean", "perturbed"),
+    )  # fmt: skip
     weight: float = param(0.1, "w, weight of the self-distillation", ge=0, le=100)
     sigma: float = param(0.2, "σ of the additive and multiplicative noise, of pixels in [0, 1]", ge=0, le=2)
-    blur: int = param(5, "side of the blur's kernel", ge=1, le=31, unit="pixels")
+    blur: int = param(5, "side of the Gaussian blur's kernel; an even one is one wider", ge=1, le=31, unit="pixels")
     group_rate: float = param(0.01, "step of the exponentiated group weights", ge=0, le=10)
     rho: float = param(0.5, "ρ, radius of adaptive SAM; 0: none", ge=0, le=10)
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
@@ -57,20 +66,26 @@ class TransNTL(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, images = target.classifier, target.authorised
+        run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")
         validation: Images | None = None
         if self.select == "source-validation":
             images, validation = _tuning.held_out(images, self.held_out, run.rng("held out"))
         rng = run.rng("noise")
         q = torch.full((len(GROUPS),), 1 / len(GROUPS), device=run.device)
+        drawn: tuple[Batch | None, list[Tensor]] = (None, [])
 
         def loss(batch: Batch) -> Tensor:
-            nonlocal q
+            nonlocal q, drawn
             assert batch.labels is not None
             n = len(batch.images)
-            views = [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in GROUPS]
+            if batch is not drawn[0]:  # the two passes of a step go up and down the same loss
+                drawn = batch, [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in GROUPS]
+            views = drawn[1]
             log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
             clean = log_p[:n].detach()
-            kl = torch.stack([divergence(part, clean) for part in log_p[n:].split(n)])
+            parts = log_p[n:].split(n)
+            ordered = [(clean, part) if self.first == "clean" else (part, clean) for part in parts]
+            kl = torch.stack([divergence(one, other) for one, other in ordered])
             q = reweighted(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
 
@@ -94,12 +109,14 @@ class TransNTL(Attack):
 
 
 def perturbed(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator) -> Tensor:
-    """``images`` (N, 3, H, W) of one group, in [0, 1]: x + n, (1 + n) x with n ~ N(0, σ²) per pixel, or blurred."""
+    """``images`` (N, 3, H, W) of one group: x + n, (1 + n) x with n ~ N(0, σ²) per pixel, or blurred.
+
+    Not cut to [0, 1], as in the public code: on a black background that would take half of the noise away.
+    """
     if group == "blur":
-        padded = F.pad(images, (side // 2, (side - 1) // 2) * 2, mode="replicate")
-        return F.avg_pool2d(padded, side, stride=1)
+        return gaussian_blur(images, [side | 1, side | 1])
     noise = sigma * torch.randn(images.shape, generator=rng).to(images.device)
-    return (images + noise if group == "additive" else images * (1 + noise)).clamp(0, 1)
+    return images + noise if group == "additive" else images * (1 + noise)
 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -195,8 +195,6 @@ def _records(
 
 def _marked(record: Record, file: Path) -> Record:
     """``record`` as another's; the flag makes every table say so."""
-    if THIRD_PARTY in record.notes:
-        return record
     flag = Flag(name="third-party", detail=f"imported from {file.name}; not measured here")
-    notes = {**record.notes, THIRD_PARTY: file.name}
-    return record.model_copy(update={"notes": notes, "flags": [*record.flags, flag]})
+    others = [f for f in record.flags if f.name != flag.name]
+    return record.model_copy(update={"notes": {**record.notes, THIRD_PARTY: file.name}, "flags": [*others, flag]})

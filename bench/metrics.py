@@ -19,16 +19,22 @@ def accuracy(predicted: Array, labels: Array) -> float:
     return 100.0 * float(np.mean(predicted == labels))
 
 
-def image_interval(correct: npt.NDArray[np.bool_], level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap over images of a mean of 0/1 values, in percent, in closed form.
+def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The Wilson interval of a rate, fractions.
 
-    The bootstrap distribution of a proportion is binomial, so its quantiles need no resampling.
+    Raises:
+        ValueError: ``n`` is 0, or ``hits`` not in [0, n].
     """
-    from scipy.stats import binom
+    from scipy.stats import binomtest
 
-    n, p = len(correct), float(np.mean(correct))
-    low, high = binom.ppf([(1 - level) / 2, (1 + level) / 2], n, p)
-    return 100.0 * float(low) / n, 100.0 * float(high) / n
+    interval = binomtest(hits, n).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def image_interval(correct: npt.NDArray[np.bool_], level: float = 0.95) -> tuple[float, float]:
+    """The Wilson interval of an accuracy over images (n,), in percent: what other test images might have given."""
+    low, high = wilson(int(correct.sum()), len(correct), level)
+    return 100.0 * low, 100.0 * high
 
 
 def floor(labels: Array) -> float:

@@ -74,12 +74,12 @@ class Cell(_Model):
 
 
 class Measured(_Model):
-    """An accuracy over ``n`` images. The image bootstrap speaks of this replicate's model only."""
+    """An accuracy over ``n`` images. The image interval speaks of this replicate's model only."""
 
-    value: float = Field(description="percent")
-    n: int
-    low: float | None = Field(default=None, description="lower end of the 95 % image-bootstrap interval, percent")
-    high: float | None = None
+    value: float = Field(ge=0, le=100, allow_inf_nan=False, description="percent")
+    n: int = Field(ge=1)
+    low: float | None = Field(default=None, allow_inf_nan=False, description="lower end of the 95 % Wilson interval")
+    high: float | None = Field(default=None, allow_inf_nan=False, description="its upper end, percent")
 
 
 class Condition(_Model):

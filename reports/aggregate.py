@@ -193,17 +193,17 @@ def order(table: Iterable[Row]) -> list[Row]:
     Within a lock the strongest attack comes first; rows that lack an advantage are unranked and come last.
     """
     listed = list(table)
-    worst: dict[tuple[str, str, str], float] = {}
+    worst: dict[tuple[str, ...], float] = {}
     for row in listed:
         advantage = row.mean("advantage")
         if advantage is not None and row.role != "control":
-            held = (row.scenario, row.model, row.lock)
+            held = (row.scenario, row.model, row.lock, row.key)
             worst[held] = max(worst.get(held, -np.inf), advantage)
 
     def place(row: Row) -> tuple[Any, ...]:
         advantage = row.mean("advantage")
-        lock = worst.get((row.scenario, row.model, row.lock), np.inf)
-        ranked = () if row.role == "control" else (lock, row.lock, np.inf if advantage is None else -advantage)
+        lock = worst.get((row.scenario, row.model, row.lock, row.key), np.inf)
+        ranked = () if row.role == "control" else (lock, row.lock, row.key, np.inf if advantage is None else -advantage)
         return row.scenario, row.model, row.role == "control", *ranked, row.lock, row.attack, row.row_key, row.status
 
     return sorted(listed, key=place)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import ensemble
 from bench.errors import UserError
-from bench.records import SCHEMA, Record, digest
+from bench.records import SCHEMA, THIRD_PARTY, Record, digest
 from reports.aggregate import Evidence, current, names_of
 
 FORMAT: Literal[1] = 1
@@ -129,7 +129,7 @@ def unpack(text: str, n: int) -> NDArray[np.bool_]:
 def snapshot(
     records: Iterable[Record], evidence: Evidence, only: Collection[str] | None = None, suite: str | None = None
 ) -> Snapshot:
-    """What ``records`` measured on the test split, the newest of each cell and replicate.
+    """What ``records`` measured on the test split, the newest of each cell and replicate; imported ones are left out.
 
     Args:
         records: any order.
@@ -137,7 +137,8 @@ def snapshot(
         only: row keys to keep; all without it.
         suite: name that is kept with the snapshot.
     """
-    pool = [r for r in current(records) if only is None or r.row_key in only]
+    own = [r for r in records if THIRD_PARTY not in r.notes]
+    pool = [r for r in current(own) if only is None or r.row_key in only]
     rows: dict[str, SavedRow] = {}
     for record in pool:
         if record.row_key not in rows:

@@ -221,8 +221,14 @@ def captions(group: Group) -> list[str]:
 
 
 def name(group: Group, row: Row) -> str:
-    """``modellock × prompt-search (a)``."""
-    return f"{row.lock} × {row.attack} ({group.threat(row)})"
+    """``modellock × prompt-search (a)``; the key is named where the group has several."""
+    return f"{lock_name(group, row)} × {row.attack} ({group.threat(row)})"
+
+
+def lock_name(group: Group, row: Row) -> str:
+    """``modellock``, or ``modellock (blockwise)`` where the group has several keys."""
+    keys = {other.key for other in group.rows if other.role != "control"}
+    return row.lock if len(keys) < 2 else f"{row.lock} ({row.key})"
 
 
 def first_line(text: str) -> str:
@@ -253,7 +259,7 @@ def _sizes(group: Group) -> str:
 def _intervals(group: Group) -> str:
     meaning = {
         T: "t over seeds (2 to 4 seeds)",
-        IMAGES: "one seed: image bootstrap, these seeds only",
+        IMAGES: "one seed: over test images, these seeds only",
         NESTED: "5 seeds or more: nested bootstrap over seeds and images",
     }
     values = [v for row in group.rows for v in row.values.values() if v is not None]
@@ -296,12 +302,16 @@ def _threats(group: Group) -> list[str]:
 
 def _sides(group: Group) -> str:
     said_once = []
-    # Every row of a group has the same victims and test labels, so the row with the most seeds says it best.
+    # Rows of one key have the same victims, images and test labels: the row with the most seeds says it best.
     widest = sorted(group.rows, key=lambda row: (row.status == "ok", len(row.seeds)), reverse=True)
-    for field, words in (("victim_authorised", "Victim on authorised images"), ("floor", "Floor")):
-        found = next((row.values[field] for row in widest if row.values[field] is not None), None)
-        if found is not None:
-            said_once.append(f"{words}: {with_interval(found)}.")
+    keys = sorted({row.key for row in widest if row.values["victim_authorised"] is not None})
+    for key in keys:
+        found = next(v for row in widest if row.key == key and (v := row.values["victim_authorised"]) is not None)
+        of = f" of key {key}" if len(keys) > 1 else ""
+        said_once.append(f"Victim on authorised images{of}: {with_interval(found)}.")
+    floor = next((row.values["floor"] for row in widest if row.values["floor"] is not None), None)
+    if floor is not None:
+        said_once.append(f"Floor: {with_interval(floor)}.")
     return " ".join(said_once)
 
 
@@ -367,20 +377,25 @@ def _selection(group: Group) -> list[str]:
 def places(group: Group) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is its ensemble's row where there is one, else its row with the highest advantage. Each pair of
-    locks is tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals:
-    that takes the locks for independent, and is wider than the truth for rows on the same images. The p-values of all
-    pairs are adjusted by Holm, so that the chance of any wrong order in the table is at most 5 %.
+    A lock's worst case is its row with the highest advantage; where it has a row of an ensemble, only that one and
+    those of attacks written against the lock count, since a worst member would be chosen on test. Each pair of locks is
+    tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes
+    the locks for independent, and is wider than the truth for rows on the same images. The p-values of all pairs are
+    adjusted by Holm, so that the chance of any wrong order in the table is about 5 % at most.
     """
-    worst: dict[str, Row] = {}
+    written = _written_against()
+    pools: dict[tuple[str, str], list[Row]] = {}
     for row in next((b.rows for b in group.blocks() if b.heading.startswith("Locks whose UP")), []):
-        if row.mean("advantage") is not None:
-            held = worst.setdefault(row.lock, row)
-            if (row.ensemble is not None, row.mean("advantage")) > (held.ensemble is not None, held.mean("advantage")):
-                worst[row.lock] = row
-    found = list(worst.values())
+        value = row.values["advantage"]
+        if value is not None and value.half is not None:
+            pools.setdefault((row.lock, row.key), []).append(row)
+    found = []
+    for pool in pools.values():
+        headline = [r for r in pool if r.ensemble is not None]
+        adaptive = [r for r in pool if r.attack_name in written.get(r.lock_name, ())]
+        found.append(max([*headline, *adaptive] if headline else pool, key=lambda r: r.mean("advantage") or 0.0))
     values = [v for row in found if (v := row.values["advantage"]) is not None]
-    if len(found) < 2 or any(v.half is None for v in values):
+    if len(found) < 2:
         return []
     pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
     arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
@@ -403,8 +418,9 @@ def _ranks(group: Group) -> list[str]:
     found = places(group)
     if not found:
         return []
-    told = [f"{row.lock} {a}" if a == b else f"{row.lock} {a}–{b}" for row, (a, b) in found]
-    seen = [row.lock for row, _ in found if row.ensemble is None]
+    names = {row.row_key: lock_name(group, row) for row, _ in found}
+    told = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in found]
+    seen = [names[row.row_key] for row, _ in found if row.ensemble is None]
     mark = f" Optimistic for {', '.join(seen)}: no ensemble, so the worst was chosen on test." if seen else ""
     return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {', '.join(told)}.{mark}"]
 
@@ -429,10 +445,7 @@ def _ensembles(group: Group) -> list[str]:
 
 def _adaptive(group: Group) -> list[str]:
     """For each lock the attacks that were written against it, or none yet."""
-    written: dict[str, list[str]] = {}
-    for info in registry.find_all("attack").values():
-        for lock in info.against:
-            written.setdefault(lock, []).append(info.name)
+    written = _written_against()
     said = {}
     for row in group.methods:
         rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]
@@ -442,6 +455,15 @@ def _adaptive(group: Group) -> list[str]:
     attacked = {r.lock for r in group.methods if r.attack_name != "none"}
     lines = [f"{lock}: {words}" for lock, words in said.items() if lock in attacked]
     return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
+
+
+def _written_against() -> dict[str, list[str]]:
+    """Attacks by the lock they were written against."""
+    written: dict[str, list[str]] = {}
+    for info in registry.find_all("attack").values():
+        for lock in info.against:
+            written.setdefault(lock, []).append(info.name)
+    return written
 
 
 def _halves(group: Group) -> list[str]:

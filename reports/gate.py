@@ -25,7 +25,7 @@ case of a seed is the attack that is best on judge-validation images.
 
 **Certain findings** need no statistics: a row or seed that is missing, failed or invalid; a lock whose answers are
 right on exactly the victim's images, or an attack whose answers are right on exactly the locked model's, with every
-candidate seed and with no baseline seed.
+candidate seed and with at most one baseline seed.
 
 **Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, rows that
 the baseline does not know.
@@ -379,7 +379,7 @@ HANDED_BACK = (
 
 
 def _handed_back(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> list[Certain]:
-    """Whether a plugin hands back what it was given, with every candidate seed and no baseline seed."""
+    """Whether a plugin hands back what it was given, with every candidate seed and at most one baseline seed."""
     if before.lock_name in ("none", "destroyed", "permuted-logits"):
         return []
 
@@ -393,7 +393,8 @@ def _handed_back(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> lis
     found = []
     for pairs, what in HANDED_BACK:
         now = [after.seeds[n] for n in seeds]
-        if all(same(seed, pairs) for seed in now) and not any(same(seed, pairs) for seed in before.seeds.values()):
+        was = sum(same(seed, pairs) for seed in before.seeds.values())
+        if all(same(seed, pairs) for seed in now) and was <= 1:
             name = pairs[-1][0]
             old, new = (np.mean([seed.values[name] for seed in pool]) for pool in (before.seeds.values(), now))
             if abs(new - old) > TOLERANCE[name]:  # an attack that never found anything hands back the model rightly

@@ -1,8 +1,8 @@
 """Means with intervals that tell their source: over seeds, over images, or over both.
 
-Fewer than 5 seeds: a t interval over per-seed means is the headline, and the image bootstrap stands apart, named
-"images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds, and over images
-within each. All intervals are 95 %. The rules themselves stand in `reports.statistics`.
+Fewer than 5 seeds: a t interval over per-seed means is the headline, and the interval over images stands apart, named
+"images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds and over the images
+that they share. All intervals are 95 %. The rules themselves stand in `reports.statistics`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 
 from bench.records import Measured
 from reports.statistics import DRAWS, NESTED_FROM, Draws, nested, percentiles, resample, t_interval
@@ -97,7 +98,7 @@ def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...])
     if len(known) < NESTED_FROM:
         return Value(mean, per_seed, *t_interval(values), T, images)
     raised = [(m, f) for m, f in zip(measured, bounds, strict=True) if m is not None]
-    draws = [np.maximum(binomial(m, (i, 0)), -np.inf if f is None else f) for i, (m, f) in enumerate(raised)]
+    draws = [np.maximum(binomial(m, 0), -np.inf if f is None else f) for m, f in raised]
     return Value(mean, per_seed, *nested(draws), NESTED, images)
 
 
@@ -126,34 +127,39 @@ def of_derived(
     if not known or len(known) < len(values):
         return None
     mean, per_seed = float(np.mean(known)), tuple(values)
-    images = None
-    if all(c is not None for c in correct):
+    complete = all(c is not None for c in correct)
+    draws: list[Draws] = []
+    if complete or len(known) >= NESTED_FROM:
         # One generator seed for all: replicates judged on the same test images are resampled together.
-        joint = [statistic(resample(c, np.random.default_rng(0))) for c in correct if c is not None]
-        images = percentiles(np.mean(joint, axis=0))
+        draws = [
+            statistic(
+                resample(c, np.random.default_rng(0))
+                if c is not None
+                else {x: binomial(m[x], j) for j, x in enumerate(m)}
+            )
+            for m, c in zip(measured, correct, strict=True)
+        ]
+    images = percentiles(np.mean(draws, axis=0)) if complete else None
     if len(known) == 1:
         return Value(mean, per_seed, *images, IMAGES) if images else Value(mean, per_seed)
     if len(known) < NESTED_FROM:
         return Value(mean, per_seed, *t_interval(known), T, images)
-    rng = np.random.default_rng(0)
-    draws = [
-        statistic(resample(c, rng) if c is not None else {x: binomial(m[x], (i, j)) for j, x in enumerate(m)})
-        for i, (m, c) in enumerate(zip(measured, correct, strict=True))
-    ]
     return Value(mean, per_seed, *nested(draws), NESTED, images)
 
 
-def binomial(measured: Measured, stream: tuple[int, int]) -> Draws:
+def binomial(measured: Measured, stream: int) -> Draws:
     """(B,) percent: ``n`` images drawn again and again, each right with the measured probability.
 
     Args:
-        stream: which random numbers: independent of those of another stream, the same for the same.
+        stream: which random numbers: independent of those of another stream; of one stream, draws rise and fall
+            together, as the accuracies of several seeds do over the same test images.
     """
     return _binomial(min(max(measured.value / 100, 0.0), 1.0), measured.n, stream)
 
 
 @lru_cache(maxsize=4096)  # accuracies are counts of one test set: few values come up again and again
-def _binomial(chance: float, n: int, stream: tuple[int, int]) -> Draws:
-    draws = 100.0 * np.random.default_rng(stream).binomial(n, chance, DRAWS) / n
+def _binomial(chance: float, n: int, stream: int) -> Draws:
+    uniform = np.random.default_rng(stream).random(DRAWS)
+    draws = 100.0 * np.searchsorted(bdtr(np.arange(n), n, chance), uniform) / n
     draws.setflags(write=False)
     return draws

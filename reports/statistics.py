@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+from bench.metrics import wilson as wilson  # one home for the rule; tables and gate find it here
+
 NESTED_FROM = 5
 """Number of seeds from which seeds are resampled; below it a bootstrap over so few would be far too narrow."""
 
@@ -44,21 +46,27 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def nested(draws: Sequence[Draws]) -> tuple[float, float]:
-    """95 % interval of the mean over seeds, seeds and the images within each resampled.
+    """95 % interval of the mean over seeds, seeds and images resampled.
+
+    All seeds are judged on the same test images, so a draw of images is one for all of them: images do not average out
+    over seeds. A plain bootstrap over S seeds is too narrow, by √((S − 1)/S) and by the normal's tails; what is drawn
+    around the mean is widened by √(S/(S − 1)) · t(S − 1)/z, which makes it the t interval where images do not matter.
 
     Args:
-        draws: one (B,) array a seed: its value over resampled images.
+        draws: one (B,) array a seed, its value over resampled images; the b-th of each is of the same images.
     """
     table = np.stack(draws)
-    return percentiles(table[_nested_indices(*table.shape)].mean(axis=1))
+    n = len(table)
+    over_images = table.mean(axis=0)
+    drawn = table[_seeds_drawn(n, table.shape[1]), np.arange(table.shape[1])[:, None]].mean(axis=1)
+    wider = math.sqrt(n / (n - 1)) * t_quantile(0.975, n - 1) / float(ndtri(0.975))
+    return percentiles(over_images + wider * (drawn - over_images))
 
 
 @lru_cache(maxsize=64)
-def _nested_indices(seeds: int, draws: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which seed, and which of its draws: (B, S) each, the same for every table of that size."""
-    rng = np.random.default_rng(1)
-    which = rng.integers(seeds, size=(DRAWS, seeds))
-    return which, rng.integers(draws, size=which.shape)
+def _seeds_drawn(seeds: int, draws: int) -> NDArray[np.int64]:
+    """Which seeds each draw takes: (B, S), the same for every table of that size."""
+    return np.random.default_rng(1).integers(seeds, size=(draws, seeds))
 
 
 def percentiles(draws: Draws) -> tuple[float, float]:
@@ -119,18 +127,6 @@ def mcnemar(
         return McNemar(b, c, p)
     tail = float(binom.cdf(min(b, c), n, 0.5)) - (0.5 * float(binom.pmf(min(b, c), n, 0.5)) if mid else 0.0)
     return McNemar(b, c, min(1.0, 2 * tail))
-
-
-def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The Wilson interval of a rate, fractions.
-
-    Raises:
-        ValueError: ``n`` is 0, or ``hits`` not in [0, n].
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def holm(p: Sequence[float]) -> list[float]:

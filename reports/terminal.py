@@ -23,6 +23,7 @@ from reports.captions import (
     digits,
     flag_numbers,
     grouped,
+    lock_name,
     number,
     title,
 )
@@ -112,7 +113,7 @@ def _cells(group: Group, row: Row) -> list[Text]:
         numbers.append(_stacked(row.values[name], digits(name)))
     verdict = "controls missing" if row.missing and row.role != "control" else row.verdict
     return [
-        Text(fold(row.lock)),
+        Text(fold(lock_name(group, row))),
         Text(fold(f"{row.attack} ({group.threat(row)}){mark}")),
         *numbers,
         Text(verdict, style=STYLES.get(verdict, "yellow")),

@@ -59,6 +59,16 @@ def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_pat
     assert exchange.load(written, here) == exchange.Imported(added=0, known=2)
 
 
+def test_a_record_that_calls_itself_imported_is_flagged_all_the_same(tmp_path: Path) -> None:
+    store = Store(tmp_path / "from")
+    store.put(_record(0, notes={THIRD_PARTY: "theirs.zip"}), {"pred/UP": np.arange(8)})
+    exchange.export(store, tmp_path / "x.zip")
+    exchange.load(tmp_path / "x.zip", Store(tmp_path / "to"))
+    (record,) = Store(tmp_path / "to").records()
+    assert [flag.name for flag in record.flags] == ["third-party"]
+    assert record.notes[THIRD_PARTY] == "x.zip"
+
+
 def test_the_same_records_give_the_same_file(written: Path, tmp_path: Path) -> None:
     exchange.export(Store(tmp_path / "from"), tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == written.read_bytes()

@@ -98,6 +98,24 @@ def test_an_attack_that_returns_the_locked_model_is_caught_even_where_seeds_vary
     ).regressed
 
 
+def test_a_baseline_seed_that_found_nothing_does_not_blind_the_gate() -> None:
+    wild = taken(World(EIGHT, 1, deviation=25.0))
+    row = next(r for r in wild.rows if (r.lock_name, r.attack_name) == ("modellock", "prompt-search"))
+    first = next(iter(row.seeds.values()))
+    first.values["RP"], first.right["RP"] = first.values["LP"], first.right["LP"]
+    candidate = taken(World(TWO, 23, deviation=25.0, attacks={("modellock", "prompt-search"): -1}))
+    said = [c.what for c in compare(wild, candidate).certain]
+    assert said == ["the attack answers as the locked model does: nothing was attacked"]
+
+
+def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
+    from bench.cli_gate import _asked_seeds
+
+    assert _asked_seeds("ci-minute", None) == {0, 1}
+    assert _asked_seeds("ci-minute", "8:10") == {8, 9}
+    assert _asked_seeds(None, None) is None
+
+
 def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:
     outcome = compare(before, taken(World(TWO, 24, locks={"modellock": (96.0, 10.0)})))
     assert not outcome.regressed

@@ -206,6 +206,8 @@ def test_metrics_by_hand() -> None:
     a, b = np.array([[[0, 0], [1, 1]]]), np.array([[[0, 1], [1, 1]]])
     assert metrics.mean_iou(a, b, 3) == pytest.approx(100 * (1 / 2 + 2 / 3) / 2)
     low, high = metrics.image_interval(np.array([True] * 50 + [False] * 50))
-    assert (low, high) == (40, 60)  # binomial quantiles of n = 100, p = 1/2
+    assert (low, high) == pytest.approx((40.38, 59.62), abs=0.01)  # Wilson's of n = 100, p = 1/2
+    none = metrics.image_interval(np.zeros(400, bool))
+    assert none == pytest.approx((0, 0.951), abs=1e-3), "no hit is not a certain 0"
     with pytest.raises(ValueError):
         metrics.accuracy(np.array([]), np.array([]))

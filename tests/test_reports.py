@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, the_row, world
+from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, ref, the_row, world
 
 from bench.records import Flag, Record
 from reports.aggregate import half_recovery, order, rows, unmeasured
@@ -80,8 +80,8 @@ class TestNumbers:
         assert value is not None
         assert advantage is not None
         assert value.kind == advantage.kind == NESTED
-        # Equal seeds leave the images alone: standard error 2 / sqrt(5).
-        assert value.high - value.low == pytest.approx(2 * 1.96 * 2 / np.sqrt(5), rel=0.15)  # type: ignore[operator]
+        # Equal seeds leave the images alone, which all of them share: standard error 2.
+        assert value.high - value.low == pytest.approx(2 * 1.96 * 2, rel=0.15)  # type: ignore[operator]
         spread = the_row(world((60.0, 70.0, 80.0, 90.0, 100.0), (30.0,) * 5)).values["RP"]
         assert spread is not None
         assert spread.half > 3 * value.half  # type: ignore[operator]
@@ -267,6 +267,19 @@ class TestReplicates:
             if r"\textbf{" in line and r"\caption" not in line
         ]  # fmt: skip
         assert [line.split(" & ")[0] for line in bold] == ["near"]
+
+    def test_keys_of_one_lock_are_told_apart(self) -> None:
+        made = [*calibration(), *baselines(30.0, 30.0, 30.0)]
+        for key, reached in (("edit", (80.0, 81.0, 79.0)), ("blockwise", (50.0, 51.0, 49.5))):
+            for i, rp in enumerate(reached):
+                r = record(replicate=i, RP=rp, created=key)
+                r.cell.key = ref(key)
+                made.append(r.model_copy(update={"row_key": r.cell.row_key()}))
+        table = rows(made)
+        assert [r.key for r in table if r.lock == "modellock"] == ["blockwise", "edit"]
+        said = "\n".join(captions(grouped(table)[0]))
+        assert "modellock (blockwise) 1, modellock (edit) 2" in said
+        assert "modellock (edit)" in printed(table)
 
     def test_what_a_lock_costs_stands_under_its_table(self) -> None:
         costs = {"key_ms_per_image": 20.0, "key_megabytes": 5.5, "extra_parameters": 65}

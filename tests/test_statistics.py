@@ -39,6 +39,22 @@ def test_nested_bootstrap_is_wider_than_images_alone_where_seeds_differ() -> Non
     assert low < 100 * np.mean(correct) < high
 
 
+def test_images_that_all_seeds_share_do_not_average_out() -> None:
+    correct = np.random.default_rng(0).random(400) < 0.6
+    draws = s.resample({"x": correct}, np.random.default_rng(1))["x"]
+    assert s.nested([draws] * 8) == pytest.approx(s.percentiles(draws))
+
+
+@pytest.mark.parametrize("seeds", [5, 8, 20])
+def test_a_nested_bootstrap_covers_what_it_says_where_only_seeds_differ(seeds: int) -> None:
+    drawn = np.random.default_rng(2).normal(50, 4, (1000, seeds))
+    intervals = [s.nested([np.full(s.DRAWS, value) for value in values]) for values in drawn]
+    hits = sum(low <= 50 <= high for low, high in intervals)
+    low, high = s.wilson(hits, len(drawn))
+    assert low <= 0.95
+    assert high >= 0.93
+
+
 def test_resampling_is_paired() -> None:
     right = np.arange(50) % 3 == 0
     drawn = s.resample({"a": right, "b": right, "c": ~right}, np.random.default_rng(0))

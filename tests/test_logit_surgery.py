@@ -1,0 +1,69 @@
+"""Logit surgery: permutations under a dominant extra output, a regression in closed form, budgets of queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from attacks.logit_surgery import leave_one_out, regression, rename
+from bench import models, registry
+from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
+from bench.training import Run, metered
+from bench.views import AttackerView
+
+PERMUTATION = [2, 0, 3, 1]
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
+
+
+def _outputs(extra: float | None) -> torch.Tensor:
+    """Answers whose output PERMUTATION[y] says class y, with an extra output of ``extra`` for every image."""
+    noise = torch.randn((len(LABELS), 4), generator=torch.Generator().manual_seed(0))
+    outputs = noise + 6 * torch.eye(4)[torch.tensor(PERMUTATION)][LABELS]
+    return outputs if extra is None else torch.cat([outputs, torch.full((len(LABELS), 1), extra)], 1)
+
+
+@pytest.mark.parametrize("extra", [None, -20.0, 20.0])
+def test_a_permutation_is_undone_whatever_the_extra_output_says(extra: float | None) -> None:
+    outputs = _outputs(extra)
+    weight = rename(outputs, LABELS, 4, 4)
+    assert weight.argmax(1).tolist() == PERMUTATION
+    assert (outputs @ weight.T).argmax(1).tolist() == LABELS.tolist()
+    right, likely = leave_one_out(lambda o, y: (rename(o, y, 4, 4), torch.zeros(4)), outputs, LABELS)
+    assert right == 1.0
+    assert likely < 0
+
+
+def test_the_regression_is_least_squares() -> None:
+    outputs = _outputs(1.0)
+    weight, bias = regression(outputs, LABELS, 4, 1e-6)
+    x = torch.cat([outputs, torch.ones(len(outputs), 1)], 1).double()
+    y = torch.nn.functional.one_hot(LABELS, 4).double()
+    fitted = x @ (torch.linalg.pinv(x) @ y)
+    torch.testing.assert_close((outputs @ weight.T + bias).double(), fitted, atol=1e-3, rtol=0)
+    flat, mean = regression(outputs, LABELS, 4, 1e6)
+    assert float(flat.abs().max()) < 1e-3
+    torch.testing.assert_close(mean, torch.full((4,), 0.25), atol=1e-3, rtol=0)
+
+
+def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
+    threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
+    return AttackerView(
+        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.logits(model, x),
+        run.meter,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("queries", [None, 0, 3, 30])
+def test_a_budget_of_queries_is_kept_and_something_is_always_handed_in(
+    queries: int | None, spec: Spec, toy: Images
+) -> None:
+    model = models.build("cnn", spec, extra=1)
+    budget = Budget(queries=queries)
+    run = Run(1, budget=budget)
+    target = _view(model, spec, budget, run, labelled=toy, unlabelled=toy.unlabelled())
+    with metered(run):
+        registry.make("attack", "logit-surgery", {}).unlock(target, run)
+    assert run.submissions
+    assert queries is None or (run.meter.queries or 0) <= queries
