@@ -70,7 +70,8 @@ def as_object(row: Row) -> dict[str, Any]:
     """The JSON object of ``row``; accuracies in percent, None where not measured or not to be shown.
 
     ``intervals`` maps a field to [low, high, kind]; ``field/images`` is the interval over images of these seeds,
-    where it is not the headline. ``per_seed`` maps a field, and ``n`` (test images), to one value for each of ``seeds``.
+    where it is not the headline. ``per_seed`` maps a field, and ``n`` (test images), to one value for each of
+    ``seeds``.
     """
     values = {name: row.values[name] for name in NUMBERS}
     intervals: dict[str, list[Any]] = {}
