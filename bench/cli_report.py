@@ -44,6 +44,10 @@ def report(
         raise UserError(
             "--suite and --tuning go with a printed table.", "Leave out --out and --html, or print: > FILE."
         )
+    if out is not None and (html is not None or task):
+        raise UserError(
+            "--out goes with neither --html nor --task.", "Use --html DIR --task NAME for a page of some tasks alone."
+        )
     opened = Store(store, write=False)
     if html is not None:
         from reports import html as page

@@ -279,7 +279,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         flag_details={name: details[0] for name, details in flags.items()},
         missing=missing,
         error="; ".join(errors) or None,
-        drops=domain.drops(group),
+        drops=domain.drops(group, evidence),
         lock_cost=_lock_cost(group),
     )
 

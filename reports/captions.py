@@ -359,7 +359,10 @@ def _controls(group: Group) -> list[str]:
 def _calibrated(row: Row) -> str:
     advantage, recovery = row.values["advantage"], row.values["recovery"]
     if row.lock_name != "destroyed":
-        return f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
+        text = f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
+        if recovery is not None and recovery.high is not None and recovery.high < 0.99:
+            text += " — IT IS NOT: the attack does not even undo a renaming of the outputs"
+        return text
     text = f"advantage {with_interval(advantage)} (must not be above 0 beyond noise)"
     if advantage is not None and advantage.low is not None and advantage.low > 0:
         text += " — IT IS NOT: the advantages of this table are too high"

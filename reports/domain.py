@@ -7,6 +7,7 @@ Defined where a lock is judged on two domains with no attack. A_s and A_t are th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +71,22 @@ FORMULAS: Mapping[str, tuple[Callable[[Mapping[str, Draws]], Draws], tuple[str, 
 }
 
 
-def drops(group: Sequence[Record]) -> dict[str, Value | None] | None:
-    """By name of `FORMULAS`, the value over the replicates of one row; None where it is no lock on two domains."""
+SIDES = (("authorised_labels", ("victim_authorised", "UP")), ("test_labels", ("oracle", "LP")))
+"""Evidence of the true labels of each side, and what is judged on it."""
+
+
+def drops(
+    group: Sequence[Record], evidence: Callable[[Record], Mapping[str, NDArray[Any]]] | None = None
+) -> dict[str, Value | None] | None:
+    """By name of `FORMULAS`, the value over the replicates of one row; None where it is no lock on two domains.
+
+    Args:
+        evidence: per-image predictions of a record: victim and lock are then resampled over the same images.
+    """
     cell = group[0].cell
     if cell.key.name != "domain" or cell.attack.name != "none" or any(r.status != "ok" for r in group):
         return None
+    correct = [_correct(record, evidence) for record in group]
     out: dict[str, Value | None] = {}
     for name, (formula, needed) in FORMULAS.items():
         values: list[float | None] = []
@@ -85,6 +97,18 @@ def drops(group: Sequence[Record]) -> dict[str, Value | None] | None:
             value = float(formula(point)[0]) if len(known) == len(needed) else np.nan
             values.append(None if np.isnan(value) else value)
             measured.append(known)
-        nothing: list[Mapping[str, NDArray[np.bool_]] | None] = [None] * len(group)
-        out[name] = of_derived(values, formula, measured, nothing)
+        out[name] = of_derived(values, formula, measured, correct)
     return out
+
+
+def _correct(
+    record: Record, evidence: Callable[[Record], Mapping[str, NDArray[Any]]] | None
+) -> tuple[dict[str, NDArray[np.bool_]], ...] | None:
+    """For each side whether each test image was right, (n,) by name; None without all the evidence."""
+    arrays = {} if evidence is None else evidence(record)
+    sides = []
+    for true, names in SIDES:
+        if true not in arrays or any(f"pred/{name}" not in arrays for name in names):
+            return None
+        sides.append({name: arrays[f"pred/{name}"] == arrays[true] for name in names})
+    return tuple(sides)

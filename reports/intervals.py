@@ -26,6 +26,10 @@ Statistic = Callable[[Mapping[str, Draws]], Draws]
 """From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
 
 
+Correct = Mapping[str, NDArray[np.bool_]]
+"""Whether each image of one test set was right, (n,) by name of the predictor."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A number over the seeds of a row.
@@ -112,7 +116,7 @@ def of_derived(
     values: Sequence[float | None],
     statistic: Statistic,
     measured: Sequence[Mapping[str, Measured]],
-    correct: Sequence[Mapping[str, NDArray[np.bool_]] | None],
+    correct: Sequence[Correct | tuple[Correct, ...] | None],
 ) -> Value | None:
     """The mean of a quantity derived from several accuracies; None unless every seed has it.
 
@@ -121,7 +125,7 @@ def of_derived(
         statistic: the same quantity from resampled accuracies.
         measured: for each seed, the accuracies ``statistic`` reads, by name.
         correct: for each seed, whether each test image was right, (n,) by name with images in one order, so that
-            resampling is paired; None where there is no such evidence.
+            resampling is paired; one for each side where there are two test sets; None where there is no such evidence.
     """
     known = [v for v in values if v is not None]
     if not known or len(known) < len(values):
@@ -132,11 +136,7 @@ def of_derived(
     if complete or len(known) >= NESTED_FROM:
         # One generator seed for all: replicates judged on the same test images are resampled together.
         draws = [
-            statistic(
-                resample(c, np.random.default_rng(0))
-                if c is not None
-                else {x: binomial(m[x], j) for j, x in enumerate(m)}
-            )
+            statistic(_resampled(c) if c is not None else {x: binomial(m[x], j) for j, x in enumerate(m)})
             for m, c in zip(measured, correct, strict=True)
         ]
     images = percentiles(np.mean(draws, axis=0)) if complete else None
@@ -145,6 +145,15 @@ def of_derived(
     if len(known) < NESTED_FROM:
         return Value(mean, per_seed, *t_interval(known), T, images)
     return Value(mean, per_seed, *nested(draws), NESTED, images)
+
+
+def _resampled(correct: Correct | tuple[Correct, ...]) -> dict[str, Draws]:
+    """Accuracies by name over resampled images, those of one test set over the same ones."""
+    sides = correct if isinstance(correct, tuple) else (correct,)
+    drawn: dict[str, Draws] = {}
+    for i, side in enumerate(sides):
+        drawn |= resample(side, np.random.default_rng(i))
+    return drawn
 
 
 def binomial(measured: Measured, stream: int) -> Draws:

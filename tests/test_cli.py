@@ -34,6 +34,7 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
         (["run", "--no-such-option"], "--help"),
         (["show", "modelock"], "Did you mean modellock"),
         (["report", "--format", "pdf"], "md, csv, json, latex"),
+        (["report", "--out", "x", "--task", "digits"], "neither --html nor --task"),
         (["report", "--store", "/no/such/store"], "bench run"),
         (["why", "abc", "--store", "/no/such/store"], "bench run"),
         (["new", "key", "mine"], "bench new lock NAME"),

@@ -423,6 +423,33 @@ def test_who_is_asked_for_a_claim() -> None:
     assert found[0]["models"].startswith("marked by ntl")
 
 
+def test_drops_are_resampled_in_pairs_on_each_side() -> None:
+    from reports.domain import drops
+
+    made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=50.0)
+    made.cell.key.name = "domain"
+    made.victim_authorised, made.UP = exactly(80.0), exactly(76.0)
+
+    def right(n: int, share: float) -> np.ndarray:
+        return np.where(np.arange(n) < share * n, 0, 1)
+
+    arrays = {
+        "authorised_labels": np.zeros(100, int), "test_labels": np.zeros(400, int),
+        "pred/victim_authorised": right(100, 0.8), "pred/UP": right(100, 0.76),
+        "pred/oracle": right(400, 0.5), "pred/LP": right(400, 0.2),
+    }  # fmt: skip
+    found = drops([made], lambda _: arrays)
+    assert found is not None
+    drop = found["source_drop"]
+    assert drop is not None
+    # Four of 100 images differ, all one way: unpaired, the interval would be three times as wide.
+    assert drop.low == pytest.approx(1, abs=1)
+    assert drop.high == pytest.approx(8, abs=1)
+    without = drops([made])
+    assert without is not None
+    assert without["source_drop"].low is None  # type: ignore[union-attr]
+
+
 def test_a_pair_has_a_table_of_its_own_and_says_whether_it_counts() -> None:
     made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
     made.cell.key.name = "domain"
