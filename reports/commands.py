@@ -14,14 +14,16 @@ from bench.threat import Budget, ThreatModel
 from reports.controls import ENSEMBLE
 
 USUAL_EDITOR = "miniature"
+USUAL_THREADS = 2
 
 
-def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
+def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = USUAL_THREADS) -> str:
     """``bench run …``: planning it gives a cell of the same row key, with the controls that stand beside it.
 
     Args:
         cell: of a record.
         seeds: replicates that follow one another; without them, the one of ``cell``.
+        threads: of the workers; numbers depend on them in the last digits.
 
     Returns:
         One line for a shell; for an ensemble's row the one that runs its members. Settings that are the
@@ -36,6 +38,8 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
     if cell.editor != USUAL_EDITOR:
         words += ["--editor", cell.editor]
     words += ["--seeds", f"{wanted[0]}:{wanted[-1] + 1}"]
+    if threads not in (0, USUAL_THREADS):
+        words += ["--threads", str(threads)]
     settings: dict[str, Any] = {}
     if cell.key.name != _usual_key(cell):
         settings["lock.key"] = cell.key.name
@@ -56,7 +60,7 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None) -> str:
     return shlex.join(words)
 
 
-def commands_of(cell: Cell, seeds: Sequence[int]) -> list[str]:
+def commands_of(cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS) -> list[str]:
     """One command for each run of ``seeds`` that follow one another."""
     runs: list[list[int]] = []
     for seed in sorted(set(seeds)):
@@ -64,7 +68,7 @@ def commands_of(cell: Cell, seeds: Sequence[int]) -> list[str]:
             runs[-1].append(seed)
         else:
             runs.append([seed])
-    return [command_of(cell, run) for run in runs]
+    return [command_of(cell, run, threads) for run in runs]
 
 
 def installed(kind: str, name: str) -> registry.PluginInfo | None:

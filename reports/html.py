@@ -280,7 +280,8 @@ class Site:
 
     def commands(self, row: Row) -> list[str]:
         """What makes the row again."""
-        return commands_of(self.of_row(row)[0].cell, row.seeds)
+        first = self.of_row(row)[0]
+        return commands_of(first.cell, row.seeds, first.provenance.threads)
 
     def costs(self, row: Row) -> list[tuple[str, str]]:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""

@@ -1,4 +1,4 @@
-"""The hot paths of tables, judge and training, as ratios within one run, so that a slow machine does not alarm.
+"""The hot paths of tables and store, as ratios within one run, so that a slow machine does not alarm.
 
 Run with ``pytest tests/benchmarks/test_bench_tables.py --benchmark-only``; ratios are in ``extra_info``.
 """

@@ -1,0 +1,99 @@
+"""The training step and the judge against the bare loops they stand for, as ratios within one run.
+
+Run with ``pytest tests/benchmarks/test_bench_training.py --benchmark-only``; ratios are in ``extra_info``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench import models, scenario
+from bench.contracts import Batch, Classifier, Images
+from bench.judge import Judge
+from bench.keys.patch import PatchKey
+from bench.training import Run, metered
+
+STEPS, BATCH = 40, 64
+
+
+@pytest.fixture(scope="module")
+def digits() -> scenario.Scenario:
+    return scenario.load("digits", 0)
+
+
+@pytest.fixture(scope="module")
+def model(digits: scenario.Scenario) -> Classifier:
+    return models.build("cnn", digits.spec)
+
+
+def _seconds(what: Callable[[], Any], times: int = 3) -> float:
+    best = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        what()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def test_a_training_step(benchmark: Any, digits: scenario.Scenario, model: Classifier) -> None:
+    side = digits.authorised
+    images = side.images(side.splits.defender)
+
+    def ours() -> None:
+        run = Run(0)
+
+        def loss(batch: Batch) -> torch.Tensor:
+            assert batch.labels is not None
+            return F.cross_entropy(model(batch.images), batch.labels)
+
+        with metered(run):
+            run.fit(model, loss, STEPS, images, batch=BATCH)
+
+    benchmark.pedantic(ours, rounds=3, warmup_rounds=1)
+    plain = _seconds(lambda: _plain(model, images))
+    benchmark.extra_info |= {
+        "images_per_second": round(STEPS * BATCH / benchmark.stats.stats.min),
+        "over_plain_loop": round(benchmark.stats.stats.min / plain, 3),
+    }
+
+
+def _plain(model: Classifier, images: Images) -> None:
+    """The same steps as a script would write them."""
+    assert images.labels is not None
+    pixels, labels = images.pixels.float() / 255, images.labels
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    for _ in range(STEPS):
+        at = torch.randint(0, len(pixels), (BATCH,))
+        loss = F.cross_entropy(model(pixels[at]), labels[at])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+
+
+def test_the_judge(benchmark: Any, digits: scenario.Scenario, model: Classifier) -> None:
+    """All of a lock's verdict, against as many bare forward passes."""
+    judge = Judge(digits, PatchKey(60))
+    verdict = benchmark.pedantic(lambda: judge.lock(model, model, 0, lambda *_: None), rounds=3, warmup_rounds=1)
+    passed = 4 * len(judge.images) + sum(c.accuracy.n for c in verdict.conditions)
+    images = judge.images.images[torch.arange(passed) % len(judge.images)]
+    plain = _seconds(lambda: _forward(model, images))
+    benchmark.extra_info |= {
+        "images": passed,
+        "images_per_second": round(passed / benchmark.stats.stats.min),
+        "over_bare_forward": round(benchmark.stats.stats.min / plain, 3),
+    }
+
+
+@torch.no_grad()
+def _forward(model: Classifier, images: torch.Tensor) -> None:
+    model.eval()
+    for part in images.split(256):
+        model(part)
