@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.errors import UserError
 from reports import domain
-from reports.aggregate import ConditionRow, Row
+from reports.aggregate import ConditionRow, Row, half_recovery
 from reports.captions import (
     DASH,
     EMPTY,
@@ -39,7 +39,7 @@ __all__ = ["FORMATS", "as_object", "render", "terminal"]
 FIELDS = (
     "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped", "RP",
     "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage", "authorised_after", "curve",
-    "meter", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
+    "meter", "half_recovery", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
 )  # fmt: skip
 """Fields of a JSON object, followed by ``intervals``, ``per_seed``, ``row_key``, ``missing`` and ``error``."""
 
@@ -93,6 +93,7 @@ def as_object(row: Row) -> dict[str, Any]:
         **{name: None if value is None else value.mean for name, value in values.items()},
         "curve": None if row.curve is None else [{"seed": s, "points": points} for s, points in row.curve.items()],
         "meter": row.meter,
+        "half_recovery": half_costs(row),
         "lock_cost": dict(row.lock_cost),
         "conditions": [_condition(c) for c in row.conditions],
         "selection": row.selection,
@@ -110,6 +111,28 @@ def as_object(row: Row) -> dict[str, Any]:
         "ensemble": None if row.ensemble is None else asdict(row.ensemble),
         "domain": None if row.drops is None else {n: _value(v) for n, v in row.drops.items()},
     }
+
+
+METERS = ("guesses", "edited", "queries", "steps")
+
+
+def half_costs(row: Row) -> dict[str, list[float | None]] | None:
+    """By meter, for each seed the reading at which half of the loss was back, None where it never was.
+
+    Meters that no submission of the row moved are left out; None without a curve, LP or oracle.
+    """
+    if row.curve is None or row.values["LP"] is None or row.values["oracle"] is None:
+        return None
+    found: dict[str, list[float | None]] = {}
+    for meter in METERS:
+        if not any(point.get(meter) for points in row.curve.values() for point in points):
+            continue
+        found[meter] = []
+        for seed in row.seeds:
+            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
+            curve = row.curve.get(seed, [])
+            found[meter].append(None if lp is None or oracle is None else half_recovery(curve, lp, oracle, meter))
+    return found
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from reports.aggregate import rows
 from reports.captions import captions, grouped, number
 from reports.intervals import IMAGES, T
 from reports.statistics import minimal_effect
-from reports.tables import FIELDS, render, tex
+from reports.tables import FIELDS, as_object, render, tex
 from reports.terminal import fold
 
 
@@ -35,8 +35,8 @@ class TestTables:
         assert list(FIELDS) == [
             "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
             "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",
-            "authorised_after", "curve", "meter", "lock_cost", "conditions", "selection", "transductive", "flags",
-            "status",
+            "authorised_after", "curve", "meter", "half_recovery", "lock_cost", "conditions", "selection",
+            "transductive", "flags", "status",
         ]  # fmt: skip
         assert first["UP_shipped"] is None
         assert first["RP"] == pytest.approx(70.635)
@@ -267,3 +267,12 @@ def test_the_fidelity_page_says_what_the_plugins_say() -> None:
 
     kept = Path(__file__).parents[1] / "docs" / "fidelity.md"
     assert kept.read_text(encoding="utf-8") == page(), "run: python -m reports.fidelity > docs/fidelity.md"
+
+
+def test_half_recovery_costs_of_every_meter_that_moved() -> None:
+    made = [record(replicate=i, curve=CURVE, LP=20.0, oracle=oracle) for i, oracle in ((0, 90.0), (1, 89.0))]
+    (row,) = [r for r in rows([*made, *calibration(), *baselines(30.0, 30.0)]) if r.lock_name == "modellock"]
+    costs = as_object(row)["half_recovery"]
+    assert costs["guesses"] == [4, 2]
+    assert costs["edited"][0] == 128
+    assert "queries" not in costs
