@@ -34,7 +34,7 @@ class TransNTL(Attack):
         "chosen by accuracy on perturbed authorised images held out; the public code looks at target labels as well "
         "(`select=oracle`)",
         "adaptive SAM over AdamW with warm-up and a cosine rate; the paper's is over Adam at 1e-4",
-        "KL(f(x) ‖ f(x_g)), as the public code computes it; the paper writes KL(f(x_g) ‖ f(x)) (`first=perturbed`), "
+        "KL(f(x) ‖ f(x_g)), as the public code computes it; the paper writes KL(f(x_g) ‖ f(x)) (`kl_first=perturbed`), "
         "whose gradient vanishes where a perturbed copy is confidently wrong, which is what a barrier makes of it",
         "KL is a sum over classes; the public code takes the mean over classes too, so its w of 0.1 is 0.1 / K here",
         "300 steps and weight decay 0.05 instead of 400 epochs and 1e-4",
@@ -44,7 +44,7 @@ class TransNTL(Attack):
         "threat.wordlist": "none", "threat.known": "none",
     }  # fmt: skip
 
-    first: str = param(
+    kl_first: str = param(
         "clean", "the first distribution of the KL: the `clean` copy's or the `perturbed` one's",
         choices=("clean", "perturbed"),
     )  # fmt: skip
@@ -84,7 +84,7 @@ class TransNTL(Attack):
             log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
             clean = log_p[:n].detach()
             parts = log_p[n:].split(n)
-            ordered = [(clean, part) if self.first == "clean" else (part, clean) for part in parts]
+            ordered = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
             kl = torch.stack([divergence(one, other) for one, other in ordered])
             q = reweighted(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
