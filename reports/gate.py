@@ -18,9 +18,9 @@ case of a seed is the attack that is best on judge-validation images.
    agree by luck must not make the ninth look new. All seeds share their test images, so the images themselves
    cancel; without evidence by test image the larger binomial variance stands in.
 2. *Size.* d is above the line's practical tolerance.
-3. *Separation.* Every candidate seed is worse than every baseline seed. Seeds fail now and then (a key not found, a
-   training that collapsed) and are not normal; whatever their distribution, two exchangeable seeds come behind all of
-   eight with a chance of 1/45 at most, and an outlier alone can not alarm.
+3. *Separation.* Every candidate seed is worse than every baseline seed by more than the tolerance. Seeds fail now and
+   then (a key not found, a training that collapsed) and are not normal; whatever their distribution, two exchangeable
+   seeds come behind all of eight with a chance of 1/45 at most, and an outlier alone can not alarm.
 4. *Pairs.* Where candidate and baseline share seeds, the mean difference of the pairs is above the tolerance too.
 
 **Certain findings** need no statistics: a row or seed that is missing, failed or invalid; a lock whose answers are
@@ -183,7 +183,7 @@ def judge(before: Line, after: Line, level: float) -> Finding:
         """Whether the line moved in the direction of ``sign``, by all four rules."""
         noise = sign * change - arm > 0
         size = sign * change > tolerance
-        separate = bool((sign * new).min() > (sign * old).max())
+        separate = bool((sign * new).min() > (sign * old).max() + tolerance)
         paired = pairs is None or sign * pairs > tolerance
         return noise and size and separate and paired
 
