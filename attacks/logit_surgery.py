@@ -54,7 +54,6 @@ class LogitSurgery(Attack):
         if free is None or not len(free):
             return inner
         m = free.shape[1]
-        even = free
 
         def dropped(_outputs: Tensor, _labels: Tensor) -> Map:
             return torch.eye(k, m), torch.zeros(k)
@@ -62,7 +61,7 @@ class LogitSurgery(Attack):
         def evened(fit: Fit) -> Fit:
             def both(outputs: Tensor, labels: Tensor) -> Map:
                 weight, _ = fit(outputs, labels)
-                return weight, even_out(even @ weight.T, self.rounds)
+                return weight, even_out(free @ weight.T, self.rounds)
 
             return both
 
@@ -77,11 +76,11 @@ class LogitSurgery(Attack):
             candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
         candidates["ridge"] = lambda o, y: regression(o, y, k, self.ridge)
         scores = {name: leave_one_out(fit, seen, labels) for name, fit in candidates.items()}
-        for name, fit in candidates.items():
-            self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
-        best = max(scores, key=lambda name: scores[name])
-        weight, bias = candidates[best](seen, labels)
-        return LogitMap(inner, k, m).set(weight, bias)
+        made = {
+            name: self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
+            for name, fit in candidates.items()
+        }
+        return made[max(scores, key=lambda name: scores[name])]
 
     @staticmethod
     def _submit(inner: Predictor, found: Map, run: Run, what: str, score: float | None) -> LogitMap:

@@ -65,17 +65,16 @@ class MaskRecovery(Attack):
             images, judged = _tuning.held_out(target.labelled, self.held_out, run.rng("held out"))
         else:  # what is trained for information must not be judged by it on the same images
             images, judged = _tuning.held_out(target.unlabelled, self.held_out, run.rng("held out"))
-        starts = ["public"]
+        start = "public"
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:
                 moved = copy.deepcopy(candidates[kind])
                 models.reestimate_batch_norm(moved, target.unlabelled.images.to(run.device))
                 candidates[f"{kind}, statistics"] = moved
-            starts.append("public, statistics")
+            start = "public, statistics"
         if self.fill == "auto":
             for name, made in candidates.items():  # whatever the budget, something was handed in
                 run.submit(Direct(made), **told, what=name)
-        start = starts[-1]
         candidates["train"] = copy.deepcopy(candidates[start])
         train_zeros(candidates["train"], zeros, images, run, self.steps, self.rate, self.batch)
         if self.fill == "train":

@@ -29,27 +29,16 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_)
 
 
-def _suite_rows(suite: str | None) -> set[str] | None:
-    """Row keys that a suite requires."""
-    from bench import plan
-
-    if suite is None:
-        return None
-    return {item.cell.row_key() for item in plan.build(plan.read_suite(suite)) if item.required}
-
-
-def _asked_seeds(suite: str | None, seeds: str | None) -> set[int] | None:
-    """The seeds a candidate is judged by: those that are asked for, else the suite's, else all (None).
+def _asked(suite: str | None, seeds: str | None) -> tuple[set[str] | None, set[int] | None]:
+    """Row keys and seeds a candidate is judged by: those of the suite, ``seeds`` if given, else all (None).
 
     A store may hold other seeds that an older state of the code has left; averaged in, they would hide a regression.
     """
     from bench import plan
 
-    if seeds is not None:
-        return set(plan.parse_seeds(seeds))
-    if suite is None:
-        return None
-    return {item.cell.replicate for item in plan.build(plan.read_suite(suite)) if item.required}
+    required = [] if suite is None else [p.cell for p in plan.build(plan.read_suite(suite)) if p.required]
+    rows = {cell.row_key() for cell in required} or None
+    return rows, set(plan.parse_seeds(seeds)) if seeds is not None else {c.replicate for c in required} or None
 
 
 def gate(
@@ -74,12 +63,12 @@ def gate(
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
     before = saved.read(baseline)
     opened = Store(candidate, write=False)
-    asked = _asked_seeds(suite, seeds)
+    expected, asked = _asked(suite, seeds)
     records = [r for r in opened.records() if asked is None or r.cell.replicate in asked]
     after = saved.snapshot(records, opened.evidence)
     name = suite or before.suite or "ci"
     remake = f"bench run --suite {name} --seeds 2 --store {candidate}"
-    outcome = rule.compare(before, after, rate, _suite_rows(suite), remake)
+    outcome = rule.compare(before, after, rate, expected, remake)
     console.out.print(gate_output.Report(outcome))
     for file, text in ((junit, gate_output.junit), (summary, gate_output.markdown)):
         if file is not None:
@@ -107,7 +96,7 @@ def save(
     from reports import baseline as saved
 
     opened = Store(store, write=False)
-    rows = _suite_rows(suite)
+    rows, _ = _asked(suite, None)
     taken = saved.snapshot(opened.records(), opened.evidence, rows, suite)
     lacking = (rows or set()) - {row.row_key for row in taken.rows}
     if lacking:

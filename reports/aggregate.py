@@ -229,6 +229,28 @@ def half_recovery(
     return min(reached, default=None)
 
 
+METERS = ("guesses", "edited", "queries", "steps")
+
+
+def half_costs(row: Row) -> dict[str, list[float | None]] | None:
+    """By meter, for each seed the reading at which half of the loss was back, None where it never was.
+
+    Meters that no submission of the row moved are left out; None without a curve, LP or oracle.
+    """
+    if row.curve is None or row.values["LP"] is None or row.values["oracle"] is None:
+        return None
+    found: dict[str, list[float | None]] = {}
+    for meter in METERS:
+        if not any(point.get(meter) for points in row.curve.values() for point in points):
+            continue
+        found[meter] = []
+        for seed in row.seeds:
+            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
+            curve = row.curve.get(seed, [])
+            found[meter].append(None if lp is None or oracle is None else half_recovery(curve, lp, oracle, meter))
+    return found
+
+
 def readings(curve: Sequence[CurvePoint | Mapping[str, Any]], meter_field: str) -> list[tuple[float, float]]:
     """(meter reading, RP) of every submission that has both, by reading."""
     points: list[tuple[float, float]] = []

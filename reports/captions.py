@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry
-from reports import statistics, surface
-from reports.aggregate import MARGIN, Row, half_recovery
+from reports import ranks, surface
+from reports.aggregate import MARGIN, Row, half_costs
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
 from reports.statistics import minimal_effect
@@ -76,14 +75,7 @@ class Group:
 
     def blocks(self) -> list[Block]:
         """The rows of a table by what may be ranked; calibration locks and other controls always stand below."""
-        costs: dict[tuple[str, str], tuple[int, bool | None]] = {}
-        for row in self.methods:
-            known = costly(row)
-            seeds = len(row.seeds) if known is not None else 0
-            if seeds >= costs.get((row.lock, row.key), (0, None))[0]:
-                costs[row.lock, row.key] = (seeds, known)
-        ok = [row for row in self.methods if row.status == "ok"]
-        by_cost = {c: [row for row in ok if costs[row.lock, row.key][1] is c] for c in (False, True, None)}
+        by_cost = self._by_cost()
         cost = f"{COST:g} points"
         listed = [
             Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
@@ -93,6 +85,21 @@ class Group:
             Block("Controls and calibration locks, not ranked", self.controls, pinned=True),
         ]
         return [block for block in listed if block.rows]
+
+    def rankable(self) -> list[Row]:
+        """The rows of locks that are not too costly to be ranked."""
+        return self._by_cost()[False]
+
+    def _by_cost(self) -> dict[bool | None, list[Row]]:
+        """Measured rows of methods, by whether their lock is too costly for a rank (None: not known)."""
+        costs: dict[tuple[str, str], tuple[int, bool | None]] = {}
+        for row in self.methods:
+            known = costly(row)
+            seeds = len(row.seeds) if known is not None else 0
+            if seeds >= costs.get((row.lock, row.key), (0, None))[0]:
+                costs[row.lock, row.key] = (seeds, known)
+        ok = [row for row in self.methods if row.status == "ok"]
+        return {c: [row for row in ok if costs[row.lock, row.key][1] is c] for c in (False, True, None)}
 
     def lock_rows(self) -> list[Row]:
         """One row for each lock and key that has key conditions: the one with the most seeds."""
@@ -377,48 +384,9 @@ def _selection(group: Group) -> list[str]:
     return lines
 
 
-def places(group: Group) -> list[tuple[Row, tuple[int, int]]]:
-    """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
-
-    A lock's worst case is its row with the highest advantage; where it has a row of an ensemble, only that one and
-    those of attacks written against the lock count, since a worst member would be chosen on test. Each pair of locks is
-    tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes
-    the locks for independent, and is wider than the truth for rows on the same images. The p-values of all pairs are
-    adjusted by Holm, so that the chance of any wrong order in the table is about 5 % at most.
-    """
-    written = _written_against()
-    pools: dict[tuple[str, str], list[Row]] = {}
-    for row in next((b.rows for b in group.blocks() if b.heading.startswith("Locks whose UP")), []):
-        value = row.values["advantage"]
-        if value is not None and value.half is not None:
-            pools.setdefault((row.lock, row.key), []).append(row)
-    found = []
-    for pool in pools.values():
-        headline = [r for r in pool if r.ensemble is not None]
-        adaptive = [r for r in pool if r.attack_name in written.get(r.lock_name, ())]
-        found.append(max([*headline, *adaptive] if headline else pool, key=lambda r: r.mean("advantage") or 0.0))
-    values = [v for row in found if (v := row.values["advantage"]) is not None]
-    if len(found) < 2:
-        return []
-    pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
-    arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
-    difference = {(i, j): values[j].mean - values[i].mean for i, j in pairs}  # the least advantage is best
-    p = statistics.holm([statistics.p_of_interval(difference[pair], arms[pair]) for pair in pairs])
-    told_apart = {
-        pair: (difference[pair],) * 2 if adjusted <= 0.05 else (-np.inf, np.inf)
-        for pair, adjusted in zip(pairs, p, strict=True)
-    }
-    return list(zip(found, statistics.ranks([-v.mean for v in values], told_apart), strict=True))
-
-
-def best(group: Group) -> Row | None:
-    """The row of the lock that holds better than every other beyond noise, if there is one."""
-    return next((row for row, rank in places(group) if rank == (1, 1)), None)
-
-
 def _ranks(group: Group) -> list[str]:
     """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart."""
-    found = places(group)
+    found = ranks.places(group.rankable())
     if not found:
         return []
     names = {row.row_key: lock_name(group, row) for row, _ in found}
@@ -448,7 +416,7 @@ def _ensembles(group: Group) -> list[str]:
 
 def _adaptive(group: Group) -> list[str]:
     """For each lock the attacks that were written against it, or none yet."""
-    written = _written_against()
+    written = ranks.written_against()
     said = {}
     for row in group.methods:
         rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]
@@ -460,30 +428,22 @@ def _adaptive(group: Group) -> list[str]:
     return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
 
 
-def _written_against() -> dict[str, list[str]]:
-    """Attacks by the lock they were written against."""
-    written: dict[str, list[str]] = {}
-    for info in registry.find_all("attack").values():
-        for lock in info.against:
-            written.setdefault(lock, []).append(info.name)
-    return written
-
-
 def _halves(group: Group) -> list[str]:
+    """At which guess half of the lost performance was back, a sentence a row that guesses."""
     lines = []
     for row in group.rows:
-        found = []
-        for seed, curve in (row.curve or {}).items():
-            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
-            if lp is None or oracle is None or not any(point.get("guesses") for point in curve):
-                continue
-            half = half_recovery(curve, lp, oracle, "guesses")
-            found.append(f"{'never' if half is None else f'{half:g}'} (seed {seed})")
-        if found:
-            lines.append(
-                f"Guess at which half of the lost performance is back, {name(group, row)}: {', '.join(found)}."
-            )
+        if told := halves_words(row):
+            lines.append(f"Guess at which half of the lost performance is back, {name(group, row)}: {told}.")
     return lines
+
+
+def halves_words(row: Row) -> str:
+    """``4 (seed 0), never (seed 1)``: the guess at which half of the loss was back; empty for what does not guess."""
+    halves = (half_costs(row) or {}).get("guesses", [])
+    return ", ".join(
+        f"{'never' if half is None else f'{half:g}'} (seed {seed})"
+        for seed, half in zip(row.seeds, halves, strict=bool(halves))
+    )
 
 
 def _flags(group: Group) -> list[str]:

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from bench.errors import UserError
 from bench.records import Record, digest
 from reports import Store, charts, gallery, plugin_pages, prose, slug
-from reports.aggregate import Row, current, half_recovery
+from reports.aggregate import Row, current
 from reports.aggregate import rows as to_rows
 from reports.captions import (
     EMPTY,
@@ -32,6 +32,7 @@ from reports.captions import (
     captions,
     digits,
     grouped,
+    halves_words,
     interval,
     number,
     seeds_words,
@@ -295,14 +296,8 @@ class Site:
             "key_megabytes": "key: megabytes of weights",
         }
         found += [(word, row.lock_cost.get(name)) for name, word in words.items()]
-        halves = []
-        for seed, curve in (row.curve or {}).items():
-            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
-            if lp is not None and oracle is not None and any(point.get("guesses") for point in curve):
-                half = half_recovery(curve, lp, oracle, "guesses")
-                halves.append(f"{'never' if half is None else f'{half:g}'} (seed {seed})")
         shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
-        return shown + ([("guess at which half of the loss is back", ", ".join(halves))] if halves else [])
+        return shown + ([("guess at which half of the loss is back", halves)] if (halves := halves_words(row)) else [])
 
 
 def said(name: str) -> str:

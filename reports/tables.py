@@ -12,14 +12,13 @@ from typing import Any
 
 from bench.errors import UserError
 from reports import domain
-from reports.aggregate import ConditionRow, Row, half_recovery
+from reports.aggregate import ConditionRow, Row, half_costs
 from reports.captions import (
     DASH,
     EMPTY,
     HEADINGS,
     TRANSDUCTIVE,
     Group,
-    best,
     captions,
     digits,
     flag_numbers,
@@ -32,6 +31,7 @@ from reports.captions import (
     with_interval,
 )
 from reports.intervals import IMAGES, Value
+from reports.ranks import best
 from reports.terminal import terminal
 
 __all__ = ["FORMATS", "as_object", "render", "terminal"]
@@ -111,28 +111,6 @@ def as_object(row: Row) -> dict[str, Any]:
         "ensemble": None if row.ensemble is None else asdict(row.ensemble),
         "domain": None if row.drops is None else {n: _value(v) for n, v in row.drops.items()},
     }
-
-
-METERS = ("guesses", "edited", "queries", "steps")
-
-
-def half_costs(row: Row) -> dict[str, list[float | None]] | None:
-    """By meter, for each seed the reading at which half of the loss was back, None where it never was.
-
-    Meters that no submission of the row moved are left out; None without a curve, LP or oracle.
-    """
-    if row.curve is None or row.values["LP"] is None or row.values["oracle"] is None:
-        return None
-    found: dict[str, list[float | None]] = {}
-    for meter in METERS:
-        if not any(point.get(meter) for points in row.curve.values() for point in points):
-            continue
-        found[meter] = []
-        for seed in row.seeds:
-            lp, oracle = row.of_seed("LP", seed), row.of_seed("oracle", seed)
-            curve = row.curve.get(seed, [])
-            found[meter].append(None if lp is None or oracle is None else half_recovery(curve, lp, oracle, meter))
-    return found
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:
@@ -354,7 +332,7 @@ def as_latex(rows: Sequence[Row]) -> str:
     parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
     for group in grouped(rows):
         columns = "lllll" + "r" * len(_shown(group)) + "ll"
-        first = best(group)
+        first = best(group.rankable())
         blocks = [
             [
                 _tex_heading(block.heading, len(columns)),

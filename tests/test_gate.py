@@ -109,11 +109,11 @@ def test_a_baseline_seed_that_found_nothing_does_not_blind_the_gate() -> None:
 
 
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
-    from bench.cli_gate import _asked_seeds
+    from bench.cli_gate import _asked
 
-    assert _asked_seeds("ci-minute", None) == {0, 1}
-    assert _asked_seeds("ci-minute", "8:10") == {8, 9}
-    assert _asked_seeds(None, None) is None
+    assert _asked("ci-minute", None)[1] == {0, 1}
+    assert _asked("ci-minute", "8:10")[1] == {8, 9}
+    assert _asked(None, None) == (None, None)
 
 
 def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:

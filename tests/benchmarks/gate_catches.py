@@ -52,7 +52,7 @@ CASES = (
     ),
     Case(
         "logit surgery returns the locked model", "attacks/logit_surgery.py",
-        "        return LogitMap(inner, k, m).set(weight, bias)\n", "        return inner\n",
+        "        return made[max(scores, key=lambda name: scores[name])]\n", "        return inner\n",
     ),
 )  # fmt: skip
 

@@ -6,28 +6,18 @@ Run with ``pytest tests/benchmarks/test_bench_tables.py --benchmark-only``; rati
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from made_up_records import record
+from stopwatch import seconds
 
 from bench.records import Record
 from bench.store import Store
 from reports.aggregate import rows
 
 RECORDS, SEEDS, IMAGES = 10_000, 5, 400
-
-
-def _seconds(what: Callable[[], Any], times: int = 3) -> float:
-    best = float("inf")
-    for _ in range(times):
-        start = time.perf_counter()
-        what()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +56,7 @@ def _plain(store: Store) -> list[Any]:
 
 
 def test_a_store_with_ten_thousand_records(benchmark: Any, store: Store) -> None:
-    plain = _seconds(lambda: _plain(store), 1)
+    plain = seconds(lambda: _plain(store), 1)
     found = benchmark.pedantic(store.records, rounds=2, warmup_rounds=0)
     assert len(found) == len(list((store.root / "records").iterdir()))
     benchmark.extra_info |= {
@@ -81,7 +71,7 @@ def test_a_leaderboard_over_ten_thousand_records(benchmark: Any, many: list[Reco
     def read() -> float:
         return sum(getattr(r, n).value for r in many for n in ("UP", "LP", "RP", "oracle") for _ in range(20))
 
-    plain = _seconds(read)
+    plain = seconds(read)
     table = benchmark.pedantic(lambda: rows(many), rounds=2, warmup_rounds=0)
     assert len(table) == len(many) // SEEDS
     benchmark.extra_info |= {

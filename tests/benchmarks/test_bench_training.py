@@ -5,13 +5,12 @@ Run with ``pytest tests/benchmarks/test_bench_training.py --benchmark-only``; ra
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from stopwatch import seconds
 
 from bench import models, scenario
 from bench.contracts import Batch, Classifier, Images
@@ -32,15 +31,6 @@ def model(digits: scenario.Scenario) -> Classifier:
     return models.build("cnn", digits.spec)
 
 
-def _seconds(what: Callable[[], Any], times: int = 3) -> float:
-    best = float("inf")
-    for _ in range(times):
-        start = time.perf_counter()
-        what()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 def test_a_training_step(benchmark: Any, digits: scenario.Scenario, model: Classifier) -> None:
     side = digits.authorised
     images = side.images(side.splits.defender)
@@ -56,7 +46,7 @@ def test_a_training_step(benchmark: Any, digits: scenario.Scenario, model: Class
             run.fit(model, loss, STEPS, images, batch=BATCH)
 
     benchmark.pedantic(ours, rounds=3, warmup_rounds=1)
-    plain = _seconds(lambda: _plain(model, images))
+    plain = seconds(lambda: _plain(model, images))
     benchmark.extra_info |= {
         "images_per_second": round(STEPS * BATCH / benchmark.stats.stats.min),
         "over_plain_loop": round(benchmark.stats.stats.min / plain, 3),
@@ -84,7 +74,7 @@ def test_the_judge(benchmark: Any, digits: scenario.Scenario, model: Classifier)
     verdict = benchmark.pedantic(lambda: judge.lock(model, model, 0, lambda *_: None), rounds=3, warmup_rounds=1)
     passed = 4 * len(judge.images) + sum(c.accuracy.n for c in verdict.conditions)
     images = judge.images.images[torch.arange(passed) % len(judge.images)]
-    plain = _seconds(lambda: _forward(model, images))
+    plain = seconds(lambda: _forward(model, images))
     benchmark.extra_info |= {
         "images": passed,
         "images_per_second": round(passed / benchmark.stats.stats.min),
