@@ -21,6 +21,8 @@ BATCH = 64
 SOME = 200
 """Images that near and wrong keys, and an attack's earlier guesses, are judged on, the first of the test split; the
 right key, no key and the predictor that an attack ends with get all of it."""
+SAMPLES = 8
+"""Images that a record keeps to look at, each of another class."""
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds of the red flags in points; docs/flags.md explains each."""
 
@@ -103,10 +105,16 @@ class Judge:
         for i, (name, key) in enumerate(keys.items()):
             n = len(raw) if name == "none" else min(SOME, len(raw))
             labels = self.authorised_labels if name == "right" else self.labels[:n]
-            outputs = models.logits(locked, self.authorised if name == "right" else key(raw[:n]))
+            keyed = self.authorised if name == "right" else key(raw[:n])
+            outputs = models.logits(locked, keyed)
             predicted = outputs[:, :k].argmax(1).numpy()
             shipped = metrics.accuracy(outputs.argmax(1).numpy(), labels)
             out.evidence[f"pred/condition/{name}"] = predicted
+            kind, slash, _ = name.partition("/")
+            if slash and f"samples/{kind}" not in out.evidence:  # the first near and the first wrong key, to look at
+                at = _one_a_class(labels, SAMPLES)
+                out.evidence |= {f"samples/{kind}": _pixels(keyed[at]), f"samples/pred_{kind}": predicted[at]}
+                out.evidence[f"samples/labels_{kind}"] = labels[at]
             out.conditions.append(
                 Condition(
                     name=name,
@@ -222,7 +230,7 @@ class Judge:
                 answers[at.numpy()] = predictor.predict(images[at].to(self.device)).argmax(1).cpu().numpy()
         return answers
 
-    def samples(self, locked: Classifier, predictor: Predictor | None, n: int = 8) -> dict[str, np.ndarray]:
+    def samples(self, locked: Classifier, predictor: Predictor | None, n: int = SAMPLES) -> dict[str, np.ndarray]:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
         from bench.predictors import Edited
 
@@ -243,8 +251,12 @@ class Judge:
 
                 settings = EditSettings.from_json(predictor.settings)
                 out["guess"] = session.engine(settings.editor).keyed(raw, predictor.prompt, settings)
-        pictures = {f"samples/{n}": (x * 255).round().byte().numpy() for n, x in out.items()}
+        pictures = {f"samples/{n}": _pixels(x) for n, x in out.items()}
         return pictures | {f"samples/{n}": x.numpy() for n, x in answers.items()}
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    return np.asarray((images * 255).round().byte().numpy())
 
 
 def _one_a_class(labels: np.ndarray, n: int) -> np.ndarray:

@@ -87,7 +87,8 @@ def safe(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _layout(x: str, y: str, height: int = 420, **more: Any) -> dict[str, Any]:
+def layout(x: str, y: str, height: int = 420, **more: Any) -> dict[str, Any]:
+    """What every chart has: margins and the titles of its axes; ``more`` is laid over it."""
     base: dict[str, Any] = {
         "height": height,
         "margin": {"l": 58, "r": 18, "t": 14, "b": 52},
@@ -108,7 +109,8 @@ def _arms(value: Value | None) -> tuple[float, float]:
     return value.mean - value.low, value.high - value.mean
 
 
-def _bars(values: Sequence[Value | None]) -> dict[str, Any]:
+def bars(values: Sequence[Value | None]) -> dict[str, Any]:
+    """The intervals of ``values`` as bars of error."""
     arms = [_arms(v) for v in values]
     return {
         "type": "data", "symmetric": False, "array": [a[1] for a in arms], "arrayminus": [a[0] for a in arms],
@@ -180,7 +182,7 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
             {
                 "type": "scatter", "mode": "markers", "x": [row.mean("RP")], "y": [row.mean("UP")], "name": safe(name),
                 "marker": {"color": shade, "symbol": shape, "size": 12, "line": {"width": 1.5}},
-                "error_x": {**_bars([x]), "color": shade}, "error_y": {**_bars([y]), "color": shade},
+                "error_x": {**bars([x]), "color": shade}, "error_y": {**bars([y]), "color": shade},
                 "hovertemplate": HOVER, "customdata": [safe(words)],
             }
         )  # fmt: skip
@@ -188,11 +190,11 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
     chosen = " or ".join(dict.fromkeys(w.by for w in found))
     caption = (
         f"Top left is best: useful with the key, useless without. RP of each lock's strongest attack, chosen on"
-        f" {chosen}, over all threat models of the table. {_sample(w.row for w in found)} Open symbols: UP more"
+        f" {chosen}, over all threat models of the table. {sample(w.row for w in found)} Open symbols: UP more"
         f" than {COST:g} points under the victim. Points below and right of the dotted line are beaten on both counts."
     )
-    layout = _layout("worst-case RP (%), lower is better", "UP (%), higher is better", 440)
-    layout["xaxis"]["range"] = layout["yaxis"]["range"] = [-3, 103]
+    look = layout("worst-case RP (%), lower is better", "UP (%), higher is better", 440)
+    look["xaxis"]["range"] = look["yaxis"]["range"] = [-3, 103]
     body = [
         (
             w.row.lock, w.row.key, f"{w.row.attack} ({group.threat(w.row)})", with_interval(w.row.values["UP"]),
@@ -201,7 +203,7 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
         for w in found
     ]  # fmt: skip
     table = Table(("lock", "key", "strongest attack", "UP", "RP", "advantage"), body, words=3)
-    return Chart("trade-off", "UP against worst-case RP", caption, data, layout, marks, table)
+    return Chart("trade-off", "UP against worst-case RP", caption, data, look, marks, table)
 
 
 def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -210,7 +212,7 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return sorted(set(kept))
 
 
-def _sample(rows: Iterable[Row]) -> str:
+def sample(rows: Iterable[Row]) -> str:
     """Seeds, n and the kinds of interval of what is drawn."""
     listed = list(rows)
     seeds = seeds_words([s for row in listed for s in row.seeds])
@@ -268,15 +270,15 @@ def _curve_chart(index: int, attack: str, letter: str, meter: str, rows: Sequenc
             ends = [(least, value.mean), (largest, value.mean)]
             data.append(_steps(ends, f"{words} {number(value.mean)}", shade, 1.6, dash) | {"mode": "lines"})
             marks.append(Mark(f"{words}: {number(value.mean)} %", shade, dash=dash))
-    layout = _layout(METERS[meter], "RP (%)", yaxis={"range": [-2, 102]})
+    look = layout(METERS[meter], "RP (%)", yaxis={"range": [-2, 102]})
     if least > 0 and largest / least >= 20:  # fewer decades than that would have a tick at most
-        layout["xaxis"] |= {"type": "log", "dtick": 1}
+        look["xaxis"] |= {"type": "log", "dtick": 1}
     caption = (
         f"Threat model ({letter}) of the table. Each point is a predictor that the attack handed in at that reading, by"
         " its own selection rule, judged on test afterwards; points before the last may be judged on fewer images."
-        f" Heavy lines: mean over seeds. {_sample(rows).partition(' Bars')[0].removesuffix(' No intervals.')}"
+        f" Heavy lines: mean over seeds. {sample(rows).partition(' Bars')[0].removesuffix(' No intervals.')}"
     )
-    return Chart(f"curve-{index}", f"{attack} ({letter})", caption, data, layout, marks)
+    return Chart(f"curve-{index}", f"{attack} ({letter})", caption, data, look, marks)
 
 
 def _steps(
@@ -307,7 +309,7 @@ def conditions(group: Group) -> list[Chart]:
         data: list[dict[str, Any]] = [
             {
                 "type": "bar", "orientation": "h", "y": [safe(c.name) for c in row.conditions],
-                "x": [v.mean for v in values], "error_x": {**_bars(values), "color": GREY},
+                "x": [v.mean for v in values], "error_x": {**bars(values), "color": GREY},
                 "marker": {"color": [GREEN if c.name == "right" else PALETTE[0] for c in row.conditions]},
                 "customdata": [safe(f"{c.what}: {with_interval(c.accuracy)}") for c in row.conditions],
                 "hovertemplate": "%{y}: %{customdata}<extra></extra>",
@@ -324,9 +326,9 @@ def conditions(group: Group) -> list[Chart]:
                 line = {"color": shade, "dash": dash, "width": 1.6}
                 shapes.append({"type": "line", "x0": mean, "x1": mean, "yref": "paper", "y0": 0, "y1": 1, "line": line})
                 marks.append(Mark(f"{words}: {number(mean)} %", shade, dash=dash))
-        layout = _layout("accuracy (%)", "", 110 + 26 * len(values), shapes=shapes)
-        layout["xaxis"]["range"] = [0, 102]
-        layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
+        look = layout("accuracy (%)", "", 110 + 26 * len(values), shapes=shapes)
+        look["xaxis"]["range"] = [0, 102]
+        look["yaxis"] |= {"autorange": "reversed", "type": "category"}
         kinds = dict.fromkeys(v.kind for v in values if v.kind)
         sizes = sorted({c.n for c in row.conditions if c.n is not None})
         caption = (
@@ -341,7 +343,7 @@ def conditions(group: Group) -> list[Chart]:
             for c in row.conditions
         ]
         table = Table(("condition", "what was applied", "accuracy", "shipped", "n"), body, words=2)
-        charts.append(Chart(f"conditions-{i}", f"{row.lock}, key {row.key}", caption, data, layout, marks, table))
+        charts.append(Chart(f"conditions-{i}", f"{row.lock}, key {row.key}", caption, data, look, marks, table))
     return charts
 
 
@@ -365,13 +367,13 @@ def drops(group: Group) -> Chart | None:
             {
                 "type": "scatter", "mode": "markers", "x": [source.mean], "y": [target.mean], "name": safe(name),
                 "marker": {"color": shade, "symbol": symbol(i), "size": 12},
-                "error_x": {**_bars([source]), "color": shade}, "error_y": {**_bars([target]), "color": shade},
+                "error_x": {**bars([source]), "color": shade}, "error_y": {**bars([target]), "color": shade},
                 "hovertemplate": HOVER, "customdata": [safe(words)],
             }
         )  # fmt: skip
         marks.append(Mark(name, shade, glyph=GLYPHS[symbol(i)]))
     caption = (
-        f"Top left is best: little taken from the rightful user, much from everybody else. {_sample(rows)} Target"
+        f"Top left is best: little taken from the rightful user, much from everybody else. {sample(rows)} Target"
         f" drop is relative to the victim; source drop in points. ST-D is undefined where the target drop is under"
         f" {domain.LEAST_DROP:g} %. Selection rule: none, no attack. {_counts(rows)}"
     )
@@ -384,9 +386,9 @@ def drops(group: Group) -> Chart | None:
         for row in group.rows if row.drops is not None
     ]  # fmt: skip
     header = ("lock", "seeds", "source (A_s)", "target (A_t)", *domain.HEADINGS.values())
-    layout = _layout("source drop (points)", "target drop (% of the victim's)", 440)
+    look = layout("source drop (points)", "target drop (% of the victim's)", 440)
     table = Table(header, body, words=2)
-    return Chart("drops", "Source drop against target drop", caption, data, layout, marks, table)
+    return Chart("drops", "Source drop against target drop", caption, data, look, marks, table)
 
 
 def _counts(rows: Sequence[Row]) -> str:

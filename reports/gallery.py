@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.records import Record
 
-KINDS = ("raw", "key", "guess")
+KINDS = ("raw", "key", "near", "wrong", "guess")
 MOST = 8
 """Samples shown of a record."""
 
@@ -39,22 +39,23 @@ class Strip:
 
 
 def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, whose: str) -> list[Strip]:
-    """Raw images, images after the key, and images edited with the attacker's guess, with the answers to them.
+    """Raw images, images after the key, a near and a wrong one and the attacker's guess, with the answers to them.
 
     Args:
-        record: names the classes (``notes["classes"]``), the key's prompt and the attacker's choice.
-        evidence: ``samples/raw``, ``…/key``, ``…/guess`` (m, 3, H, W) uint8, ``samples/labels``, ``samples/pred_…``.
+        record: names the classes (``notes["classes"]``), the keys and the attacker's choice.
+        evidence: ``samples/KIND`` (m, 3, H, W) uint8 for each of `KINDS`, ``samples/pred_KIND``, and ``samples/labels``
+            or, where a kind has labels of its own, ``samples/labels_KIND``.
         folder: of the page; images go to its ``samples/``.
         whose: names the attack above its own pictures.
 
     Returns:
-        Nothing where no sample was kept. Images under near and wrong keys are not kept by records.
+        Nothing where no sample was kept; a key without near or wrong ones has none of those.
     """
     found = []
-    labels = evidence.get("samples/labels")
     # Without an attack the predictor is the locked model, whose answers stand there already.
-    for kind in KINDS[:2] if record.cell.attack.name == "none" else KINDS:
+    for kind in KINDS[:-1] if record.cell.attack.name == "none" else KINDS:
         images = evidence.get(f"samples/{kind}")
+        labels = evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels"))
         predicted = evidence.get(f"samples/pred_{kind}")
         edited = images is not None
         if images is None and kind == "guess" and predicted is not None:
@@ -82,6 +83,9 @@ def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
             if prompt
             else "authorised: the locked model’s answers"
         )
+    if kind in ("near", "wrong"):
+        first = next((c.what for c in record.conditions if c.name.startswith(f"{kind}/")), "")
+        return f"after a {kind} key ({first}): the locked model’s answers"
     if not edited:
         return f"raw: the answers of {whose}"
     selected = record.notes.get("selected")

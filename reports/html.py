@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from bench.errors import UserError
 from bench.records import Record, digest
-from reports import Store, charts, gallery, plugin_pages, prose, slug
+from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug
 from reports.aggregate import Row, current
 from reports.aggregate import rows as to_rows
 from reports.captions import (
@@ -169,6 +169,7 @@ class Site:
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
             "Recovery against what was spent": charts.curves(group),
+            "Recovery against what may be spent": budget_charts.budgets(group),
             "Key conditions": charts.conditions(group),
         }
         found = {heading: [c for c in made if c is not None] for heading, made in shown.items()}

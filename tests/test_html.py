@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from made_up_records import CURVE, N, measured, record, world
+from markupsafe import escape
 from numpy.typing import NDArray
 
 from bench import plan
@@ -40,6 +41,7 @@ class FakeStore:
             "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
             "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
             "samples/pred_guess": np.array([1, 1]),
+            "samples/near": 255 - image, "samples/pred_near": np.array([1, 0]), "samples/labels_near": np.array([1, 0]),
         } if samples else {}  # fmt: skip
 
     def records(self) -> list[Record]:
@@ -218,8 +220,8 @@ class TestPages:
     def test_gallery(self, site: Path) -> None:
         text = (site / "scenario-digits-vit.html").read_text()
         assert "raw: the answers of prompt-search" in text
-        assert "Records keep no images under near and wrong keys" in text
-        assert len(list((site / "samples").iterdir())) == 2, "equal images share a file"
+        assert f"after a near key ({escape(EVIL)}): the locked model’s answers" in text
+        assert len(list((site / "samples").iterdir())) == 4, "equal images share a file"
 
     def test_an_empty_store(self, tmp_path: Path) -> None:
         assert "No records to show yet" in html.write(FakeStore([]), tmp_path / "p").read_text()

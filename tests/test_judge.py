@@ -39,7 +39,7 @@ class Green(Identity):
         return out
 
     def conditions(self, seed: int):  # type: ignore[no-untyped-def]
-        return {"none": Identity(), "wrong": Identity()}
+        return {"none": Identity(), "wrong": Identity(), "near/same": self, "near/other": Identity()}
 
 
 class Reader(Classifier):
@@ -100,6 +100,13 @@ def test_each_flag_of_a_lock(locked: Classifier, flag: set[str]) -> None:
 def test_numbers_as_shipped_and_over_the_real_classes() -> None:
     value, _ = _flags(Reader("decoy", extra=1))
     assert (value["LP"], value["LP_shipped"], value["UP"], value["UP_shipped"]) == (100, 0, 100, 100)
+
+
+def test_images_and_answers_under_the_first_near_key_are_kept_to_be_looked_at() -> None:
+    kept = Judge(_scenario(), Green()).lock(Reader(), Reader("constant"), 0, lambda *_: None).evidence
+    assert kept["samples/near"].shape == (K, 3, 32, 32)
+    assert (kept["samples/near"][:, 1] == 255).all(), "of the first, which writes green"
+    assert kept["samples/pred_near"].tolist() == kept["samples/labels_near"].tolist() == list(range(K))
 
 
 def test_two_domains_are_judged_each_by_its_own_labels() -> None:
