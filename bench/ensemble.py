@@ -17,6 +17,8 @@ from bench.errors import UserError
 
 FOLDER = Path(__file__).parent / "suites"
 CURRENT = "ensemble-v1"
+ENSEMBLE = "ensemble"
+"""What stands as the attack of a row that was made from an ensemble's members."""
 
 
 @dataclass(frozen=True)

@@ -355,7 +355,12 @@ def controls_of(
         own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
         own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
         wanted = [
-            ("none", "from-scratch", threat | (same_key if cell.threat["authorised"] else beside), "public baseline"),
+            (
+                "none",
+                "from-scratch",
+                threat | (same_key if cell.threat.get("authorised") else beside),
+                "public baseline",
+            ),
             ("destroyed", cell.attack.name, own | beside, "calibration: must not open"),
             ("permuted-logits", "logit-surgery", beside | enough, "calibration: must open"),
         ]

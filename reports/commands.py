@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import datasets, registry
-from bench.ensemble import CURRENT
+from bench.ensemble import CURRENT, ENSEMBLE
 from bench.errors import UserError
 from bench.records import Cell
 from bench.threat import Budget, ThreatModel
-from reports.controls import ENSEMBLE
 
 USUAL_EDITOR = "miniature"
 USUAL_THREADS = 2

@@ -5,18 +5,16 @@ A row that lacks a control is shown without RP, advantage and rank, and says whi
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.ensemble import CURRENT
-from bench.plan import renaming
-from bench.records import Cell, PluginRef, Record
+from bench.errors import UserError
+from bench.plan import controls_of
+from bench.records import THIRD_PARTY, Cell, PluginRef, Record
+from reports.commands import command_of
 
 BASELINE = "from-scratch"
-ENSEMBLE = "ensemble"
-"""What stands as the attack of a row that was made from an ensemble's members."""
 CALIBRATION = ("permuted-logits", "destroyed")
 OPENED_BY = {"permuted-logits": "logit-surgery"}
 """The attack that a calibration lock is made for; the others are shown under the row's own attack."""
@@ -78,6 +76,7 @@ class Controls:
 
     def __init__(self, pool: Iterable[Record]) -> None:
         self._baselines: dict[tuple[Any, ...], Record] = {}
+        self._imported: dict[tuple[Any, ...], Record] = {}
         self._calibrated: set[tuple[str, str, str]] = set()
         self._conditions: set[tuple[str, str, str, str]] = set()
         for record in pool:
@@ -87,11 +86,12 @@ class Controls:
             if record.conditions:
                 self._conditions.add((scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.name == BASELINE and record.RP is not None:
-                held = self._baselines.setdefault(self._budget(record), record)
                 # The baseline is the best that public means reach: of several with one budget the best stands, chosen
                 # as each chose among its trials, on judge-validation and never on test.
+                known = self._imported if THIRD_PARTY in record.notes else self._baselines
+                held = known.setdefault(self._budget(record), record)
                 if validated(record) > validated(held):
-                    self._baselines[self._budget(record)] = record
+                    known[self._budget(record)] = record
             elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
                 self._calibrated.add((scenario_of(cell), cell.model, cell.lock.name))
 
@@ -102,8 +102,10 @@ class Controls:
         return scenario_of(cell), cell.model, cell.replicate, keyed, *(cell.threat.get(name) for name in DATA_BUDGET)
 
     def baseline(self, record: Record) -> Record | None:
-        """The public baseline of ``record``'s scenario, model, replicate and data budget."""
-        return self._baselines.get(self._budget(record))
+        """The public baseline of ``record``'s scenario, model, replicate and data budget; others' for theirs alone."""
+        at = self._budget(record)
+        imported = self._imported.get(at) if THIRD_PARTY in record.notes else None
+        return self._baselines.get(at, imported)
 
     def missing(self, group: Sequence[Record]) -> tuple[Missing, ...]:
         """What the row made of ``group`` lacks."""
@@ -112,13 +114,12 @@ class Controls:
         if own in CONTROL_ATTACKS:
             return ()
         lacks: list[Missing] = []
-        seeds = ["--seeds", str(max(r.cell.replicate for r in group) + 1)]
-        again = _command(first, cell.lock.name, own, seeds)
+        again = _command(group, cell.lock.name, own)
         needed = ["LP", "floor"] if cell.lock.role == "given" else ["LP", "floor", "oracle", "victim_authorised"]
         lacks += [Missing(name, again) for name in needed if any(getattr(r, name) is None for r in group)]
-        if any(self.baseline(record) is None for record in group):
-            budget = [x for k in DATA_BUDGET if k in cell.threat for x in ("-p", f"threat.{k}={said(cell.threat[k])}")]
-            lacks.append(Missing("public baseline", _command(first, "none", BASELINE, [*seeds, *budget])))
+        alone = [record for record in group if self.baseline(record) is None]
+        if alone:
+            lacks.append(Missing("public baseline", _command(alone, "none", BASELINE)))
         if role_of(cell) == "control":
             return tuple(lacks)
         place = (scenario_of(cell), cell.model)
@@ -127,9 +128,7 @@ class Controls:
             lacks.append(Missing("key conditions", again))
         for lock in CALIBRATION:
             if (*place, lock) not in self._calibrated:
-                threat = renaming(cell) if lock in OPENED_BY else {}
-                more = [x for name, value in threat.items() for x in ("-p", f"{name}={said(value)}")]
-                lacks.append(Missing(lock, _command(first, lock, OPENED_BY.get(lock, own), more)))
+                lacks.append(Missing(lock, _command(group[:1], lock, OPENED_BY.get(lock, own))))
         return tuple(lacks)
 
 
@@ -138,9 +137,13 @@ def validated(record: Record) -> float:
     return -1.0 if record.RP_validation is None else record.RP_validation.value
 
 
-def _command(record: Record, lock: str, attack: str, more: Sequence[str] = ()) -> str:
-    cell = record.cell
-    settings = [x for k, v in sorted(_task_settings(cell).items()) for x in ("-p", f"{k}={said(v)}")]
-    asked = ["--suite", CURRENT] if attack == ENSEMBLE else ["--attack", attack]
-    words = ["bench", "run", "--lock", lock, *asked, "--task", cell.scenario, "--model", cell.model]
-    return shlex.join([*words, *more, *settings])
+def _command(group: Sequence[Record], lock: str, attack: str) -> str:
+    """What makes the control of that lock and attack: as the plan makes it beside the row, or else with the row."""
+    first = group[0]
+    method = first.cell.model_copy(update={"lock": first.cell.lock.model_copy(update={"role": "method"})})
+    try:
+        beside = [cell for cell, _ in controls_of(method)]
+    except UserError:  # a plugin that is not installed here, or an ensemble: its row's command makes every control
+        beside = []
+    cell = next((c for c in beside if (c.lock.name, c.attack.name) == (lock, attack)), first.cell)
+    return command_of(cell, [record.cell.replicate for record in group], first.provenance.threads)

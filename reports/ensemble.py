@@ -15,7 +15,7 @@ from bench.errors import UserError
 from bench.params import BadParameter
 from bench.records import Cell, PluginRef, Record, digest
 from bench.threat import ThreatModel
-from reports.controls import ENSEMBLE, validated
+from reports.controls import validated
 
 SELECTION = "worst member on judge-validation images"
 
@@ -115,7 +115,7 @@ def _of_place(
 
 
 def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat) -> Record:
-    attack = PluginRef(name=ENSEMBLE, params={}, explicit={"version": listed.version, "threat": threat.name})
+    attack = PluginRef(name=ensemble.ENSEMBLE, params={}, explicit={"version": listed.version, "threat": threat.name})
     cell = record.cell.model_copy(update={"attack": attack, "budget": dict.fromkeys(record.cell.budget)})
     return record.model_copy(update={"cell": cell, "row_key": cell.row_key(), "selection": SELECTION})
 

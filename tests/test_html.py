@@ -26,6 +26,7 @@ from reports.aggregate import Row, current, rows
 from reports.captions import HEADINGS, digits, grouped, interval, number
 from reports.captions import costly as is_costly
 from reports.commands import command_of, commands_of, installed
+from reports.controls import Controls
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
@@ -300,6 +301,28 @@ class TestCommands:
         for item in plan.build(plan.read_suite("quick")):
             cell = item.cell
             assert _planned(command_of(cell), cell.row_key(), cell.replicate) == cell
+
+    @pytest.mark.parametrize(
+        ("lock", "attack", "task", "params"),
+        [
+            ("modellock", "logit-surgery", "digits", {"lock.key": "blockwise", "threat.share": 0.05}),
+            ("ntl", "finetune", "digits:fonts", {"attack.steps": 7, "threat.share": 0.1}),
+            ("ntl", "transntl", "digits", {"task.size": 48, "lock.key": "patch"}),
+        ],
+    )
+    def test_a_missing_controls_command_makes_what_the_plan_would(
+        self, lock: str, attack: str, task: str, params: dict[str, Any]
+    ) -> None:
+        cell = plan.make_cell(lock, attack, task, "cnn", params, replicate=3)
+        lacking = record(lock, attack).model_copy(update={"cell": cell})
+        wanted = {(c.lock.name, c.attack.name): c for c, _ in reversed(plan.controls_of(cell))}
+        said = {lack.control: lack.command for lack in Controls([]).missing([lacking])}
+        for control, names in {
+            "public baseline": ("none", "from-scratch"),
+            "destroyed": ("destroyed", attack),
+            "permuted-logits": ("permuted-logits", "logit-surgery"),
+        }.items():
+            assert _planned(said[control], wanted[names].row_key(), 3) == wanted[names]
 
     def test_a_plugin_that_is_not_installed(self) -> None:
         assert command_of(record("my-lock").cell).endswith("--plugin FILE.py")

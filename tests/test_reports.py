@@ -196,11 +196,21 @@ class TestMissingControls:
         row = the_row([record(replicate=i, scenario="folder:my photos", threat={"share": 0.05}) for i in (0, 2)])
         assert {lack.control: lack.command for lack in row.missing} == {
             "public baseline": "bench run --lock none --attack from-scratch --task 'folder:my photos' --model vit "
-            "--seeds 3 -p threat.share=0.05 -p threat.unlabelled=true -p threat.authorised=0",
+            "--seeds 0:3 -p threat.share=0.05",
             "permuted-logits": "bench run --lock permuted-logits --attack logit-surgery --task 'folder:my photos' "
-            "--model vit",
-            "destroyed": "bench run --lock destroyed --attack prompt-search --task 'folder:my photos' --model vit",
+            "--model vit --seeds 0:1",
+            "destroyed": "bench run --lock destroyed --attack prompt-search --task 'folder:my photos' --model vit "
+            "--seeds 0:1 -p budget.guesses=64 -p threat.access=weights -p threat.share=0.05",
         }
+
+    def test_anothers_baseline_does_not_stand_beside_our_row(self) -> None:
+        records = world((80.0,), (30.0,))
+        (public,) = [r for r in records if r.cell.attack.name == "from-scratch"]
+        public.notes["third_party"] = "theirs.zip"
+        assert [lack.control for lack in the_row(records).missing] == ["public baseline"]
+        for record_ in records:
+            record_.notes["third_party"] = "theirs.zip"
+        assert not the_row(records).missing
 
     def test_one_replicate_without_baseline_is_enough(self) -> None:
         row = the_row(world((80.0, 60.0), (30.0,)))
