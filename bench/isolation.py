@@ -261,6 +261,9 @@ def _attack(
             run.submit(attack.unlock(view, run), final=True)
     except BudgetSpent as spent:
         end["spent"] = str(spent)
+        if not run.submissions and threat.access != "none":  # the attacker still holds what it was given, as it stands
+            held = predictors.Queried(spec.k) if interface is not None else predictors.Direct(view.classifier)
+            run.submit(held, what="the locked model as it stood when the budget ran out")
     except AccessDenied as denied:
         end["error"] = f"AccessDenied: {denied}"
     run.meter.seconds = round(time.perf_counter() - start, 3)

@@ -71,6 +71,17 @@ def test_a_query_budget_ends_the_attack_with_its_last_submission(scenario: Scena
     assert len(outcome.submissions) == 1
 
 
+def test_over_budget_without_a_submission_the_locked_model_itself_is_handed_in(scenario: Scenario) -> None:
+    locked = models.build("cnn", scenario.spec, 0, "random", 1)
+    threat = ThreatModel(access="weights", share=0.1, unlabelled=False, wordlist="none", known="none")
+    told = {"name": "learned-input", "params": {}, "files": []}
+    job = materialise(scenario, locked, Identity(), threat, Budget(steps=1).values(), told, "cnn", 3, "cpu", 1)
+    outcome = _run(job)
+    assert outcome.spent == "optimiser steps: 1"
+    (state,) = outcome.states
+    assert all(torch.equal(state[f"classifier.{k}"], v) for k, v in locked.state_dict().items())
+
+
 def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
     outcome = _run(_job(scenario, "raise", access="labels"))
     assert outcome.error == "RuntimeError: the attack was told to fail"
