@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks._access import ask, handle
@@ -23,9 +22,8 @@ from attacks._input import (
     covariance_matched,
     subset,
 )
-from attacks._selection import mutual_information
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
-from bench.training import jitter
+from attacks._translation import Weights, statistics, translate
+from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 
 
 class Disguise(Attack):
@@ -34,8 +32,9 @@ class Disguise(Attack):
     A lock that leads raw images to wrong classes is as sure of itself on them as on authorised ones, so likeness to
     authorised images counts beside confidence: by channel statistics, with the weights also by those of features.
     It starts from the best of a family of statistics matchings (channel moments, colour covariance, Fourier amplitude).
-    With the weights a residual network G follows: adversarial, cycle, content and feature-statistics terms, confidence
-    and class balance of f(G(x)). Behind an interface, a local search over a colour map follows, by queries.
+    With the weights a residual network G follows: two critics, cycle, identity, content and feature-statistics terms,
+    confidence and class balance of f(G(x)); of its quarters of training the best by the same score is handed in.
+    Behind an interface, a local search over a colour map follows, by queries.
     """
 
     title = "disguise"
@@ -65,6 +64,9 @@ class Disguise(Attack):
     width: int = param(24, "channels of the networks", ge=1, le=512)
     adversarial: float = param(0.3, "weight of the discriminator's term", ge=0, le=100)
     cycle: float = param(2.0, "weight of the cycle's L1 terms", ge=0, le=100)
+    identity: float = param(
+        1.0, "weight of leaving images as they are that are on the right side already", ge=0, le=100
+    )
     content: float = param(1.0, "weight of 1 − ρ², ρ the correlation of brightness before and after", ge=0, le=100)
     features: float = param(0.3, "weight of the distance of feature statistics", ge=0, le=100)
     answers: float = param(1.0, "weight of confidence, class balance and claimed mass", ge=0, le=100)
@@ -91,8 +93,11 @@ class Disguise(Attack):
         best, found = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])
         run.submit(InFront.of(handle(target), *best), what="statistics", score=round(found, 4))
         if target.threat.access == "weights":
-            further = [*best, self._network(target, run, best)] if self.steps else best
-            return InFront.of(handle(target), *(further if score(further) > found else best))
+            nets = self._translated(target, run, best) if self.steps else []
+            chain, found = max(
+                ((c, score(c)) for c in (best, *([*best, net] for net in nets))), key=lambda pair: pair[1]
+            )
+            return InFront.of(handle(target), *chain)
         rng, spread = run.rng("trials"), 0.1  # (1 + 1)-evolution with the one-fifth rule
         colour = Colour()
         for trial in range(self.trials):
@@ -105,37 +110,10 @@ class Disguise(Attack):
             run.progress(trial + 1, self.trials, "disguises")
         return InFront.of(handle(target), *best, colour)
 
-    def _network(self, target: AttackerView, run: Run, base: list[Transform]) -> Transform:
-        """G, trained on images that went through ``base``."""
-        torch.manual_seed(run.seed("networks"))
-        model = target.classifier.eval().requires_grad_(False)
-        before = nn.Sequential(*base).to(run.device)
-        there, back = (Residual(target.spec.size, self.width).to(run.device) for _ in range(2))
-        critic = _critic(self.width).to(run.device)
-        forger = torch.optim.Adam([*there.parameters(), *back.parameters()], lr=self.rate, betas=(0.5, 0.99))
-        expert = torch.optim.Adam(critic.parameters(), lr=self.rate, betas=(0.5, 0.99))
-        with torch.no_grad():
-            wanted, _ = _statistics(model, target.authorised.images.to(run.device))
-        rng = run.rng("augment")
-        sources: tuple[Images, Images] = (target.authorised, target.unlabelled)
-        for a, u in run.steps(self.steps, *sources, batch=self.batch, name="disguise"):
-            real, x = jitter(a.images, rng), before(u.images)
-            fake = there(x)
-            apart = (critic(jitter(fake.detach(), rng)).square().mean() + (critic(real) - 1).square().mean()) / 2
-            expert.zero_grad(set_to_none=True)
-            apart.backward()
-            expert.step()
-            found, outputs = _statistics(model, fake)
-            claimed = outputs.log_softmax(1)[:, : model.k].logsumexp(1).clamp_min(-6).mean()
-            loss = self.adversarial * (critic(fake) - 1).square().mean()
-            loss = loss + self.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(back(real)), real))
-            loss = loss + self.content * (1 - _correlation(fake, u.images).square()).mean()
-            loss = loss + self.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(found, wanted, strict=True))
-            loss = loss - self.answers * (mutual_information(outputs[:, : model.k]) + claimed) / math.log(model.k)
-            forger.zero_grad(set_to_none=True)
-            loss.backward()
-            forger.step()
-        return there.cpu().eval()
+    def _translated(self, target: AttackerView, run: Run, base: list[Transform]) -> list[Residual]:
+        """G after each quarter of its training, on images that went through ``base``."""
+        weights = Weights(self.adversarial, self.cycle, self.identity, self.content, self.features, self.answers)
+        return translate(target, run, base, weights, self.steps, self.rate, self.batch, self.width)
 
 
 def _family(images: Tensor, like: Tensor, size: int) -> list[list[Transform]]:
@@ -155,35 +133,7 @@ def _look(target: AttackerView, run: Run) -> Callable[[Tensor], Tensor]:
         seen = torch.cat([pixels.mean(1), pixels.std(1)])
         if target.threat.access != "weights":
             return seen
-        found, _ = _statistics(target.classifier, images.to(run.device))
+        found, _ = statistics(target.classifier, images.to(run.device))
         return torch.cat([seen, *(f.flatten().cpu() / len(f[0]) ** 0.5 for f in found)])
 
     return look
-
-
-def _critic(width: int) -> nn.Sequential:
-    """The discriminator: images to a map of answers, 1 for authorised ones."""
-    return nn.Sequential(
-        nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
-        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
-        nn.Conv2d(2 * width, 1, 3, padding=1),
-    )  # fmt: skip
-
-
-def _statistics(model: Classifier, images: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Mean and log deviation of every stage's channels, each stage (2, C), and the outputs, in one pass."""
-    found: list[Tensor] = []
-
-    def tap(_stage: int, x: Tensor) -> Tensor:
-        around = (0, 2, 3) if x.ndim == 4 else (0, 1)
-        std = x.std(around) + 1e-3
-        found.append(torch.stack([x.mean(around), std.log()]))
-        return x
-
-    return found, model(images, edit_stage=tap)
-
-
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """(N,) correlation of the brightness of paired images."""
-    a, b = (x.mean(1).flatten(1) for x in (a, b))
-    return F.cosine_similarity(a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True), dim=1, eps=1e-6)

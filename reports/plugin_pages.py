@@ -150,14 +150,17 @@ def marks(provenance: str) -> list[str]:
 
 
 def _ours(line: Mapping[str, str], rows: Sequence[Row]) -> str:
-    """Our numbers for the same pair, lock and attack."""
+    """Our numbers for the same pair, lock and attack: of the rows with the fewest settings of their own."""
     wanted = line.get("pair"), line.get("lock"), line.get("attack")
     if None in wanted:
         return NOT_RUN
-    pair, lock, attack = (_plain(text or "") for text in wanted)
-    for row in rows:
-        if (_plain(row.scenario), _plain(row.lock_name), _plain(row.attack_name)) == (pair, lock, attack):
-            sides = ("UP", "LP") if attack == "none" else ("authorised_after", "RP")
-            words = [f"{side} {with_interval(row.values[side])}" for side in sides]
-            return f"{', '.join(words)} ({row.model})"
-    return NOT_RUN
+    place = tuple(_plain(text or "") for text in wanted)
+    same = [r for r in rows if (_plain(r.scenario), _plain(r.lock_name), _plain(r.attack_name)) == place]
+    same = [r for r in same if r.status == "ok"]
+    settings = {id(row): row.lock.count("=") + row.attack.count("=") for row in same}
+    fewest = [row for row in same if settings[id(row)] == min(settings.values())]
+    sides = ("UP", "LP") if place[2] == "none" else ("authorised_after", "RP")
+    words = dict.fromkeys(
+        f"{', '.join(f'{side} {with_interval(row.values[side])}' for side in sides)} ({row.model})" for row in fewest
+    )
+    return "; ".join(words) or NOT_RUN
