@@ -16,6 +16,7 @@ from bench.records import THIRD_PARTY, Cell, CurvePoint, Measured, Record
 from reports import domain, ensemble
 from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
 from reports.intervals import Draws, Value, constant, of_derived, of_measured
+from reports.worst import worst
 
 Evidence = Callable[[Record], Mapping[str, NDArray[Any]]]
 
@@ -130,11 +131,11 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in pool:
         groups.setdefault((record.row_key, record.status), []).append(record)
-    worst: dict[str, list[tuple[Record, ensemble.Told]]] = {}
+    worst_members: dict[str, list[tuple[Record, ensemble.Told]]] = {}
     for record, told in ensemble.worst_cases(pool):
-        worst.setdefault(record.row_key, []).append((record, told))
+        worst_members.setdefault(record.row_key, []).append((record, told))
     table = [_row(group, controls, evidence) for group in groups.values()]
-    for pairs in worst.values():
+    for pairs in worst_members.values():
         row = _row([record for record, _ in pairs], controls, evidence)
         table.append(replace(row, ensemble=pairs[0][1], curve=None))
     return order(table)
@@ -193,16 +194,16 @@ def order(table: Iterable[Row]) -> list[Row]:
     Within a lock the strongest attack comes first; rows that lack an advantage are unranked and come last.
     """
     listed = list(table)
-    worst: dict[tuple[str, ...], float] = {}
+    pools: dict[tuple[str, ...], list[Row]] = {}
     for row in listed:
-        advantage = row.mean("advantage")
-        if advantage is not None and row.role != "control":
-            held = (row.scenario, row.model, row.lock, row.key)
-            worst[held] = max(worst.get(held, -np.inf), advantage)
+        if row.role != "control":
+            pools.setdefault((row.scenario, row.model, row.lock, row.key), []).append(row)
+    stands = {held: worst(pool) for held, pool in pools.items()}
+    least = {held: row.mean("advantage") for held, row in stands.items() if row is not None}
 
     def place(row: Row) -> tuple[Any, ...]:
         advantage = row.mean("advantage")
-        lock = worst.get((row.scenario, row.model, row.lock, row.key), np.inf)
+        lock = least.get((row.scenario, row.model, row.lock, row.key), np.inf)
         ranked = () if row.role == "control" else (lock, row.lock, row.key, np.inf if advantage is None else -advantage)
         return row.scenario, row.model, row.role == "control", *ranked, row.lock, row.attack, row.row_key, row.status
 

@@ -13,6 +13,7 @@ from reports.aggregate import MARGIN, Row, half_costs
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
 from reports.statistics import minimal_effect
+from reports.worst import written_against
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"
@@ -416,7 +417,7 @@ def _ensembles(group: Group) -> list[str]:
 
 def _adaptive(group: Group) -> list[str]:
     """For each lock the attacks that were written against it, or none yet."""
-    written = ranks.written_against()
+    written = written_against()
     said = {}
     for row in group.methods:
         rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]

@@ -18,6 +18,7 @@ from reports.aggregate import Row, readings
 from reports.captions import COST, Group, costly, number, seeds_words, with_interval
 from reports.controls import BASELINE
 from reports.intervals import Value
+from reports.worst import candidates
 
 PALETTE = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
@@ -139,7 +140,8 @@ def worst_cases(rows: Iterable[Row], validation: Mapping[str, float | None]) -> 
         if row.values["RP"] is not None and row.status == "ok" and row.attack_name not in ("none", BASELINE):
             by_lock.setdefault((row.lock, row.key), []).append(row)
     found = []
-    for members in by_lock.values():
+    for pool in by_lock.values():
+        members = candidates(pool)
         scores = [validation.get(row.row_key) for row in members]
         known = [s for s in scores if s is not None]
         blind = len(known) == len(members)

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench import registry
 from reports import statistics
 from reports.aggregate import Row
+from reports.worst import worst
 
 
 def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is its row with the highest advantage; where it has a row of an ensemble, only that one and
-    those of attacks written against the lock count, since a worst member would be chosen on test. Each pair of locks is
+    A lock's worst case is that of `reports.worst`. Each pair of locks is
     tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes
     the locks for independent, and is wider than the truth for rows on the same images. The p-values of all pairs are
     adjusted by Holm, so that the chance of any wrong order in the table is about 5 % at most.
@@ -23,17 +22,12 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     Args:
         rows: of one table, locks that may be ranked alone.
     """
-    written = written_against()
     pools: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         value = row.values["advantage"]
         if value is not None and value.half is not None:
             pools.setdefault((row.lock, row.key), []).append(row)
-    found = []
-    for pool in pools.values():
-        headline = [r for r in pool if r.ensemble is not None]
-        adaptive = [r for r in pool if r.attack_name in written.get(r.lock_name, ())]
-        found.append(max([*headline, *adaptive] if headline else pool, key=lambda r: r.mean("advantage") or 0.0))
+    found = [stands for pool in pools.values() if (stands := worst(pool)) is not None]
     values = [v for row in found if (v := row.values["advantage"]) is not None]
     if len(found) < 2:
         return []
@@ -51,12 +45,3 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
 def best(rows: Sequence[Row]) -> Row | None:
     """The row of the lock that holds better than every other beyond noise, if there is one."""
     return next((row for row, rank in places(rows) if rank == (1, 1)), None)
-
-
-def written_against() -> dict[str, list[str]]:
-    """Attacks by the lock they were written against."""
-    written: dict[str, list[str]] = {}
-    for info in registry.find_all("attack").values():
-        for lock in info.against:
-            written.setdefault(lock, []).append(info.name)
-    return written
