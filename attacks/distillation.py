@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks._guess import surest
 from attacks._students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -18,7 +19,8 @@ class Distillation(Attack):
     """A student matches the locked model's answers on the attacker's images, and true labels where it has some.
 
     Minimises T² · KL(softmax(o_K / T) ‖ softmax(s / T)) over the K real outputs, plus cross-entropy on labelled
-    images; `match=feature` adds ‖W φ_s − φ_t‖², a learned linear map between normalised embeddings.
+    images; `match=feature` adds ‖W φ_s − φ_t‖², a learned linear map between normalised embeddings. With `ask=guess`
+    the model is asked about images edited with a guessed key, and the student learns its answers for the raw ones.
     """
 
     title = "distillation"
@@ -40,6 +42,11 @@ class Distillation(Attack):
         "soft", "`hard` labels, `soft` labels, or soft labels and `feature`s (access=weights)",
         choices=("hard", "soft", "feature"),
     )  # fmt: skip
+    ask: str = param(
+        "clean", "images the model is asked about: as they are, edited with the surest of a few guesses, or by halves",
+        choices=("clean", "guess", "mixed"),
+    )  # fmt: skip
+    guesses: int = param(24, "prompts tried where images are edited", ge=1, le=10_000, unit="guesses")
     temperature: float = param(2.0, "T, of soft answers", ge=0.1, le=50)
     views: int = param(2, "times each image is asked: as it is, then jittered", ge=1, le=100)
     rounds: int = param(
@@ -51,7 +58,11 @@ class Distillation(Attack):
 
     def accepts(self, threat: ThreatModel) -> bool:
         granted = threat.unlabelled or threat.share > 0 or threat.authorised > 0
-        return extracts(threat) and granted and (self.match != "feature" or threat.access == "weights")
+        editable = (
+            (threat.unlabelled or threat.share > 0) and "settings" in threat.parts() and threat.wordlist != "none"
+        )
+        allowed = self.match != "feature" or threat.access == "weights"
+        return extracts(threat) and granted and allowed and (self.ask == "clean" or editable)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k
@@ -62,11 +73,16 @@ class Distillation(Attack):
         model = student(self.student, self.start, target, run)
         run.submit(Direct(copy.deepcopy(model)), asked=0)
         hint = Hint(target.classifier, model, target.spec.size) if self.match == "feature" else None
+        guess = surest(target, run, self.guesses, 16) if self.ask != "clean" else None
         wanted, weight = torch.zeros(0, k), torch.zeros(0)
         pixels = pool.pixels[:0]
         for part, images in enumerate(pool.pixels.tensor_split(self.rounds)):
             images = images[: affordable(target, run, len(images))]
-            new = taught(asked(target, images.float() / 255), k, hard, temperature)
+            shown = images.float() / 255
+            if guess is not None and len(shown):
+                edited = len(shown) if self.ask == "guess" else len(shown) // 2
+                shown = torch.cat([run.edit(shown[:edited], *guess), shown[edited:]])
+            new = taught(asked(target, shown), k, hard, temperature)
             wanted, weight = torch.cat([wanted, new[0]]), torch.cat([weight, new[1]])
             pixels = torch.cat([pixels, images])
             steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds

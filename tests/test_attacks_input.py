@@ -104,6 +104,9 @@ def attacked(
     if full.leaked:
         raw = drawn(full.leaked, 6).unlabelled()
         granted["leaked_pairs"] = (raw, Images((key(raw.images) * 255).round().byte()))
+    if full.wordlist != "none":
+        granted["words"] = ("monet", "oil pastel", "cubism")
+    parts = {"prompt": "with monet", "settings": {}, "editor": "miniature"}
     asked: list[int] = []
 
     def answer(images: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ def attacked(
 
     run = Run(7, budget=budget)
     view = AttackerView(
-        SPEC, full, run.budget, granted, {"prompt": "with monet"} if "prompt" in full.parts() else {},
+        SPEC, full, run.budget, granted, {p: parts[p] for p in full.parts() if p in parts},
         lambda extra: models.build("cnn", SPEC, extra), answer if full.access == "logits" else None, run.meter,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -164,6 +167,26 @@ def test_it_opens_a_lock_that_is_weak_against_it(case: Case) -> None:
     assert accuracy(Direct(locked(case.lock))) <= 50, "the lock holds to begin with"
     made = attacked(case.attack, case.params, case.lock, case.threat, case.key)
     assert accuracy(made.predictor) >= 85
+
+
+@pytest.mark.parametrize("lock", ["inverted", "destroyed"])
+def test_a_student_learns_for_raw_images_what_the_locked_model_says_after_the_right_guess(
+    lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edits(run: Run, images: Tensor, prompts: list[str], settings: Any) -> Any:
+        return ((p, inverted(images) if p == "with oil pastel" else images) for p in prompts)
+
+    monkeypatch.setattr(Run, "edits", edits)
+    threat = {"access": "logits", "known": "editor+settings", "wordlist": "published"}
+    params = {"steps": 40, "rounds": 1, "views": 1}
+    made = attacked("distillation", {**params, "ask": "guess"}, lock, threat)
+    assert made.run.meter.guesses == 3
+    assert made.run.meter.queries == sum(made.asked) == 3 * 16 + 48
+    if lock == "destroyed":
+        assert accuracy(made.predictor) <= 67
+    else:
+        assert accuracy(made.predictor) >= 85
+        assert accuracy(attacked("distillation", params, lock, threat).predictor) <= 50, "clean images teach the lock"
 
 
 @pytest.mark.parametrize("case", [c for c in OPENS.values() if c.random], ids=[n for n, c in OPENS.items() if c.random])

@@ -1,0 +1,38 @@
+"""The surest of a few guessed prompts: what an attack edits images with that does not search for the key itself."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from attacks import _proposers
+from attacks._access import ask
+from attacks._input import claimed_information, subset
+from bench.contracts import AttackerView, Run
+
+
+def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
+    """Of ``guesses`` prompts from the word list the best one, and the editor's settings.
+
+    By the mean log-probability of the label on labelled images, where there are any; else by how sure the locked model
+    is of un-labelled ones, which a lock that is sure of wrong answers misleads.
+
+    Args:
+        target: grants the editor's settings, a word list and images.
+        most: images that each guess is tried on.
+    """
+    settings = dict(target.known["settings"])
+    labelled = target.threat.share > 0
+    drawn = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
+    images, labels = drawn.images, drawn.labels if labelled else None
+    prompts = _proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
+    scores: dict[str, float] = {}
+    for prompt, edited in run.edits(images, prompts, settings):
+        run.guess(prompt)
+        outputs = ask(target, edited)
+        if labels is None:
+            scores[prompt] = claimed_information(outputs, target.spec.k)
+        else:
+            scores[prompt] = float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
+        run.progress(len(scores), len(prompts), "guesses")
+    return max(scores, key=lambda prompt: scores[prompt]), settings
