@@ -78,6 +78,9 @@ class SavedRow(_Model):
     lock_name: str
     attack_name: str
     role: str
+    settings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="every parameter of lock, key and attack, defaults too, by plugin"
+    )
     seeds: dict[int, Seed]
 
     @property
@@ -156,7 +159,8 @@ def snapshot(
 
 def _row(record: Record) -> SavedRow:
     told = {name: value for name, value in names_of(record.cell).items() if name in SavedRow.model_fields}
-    return SavedRow(row_key=record.row_key, row=record.cell.row(), seeds={}, **told)
+    settings = {kind: getattr(record.cell, kind).params for kind in ("lock", "key", "attack")}
+    return SavedRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **told)
 
 
 def _seed(record: Record, evidence: Evidence) -> Seed:

@@ -25,7 +25,8 @@ case of a seed is the attack that is best on judge-validation images.
 
 **Certain findings** need no statistics: a row or seed that is missing, failed or invalid; a lock whose answers are
 right on exactly the victim's images, or an attack whose answers are right on exactly the locked model's, with every
-candidate seed and with at most one baseline seed.
+candidate seed and with at most one baseline seed; a parameter that no row sets and whose default is another now, so
+that the row measures something else than it did.
 
 **Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, rows that
 the baseline does not know.
@@ -159,6 +160,10 @@ def compare(
             if (before[key].lock_group, finding.what) not in said:
                 outcome.certain.append(finding)
             said.add((before[key].lock_group, finding.what))
+        for plugin, finding in _other_defaults(before[key], after[key]):
+            if (plugin, finding.what) not in said:
+                outcome.certain.append(finding)
+            said.add((plugin, finding.what))
         known = {flag for seed in before[key].seeds.values() for flag in seed.flags}
         for flag in sorted({flag for s in seeds for flag in after[key].seeds[s].flags} - known):
             outcome.warnings.append(f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})")
@@ -399,4 +404,18 @@ def _handed_back(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> lis
             old, new = (np.mean([seed.values[name] for seed in pool]) for pool in (before.seeds.values(), now))
             if abs(new - old) > TOLERANCE[name]:  # an attack that never found anything hands back the model rightly
                 found.append(Certain(before.words(), what, "Look at what the plugin returns."))
+    return found
+
+
+def _other_defaults(before: SavedRow, after: SavedRow) -> list[tuple[str, Certain]]:
+    """Parameters that have another value under the same row key, with the plugin they belong to."""
+    found = []
+    for kind, old in before.settings.items():
+        new = after.settings.get(kind, {})
+        plugin = getattr(before, f"{kind}_name", before.row[kind][0])
+        for name in sorted(old.keys() & new.keys()):
+            if old[name] != new[name]:
+                what = f"the default of {kind}.{name} was {old[name]} and is {new[name]}"
+                remedy = "Take it back; if it was changed on purpose, save a new baseline."
+                found.append((f"{kind} {plugin}", Certain(before.words(), what, remedy)))
     return found

@@ -108,6 +108,19 @@ def test_a_baseline_seed_that_found_nothing_does_not_blind_the_gate() -> None:
     assert said == ["the attack answers as the locked model does: nothing was attacked"]
 
 
+def test_a_default_that_changed_under_the_same_rows_is_named_once(before: Snapshot) -> None:
+    after = taken(World(TWO, noise=10))
+    assert not compare(before, after).certain
+    old = before.model_copy(deep=True)
+    for pool, alpha in ((old, 0.5), (after, 0.3)):
+        for row in pool.rows:
+            row.settings = {"lock": {}, "key": {"alpha": alpha, "steps": None}, "attack": {"rounds": 30}}
+    after.rows[0].settings["key"]["new"] = 1  # a parameter that did not exist is no change
+    (found,) = compare(old, after).certain
+    assert found.what == "the default of key.alpha was 0.5 and is 0.3"
+    assert "save a new baseline" in found.remedy
+
+
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
     from bench.cli_gate import _asked
 
