@@ -31,7 +31,7 @@ class MAP(Lock):
     controls = ("none",)
     published = ("map_average.csv",)
     deviations = (
-        "reconstruction: λ 0.1 is that of the family, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",
+        "reconstruction: λ 0.1 is the family's, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",
         "reconstruction: the mask is a score per weight or channel, hard threshold forward, straight-through backward; "
         "batch norm and biases stay",
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
