@@ -65,10 +65,11 @@ class FineTune(Attack):
     )
     rho: float = param(0.5, "ρ, radius of adaptive SAM", ge=0, le=10)
     head_steps: int = param(
-        0, "steps in which the last layer alone is trained first, at rate 1e-2", ge=0, le=100_000, unit="steps"
-    )
+        200, "steps in which the last layer alone is trained first, at rate 1e-2, where more layers follow",
+        ge=0, le=100_000, unit="steps",
+    )  # fmt: skip
     pseudo: float = param(
-        0.0, "share of each pseudo-class that a second training from the locked weights takes from the first one's "
+        0.5, "share of each pseudo-class that a second training from the locked weights takes from the first one's "
         "answers to un-labelled images; 0: none", ge=0, le=1,
     )  # fmt: skip
     select: str = param(
@@ -113,7 +114,7 @@ class FineTune(Attack):
         def loss(*batches: Batch) -> Tensor:
             return _tuning.cross_entropy(model, *batches)
 
-        if self.head_steps:
+        if self.head_steps and self.layers in ("all", "layer-wise", "lora"):
             head = [model.get_parameter(n) for n in models.head_names(model)]
             run.fit(
                 model, loss, self.head_steps, *data, batch=self.batch, rate=1e-2, parameters=head, train_mode=False,

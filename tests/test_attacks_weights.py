@@ -79,7 +79,9 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     before = copy.deepcopy(model.state_dict())
     run = Run(3)
     target = view(spec, model, run, {"share": 0.1, "authorised": 0.1}, labelled=toy, authorised=toy)
-    predictor = unlock("finetune", {"steps": 4, "batch": 12, **case.params}, target, run)
+    predictor = unlock(
+        "finetune", {"steps": 4, "head_steps": 0, "pseudo": 0.0, "batch": 12, **case.params}, target, run
+    )
     made: Any = predictor.classifier
     after = made.state_dict()
     assert after.keys() == before.keys()
@@ -326,7 +328,7 @@ class Expected(NamedTuple):
 
 
 NOTHING_TO_OPEN = {
-    "finetune": Expected({"select": "held-out"}, {"share": 0.1}),
+    "finetune": Expected({"select": "held-out", "head_steps": 5}, {"share": 0.1}),
     "transntl": Expected({}, {"authorised": 0.1}),
     "mask-recovery": Expected({"steps": 6}, {"unlabelled": True}),
     "fine-pruning": Expected({}, {"unlabelled": True}),

@@ -24,7 +24,7 @@ KEYS = sorted(registry.find_all("key"))
 BASE = {"lock": Lock, "attack": Attack, "key": KeyMethod}
 SHORT = {"steps": 3, "pseudo_share": 0.5, "first": 2, "most": 2, "refine": 0}
 SHORT |= {"trials": 2, "adapt": 2, "rounds": 1, "inner": 2, "repairs": 1, "repair": 1, "generator_steps": 2}
-SHORT |= {"queries": 80}
+SHORT |= {"queries": 80, "head_steps": 2}
 
 
 class Tinted(Identity):
