@@ -123,6 +123,7 @@ class Provenance(_Model):
     seconds: dict[str, float] = Field(default_factory=dict, description="wall seconds by stage")
     command: str = ""
     created: str = ""
+    asked: str = Field(default="", description="when a run last asked for this record and found it in the store")
 
 
 class Record(_Model):

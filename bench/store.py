@@ -12,7 +12,8 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ from bench.records import SCHEMA, Record, canonical
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+ASKED = "asked"
+"""A file beside a record: when a run last asked for it and found it."""
 
 
 class Store:
@@ -121,7 +126,19 @@ class Store:
             text = (self.root / "records" / hash / "record.json").read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return Record.model_validate_json(text)
+        record = Record.model_validate_json(text)
+        with suppress(OSError):
+            record.provenance.asked = (self.root / "records" / hash / ASKED).read_text(encoding="utf-8").strip()
+        return record
+
+    def ask(self, hash: str) -> None:
+        """Note that a run asked for this record just now: of several of one cell it is the one to be shown.
+
+        Code that changed and was changed back has an older record than the code between; so have other threads.
+        """
+        with suppress(OSError):  # a store that cannot be written can still be read
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            _write_atomically(self.root / "records" / hash / ASKED, now + "\n")
 
     def records(self) -> list[Record]:
         """Every record, oldest first."""

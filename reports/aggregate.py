@@ -142,11 +142,12 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
 
 
 def current(records: Iterable[Record], split: str = "test") -> list[Record]:
-    """The newest record of each cell and replicate that was judged on ``split``, by replicate; ours before others'."""
+    """The record of each cell and replicate, judged on ``split``, that was made or asked for last; ours before others'."""
     newest: dict[tuple[str, int], Record] = {}
 
     def place(r: Record) -> tuple[Any, ...]:
-        return THIRD_PARTY not in r.notes, r.provenance.created, r.status == "ok", r.hash
+        last = max(r.provenance.created, r.provenance.asked)
+        return THIRD_PARTY not in r.notes, last, r.status == "ok", r.hash
 
     for record in sorted(records, key=place):
         if record.split == split:

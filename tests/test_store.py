@@ -14,6 +14,7 @@ from bench import plan
 from bench.errors import UserError
 from bench.records import Measured, Provenance, Record
 from bench.store import Store
+from reports.aggregate import current
 
 
 def _record(hash: str = "a" * 20, **more: object) -> Record:
@@ -38,6 +39,18 @@ def test_a_record_is_replaced_whole(tmp_path: Path) -> None:
     (only,) = store.records()
     assert only.status == "ok"
     assert list((tmp_path / "s" / "tmp").iterdir()) == []
+
+
+def test_of_two_records_of_a_cell_the_one_that_a_run_asked_for_last_is_shown(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    for hash, created in (("a" * 20, "2026-01-01"), ("b" * 20, "2026-01-02")):
+        made = _record(hash)
+        made.provenance.created = created
+        store.put(made, {})
+    assert [r.hash[0] for r in current(store.records())] == ["b"]
+    store.ask("a" * 20)  # the code was changed back
+    assert [r.hash[0] for r in current(store.records())] == ["a"]
+    assert {r.hash[0] for r in store.records()} == {"a", "b"}
 
 
 def test_what_raises_while_being_made_leaves_nothing(tmp_path: Path) -> None:
