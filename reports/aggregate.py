@@ -142,7 +142,7 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str
 
 
 def current(records: Iterable[Record], split: str = "test") -> list[Record]:
-    """The record of each cell and replicate, judged on ``split``, that was made or asked for last; ours before others'."""
+    """Of each cell and replicate, judged on ``split``, the record made or asked for last; ours before others'."""
     newest: dict[tuple[str, int], Record] = {}
 
     def place(r: Record) -> tuple[Any, ...]:

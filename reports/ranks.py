@@ -8,16 +8,18 @@ import numpy as np
 
 from reports import statistics
 from reports.aggregate import Row
+from reports.intervals import IMAGES
 from reports.worst import worst
 
 
 def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is that of `reports.worst`. Each pair of locks is
-    tested by the difference of their advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes
-    the locks for independent, and is wider than the truth for rows on the same images. The p-values of all pairs are
-    adjusted by Holm, so that the chance of any wrong order in the table is about 5 % at most.
+    A lock's worst case is that of `reports.worst`. Each pair of locks is tested by the difference of their advantages
+    in half-widths of √(h_i² + h_j²), h those of the intervals: that takes the locks for independent, and is wider than
+    the truth for rows on the same images. Over seeds it is Student's t with one degree of freedom less than the fewer
+    seeds. The p-values of all pairs are adjusted by Holm, so that the chance of any wrong order in the table is about
+    5 % at most.
 
     Args:
         rows: of one table, locks that may be ranked alone.
@@ -34,7 +36,10 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
     arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
     difference = {(i, j): values[j].mean - values[i].mean for i, j in pairs}  # the least advantage is best
-    p = statistics.holm([statistics.p_of_interval(difference[pair], arms[pair]) for pair in pairs])
+    seeds = {(i, j): min((v.n_seeds for v in (values[i], values[j]) if v.kind != IMAGES), default=0) for i, j in pairs}
+    p = statistics.holm(
+        [statistics.p_of_interval(difference[x], arms[x], seeds[x] - 1 if seeds[x] > 1 else None) for x in pairs]
+    )
     told_apart = {
         pair: (difference[pair],) * 2 if adjusted <= 0.05 else (-np.inf, np.inf)
         for pair, adjusted in zip(pairs, p, strict=True)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from bench.metrics import wilson as wilson  # one home for the rule; tables and gate find it here
 
@@ -144,11 +144,17 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def p_of_interval(difference: float, arm: float) -> float:
-    """Two-sided p-value, normal, of a difference whose 95 % interval is ``difference ± arm``."""
+def p_of_interval(difference: float, arm: float, df: int | None = None) -> float:
+    """Two-sided p-value of a difference whose 95 % interval is ``difference ± arm``.
+
+    Args:
+        df: degrees of freedom of Student's t that ``arm`` was made with; without them it is the normal's.
+    """
     if arm <= 0:
         return 1.0 if difference == 0 else 0.0
-    return float(2 * ndtr(-abs(difference) / arm * ndtri(0.975)))
+    if df is None:
+        return float(2 * ndtr(-abs(difference) / arm * ndtri(0.975)))
+    return float(2 * stdtr(df, -abs(difference) / arm * stdtrit(df, 0.975)))
 
 
 def image_variance(value: float, n: int) -> float:

@@ -149,6 +149,9 @@ def test_the_p_value_of_a_difference_is_5_percent_where_its_interval_ends_at_0()
     assert s.p_of_interval(4.0, 4.0) == pytest.approx(0.05)
     assert s.p_of_interval(-4.0, 4.0) == pytest.approx(0.05)
     assert s.p_of_interval(0.0, 4.0) == 1.0
+    assert s.p_of_interval(4.0, 4.0, df=2) == pytest.approx(0.05)
+    # With one degree of freedom t is Cauchy's.
+    assert s.p_of_interval(8.0, 4.0, df=1) == pytest.approx(1 - 2 / np.pi * np.arctan(2 * np.tan(0.475 * np.pi)))
     assert (s.p_of_interval(0.0, 0.0), s.p_of_interval(1.0, 0.0)) == (1.0, 0.0)
 
 
