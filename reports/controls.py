@@ -77,23 +77,23 @@ class Controls:
     def __init__(self, pool: Iterable[Record]) -> None:
         self._baselines: dict[tuple[Any, ...], Record] = {}
         self._imported: dict[tuple[Any, ...], Record] = {}
-        self._calibrated: set[tuple[str, str, str]] = set()
-        self._conditions: set[tuple[str, str, str, str]] = set()
+        self._calibrated: set[tuple[bool, str, str, str]] = set()
+        self._conditions: set[tuple[bool, str, str, str, str]] = set()
         for record in pool:
             if record.status != "ok":
                 continue
-            cell = record.cell
+            cell, imported = record.cell, THIRD_PARTY in record.notes
             if record.conditions:
-                self._conditions.add((scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
+                self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.name == BASELINE and record.RP is not None:
                 # The baseline is the best that public means reach: of several with one budget the best stands, chosen
                 # as each chose among its trials, on judge-validation and never on test.
-                known = self._imported if THIRD_PARTY in record.notes else self._baselines
+                known = self._imported if imported else self._baselines
                 held = known.setdefault(self._budget(record), record)
                 if validated(record) > validated(held):
                     known[self._budget(record)] = record
             elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
-                self._calibrated.add((scenario_of(cell), cell.model, cell.lock.name))
+                self._calibrated.add((imported, scenario_of(cell), cell.model, cell.lock.name))
 
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
@@ -123,11 +123,14 @@ class Controls:
         if role_of(cell) == "control":
             return tuple(lacks)
         place = (scenario_of(cell), cell.model)
+        # What others measured stands beside their rows alone; what was measured here, beside all.
+        sources = {False, THIRD_PARTY in first.notes}
         # Only an audit may come without its key, and so without key conditions.
-        if cell.lock.role != "given" and (*place, label(cell.lock), label(cell.key)) not in self._conditions:
+        named = (*place, label(cell.lock), label(cell.key))
+        if cell.lock.role != "given" and not any((s, *named) in self._conditions for s in sources):
             lacks.append(Missing("key conditions", again))
         for lock in CALIBRATION:
-            if (*place, lock) not in self._calibrated:
+            if not any((s, *place, lock) in self._calibrated for s in sources):
                 lacks.append(Missing(lock, _command(group[:1], lock, OPENED_BY.get(lock, own))))
         return tuple(lacks)
 

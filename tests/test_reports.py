@@ -203,11 +203,11 @@ class TestMissingControls:
             "--seeds 0:1 -p budget.guesses=64 -p threat.access=weights -p threat.share=0.05",
         }
 
-    def test_anothers_baseline_does_not_stand_beside_our_row(self) -> None:
+    def test_anothers_controls_do_not_stand_beside_our_row(self) -> None:
         records = world((80.0,), (30.0,))
-        (public,) = [r for r in records if r.cell.attack.name == "from-scratch"]
-        public.notes["third_party"] = "theirs.zip"
-        assert [lack.control for lack in the_row(records).missing] == ["public baseline"]
+        for control in [r for r in records if r.cell.attack.name == "from-scratch" or r.cell.lock.name == "destroyed"]:
+            control.notes["third_party"] = "theirs.zip"
+        assert [lack.control for lack in the_row(records).missing] == ["public baseline", "destroyed"]
         for record_ in records:
             record_.notes["third_party"] = "theirs.zip"
         assert not the_row(records).missing
