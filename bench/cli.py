@@ -85,9 +85,7 @@ def run(
         return
     assert opened is not None
     opened.clean()
-    for hash, d in zip(hashes, done, strict=True):
-        if d:
-            opened.ask(hash)
+    opened.ask([hash for hash, d in zip(hashes, done, strict=True) if d])
     todo = [cell for cell, d in zip(cells, done, strict=True) if not d]
     if not todo:
         console.say(f"nothing to do: all {len(cells)} cells are in {store}", "green")

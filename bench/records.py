@@ -165,6 +165,11 @@ class Record(_Model):
     def hash(self) -> str:
         return self.provenance.hash
 
+    @property
+    def last(self) -> str:
+        """When it was made, or a run last asked for it."""
+        return max(self.provenance.created, self.provenance.asked)
+
 
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of ``value``, the first 20 hex digits."""

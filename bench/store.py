@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,14 +131,21 @@ class Store:
             record.provenance.asked = (self.root / "records" / hash / ASKED).read_text(encoding="utf-8").strip()
         return record
 
-    def ask(self, hash: str) -> None:
-        """Note that a run asked for this record just now: of several of one cell it is the one to be shown.
+    def ask(self, hashes: Collection[str]) -> None:
+        """Let the records that a run has just asked for stand for their cells, where newer ones of the same cells do.
 
         Code that changed and was changed back has an older record than the code between; so have other threads.
         """
-        with suppress(OSError):  # a store that cannot be written can still be read
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            _write_atomically(self.root / "records" / hash / ASKED, now + "\n")
+        last: dict[tuple[str, int], tuple[str, str]] = {}
+        own: dict[str, tuple[str, int]] = {}
+        for record in self.records():
+            at = own[record.hash] = record.row_key, record.cell.replicate
+            last[at] = max(last.get(at, ("", "")), (record.last, record.hash))
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        for hash in hashes:
+            if hash in own and last[own[hash]][1] != hash:
+                with suppress(OSError):  # a store that cannot be written can still be read
+                    _write_atomically(self.root / "records" / hash / ASKED, now + "\n")
 
     def records(self) -> list[Record]:
         """Every record, oldest first."""

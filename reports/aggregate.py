@@ -146,8 +146,7 @@ def current(records: Iterable[Record], split: str = "test") -> list[Record]:
     newest: dict[tuple[str, int], Record] = {}
 
     def place(r: Record) -> tuple[Any, ...]:
-        last = max(r.provenance.created, r.provenance.asked)
-        return THIRD_PARTY not in r.notes, last, r.status == "ok", r.hash
+        return THIRD_PARTY not in r.notes, r.last, r.status == "ok", r.hash
 
     for record in sorted(records, key=place):
         if record.split == split:

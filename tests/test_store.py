@@ -48,7 +48,9 @@ def test_of_two_records_of_a_cell_the_one_that_a_run_asked_for_last_is_shown(tmp
         made.provenance.created = created
         store.put(made, {})
     assert [r.hash[0] for r in current(store.records())] == ["b"]
-    store.ask("a" * 20)  # the code was changed back
+    store.ask(["b" * 20])
+    assert not list(store.root.glob("records/*/asked")), "nothing is written for what is shown already"
+    store.ask(["a" * 20])  # the code was changed back
     assert [r.hash[0] for r in current(store.records())] == ["a"]
     assert {r.hash[0] for r in store.records()} == {"a", "b"}
 
