@@ -7,15 +7,15 @@ from typing import Any
 
 from attacks import _proposers
 from attacks._access import ask
-from attacks._input import claimed_information, subset
+from attacks._input import subset
+from attacks._selection import opened
 from bench.contracts import AttackerView, Run
 
 
 def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
     """Of ``guesses`` prompts from the word list the best one, and the editor's settings.
 
-    By the mean log-probability of the label on labelled images, where there are any; else by how sure the locked model
-    is of un-labelled ones, which a lock that is sure of wrong answers misleads.
+    Tried on labelled images where there are any, else on un-labelled ones; `_selection.opened` is the score.
 
     Args:
         target: grants the editor's settings, a word list and images.
@@ -29,10 +29,6 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     scores: dict[str, float] = {}
     for prompt, edited in run.edits(images, prompts, settings):
         run.guess(prompt)
-        outputs = ask(target, edited)
-        if labels is None:
-            scores[prompt] = claimed_information(outputs, target.spec.k)
-        else:
-            scores[prompt] = float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
+        scores[prompt] = opened(ask(target, edited), labels, target.spec.k)
         run.progress(len(scores), len(prompts), "guesses")
     return max(scores, key=lambda prompt: scores[prompt]), settings

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks._selection import mutual_information
 from bench.contracts import Images, Predictor
 from bench.predictors import Direct, Queried
 
@@ -220,13 +219,6 @@ def covariance_matched(images: Tensor, like: Tensor) -> Colour:
     root, back = power(cov_u, 0.5), power(cov_u, -0.5)
     weight = back @ power(root @ cov_a @ root, 0.5) @ back
     return Colour().set(weight.float(), (mean_a - weight @ mean_u).float())
-
-
-def claimed_information(outputs: Tensor, k: int) -> float:
-    """The label-free score of (N, K + extra) logits: mutual information over the K real classes, in nats, plus the
-    mean log of the probability they hold (at least −6), which is 0 unless extra outputs take it."""
-    claimed = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
-    return float(mutual_information(outputs[:, :k]) + claimed)
 
 
 def subset(images: Images, most: int, rng: torch.Generator) -> Images:

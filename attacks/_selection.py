@@ -22,6 +22,24 @@ def mutual_information(logits: Tensor) -> Tensor:
     return together - each
 
 
+def claimed_information(outputs: Tensor, k: int) -> Tensor:
+    """The label-free score of logits (N, K + extra): mutual information over the K real classes, in nats, plus the mean
+    log of the probability they hold (at least −6), which is 0 unless extra outputs take it."""
+    claimed = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
+    return mutual_information(outputs[:, :k]) + claimed
+
+
+def opened(outputs: Tensor, labels: Tensor | None, k: int) -> float:
+    """How well a guess opens a locked model that answers (N, K + extra) logits to images it was tried on.
+
+    The mean log-probability of ``labels`` (N,), each at least −6; without labels
+    `claimed_information`, which a lock that is sure of wrong answers misleads.
+    """
+    if labels is None:
+        return float(claimed_information(outputs, k))
+    return float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
+
+
 def most_informative(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
     """The label-free rule: the candidate with the highest mutual information on ``images``, and every score."""
     scores = {

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks._input import Residual, Transform
-from attacks._selection import mutual_information
+from attacks._selection import claimed_information
 from bench.contracts import AttackerView, Classifier, Images, Run
 from bench.training import jitter
 
@@ -64,13 +64,12 @@ def translate(
         (apart / 2).backward()
         expert.step()
         found, outputs = statistics(model, fake)
-        claimed = outputs.log_softmax(1)[:, : model.k].logsumexp(1).clamp_min(-6).mean()
         loss = weights.adversarial * torch.stack([(c(made) - 1).square().mean() for c, _, made in pairs]).sum()
         loss = loss + weights.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(plain), real))
         loss = loss + weights.identity * (F.l1_loss(there(real), real) + F.l1_loss(back(x), x))
         loss = loss + weights.content * (1 - _correlation(fake, u.images).square()).mean()
         loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(found, wanted, strict=True))
-        loss = loss - weights.answers * (mutual_information(outputs[:, : model.k]) + claimed) / math.log(model.k)
+        loss = loss - weights.answers * claimed_information(outputs, model.k) / math.log(model.k)
         forger.zero_grad(set_to_none=True)
         loss.backward()
         forger.step()

@@ -8,8 +8,8 @@ import random
 import torch
 from torch import Tensor, nn
 
-from attacks._input import claimed_information, subset
-from attacks._selection import mutual_information
+from attacks._input import subset
+from attacks._selection import claimed_information, mutual_information
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.editors.settings import defaults
@@ -131,7 +131,7 @@ def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Te
     to its answers: a view that is sure of itself but alone loses its weight.
     """
     p = torch.stack([outputs[:, :k].softmax(1) for outputs in votes])
-    own = torch.tensor([claimed_information(outputs, k) for outputs in votes])
+    own = torch.stack([claimed_information(outputs, k) for outputs in votes])
     weight = (own / temperature).softmax(0)
     for _ in range(rounds):
         agreed = torch.einsum("v,vnk->nk", weight, p)

@@ -18,10 +18,10 @@ from attacks._input import (
     Swap,
     Transform,
     channel_matched,
-    claimed_information,
     covariance_matched,
     subset,
 )
+from attacks._selection import opened
 from attacks._translation import Weights, statistics, translate
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 
@@ -87,7 +87,7 @@ class Disguise(Attack):
         def score(chain: list[Transform]) -> float:
             images = nn.Sequential(*chain)(probe)
             left = float((look(images) - wanted).square().sum()) / far
-            return claimed_information(ask(target, images), target.spec.k) / math.log(target.spec.k) - min(2.0, left)
+            return opened(ask(target, images), None, target.spec.k) / math.log(target.spec.k) - min(2.0, left)
 
         family = _family(target.unlabelled.images, target.authorised.images, target.spec.size)
         best, found = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks._access import ask, handle
-from attacks._input import InFront, Moments, Residual, Swap, Transform, claimed_information, least_squares, subset
+from attacks._input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
+from attacks._selection import opened
 from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.training import jitter
 
@@ -90,7 +91,7 @@ class EditImitation(Attack):
             with torch.no_grad():
                 made = nn.Sequential(*chain)
                 if probe is not None:
-                    scores[form] = claimed_information(ask(target, made(probe.images)), target.spec.k)
+                    scores[form] = opened(ask(target, made(probe.images)), None, target.spec.k)
                 else:
                     scores[form] = -float(F.mse_loss(made(held.raw), held.keyed))
             run.submit(InFront.of(handle(target), *chain), how=form, score=round(scores[form], 6))

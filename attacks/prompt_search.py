@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attacks import _proposers
 from attacks._access import ask, handle
+from attacks._selection import opened
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
 
@@ -148,16 +149,8 @@ class _Search:
         return Edited(handle(self.target), self.best[1], self.settings)
 
     def _score(self, outputs: Tensor) -> float:
-        log_p = outputs.log_softmax(1)
-        if self.labelled:
-            assert self.images.labels is not None
-            return float(log_p.gather(1, self.images.labels[: len(outputs), None]).clamp_min(-6).mean())
-        real = outputs[:, : self.k].log_softmax(1)
-        p, mean = real.exp(), real.exp().mean(0)
-        balance = float(-(mean * mean.clamp_min(1e-8).log()).sum())
-        confidence = float((p * real).sum(1).mean())
-        claimed = float(log_p[:, : self.k].logsumexp(1).clamp_min(-6).mean())  # 0 unless extra outputs take the mass
-        return confidence + balance + claimed
+        labels = self.images.labels
+        return opened(outputs, labels[: len(outputs)] if self.labelled and labels is not None else None, self.k)
 
 
 def _round_robin(labels: Tensor, order: Tensor) -> Tensor:

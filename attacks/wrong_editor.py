@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import torch
-
 from attacks._access import ask, handle
-from attacks._input import claimed_information, subset
+from attacks._input import subset
+from attacks._selection import opened
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.editors.settings import EditSettings, defaults
 from bench.predictors import Edited
@@ -90,8 +89,6 @@ class WrongEditor(Attack):
 
         def score(settings: EditSettings) -> float:
             outputs = ask(target, run.edit(images.images, prompt, settings.to_json()))
-            if not labelled or images.labels is None:
-                return claimed_information(outputs, target.spec.k)
-            return float(outputs.log_softmax(1)[torch.arange(len(outputs)), images.labels].clamp_min(-6).mean())
+            return opened(outputs, images.labels if labelled else None, target.spec.k)
 
         return score

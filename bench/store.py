@@ -136,6 +136,8 @@ class Store:
 
         Code that changed and was changed back has an older record than the code between; so have other threads.
         """
+        if not hashes:
+            return
         last: dict[tuple[str, int], tuple[str, str]] = {}
         own: dict[str, tuple[str, int]] = {}
         for record in self.records():

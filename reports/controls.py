@@ -114,9 +114,9 @@ class Controls:
         if own in CONTROL_ATTACKS:
             return ()
         lacks: list[Missing] = []
-        again = _command(group, cell.lock.name, own)
         needed = ["LP", "floor"] if cell.lock.role == "given" else ["LP", "floor", "oracle", "victim_authorised"]
-        lacks += [Missing(name, again) for name in needed if any(getattr(r, name) is None for r in group)]
+        unmeasured = [name for name in needed if any(getattr(r, name) is None for r in group)]
+        lacks += [Missing(name, _command(group, cell.lock.name, own)) for name in unmeasured]
         alone = [record for record in group if self.baseline(record) is None]
         if alone:
             lacks.append(Missing("public baseline", _command(alone, "none", BASELINE)))
@@ -128,7 +128,7 @@ class Controls:
         # Only an audit may come without its key, and so without key conditions.
         named = (*place, label(cell.lock), label(cell.key))
         if cell.lock.role != "given" and not any((s, *named) in self._conditions for s in sources):
-            lacks.append(Missing("key conditions", again))
+            lacks.append(Missing("key conditions", _command(group, cell.lock.name, own)))
         for lock in CALIBRATION:
             if not any((s, *place, lock) in self._calibrated for s in sources):
                 lacks.append(Missing(lock, _command(group[:1], lock, OPENED_BY.get(lock, own))))

@@ -412,10 +412,9 @@ def _other_defaults(before: SavedRow, after: SavedRow) -> list[tuple[str, Certai
     found = []
     for kind, old in before.settings.items():
         new = after.settings.get(kind, {})
-        plugin = getattr(before, f"{kind}_name", before.row[kind][0])
         for name in sorted(old.keys() & new.keys()):
             if old[name] != new[name]:
                 what = f"the default of {kind}.{name} was {old[name]} and is {new[name]}"
                 remedy = "Take it back; if it was changed on purpose, save a new baseline."
-                found.append((f"{kind} {plugin}", Certain(before.words(), what, remedy)))
+                found.append((f"{kind} {before.row[kind][0]}", Certain(before.words(), what, remedy)))
     return found

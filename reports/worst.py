@@ -17,9 +17,10 @@ def candidates(rows: Sequence[Row]) -> list[Row]:
     An ensemble picks its worst member on judge-validation; its members beside it would be picked on test once more.
     """
     headline = [row for row in rows if row.ensemble is not None]
+    if not headline:
+        return list(rows)
     written = written_against()
-    adaptive = [row for row in rows if row.attack_name in written.get(row.lock_name, ())]
-    return [*headline, *adaptive] if headline else list(rows)
+    return headline + [row for row in rows if row.attack_name in written.get(row.lock_name, ())]
 
 
 def worst(rows: Sequence[Row]) -> Row | None:

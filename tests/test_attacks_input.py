@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import _input
+from attacks import _input, _selection
 from attacks.consensus import vote
 from attacks.disguise import _family
 from attacks.tent import Adapting
@@ -352,4 +352,4 @@ def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
     sure = F.one_hot(torch.arange(30) % 3, 4).float() * 8
     led = sure.clone()
     led[:, 3] = 12
-    assert _input.claimed_information(sure, 3) > _input.claimed_information(led, 3) + 1
+    assert _selection.claimed_information(sure, 3) > _selection.claimed_information(led, 3) + 1
