@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from reports import ranks, surface
-from reports.aggregate import MARGIN, Row, half_costs
+from reports.aggregate import MARGIN, Row
 from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
 from reports.intervals import IMAGES, NESTED, T, Value
 from reports.statistics import minimal_effect
@@ -433,18 +433,9 @@ def _halves(group: Group) -> list[str]:
     """At which guess half of the lost performance was back, a sentence a row that guesses."""
     lines = []
     for row in group.rows:
-        if told := halves_words(row):
+        if told := surface.halves_words(row):
             lines.append(f"Guess at which half of the lost performance is back, {name(group, row)}: {told}.")
     return lines
-
-
-def halves_words(row: Row) -> str:
-    """``4 (seed 0), never (seed 1)``: the guess at which half of the loss was back; empty for what does not guess."""
-    halves = (half_costs(row) or {}).get("guesses", [])
-    return ", ".join(
-        f"{'never' if half is None else f'{half:g}'} (seed {seed})"
-        for seed, half in zip(row.seeds, halves, strict=bool(halves))
-    )
 
 
 def _flags(group: Group) -> list[str]:

@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from bench.errors import UserError
 from bench.records import Record, digest
-from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug
+from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug, surface
 from reports.aggregate import Row, current
 from reports.aggregate import rows as to_rows
 from reports.captions import (
@@ -32,7 +32,6 @@ from reports.captions import (
     captions,
     digits,
     grouped,
-    halves_words,
     interval,
     number,
     seeds_words,
@@ -298,7 +297,9 @@ class Site:
         }
         found += [(word, row.lock_cost.get(name)) for name, word in words.items()]
         shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
-        return shown + ([("guess at which half of the loss is back", halves)] if (halves := halves_words(row)) else [])
+        return shown + (
+            [("guess at which half of the loss is back", halves)] if (halves := surface.halves_words(row)) else []
+        )
 
 
 def said(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.aggregate import Row
+from reports.aggregate import Row, half_costs
 
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
 """What counts as spending, beside every limit of the budget (``budget.*``)."""
@@ -91,6 +91,15 @@ def captions(found: Sequence[Surface]) -> list[str]:
             costs.append(("never" if cost is None else f"{cost:g}") + (f" ({beside})" if beside else ""))
         lines.append(f"Half-recovery cost of {surface.title}, {WORDS[first]}: {'; '.join(costs)}.")
     return lines
+
+
+def halves_words(row: Row) -> str:
+    """``4 (seed 0), never (seed 1)``: the guess at which half of the loss was back; empty for what does not guess."""
+    halves = (half_costs(row) or {}).get("guesses", [])
+    return ", ".join(
+        f"{'never' if half is None else f'{half:g}'} (seed {seed})"
+        for seed, half in zip(row.seeds, halves, strict=bool(halves))
+    )
 
 
 def _half_back(row: Row) -> bool:

@@ -18,15 +18,13 @@ from made_up_records import CURVE, N, measured, record, world
 from markupsafe import escape
 from numpy.typing import NDArray
 
-from bench import plan
 from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
 from reports import charts, html, plugin_pages, prose
 from reports.aggregate import Row, current, rows
 from reports.captions import HEADINGS, digits, grouped, interval, number
 from reports.captions import costly as is_costly
-from reports.commands import command_of, commands_of, installed
-from reports.controls import Controls
+from reports.commands import installed
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
@@ -272,79 +270,6 @@ class TestFolder:
             html.write(FakeStore([]), out)
         assert (out / "index.html").exists()
         assert [p.name for p in tmp_path.iterdir()] == ["page"]
-
-
-class TestCommands:
-    @pytest.mark.parametrize(
-        ("lock", "attack", "task", "params", "editor"),
-        [
-            ("modellock", "prompt-search", "digits-m", {}, "miniature"),
-            ("modellock", "prompt-search", "digits", {"lock.alpha": 0.3, "lock.decoys": "fixed"}, "miniature"),
-            ("ntl", "finetune", "digits", {"lock.key": "edit", "threat.share": 0.123456789}, "miniature"),
-            ("ntl", "finetune", "digits:fonts", {"attack.steps": 7, "budget.steps": 12}, "miniature"),
-            ("ntl", "none", "digits", {"task.size": 48, "lock.key": "patch"}, "miniature"),
-            ("none", "from-scratch", "digits", {"threat.unlabelled": False, "threat.share": 1e-05}, "miniature"),
-            ("modellock", "prompt-search", "digits", {"threat.listed": False, "budget.guesses": 9}, "other editor"),
-        ],
-    )  # fmt: skip
-    def test_planning_a_command_gives_its_cell(
-        self, lock: str, attack: str, task: str, params: dict[str, Any], editor: str
-    ) -> None:
-        cell = plan.make_cell(lock, attack, task, "vit", params, editor, replicate=3)
-        assert _planned(command_of(cell), cell.row_key(), 3) == cell
-
-    def test_seeds_that_follow_one_another_share_a_command(self) -> None:
-        cell = plan.make_cell("modellock", "none", "digits", "vit", {})
-        assert [c.split("--seeds ")[1] for c in commands_of(cell, (0, 1, 2, 5))] == ["0:3", "5:6"]
-
-    def test_every_cell_of_a_suite(self) -> None:
-        for item in plan.build(plan.read_suite("quick")):
-            cell = item.cell
-            assert _planned(command_of(cell), cell.row_key(), cell.replicate) == cell
-
-    @pytest.mark.parametrize(
-        ("lock", "attack", "task", "params"),
-        [
-            ("modellock", "logit-surgery", "digits", {"lock.key": "blockwise", "threat.share": 0.05}),
-            ("ntl", "finetune", "digits:fonts", {"attack.steps": 7, "threat.share": 0.1}),
-            ("ntl", "transntl", "digits", {"task.size": 48, "lock.key": "patch"}),
-        ],
-    )
-    def test_a_missing_controls_command_makes_what_the_plan_would(
-        self, lock: str, attack: str, task: str, params: dict[str, Any]
-    ) -> None:
-        cell = plan.make_cell(lock, attack, task, "cnn", params, replicate=3)
-        lacking = record(lock, attack).model_copy(update={"cell": cell})
-        wanted = {(c.lock.name, c.attack.name): c for c, _ in reversed(plan.controls_of(cell))}
-        said = {lack.control: lack.command for lack in Controls([]).missing([lacking])}
-        for control, names in {
-            "public baseline": ("none", "from-scratch"),
-            "destroyed": ("destroyed", attack),
-            "permuted-logits": ("permuted-logits", "logit-surgery"),
-        }.items():
-            assert _planned(said[control], wanted[names].row_key(), 3) == wanted[names]
-
-    def test_a_plugin_that_is_not_installed(self) -> None:
-        assert command_of(record("my-lock").cell).endswith("--plugin FILE.py")
-
-
-def _planned(command: str, row_key: str, replicate: int) -> Any:
-    """The cell of that row key which the command's plan holds."""
-    import shlex
-
-    words = shlex.split(command)[2:]
-    options: dict[str, list[str]] = {}
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        options.setdefault(name, []).append(value)
-    (seeds,), (editor,) = options["--seeds"], options.get("--editor", ["miniature"])
-    row = plan.Row(
-        options["--lock"], options["--attack"], options["--task"], options["--model"],
-        params=plan.parse_params(options.get("-p", [])), replicates=plan.parse_seeds(seeds), editor=editor,
-    )  # fmt: skip
-    (cell,) = [
-        p.cell for p in plan.build([row]) if p.cell.row_key() == row_key and p.cell.replicate == replicate
-    ]  # fmt: skip
-    return cell
 
 
 class TestCharts:
