@@ -29,7 +29,7 @@ from bench.errors import UserError
 from bench.handover import materialise
 from bench.identity import Identity, Settings
 from bench.judge import Judge, Verdict
-from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record
+from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record, digest
 from bench.scenario import Scenario
 from bench.scenario import load as load_scenario
 from bench.store import Store
@@ -162,8 +162,6 @@ class _Cell:
         return training.Run(seed, self.settings.device, progress=self._progress(stage), artefacts=self._share)
 
     def _share(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        from bench.records import digest
-
         code = self.found.inputs["protected"]["code"]
         hash = digest({"name": name, "inputs": inputs, "base": self.found.hashes["victim"], "code": code})
         with self.store.making("shared", hash) as part:
@@ -248,7 +246,7 @@ class _Cell:
         hash = self.found.hashes["judged"]
         with self.store.making("judged", hash) as part:
             if part is not None:
-                seed = seeds.derive("conditions", key=self.found.hashes["key"])
+                seed = seeds.derive("conditions", key=digest(judge.key.to_json()))
                 verdict = judge.lock(original, locked, seed, self._progress("judge the lock"))
                 told = {
                     "measured": {k: m.model_dump() for k, m in verdict.measured.items()},
