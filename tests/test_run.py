@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.records import Record
+from bench.records import Record, digest
+from bench.seeds import derive
 from bench.store import Store
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -102,7 +103,10 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     assert record.lock_meter["seconds"] > 0
     assert record.lock_meter["forward_images"] is None, "what nobody counts is not 0"
     assert (record.extra_parameters, record.key_megabytes) == (128 + 1, 0.0), "one output more"
-    assert {c.name for c in record.conditions} == {"right", "none", "wrong:amount"}
+    told = {c.name: c.what for c in record.conditions}
+    assert set(told) == {"right", "none", "wrong:amount", "wrong/drawn"}
+    drawn = derive("conditions", key=digest(record.key)) % 97 / 1000
+    assert told["wrong/drawn"] == f"amount {drawn}", "drawn by the key alone, so that no change of code draws others"
     evidence = store.evidence(record)
     assert record.RP is not None
     assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(

@@ -29,7 +29,7 @@ class Red:
         return {"method": "tint", "amount": self.amount}
 
     def conditions(self, seed: int) -> dict[str, Key]:
-        return {"none": Red(0.0), "wrong:amount": Red(-self.amount)}
+        return {"none": Red(0.0), "wrong:amount": Red(-self.amount), "wrong/drawn": Red(seed % 97 / 1000)}
 
 
 class Tint(KeyMethod):
