@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.records import SCHEMA, THIRD_PARTY, Flag, Record
+from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record, digest
 from bench.store import Store
 
 FORMAT = 1
@@ -190,7 +190,18 @@ def _records(
             raise _refused(file, f"record {hash} cannot be read ({type(error).__name__})") from None
         if record.hash != hash or record.row_key != record.cell.row_key():
             raise _refused(file, f"record {hash} is not the one it says it is")
+        if not _adds_up(record.provenance):
+            raise _refused(file, f"record {hash} was not made from what it says entered it")
         yield record, evidence
+
+
+def _adds_up(provenance: Provenance) -> bool:
+    """Whether the hash is that of the inputs beside it, and so is every parent's along the way."""
+    inputs = provenance.inputs
+    if "record" not in inputs or digest(inputs["record"]) != provenance.hash:
+        return False
+    parents = [item for stage in inputs.values() for item in stage.get("parents", {}).items()]
+    return all(digest(inputs.get(name)) == hash for name, hash in [*parents, *provenance.parents.items()])
 
 
 def _marked(record: Record, file: Path) -> Record:

@@ -26,9 +26,13 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 def _record(replicate: int = 0, value: float = 50.0, **more: object) -> Record:
     cell = plan.make_cell("modellock", "none", "digits", "vit", {}, replicate=replicate)
-    hash = digest([replicate, value])
+    base = {"replicate": replicate}
+    made = {"value": value, "parents": {"base": digest(base)}}
+    provenance = Provenance(
+        hash=digest(made), parents={"base": digest(base)}, inputs={"base": base, "record": made}
+    )  # fmt: skip
     return Record(
-        cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=Provenance(hash=hash), **more
+        cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=provenance, **more
     )  # type: ignore[arg-type]
 
 
@@ -222,6 +226,22 @@ def test_a_record_under_another_name_or_row_is_refused(written: Path, tmp_path: 
 
     _rewritten(written, other_row)
     with pytest.raises(UserError, match="not the one it says"):
+        exchange.load(written, Store(tmp_path / "to"))
+
+
+@pytest.mark.parametrize("where", ["record", "base", "parents"])
+def test_a_record_whose_inputs_do_not_give_its_hash_is_refused(where: str, written: Path, tmp_path: Path) -> None:
+    def other_inputs(members: dict[str, bytes]) -> None:
+        name = _first(members, "record.json")
+        told = json.loads(members[name])
+        if where == "parents":
+            told["provenance"]["parents"]["base"] = "0" * 20
+        else:
+            told["provenance"]["inputs"][where]["value"] = 1.5
+        members[name] = json.dumps(told).encode()
+
+    _rewritten(written, other_inputs)
+    with pytest.raises(UserError, match="was not made from"):
         exchange.load(written, Store(tmp_path / "to"))
 
 
