@@ -39,7 +39,7 @@ class TransNTL(Attack):
         "KL(f(x) ‖ f(x_g)), as the public code computes it; the paper writes KL(f(x_g) ‖ f(x)) (`kl_first=perturbed`), "
         "whose gradient vanishes where a perturbed copy is confidently wrong, which is what a barrier makes of it",
         "KL is a sum over classes; the public code takes the mean over classes too, so its w of 0.1 is 0.1 / K here",
-        "`colours`, ours: a group with what a victim is trained under to serve other domains (recoloured, blurred); the "
+        "`colours`, ours: a group as a victim is trained to serve other domains (recoloured, blurred); the "
         "paper's pairs differ less than ours do",
         "300 steps and weight decay 0.05 instead of 400 epochs and 1e-4",
     )

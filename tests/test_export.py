@@ -31,9 +31,7 @@ def _record(replicate: int = 0, value: float = 50.0, **more: object) -> Record:
     provenance = Provenance(
         hash=digest(made), parents={"base": digest(base)}, inputs={"base": base, "record": made}
     )  # fmt: skip
-    return Record(
-        cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=provenance, **more
-    )  # type: ignore[arg-type]
+    return Record(cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=provenance, **more)  # type: ignore[arg-type]
 
 
 def _filled(root: Path, n: int = 2) -> Store:
