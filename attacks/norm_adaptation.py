@@ -27,7 +27,7 @@ class NormAdaptation(Attack):
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
 
     steps: int = param(200, "optimiser steps", ge=0, le=100_000, unit="steps")
-    rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(1e-2, "peak learning rate of AdamW", ge=1e-6, le=1)
 
     def accepts(self, threat: ThreatModel) -> bool:
         return threat.access == "weights" and threat.unlabelled
