@@ -30,7 +30,7 @@ class SHOT(Attack):
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     beta: float = param(0.3, "β, weight of the pseudo-labels' cross-entropy", ge=0, le=10)
     every: int = param(10, "steps between two draws of pseudo-labels", ge=1, le=10_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:
