@@ -27,10 +27,11 @@ lint: $(VENV)/.ready  ## style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci against its baseline
+SUITE ?= ci-minute
+gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci (SUITE=ci: all of it) against its baseline
 	rm -rf runs/gate
-	$(BENCH) run --suite ci-minute --jobs 2 --threads 1 --store runs/gate || test $$? -eq 1  # the gate says what failed
-	$(BENCH) gate baselines/ci-minute.json --suite ci-minute --candidate runs/gate
+	$(BENCH) run --suite $(SUITE) --jobs 2 --threads 1 --store runs/gate || test $$? -eq 1  # the gate says what failed
+	$(BENCH) gate baselines/ci.json --suite $(SUITE) --candidate runs/gate
 
 benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
