@@ -27,6 +27,8 @@ SEEDS = 8
 """Seeds a baseline holds at least: the gate's noise is estimated from them."""
 
 NAMES = ("UP", "LP", "RP", "oracle", "victim_authorised")
+SPENT = {"steps": "steps", "queries": "queries", "edited": "edited images", "guesses": "guesses"}
+"""Of what an attack's meter counts, its budgets, in words: they are the same wherever it runs."""
 AUTHORISED = ("UP", "victim_authorised")
 """What is measured on authorised images; the rest is on un-authorised ones."""
 
@@ -49,6 +51,7 @@ class Seed(_Model):
     images: dict[str, str] = Field(default_factory=dict, description="digests of test index and labels, by side")
     data: str = Field(default="", description="data fingerprint")
     flags: list[str] = Field(default_factory=list)
+    spent: dict[str, int] = Field(default_factory=dict, description="what the attack used up, by unit")
     created: str = ""
 
     def correct(self, name: str) -> NDArray[np.bool_] | None:
@@ -198,6 +201,7 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         images=images,
         data=record.provenance.data_fingerprint,
         flags=sorted({flag.name for flag in record.flags}),
+        spent={name: record.meter[name] for name in SPENT if record.meter.get(name)},
         created=record.provenance.created,
     )
 

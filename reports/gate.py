@@ -26,7 +26,8 @@ case of a seed is the attack that is best on judge-validation images.
 **Certain findings** need no statistics: a row or seed that is missing, failed or invalid; a lock whose answers are
 right on exactly the victim's images, or an attack whose answers are right on exactly the locked model's, with every
 candidate seed and with at most one baseline seed; a parameter that no row sets and whose default is another now, so
-that the row measures something else than it did.
+that the row measures something else than it did; an attack that with every candidate seed spent less than half of the
+least that it spent with any baseline seed (steps, queries, edited images or guesses), whatever it still reached.
 
 **Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, rows that
 the baseline does not know.
@@ -45,7 +46,7 @@ from typing import Literal
 import numpy as np
 
 from bench.errors import UserError
-from reports.baseline import SEEDS, SavedRow, Seed, Snapshot
+from reports.baseline import SEEDS, SPENT, SavedRow, Seed, Snapshot
 from reports.statistics import Right, image_variance, t_quantile
 
 RATE = 0.01
@@ -164,6 +165,7 @@ def compare(
             if (plugin, finding.what) not in said:
                 outcome.certain.append(finding)
             said.add((plugin, finding.what))
+        outcome.certain += _spends_less(before[key], after[key], seeds)
         known = {flag for seed in before[key].seeds.values() for flag in seed.flags}
         for flag in sorted({flag for s in seeds for flag in after[key].seeds[s].flags} - known):
             outcome.warnings.append(f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})")
@@ -417,4 +419,17 @@ def _other_defaults(before: SavedRow, after: SavedRow) -> list[tuple[str, Certai
                 what = f"the default of {kind}.{name} was {old[name]} and is {new[name]}"
                 remedy = "Take it back; if it was changed on purpose, save a new baseline."
                 found.append((f"{kind} {before.row[kind][0]}", Certain(before.words(), what, remedy)))
+    return found
+
+
+def _spends_less(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> list[Certain]:
+    """What the attack spent less than half of, with every candidate seed against every baseline seed."""
+    found = []
+    for name in sorted(set.intersection(*(set(seed.spent) for seed in before.seeds.values()))):
+        least = min(seed.spent[name] for seed in before.seeds.values())
+        most = max(after.seeds[n].spent.get(name, 0) for n in seeds)
+        if 2 * most < least:
+            what = f"the attack spent at least {least} {SPENT[name]} and spends at most {most}"
+            remedy = "Find what stops it; if it was changed on purpose, save a new baseline."
+            found.append(Certain(before.words(), what, remedy))
     return found
