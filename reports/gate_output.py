@@ -20,7 +20,7 @@ def summary(outcome: Outcome) -> str:
     worse = sum(f.verdict == "regressed" for f in outcome.findings)
     parts = [f"{worse} of {len(outcome.findings)} numbers regressed"]
     if outcome.certain:
-        parts.append(f"{len(outcome.certain)} missing, failed or handed back")
+        parts.append(f"{len(outcome.certain)} certain without statistics")
     if better := sum(f.verdict == "better" for f in outcome.findings):
         parts.append(f"{better} unexpectedly better")
     return ("REGRESSED: " if outcome.regressed else "held: ") + "; ".join(parts)
