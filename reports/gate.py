@@ -424,12 +424,13 @@ def _other_defaults(before: SavedRow, after: SavedRow) -> list[tuple[str, Certai
 
 def _spends_less(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> list[Certain]:
     """What the attack spent less than half of, with every candidate seed against every baseline seed."""
-    found = []
+    said = []
     for name in sorted(set.intersection(*(set(seed.spent) for seed in before.seeds.values()))):
         least = min(seed.spent[name] for seed in before.seeds.values())
         most = max(after.seeds[n].spent.get(name, 0) for n in seeds)
         if 2 * most < least:
-            what = f"the attack spent at least {least} {SPENT[name]} and spends at most {most}"
-            remedy = "Find what stops it; if it was changed on purpose, save a new baseline."
-            found.append(Certain(before.words(), what, remedy))
-    return found
+            said.append(f"{most} {SPENT[name]} at most, once {least} at least")
+    if not said:
+        return []
+    remedy = "Find what stops it; if it was changed on purpose, save a new baseline."
+    return [Certain(before.words(), f"the attack spends less: {'; '.join(said)}", remedy)]
