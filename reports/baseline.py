@@ -201,7 +201,7 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         images=images,
         data=record.provenance.data_fingerprint,
         flags=sorted({flag.name for flag in record.flags}),
-        spent={name: record.meter[name] for name in SPENT if record.meter.get(name)},
+        spent={name: spent for name in SPENT if (spent := (record.meter or {}).get(name))},
         created=record.provenance.created,
     )
 
