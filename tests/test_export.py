@@ -227,13 +227,17 @@ def test_a_record_under_another_name_or_row_is_refused(written: Path, tmp_path: 
         exchange.load(written, Store(tmp_path / "to"))
 
 
-@pytest.mark.parametrize("where", ["record", "base", "parents"])
+@pytest.mark.parametrize("where", ["record", "base", "parents", "shape", "none"])
 def test_a_record_whose_inputs_do_not_give_its_hash_is_refused(where: str, written: Path, tmp_path: Path) -> None:
     def other_inputs(members: dict[str, bytes]) -> None:
         name = _first(members, "record.json")
         told = json.loads(members[name])
         if where == "parents":
             told["provenance"]["parents"]["base"] = "0" * 20
+        elif where == "shape":
+            told["provenance"]["inputs"]["base"] = ["no stage"]
+        elif where == "none":
+            told["provenance"]["inputs"] = {}
         else:
             told["provenance"]["inputs"][where]["value"] = 1.5
         members[name] = json.dumps(told).encode()
