@@ -302,6 +302,9 @@ def test_views_and_weights_of_transntl_by_hand() -> None:
     noisy, scaled = perturbed(image, "additive", 0.1, 5, rng), perturbed(image, "multiplicative", 0.1, 5, rng)
     assert float(noisy.std()) == pytest.approx(0.1, abs=0.01)
     assert float(scaled.std()) == pytest.approx(0.05, abs=0.005)
+    other = perturbed(image, "colours", 0.1, 5, rng)
+    assert other.shape == image.shape
+    assert 0 <= float(other.min()) <= float(other.max()) <= 1
     dot = torch.zeros(1, 1, 9, 9)
     dot[..., 4, 4] = 1
     assert float(perturbed(dot, "blur", 0, 5, rng)[..., 2:7, 2:7].sum()) == pytest.approx(1)
@@ -329,7 +332,7 @@ class Expected(NamedTuple):
 
 NOTHING_TO_OPEN = {
     "finetune": Expected({"select": "held-out", "head_steps": 5}, {"share": 0.1}),
-    "transntl": Expected({}, {"authorised": 0.1}),
+    "transntl": Expected({"colours": True}, {"authorised": 0.1}),
     "mask-recovery": Expected({"steps": 6}, {"unlabelled": True}),
     "fine-pruning": Expected({}, {"unlabelled": True}),
     "interpolation": Expected({"points": 3}, {"unlabelled": True}),
