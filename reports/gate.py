@@ -3,8 +3,9 @@
 **What is compared.** *Lines*: one number of one row or lock, over the seeds of the baseline (S, at least 8) and of the
 candidate (m, at least 2), joined on row keys. For each lock UP (worse: lower), LP and worst-case RP (worse: higher);
 for each attack on each lock RP (worse: lower). Of the calibration locks only what they are for: ``destroyed`` must not
-open (worst-case RP), ``permuted-logits`` must (RP), ``none`` is the victim (UP) and the public baseline (RP). The worst
-case of a seed is the attack that is best on judge-validation images.
+open (worst-case RP), ``permuted-logits`` must (RP), ``none`` is the victim on what an attacker is after (the oracle) and
+the public baseline (RP); what a key does to a model that never saw it is no lock's number. The worst case of a seed is
+the attack that is best on judge-validation images.
 
 **When a line has regressed.** All four must hold; each guards against another way of being wrong.
 
@@ -52,9 +53,10 @@ from reports.statistics import Right, image_variance, t_quantile
 RATE = 0.01
 """Chance that a table in which nothing has changed is called regressed."""
 CANDIDATE_SEEDS = 2
-TOLERANCE = {"UP": 2.0, "LP": 3.0, "worst-case RP": 3.0, "RP": 3.0}
+TOLERANCE = {"oracle": 2.0, "UP": 2.0, "LP": 3.0, "worst-case RP": 3.0, "RP": 3.0}
 """Points that do not matter in practice, whatever their significance."""
 WHAT = {
+    ("oracle", "lower"): "the victim got weaker, so every lock looks stronger",
     ("UP", "lower"): "the lock costs its user more",
     ("LP", "higher"): "the lock holds less",
     ("worst-case RP", "higher"): "the lock gives more away",
@@ -237,10 +239,10 @@ def lines(rows: Sequence[SavedRow]) -> dict[tuple[str, str], Line]:
         attacked = [row for row in members if row.attack_name != "none"]
         calibration = lock in ("destroyed", "permuted-logits")
         made: list[Line | None] = []
-        if not calibration:
-            made.append(_line("UP", place, "lower", first))
-        if not calibration and lock != "none":
-            made.append(_line("LP", place, "higher", first))
+        if lock == "none":
+            made.append(_line("oracle", place, "lower", first))
+        elif not calibration:
+            made += [_line("UP", place, "lower", first), _line("LP", place, "higher", first)]
         if attacked and lock not in ("none", "permuted-logits"):
             made.append(_worst(place, attacked))
         for line in made:

@@ -34,6 +34,7 @@ class World:
         noise: seed of everything that a rerun would draw anew; the test images stay the same.
         locks, attacks: percent, where they differ from `LOCKS` and `ATTACKS`.
         deviation: points between seeds.
+        victim: percent, on both sides.
         more: fields of every record.
     """
 
@@ -44,6 +45,7 @@ class World:
         locks: Mapping[str, tuple[float, float]] | None = None,
         attacks: Mapping[tuple[str, str], float] | None = None,
         deviation: float = DEVIATION,
+        victim: float = 92.0,
         **more: Any,
     ) -> None:
         self.records: list[Record] = []
@@ -53,15 +55,15 @@ class World:
         hardness = np.random.default_rng(0).normal(0, 1, IMAGES)
         labels = np.random.default_rng(1).integers(0, 10, IMAGES)
         for seed in seeds:
-            victim = self._right(92.0, hardness)
+            right = self._right(victim, hardness)
             for lock, (up, lp) in {**LOCKS, **(locks or {})}.items():
                 sides = {"UP": self._right(up, hardness), "LP": self._right(lp, hardness)}
-                sides |= {"oracle": victim, "victim_authorised": victim}
+                sides |= {"oracle": right, "victim_authorised": right}
                 self._add(lock, "none", seed, {**sides, "RP": sides["LP"]}, labels, more)
                 for (over, attack), rp in {**ATTACKS, **(attacks or {})}.items():
                     if over == lock:
-                        right = sides["LP"] if rp < 0 else self._right(rp, hardness)  # below 0: the model handed back
-                        self._add(lock, attack, seed, {**sides, "RP": right}, labels, more)
+                        after = sides["LP"] if rp < 0 else self._right(rp, hardness)  # below 0: the model handed back
+                        self._add(lock, attack, seed, {**sides, "RP": after}, labels, more)
 
     def _right(self, percent: float, hardness: NDArray[Any]) -> NDArray[np.bool_]:
         """Mostly the same images, as models that are trained alike get."""

@@ -76,6 +76,12 @@ def test_a_weaker_attack_is_caught(before: Snapshot, row: tuple[str, str], rp: f
     assert row[1] in name
 
 
+def test_a_victim_that_got_weaker_is_caught_but_not_what_a_key_does_to_it(before: Snapshot) -> None:
+    assert {metric for metric, _ in regressed(compare(before, taken(World(TWO, 24, victim=70.0))))} == {"oracle"}
+    harmed = taken(World(TWO, 24, locks={"none": (50.0, 92.0)}))  # by a key that it was not trained with
+    assert not compare(before, harmed).regressed
+
+
 def test_a_lock_that_returns_the_victim_is_caught_and_named(before: Snapshot) -> None:
     candidate = taken(World(TWO, 22))
     for row in candidate.rows:
