@@ -3,9 +3,9 @@
 **What is compared.** *Lines*: one number of one row or lock, over the seeds of the baseline (S, at least 8) and of the
 candidate (m, at least 2), joined on row keys. For each lock UP (worse: lower), LP and worst-case RP (worse: higher);
 for each attack on each lock RP (worse: lower). Of the calibration locks only what they are for: ``destroyed`` must not
-open (worst-case RP), ``permuted-logits`` must (RP), ``none`` is the victim on what an attacker is after (the oracle) and
-the public baseline (RP); what a key does to a model that never saw it is no lock's number. The worst case of a seed is
-the attack that is best on judge-validation images.
+open (worst-case RP), ``permuted-logits`` must (RP), ``none`` is the victim on what an attacker is after (the oracle)
+and the public baseline (RP); what a key does to a model that never saw it is no lock's number. The worst case of a
+seed is the attack that is best on judge-validation images.
 
 **When a line has regressed.** All four must hold; each guards against another way of being wrong.
 
