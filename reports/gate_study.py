@@ -1,4 +1,4 @@
-"""How often the gate is wrong: ``python -m reports.gate_study STORE-OR-BASELINE``.
+"""How often the gate is wrong: ``python -m reports.gate_study STORE-OR-BASELINE [--suite SUITE]``.
 
 Baselines and candidates are drawn from the seeds that a store holds, at least 500 pairs of them, judged by the rule of
 `reports.gate`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn with
@@ -28,6 +28,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import plan
 from bench.errors import UserError
 from bench.store import Store
 from reports import baseline
@@ -153,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table of a store or a baseline file."""
     parser = argparse.ArgumentParser(prog="python -m reports.gate_study", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", type=Path, help="a store, or a file that `bench baseline save` wrote")
+    parser.add_argument("--suite", help="only the rows of this suite: a name or a .toml file")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs for each way of drawing, at least 500")
     parser.add_argument("--rate", type=float, default=RATE, help="the gate's stated rate")
     told = parser.parse_args(arguments)
@@ -160,11 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if told.pairs < 500:
             raise UserError("--pairs is below 500.", "Fewer say too little about a rate of 1 %.")
+        planned = [] if told.suite is None else plan.build(plan.read_suite(told.suite))
+        rows = {p.cell.row_key() for p in planned if p.required} or None
         if told.source.is_dir():
             store = Store(told.source, write=False)
-            taken = baseline.snapshot(store.records(), store.evidence)
+            taken = baseline.snapshot(store.records(), store.evidence, rows)
         else:
             taken = baseline.read(told.source)
+            taken.rows = [row for row in taken.rows if rows is None or row.row_key in rows]
         baseline.check_complete(taken)
         found = list(lines(taken.rows).values())
         console.print(table(study(found, told.pairs, told.rate), told.rate, len(found)))

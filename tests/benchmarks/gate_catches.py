@@ -43,8 +43,8 @@ CASES = (
     ),
     Case(
         "prompt search: a quarter of its guesses", "attacks/prompt_search.py",
-        "run.budget.guesses - self", "run.budget.guesses // 4 - self",
-        '[[row]]\nlocks = ["modellock"]\nattacks = ["prompt-search"]\nparams = { "budget.guesses" = 24 }\n',
+        "self._halve(guesses)", "self._halve(guesses[: len(guesses) // 4])",
+        '[[row]]\nlocks = ["modellock"]\nattacks = ["prompt-search"]\n',
     ),
     Case(
         "the lock returns the victim", "locks/modellock.py",
