@@ -170,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             taken = baseline.read(told.source)
             taken.rows = [row for row in taken.rows if rows is None or row.row_key in rows]
+        if not taken.rows:
+            raise UserError(f"{told.source} has none of these rows.", f"Run: bench run --suite {told.suite or 'ci'}")
         baseline.check_complete(taken)
         found = list(lines(taken.rows).values())
         console.print(table(study(found, told.pairs, told.rate), told.rate, len(found)))

@@ -368,3 +368,4 @@ class TestStudy:
         assert all(word in printed for word in ("again", "apart", "smoothed", "500"))
         assert gate_study.main([str(tmp_path / "none.json")]) == 2
         assert gate_study.main([str(tmp_path / "b.json"), "--pairs", "10"]) == 2
+        assert gate_study.main([str(tmp_path / "b.json"), "--suite", "ci"]) == 2  # none of these made-up rows
