@@ -90,14 +90,19 @@ def save(
     file: Annotated[Path, typer.Argument(help="where to write it, e.g. baselines/ci.json")],
     suite: SuiteOption = None,
     store: StoreOption = DEFAULT_STORE,
+    seeds: Annotated[
+        str | None, typer.Option(help="only these seeds, a count or a range as 8:16", show_default="all of the store")
+    ] = None,
 ) -> None:
     """Save what a store measured, at least 8 seeds a row, as the baseline of a gate."""
     from bench.store import Store
     from reports import baseline as saved
 
     opened = Store(store, write=False)
-    rows, _ = _asked(suite, None)
-    taken = saved.snapshot(opened.records(), opened.evidence, rows, suite)
+    rows = _asked(suite, None)[0]
+    wanted = _asked(None, seeds)[1]
+    records = [r for r in opened.records() if wanted is None or r.cell.replicate in wanted]
+    taken = saved.snapshot(records, opened.evidence, rows, suite)
     lacking = (rows or set()) - {row.row_key for row in taken.rows}
     if lacking:
         raise UserError(

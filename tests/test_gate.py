@@ -329,6 +329,9 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
     got = bench("baseline", "save", "b.json", "--store", "base", cwd=tmp_path)
     assert got.returncode == 0, got.stderr
     assert "modellock" in bench("baseline", "show", "b.json", cwd=tmp_path).stdout
+    some = bench("baseline", "save", "some.json", "--store", "base", "--seeds", "0:4", cwd=tmp_path)
+    assert some.returncode == 2  # four are too few
+    assert "8" in some.stderr
     held = bench("gate", "b.json", "--candidate", "same", "--junit", "j.xml", "--summary", "s.md", cwd=tmp_path)
     assert held.returncode == 0, held.stdout + held.stderr
     assert ElementTree.parse(tmp_path / "j.xml").getroot().tag == "testsuites"
