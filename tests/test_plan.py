@@ -116,7 +116,7 @@ def test_tuning_keeps_off_the_reporting_seeds_and_gives_every_lock_as_many_trial
     assert all(seeds.is_tuning(p.cell.replicate) for p in planned)
     trials: dict[tuple[str, str, str], int] = {}
     for item in planned:
-        at = (item.cell.lock.name, item.cell.attack.name, item.cell.scenario)
+        at = (f"{item.cell.lock.name} {item.cell.key.name}", item.cell.attack.name, item.cell.scenario)
         trials[at] = trials.get(at, 0) + 1
     for attack in {attack for _, attack, _ in trials}:
         assert len({n for (_, a, _), n in trials.items() if a == attack}) == 1

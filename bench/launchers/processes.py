@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
+from bench import identity
 from bench.errors import UserError
 from bench.identity import Settings
 from bench.records import Cell, Record
+from bench.store import Store
 
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
@@ -20,7 +22,6 @@ def one(cell: str, store: str, settings: Settings, command: str) -> str:
 
     forks.start()  # before this process imports torch
     from bench.runner import Context, run_cell
-    from bench.store import Store
 
     context = Context(Store(Path(store)), settings, lambda *_: None, command)
     return run_cell(Cell.model_validate_json(cell), context).model_dump_json()
@@ -55,13 +56,36 @@ def launch(
     """Run ``cells`` in ``jobs`` processes; ``done`` hears of each record as it is ready.
 
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
-    never decides a number.
+    never decides a number; it is chosen so that they seldom have to.
     """
+    needs = [shared(cell, settings, Store(store, write=False)) for cell in cells]
+    made: set[str] = set()
+    waiting, running = list(range(len(cells))), dict[Future[str], int]()
     with workers(jobs) as pool:
-        waiting = [pool.submit(one, c.model_dump_json(), str(store), settings, command) for c in cells]
         try:
-            for future in as_completed(waiting):
-                done(Record.model_validate_json(future.result()))
+            while waiting or running:
+                while len(running) < jobs:
+                    making = set[str]().union(*(needs[i] for i in running.values())) - made
+                    turn = first_free(waiting, needs, making)
+                    if turn is None:
+                        break
+                    waiting.remove(turn)
+                    job = pool.submit(one, cells[turn].model_dump_json(), str(store), settings, command)
+                    running[job] = turn
+                for job in wait(running, return_when=FIRST_COMPLETED).done:
+                    made |= needs[running.pop(job)]
+                    done(Record.model_validate_json(job.result()))
         except (KeyboardInterrupt, UserError):
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def first_free(waiting: Sequence[int], needs: Sequence[frozenset[str]], making: Collection[str]) -> int | None:
+    """The first of ``waiting`` that needs nothing of what is being made; None where all would have to wait."""
+    return next((i for i in waiting if needs[i].isdisjoint(making)), None)
+
+
+def shared(cell: Cell, settings: Settings, store: Store) -> frozenset[str]:
+    """Hashes of what ``cell`` shares with others and nobody made: its victim, its lock, what the judge says of it."""
+    hashes = identity.of(cell, settings).hashes
+    return frozenset(hashes[kind] for kind in ("victim", "protected", "judged") if not store.has(kind, hashes[kind]))
