@@ -70,12 +70,17 @@ class Course:
         refresh: Callable[[], None] | None = None,
         every: int = 1,
         decay: float = 1e-3,
+        statistics: str = "batch",
         name: str = "adapt",
     ) -> None:
         """``steps`` of AdamW on ``loss`` over batches of the un-labelled images, then of ``more``.
 
-        Batch norm runs on batch statistics, dropout is off. ``refresh`` is called before every ``every``-th step,
-        the first included: pseudo-labels of an epoch.
+        Dropout is off. ``refresh`` is called before every ``every``-th step, the first included: pseudo-labels of an
+        epoch.
+
+        Args:
+            statistics: of batch norm in training: of the ``batch``, or ``kept`` as they were found on the un-labelled
+                images as they are, for losses on views that look otherwise.
         """
         done = 0
         marks = {round(steps * (i + 1) / PARTS) for i in range(PARTS - 1)} - {0, steps}
@@ -88,7 +93,7 @@ class Course:
                 refresh()
             for m in self.model.modules():
                 if isinstance(m, nn.modules.batchnorm._BatchNorm):
-                    m.train()
+                    m.train(statistics == "batch")
             done += 1
             return loss(*batches)
 
@@ -113,6 +118,16 @@ class Course:
         """Embeddings (N, D) and the (N, K) logits of the real classes, from one pass."""
         embedding = self.model.embed(images)
         return embedding, self.model.head(embedding)[:, : self.k]
+
+    def apart(self, *views: Tensor) -> tuple[Tensor, Tensor]:
+        """`both` of each of ``views`` by itself, joined: batch norm answers unlike images by their own statistics.
+
+        In one pass with views in other colours, the images as they are would be answered by statistics that they
+        are not judged by in the end.
+        """
+        answered = [self.both(images) for images in views if len(images)]
+        embeddings, logits = zip(*answered, strict=True)
+        return torch.cat(embeddings), torch.cat(logits)
 
     def bank(self, model: Classifier | None = None) -> tuple[Tensor, Tensor]:
         """Embeddings (N, D) and probabilities (N, K) of all un-labelled images, in evaluation mode."""

@@ -54,11 +54,11 @@ def translate(
     rng, kept = run.rng("augment"), []
     sources: tuple[Images, Images] = (target.authorised, target.unlabelled)
     for step, (a, u) in enumerate(run.steps(steps, *sources, batch=batch, name="disguise")):
-        real, x = jitter(a.images, rng), before(u.images)
+        real, x = jitter(a.images, rng), before(jitter(u.images, rng))
         fake, plain = there(x), back(real)
         pairs = list(zip(critics, (real, x), (fake, plain), strict=True))
         apart = torch.stack(
-            [c(jitter(made.detach(), rng)).square().mean() + (c(seen) - 1).square().mean() for c, seen, made in pairs]
+            [c(made.detach()).square().mean() + (c(seen) - 1).square().mean() for c, seen, made in pairs]
         ).sum()
         expert.zero_grad(set_to_none=True)
         (apart / 2).backward()
@@ -67,9 +67,9 @@ def translate(
         loss = weights.adversarial * torch.stack([(c(made) - 1).square().mean() for c, _, made in pairs]).sum()
         loss = loss + weights.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(plain), real))
         loss = loss + weights.identity * (F.l1_loss(there(real), real) + F.l1_loss(back(x), x))
-        loss = loss + weights.content * (1 - _correlation(fake, u.images).square()).mean()
+        loss = loss + weights.content * (1 - _correlation(fake, x).square()).mean()
         loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(found, wanted, strict=True))
-        loss = loss - weights.answers * claimed_information(outputs, model.k) / math.log(model.k)
+        loss = loss - weights.answers * claimed_information(outputs, model.k, -math.inf) / math.log(model.k)
         forger.zero_grad(set_to_none=True)
         loss.backward()
         forger.step()

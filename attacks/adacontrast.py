@@ -58,8 +58,7 @@ class AdaContrast(Attack):
                 labels = answers[nearest(seen, features, self.near, but=index)].mean(1).argmax(1)
                 key = slow.model.embed(strong(batch.images, rng))
             half = len(index) // 2
-            shown = torch.cat([weak(batch.images[:half], rng), strong(batch.images[half:], rng)])
-            embedding, logits = course.both(shown)
+            embedding, logits = course.apart(weak(batch.images[:half], rng), strong(batch.images[half:], rng))
             same = labels[:, None] == answers.argmax(1)[None]
             same.scatter_(1, index[:, None], True)  # nor is an image's own row of the memory
             apart = info_nce(embedding, key, features, same, self.temperature)

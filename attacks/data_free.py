@@ -83,8 +83,8 @@ class DataFree(Attack):
             if step % 2 == 0:
                 self._draw(generator, model, target, run, makers, rng)
                 with torch.no_grad():
-                    made = generator(torch.randn(self.batch, NOISE, generator=rng).to(run.device))
-                memory.ask(made[: affordable(target, run, min(each, self.batch))].cpu())
+                    made = generator(torch.randn(max(self.batch, each), NOISE, generator=rng).to(run.device))
+                memory.ask(made[: affordable(target, run, each)].cpu())
             model.train()
             images, wanted, weight = memory.recall(rng)
             images = jitter(images, rng)

@@ -43,6 +43,7 @@ class Disguise(Attack):
         "Disguising, CVPR 2025, arXiv 2503.17198"
     )
     controls = ("none", "destroyed")
+    published = ("ntl_attacks_jailntl_poster.csv",)
     selection = "label-free: information and claimed mass on the attacker's images, and likeness to authorised ones"
     deviations = (
         "networks are small and residual, start at the identity and follow a matching of statistics",
@@ -105,6 +106,7 @@ class Disguise(Attack):
             tried = Colour().set(colour.weight + move[:, :3], colour.bias + 0.5 * move[:, 3])
             if (reached := score([*best, tried])) > found:
                 colour, found, spread = tried, reached, spread * 1.5
+                run.submit(InFront.of(handle(target), *best, colour), what="colour map", score=round(found, 4))
             else:
                 spread = max(0.01, spread * 1.5**-0.25)
             run.progress(trial + 1, self.trials, "disguises")

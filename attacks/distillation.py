@@ -39,7 +39,7 @@ class Distillation(Attack):
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
     match: str = param(
-        "soft", "`hard` labels, `soft` labels, or soft labels and `feature`s (access=weights)",
+        "soft", "`hard` labels, `soft` labels, or soft labels and `feature`s (access=weights, ask=clean)",
         choices=("hard", "soft", "feature"),
     )  # fmt: skip
     ask: str = param(
@@ -61,7 +61,7 @@ class Distillation(Attack):
         editable = (
             (threat.unlabelled or threat.share > 0) and "settings" in threat.parts() and threat.wordlist != "none"
         )
-        allowed = self.match != "feature" or threat.access == "weights"
+        allowed = self.match != "feature" or (threat.access == "weights" and self.ask == "clean")
         return extracts(threat) and granted and allowed and (self.ask == "clean" or editable)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks._pseudo_labels import with_pseudo_labels
+from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Direct
 from bench.training import jitter
+
+NORMS = torch.nn.modules.batchnorm._BatchNorm | torch.nn.LayerNorm | torch.nn.GroupNorm
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class FromScratch(Attack):
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
 
-    steps: int = param(200, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
+    steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
     pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
 
@@ -97,8 +100,7 @@ class FromScratch(Attack):
 
         steps = self.steps
         if head_first:  # a linear probe before all layers move: the better start with few labels
-            last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
-            probe = list(last.parameters())
+            probe = [model.get_parameter(n) for n in models.head_names(model)]
             run.fit(
                 model, loss, steps // 2, data,
                 rate=1e-2, augment=jitter, name=f"{name}/head", parameters=probe, train_mode=False,
@@ -107,8 +109,14 @@ class FromScratch(Attack):
 
 
 def _forget(model: Classifier, rng: torch.Generator) -> None:
-    """Random weights of the usual scale."""
+    """Random weights of the usual scale, biases 0, norms as they are made: nothing public is left."""
     with torch.no_grad():
-        for p in model.parameters():
-            if p.ndim > 1:
-                p.copy_(torch.randn(p.shape, generator=rng) * (2.0 / p[0].numel()) ** 0.5)
+        for module in model.modules():
+            if isinstance(module, NORMS):
+                module.reset_parameters()
+                continue
+            for p in module.parameters(recurse=False):
+                if p.ndim > 1:
+                    p.copy_(torch.randn(p.shape, generator=rng) * (2.0 / p[0].numel()) ** 0.5)
+                else:
+                    p.zero_()

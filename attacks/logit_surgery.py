@@ -21,10 +21,11 @@ Fit = Callable[[Tensor, Tensor], Map]
 class LogitSurgery(Attack):
     """A linear map of the locked model's outputs, fitted on what images the attacker has.
 
-    Candidates: the first K outputs; the same with class priors evened out on un-labelled images; the best one-to-one
-    renaming by a few labelled images, of the K outputs or of all, and that evened out; a ridge regression of the labels
-    on the outputs. With labels, the candidate with the best leave-one-out accuracy is handed back, the likelier one
-    of equals; without, the evened priors.
+    Without labels: the first K outputs, class priors evened out on un-labelled images. With a few, one of these is the
+    base, by leave-one-out accuracy, the likelier of equals: the first K outputs; the best one-to-one renaming by the
+    labels, of the K outputs or of all; either evened out. A ridge regression of the labels on the outputs, shrunk
+    towards the base and not towards 0, is handed back: with one label a class, leave-one-out cannot judge it, since it
+    never saw the class that was left out.
     """
 
     title = "logit surgery"
@@ -33,7 +34,7 @@ class LogitSurgery(Attack):
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
-    ridge: float = param(1.0, "λ of the regression, on outputs of unit mean square", ge=1e-6, le=1e6)
+    ridge: float = param(0.03, "λ of the regression, on outputs of unit mean square", ge=1e-6, le=1e6)
 
     def accepts(self, threat: ThreatModel) -> bool:
         return threat.access in ("weights", "logits") and (threat.share > 0 or threat.unlabelled)
@@ -74,13 +75,12 @@ class LogitSurgery(Attack):
         candidates["rename and even out"] = evened(candidates["rename"])
         if m > k:
             candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
-        candidates["ridge"] = lambda o, y: regression(o, y, k, self.ridge)
         scores = {name: leave_one_out(fit, seen, labels) for name, fit in candidates.items()}
-        made = {
-            name: self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
-            for name, fit in candidates.items()
-        }
-        return made[max(scores, key=lambda name: scores[name])]
+        for name, fit in candidates.items():
+            self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
+        chosen = max(scores, key=lambda name: scores[name])
+        base = unit(candidates[chosen](seen, labels), free)
+        return self._submit(inner, regression(seen, labels, base, self.ridge), run, f"regression from: {chosen}", None)
 
     @staticmethod
     def _submit(inner: Predictor, found: Map, run: Run, what: str, score: float | None) -> LogitMap:
@@ -114,16 +114,27 @@ def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
     return weight
 
 
-def regression(outputs: Tensor, labels: Tensor, k: int, ridge: float) -> Map:
-    """Least squares of one-hot labels on outputs (N, M), scaled to unit mean square, with λ on the weights only."""
+def unit(found: Map, outputs: Tensor) -> Map:
+    """``found`` with answers that vary, over classes and ``outputs`` (N, M), as one-hot labels do: by √(K − 1) / K."""
+    weight, bias = found
+    k = len(weight)
+    centred = torch.eye(k) - 1 / k  # what is common to all classes says nothing
+    weight, bias = centred @ weight, centred @ bias
+    factor = (k - 1) ** 0.5 / k / (outputs @ weight.T + bias).square().mean().sqrt().clamp_min(1e-8)
+    return factor * weight, factor * bias
+
+
+def regression(outputs: Tensor, labels: Tensor, base: Map, ridge: float) -> Map:
+    """argmin_{W, b} Σ ‖e_y − W x − b‖² + λ ‖s (W − W₀)‖² of outputs x (N, M) of root mean square s; W₀: ``base``."""
+    start, offset = base
     scale = outputs.square().mean().sqrt().clamp_min(1e-8)
     x = (outputs / scale).double()
-    y = torch.nn.functional.one_hot(labels, k).double()
+    y = torch.nn.functional.one_hot(labels, len(start)).double() - (outputs @ start.T + offset).double()
     centre, mean = x.mean(0), y.mean(0)
     gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, (x - centre).T @ (y - mean)).T
     bias = mean - weight @ centre
-    return (weight / scale).float(), bias.float()
+    return start + (weight / scale).float(), offset + bias.float()
 
 
 def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, float]:

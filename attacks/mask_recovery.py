@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import _tuning
@@ -22,11 +23,14 @@ class MaskRecovery(Attack):
     """Refill the weights that are exactly zero: from the public model, from their neighbours, or by training only them.
 
     What was kept stays as it is, bit for bit. A model without zeros comes back unchanged, and the note says so.
+    Training minimises −MI(p) on un-labelled images, and cross-entropy on labelled ones where the view has any. With
+    labels it sees them all, and the trained fill is handed back: a few labels cannot be shared between training and
+    choosing. Without, the choice is by mutual information on images that training did not see.
     """
 
     title = "mask recovery"
     paper = "ours; it inverts the pruning of MAP, Peng et al., CVPR 2024"
-    selection = "held-out labels where the view has any, else label-free: highest mutual information"
+    selection = "last where the view has labels, else label-free: highest mutual information on images held out"
     against = ("map",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
 
@@ -40,7 +44,13 @@ class MaskRecovery(Attack):
     steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of `train`", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
-    held_out: float = param(0.3, "share of the images to choose by, which training does not see", ge=0.05, le=0.9)
+    information: float = param(1.0, "weight of mutual information where there are labels too", ge=0, le=10)
+    held_out: float = param(
+        0.3,
+        "share of the un-labelled images to choose by, without labels, which training does not see",
+        ge=0.05,
+        le=0.9,
+    )
 
     def accepts(self, threat: ThreatModel) -> bool:
         free = self.fill in ("public", "neighbours")
@@ -61,10 +71,10 @@ class MaskRecovery(Attack):
         if self.fill in ("public", "neighbours"):
             run.submit(Direct(candidates[self.fill]), **told, what=self.fill)
             return Direct(candidates[self.fill])
-        if target.threat.share > 0:
-            images, judged = _tuning.held_out(target.labelled, self.held_out, run.rng("held out"))
-        else:  # what is trained for information must not be judged by it on the same images
-            images, judged = _tuning.held_out(target.unlabelled, self.held_out, run.rng("held out"))
+        labelled = target.labelled if target.threat.share > 0 else None
+        free = judged = target.unlabelled if target.threat.unlabelled else None
+        if labelled is None and free is not None:  # what is trained for information must not be judged by it
+            free, judged = _tuning.held_out(free, self.held_out, run.rng("held out"))
         start = "public"
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:
@@ -75,15 +85,43 @@ class MaskRecovery(Attack):
         if self.fill == "auto":
             for name, made in candidates.items():  # whatever the budget, something was handed in
                 run.submit(Direct(made), **told, what=name)
-        candidates["train"] = copy.deepcopy(candidates[start])
-        train_zeros(candidates["train"], zeros, images, run, self.steps, self.rate, self.batch)
-        if self.fill == "train":
-            run.submit(Direct(candidates["train"]), **told, what="train")
-            return Direct(candidates["train"])
-        rule = most_accurate if target.threat.share > 0 else most_informative
-        chosen, scores = rule(dict(reversed(candidates.items())), judged)
-        run.submit(Direct(candidates[chosen]), **told, what=chosen, scores=scores)
-        return Direct(candidates[chosen])
+            if labelled is not None:  # all labels, and of equals the one that was refilled last
+                start, _ = most_accurate(dict(reversed(candidates.items())), labelled)
+        trained = copy.deepcopy(candidates[start])
+        self._train(trained, zeros, labelled, free, run)
+        if self.fill == "train" or labelled is not None:
+            run.submit(Direct(trained), **told, what="train", start=start)
+            return Direct(trained)
+        assert judged is not None
+        chosen, scores = most_informative({"train": trained, **dict(reversed(candidates.items()))}, judged)
+        best = {**candidates, "train": trained}[chosen]
+        run.submit(Direct(best), **told, what=chosen, scores=scores)
+        return Direct(best)
+
+    def _train(self, model: Classifier, zeros: Zeros, labelled: Images | None, free: Images | None, run: Run) -> None:
+        """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""
+        weights = [model.get_parameter(name) for name in zeros]
+        # No weight decay, and an Adam step of a gradient that was always 0 is 0: what was kept does not move.
+        hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
+        share = 1.0 if labelled is None else self.information
+
+        def loss(*batches: Batch) -> Tensor:
+            out = torch.zeros((), device=run.device)
+            for seen in batches:
+                logits = model(seen.images)[:, : model.k]
+                if seen.labels is None:
+                    out = out - share * mutual_information(logits)
+                else:
+                    out = out + F.cross_entropy(logits, seen.labels)
+            return out
+
+        groups = [{"params": weights, "lr": self.rate, "weight_decay": 0.0}]
+        run.fit(
+            model, loss, self.steps, *(images for images in (labelled, free) if images is not None),
+            batch=self.batch, parameters=groups, train_mode=False, augment=jitter, name="refill",
+        )  # fmt: skip
+        for hook in hooks:
+            hook.remove()
 
 
 def find_zeros(model: nn.Module) -> Zeros:
@@ -122,20 +160,3 @@ def refilled(
         drawn = mean + deviation * torch.randn(rows.shape, generator=rng).to(rows.device)
         weight.copy_(torch.where(pruned, drawn, rows).view_as(weight))
     return full
-
-
-def train_zeros(model: Classifier, zeros: Zeros, images: Images, run: Run, n: int, rate: float, batch: int) -> None:
-    """Train the positions of ``zeros`` alone: cross-entropy where ``images`` are labelled, else mutual information."""
-    weights = [model.get_parameter(name) for name in zeros]
-    # No weight decay, and an Adam step of a gradient that was always 0 is 0: what was kept does not move.
-    hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
-
-    def loss(seen: Batch) -> Tensor:
-        if seen.labels is not None:
-            return _tuning.cross_entropy(model, seen)
-        return -mutual_information(model(seen.images)[:, : model.k])
-
-    groups = [{"params": weights, "lr": rate, "weight_decay": 0.0}]
-    run.fit(model, loss, n, images, batch=batch, parameters=groups, train_mode=False, augment=jitter, name="refill")
-    for hook in hooks:
-        hook.remove()

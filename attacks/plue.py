@@ -66,9 +66,7 @@ class PLUE(Attack):
                 key = slow.model.embed(strong(batch.images, rng))
                 shared = torch.stack([p[index][:, None] == p[None] for p in past]).any(0)
             half = len(index) // 2
-            embedding, logits = course.both(
-                torch.cat([weak(batch.images[:half], rng), strong(batch.images[half:], rng)])
-            )
+            embedding, logits = course.apart(weak(batch.images[:half], rng), strong(batch.images[half:], rng))
             labels, weight = vote.argmax(1), certainty(vote)
             step = torch.randint(1, course.k, labels.shape, generator=rng).to(run.device)
             told = F.cross_entropy(logits, labels, reduction="none") + negative(logits, (labels + step) % course.k)

@@ -69,7 +69,7 @@ class PromptSearch(Attack):
             tried = rng.sample(list(words), min(self.population, len(words)))
             best = self._halve(_proposers.dictionary(tried, rng))
             for _ in range(3):
-                best = self._halve([*best, *_proposers.mutations(best, words, self.population // 2, rng)])
+                best = self._halve(_proposers.mutations(best, words, self.population // 2, rng), best)
         else:
             if self.proposer == "grammar":
                 guesses = _proposers.grammar(words, rng)
@@ -81,18 +81,20 @@ class PromptSearch(Attack):
                 guesses = guesses[: max(1, run.budget.guesses - self.refine)]
             best = self._halve(guesses)
         if self.refine:
-            self._halve([*best, *_proposers.mutations(best, words, self.refine, rng)])
+            self._halve(_proposers.mutations(best, words, self.refine, rng), best)
         return self.search.predictor()
 
-    def _halve(self, guesses: Sequence[str]) -> list[str]:
-        """Successive halving; the survivors of the last rung, best first."""
+    def _halve(self, guesses: Sequence[str], incumbents: Sequence[str] = ()) -> list[str]:
+        """Successive halving; the survivors of the last rung and the ``incumbents`` of an earlier one, best first.
+
+        Incumbents have answers to all images already, so the few images of a first rung may not drop them.
+        """
         n, alive = self.first, list(dict.fromkeys(guesses))
-        while True:
-            ranked = self.search.rank(alive, min(n, self.most))
-            if n >= self.most:
-                return ranked
-            alive = ranked[: max(3, round(self.keep * len(ranked)))]
+        while n < self.most:
+            alive = self.search.rank(alive, n)
+            alive = alive[: max(3, round(self.keep * len(alive)))]
             n *= 2
+        return self.search.rank(list(dict.fromkeys([*incumbents, *alive])), self.most)
 
 
 class _Search:
@@ -109,7 +111,7 @@ class _Search:
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])
         self.outputs: dict[str, Tensor] = {}
-        self.best: tuple[float, str] | None = None
+        self.best: str | None = None
 
     def rank(self, prompts: Sequence[str], n: int) -> list[str]:
         """``prompts`` by score on the first ``n`` images, best first; hands in each new best guess."""
@@ -118,7 +120,8 @@ class _Search:
             if done < n:
                 self._extend([p for p in prompts if len(self.outputs.get(p, ())) == done], done, n)
         ranked = self._sorted([p for p in prompts if len(self.outputs.get(p, ())) >= n], n)
-        self._hand_in(ranked[0])
+        if ranked:
+            self._hand_in(ranked[0])
         return ranked
 
     def _extend(self, prompts: Sequence[str], done: int, n: int) -> None:
@@ -139,14 +142,19 @@ class _Search:
         return sorted(prompts, key=lambda p: self._score(self.outputs[p][:n]), reverse=True)
 
     def _hand_in(self, prompt: str) -> None:
-        if self.best is None or self.best[1] != prompt:
-            self.best = (0.0, prompt)
-            self.run.submit(self.predictor(), prompt=prompt, score=round(self._score(self.outputs[prompt]), 4))
+        """Submit ``prompt`` if it beats the best so far on the images that both were tried on."""
+        outputs = self.outputs[prompt]
+        if self.best is not None:
+            shared = min(len(outputs), len(self.outputs[self.best]))
+            if self._score(outputs[:shared]) <= self._score(self.outputs[self.best][:shared]):
+                return
+        self.best = prompt
+        self.run.submit(self.predictor(), prompt=prompt, score=round(self._score(outputs), 4))
 
     def predictor(self) -> Predictor:
         """The locked model on images edited with the best guess."""
         assert self.best is not None
-        return Edited(handle(self.target), self.best[1], self.settings)
+        return Edited(handle(self.target), self.best, self.settings)
 
     def _score(self, outputs: Tensor) -> float:
         labels = self.images.labels

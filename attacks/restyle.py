@@ -77,7 +77,7 @@ class Restyle(Attack):
 
         course.fit(
             loss, self.steps, target.authorised,
-            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every,
+            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every, statistics="kept",
         )  # fmt: skip
         return course.chosen()
 

@@ -28,6 +28,7 @@ class Tent(Attack):
         "layer and group norms are adapted too, where the paper has batch norm only",
         "batches have the judge's size, 64 where the paper has 200; a batch of one image takes the running statistics",
         "entropy is over the K real classes: extra outputs are dropped",
+        "updates follow the stream that the judge shows, after the attack has ended, so no meter counts them",
     )
     defaults = {
         "threat.access": "weights",
@@ -38,7 +39,7 @@ class Tent(Attack):
     }
 
     steps: int = param(1, "updates on each batch", ge=1, le=100, unit="steps")
-    rate: float = param(1e-3, "learning rate of Adam", ge=1e-6, le=1)
+    rate: float = param(1e-2, "learning rate of Adam", ge=1e-6, le=1)
     statistics: str = param(
         "batch",
         "of batch norm: those of the `batch` at hand, or the `stored` ones of the locked model",
@@ -52,6 +53,7 @@ class Tent(Attack):
         return threat.access == "weights"
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        run.meter.steps = None
         return Adapting(copy.deepcopy(target.classifier), self.steps, self.rate, self.statistics, self.answer)
 
 

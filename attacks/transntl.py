@@ -84,7 +84,8 @@ class TransNTL(Attack):
             nonlocal q, drawn
             assert batch.labels is not None
             n = len(batch.images)
-            if batch is not drawn[0]:  # the two passes of a step go up and down the same loss
+            first = batch is not drawn[0]  # the two passes of a step go up and down the same loss
+            if first:
                 drawn = batch, [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in groups]
             views = drawn[1]
             log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
@@ -92,7 +93,8 @@ class TransNTL(Attack):
             parts = log_p[n:].split(n)
             ordered = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
             kl = torch.stack([divergence(one, other) for one, other in ordered])
-            q = reweighted(q, kl.detach(), self.group_rate)
+            if first:
+                q = reweighted(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
 
         kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)

@@ -57,6 +57,7 @@ class WrongEditor(Attack):
         prompt = str(target.known["prompt"])
         plain = self.settings()
         best = plain
+        run.submit(Edited(handle(target), prompt, best.to_json()), settings=best.to_json())
         if self.candidates:
             score = self._scorer(prompt, target, run)
             found = score(plain)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.logit_surgery import leave_one_out, regression, rename
+from attacks.logit_surgery import leave_one_out, regression, rename, unit
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
 from bench.training import Run, metered
@@ -35,16 +35,48 @@ def test_a_permutation_is_undone_whatever_the_extra_output_says(extra: float | N
     assert likely < 0
 
 
-def test_the_regression_is_least_squares() -> None:
+def test_the_regression_is_least_squares_shrunk_towards_its_base() -> None:
     outputs = _outputs(1.0)
-    weight, bias = regression(outputs, LABELS, 4, 1e-6)
+    base = torch.eye(4, 5), torch.tensor([1.0, 0.0, 0.0, 0.0])
+    weight, bias = regression(outputs, LABELS, base, 1e-6)
     x = torch.cat([outputs, torch.ones(len(outputs), 1)], 1).double()
     y = torch.nn.functional.one_hot(LABELS, 4).double()
     fitted = x @ (torch.linalg.pinv(x) @ y)
     torch.testing.assert_close((outputs @ weight.T + bias).double(), fitted, atol=1e-3, rtol=0)
-    flat, mean = regression(outputs, LABELS, 4, 1e6)
-    assert float(flat.abs().max()) < 1e-3
-    torch.testing.assert_close(mean, torch.full((4,), 0.25), atol=1e-3, rtol=0)
+    held, offset = regression(outputs, LABELS, base, 1e6)
+    torch.testing.assert_close(held, base[0], atol=1e-3, rtol=0)
+    left = (y.float() - outputs @ base[0].T - base[1]).mean(0)
+    torch.testing.assert_close(offset, base[1] + left, atol=1e-3, rtol=0)
+
+
+def test_a_base_varies_as_one_hot_labels_do_and_answers_as_before() -> None:
+    outputs = _outputs(None)
+    weight, bias = unit((10 * torch.eye(4), torch.ones(4)), outputs)
+    made = outputs @ weight.T + bias
+    torch.testing.assert_close(made.mean(1), torch.zeros(len(made)))
+    assert float(made.square().mean()) == pytest.approx(3 / 16)
+    assert made.argmax(1).tolist() == outputs.argmax(1).tolist()
+
+
+def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> None:
+    rng = torch.Generator().manual_seed(3)
+    images = torch.arange(40, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, spec.size, spec.size)
+    labels = torch.arange(40) % spec.k
+    mixing = torch.linalg.qr(torch.randn((spec.k, spec.k), generator=rng))[0]
+    answers = (4 * torch.nn.functional.one_hot(labels, spec.k) + torch.rand((40, spec.k), generator=rng)) @ mixing
+    granted = {"labelled": Images(images[: spec.k], labels[: spec.k]), "unlabelled": Images(images)}
+    run = Run(1)
+    threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
+    target = AttackerView(
+        spec, threat, run.budget, granted, {}, lambda e: models.build("cnn", spec, e),
+        lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
+    )  # fmt: skip
+    with metered(run):
+        made = registry.make("attack", "logit-surgery", {}).unlock(target, run)
+    assert run.submissions[-1].predictor is made
+    said = (answers @ made.weight.T + made.bias).argmax(1)
+    assert float((said == labels).float().mean()) > 0.9
+    assert float((answers.argmax(1) == labels).float().mean()) < 0.5
 
 
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
