@@ -22,15 +22,10 @@ def mutual_information(logits: Tensor) -> Tensor:
     return together - each
 
 
-def claimed_information(outputs: Tensor, k: int, least: float = -6.0) -> Tensor:
+def claimed_information(outputs: Tensor, k: int) -> Tensor:
     """The label-free score of logits (N, K + extra): mutual information over the K real classes, in nats, plus the mean
-    log of the probability they hold, which is 0 unless extra outputs take it.
-
-    Args:
-        least: each image's log counts at least this much, so that one cannot decide; −inf in a loss, which would
-            have no gradient where it is needed most.
-    """
-    claimed = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(least).mean()
+    log of the probability they hold (at least −6), which is 0 unless extra outputs take it."""
+    claimed = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
     return mutual_information(outputs[:, :k]) + claimed
 
 

@@ -53,7 +53,7 @@ class Tent(Attack):
         return threat.access == "weights"
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        run.meter.steps = None
+        run.meter.steps = None  # type: ignore[assignment]  # unknown, not 0
         return Adapting(copy.deepcopy(target.classifier), self.steps, self.rate, self.statistics, self.answer)
 
 

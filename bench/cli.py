@@ -28,7 +28,9 @@ PluginOption = Annotated[
 ]
 ParamOption = Annotated[
     list[str] | None,
-    typer.Option("-p", "--param", help="GROUP.NAME=VALUE; groups: lock, key, attack, threat, budget (repeatable)"),
+    typer.Option(
+        "-p", "--param", help="GROUP.NAME=VALUE; groups: task, lock, key, attack, threat, budget (repeatable)"
+    ),
 ]
 
 
@@ -42,7 +44,10 @@ def run(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="architecture: vit, cnn, or a timm name (repeatable)")
     ] = None,
-    editor: Annotated[str, typer.Option(help="miniature, a diffusers folder, or a hub name")] = "miniature",
+    editor: Annotated[
+        str | None,
+        typer.Option(help="miniature, a diffusers folder, or a hub name", show_default="miniature, or the suite's"),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1, or the suite's"),
@@ -91,7 +96,7 @@ def run(
         console.say(f"nothing to do: all {len(cells)} cells are in {store}", "green")
     else:
         if suite is None:
-            _say_choices(lock, attack, task, model, editor, seeds or "1")
+            _say_choices(lock, attack, task, model, editor or plan.DEFAULT_EDITOR, seeds or "1")
         if sum(done):
             console.say(f"{sum(done)} of {len(cells)} cells are in {store} already")
         _launch(todo, planned, opened, settings, jobs, launcher)
@@ -117,7 +122,7 @@ def _rows(
     attack: list[str] | None,
     task: list[str] | None,
     model: list[str] | None,
-    editor: str,
+    editor: str | None,
     seeds: str | None,
     suite: str | None,
     param: list[str] | None,
@@ -132,17 +137,21 @@ def _rows(
         chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         filled: dict[str, Any] = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
         return [
-            plan.Row(**filled, params=params, sweep=swept, replicates=plan.parse_seeds(seeds or "1"), editor=editor)
-        ]
+            plan.Row(
+                **filled, params=params, sweep=swept, replicates=plan.parse_seeds(seeds or "1"),
+                editor=editor or plan.DEFAULT_EDITOR,
+            )
+        ]  # fmt: skip
     rows = plan.read_suite(suite)
     narrowed = []
     for row in rows:
         changes: dict[str, Any] = {"params": {**row.params, **params}, "sweep": {**row.sweep, **swept}}
         for name, wanted in (("locks", lock), ("attacks", attack), ("tasks", task), ("models", model)):
-            if wanted:
-                changes[name] = [x for x in getattr(row, name) if x in wanted]
+            row = row.narrowed(name, wanted) if wanted else row
         if seeds is not None:
             changes["replicates"] = plan.parse_seeds(seeds)
+        if editor is not None:
+            changes["editor"] = editor
         new = replace(row, **changes)
         if new.locks and new.attacks and new.tasks and new.models:
             narrowed.append(new)
@@ -304,7 +313,7 @@ def status(
             )
     else:
         settings = identity.Settings(device=device, threads=threads)
-        for item in plan.build(_rows(None, None, None, None, "miniature", None, suite, param)):
+        for item in plan.build(_rows(None, None, None, None, None, None, suite, param)):
             hash = identity.of(item.cell, settings).hashes["record"]
             found = opened.get(hash)
             state = found.status if found else "not measured" if item.required else "not measured (optional)"

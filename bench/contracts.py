@@ -293,7 +293,7 @@ class AttackerView(Protocol):
 class Meter:
     """What was spent; what cannot be known is None, never 0."""
 
-    steps: int | None = 0
+    steps: int = 0
     forward_images: int = 0
     backward_images: int = 0
     queries: int | None = None

@@ -6,7 +6,7 @@ import difflib
 import itertools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ TASK = {
     "size": Param("size", "int", 32, "side of the images", ge=datasets.SIZES[0], le=datasets.SIZES[1], unit="pixels"),
 }
 DEFAULTS = {"locks": ["modellock"], "attacks": ["prompt-search"], "tasks": ["digits"], "models": ["vit"]}
+DEFAULT_EDITOR = "miniature"
 DOMAIN = "domain"
 TRIED = {"attack.trials": 12, "attack.steps": 400}
 """The public baseline beside an ensemble: about as many trials, and as many steps, as the ensemble has."""
@@ -50,12 +51,19 @@ class Row:
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     replicates: Sequence[int] = (0,)
     required: bool = True
-    editor: str = "miniature"
+    editor: str = DEFAULT_EDITOR
     controls: bool = True
     baseline: Mapping[str, Any] = field(default_factory=dict)
     """What is set of the public baseline beside the row, e.g. ``attack.trials``."""
     unfit: str = "refuse"
     """What is done with an attack that does not speak to a lock's key: ``refuse``, or ``leave`` it out (ensembles)."""
+    open: frozenset[str] = frozenset()
+    """Of locks, attacks, tasks and models those that a suite's file does not name, an ensemble's say: a command may."""
+
+    def narrowed(self, name: str, wanted: Sequence[str]) -> Row:
+        """This row with ``wanted`` of locks, attacks, tasks or models: those of its own, or any where it names none."""
+        kept = list(wanted) if name in self.open else [x for x in getattr(self, name) if x in wanted]
+        return replace(self, **{name: kept})  # type: ignore[arg-type]
 
 
 def parse_params(texts: Iterable[str]) -> dict[str, str]:
@@ -141,10 +149,12 @@ def read_suite(name: str) -> list[Row]:
         merged["params"] = {**common.get("params", {}), **line.get("params", {})}
         seeds = merged.pop("seeds", 1)
         merged["replicates"] = parse_seeds(str(seeds))
-        unknown = set(merged) - set(Row.__dataclass_fields__)
+        keys = set(Row.__dataclass_fields__) - {"open"}
+        unknown = set(merged) - keys
         if unknown:
-            known = ", ".join(sorted(Row.__dataclass_fields__))
+            known = ", ".join(sorted(keys))
             raise UserError(f"{file.name}: unknown key '{min(unknown)}'.", f"A row has: {known}, seeds.")
+        merged["open"] = frozenset(DEFAULTS) - set(merged)
         for name_, default in DEFAULTS.items():
             merged.setdefault(name_, default)
         rows.append(Row(**merged))
@@ -261,7 +271,7 @@ def make_cell(
     task: str,
     model: str,
     params: Mapping[str, Any],
-    editor: str = "miniature",
+    editor: str = DEFAULT_EDITOR,
     replicate: int = 0,
     files: Sequence[str] = (),
 ) -> Cell:

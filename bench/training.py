@@ -186,10 +186,9 @@ def metered(run: Run) -> Iterator[None]:
     """Count every optimiser step in this process on ``run.meter``, and stop at its budget."""
 
     def before(*_: Any) -> None:
-        spent = run.meter.steps or 0
-        if run.budget.steps is not None and spent >= run.budget.steps:
+        if run.budget.steps is not None and run.meter.steps >= run.budget.steps:
             raise BudgetSpent(f"optimiser steps: {run.budget.steps}")
-        run.meter.steps = spent + 1
+        run.meter.steps += 1
 
     handle = register_optimizer_step_pre_hook(before)
     try:
