@@ -24,7 +24,7 @@ class CLASS(Lock):
     """
 
     title = "TITLE"
-    paper = ""  # authors, title, venue, identifier
+    paper = "ours"  # or authors, title, venue, identifier
     deviations = ()  # what differs from the paper, and why
     key = "edit"
 
@@ -61,7 +61,7 @@ class CLASS(Attack):
     """
 
     title = "TITLE"
-    paper = ""  # authors, title, venue, identifier
+    paper = "ours"  # or authors, title, venue, identifier
     selection = "last step"  # the rule by which it chooses what it hands back; never by labels it should not have
     defaults = {"threat.access": "weights", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 

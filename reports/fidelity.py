@@ -49,14 +49,15 @@ def _table(name: str, info: PluginInfo) -> list[str]:
     """The rows of a published file that speak of ``info``, or a pointer where they are many."""
     with (PUBLISHED / name).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    title = info.title.split("-domain")[0].upper()
-    own = [row for row in rows if "lock" not in row or title in row["lock"].upper()]
+    column = info.kind if info.kind in rows[0] else ""
+    known = {name.upper() for name in (info.name, info.title.split("-domain")[0], info.paper.split(":")[0])}
+    own = [row for row in rows if not column or any(name in row[column].upper() for name in known)]
     if len(own) > 12:
         return [f"Published: {len(own)} rows in `reports/published/{name}`. Ours in the same setting: not run."]
-    columns = [c for c in rows[0] if c != "lock"]
+    columns = list(rows[0])
     lines = [f"Published (`reports/published/{name}`); ours in the same setting: not run.", ""]
-    lines += ["| " + " | ".join(["lock", *columns]) + " |", "|" + " --- |" * (len(columns) + 1)]
-    return lines + ["| " + " | ".join([row.get("lock", ""), *(row[c] for c in columns)]) + " |" for row in own]
+    lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return lines + ["| " + " | ".join(row[c] for c in columns) + " |" for row in own]
 
 
 if __name__ == "__main__":

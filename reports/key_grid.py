@@ -30,13 +30,15 @@ def kind(name: str) -> str:
 
 
 def grid(records: Iterable[Record], lock: str = "modellock") -> Grid:
-    """The conditions of ``lock`` at its default parameters, each seed once; ``place`` is scenario, model and key."""
+    """The conditions of ``lock``, each seed once; ``place`` is scenario, model, and what of lock and key is set."""
     found: Grid = {}
     seen: set[tuple[str, int]] = set()
     for record in current(records):
         cell = record.cell
-        place = f"{cell.scenario}, {cell.model}" + ("" if cell.key.name == "edit" else f", key {cell.key.name}")
-        if record.status != "ok" or cell.lock.name != lock or cell.lock.explicit or cell.key.explicit:
+        own = [f"{name} {value}" for name, value in cell.lock.explicit.items() if name != "key"]
+        own += [] if cell.key.name == "edit" else [f"key {cell.key.name}"]
+        place = ", ".join([cell.scenario, cell.model, *own])
+        if record.status != "ok" or cell.lock.name != lock or cell.key.explicit:
             continue
         if not record.conditions or (place, cell.replicate) in seen:
             continue

@@ -184,3 +184,12 @@ def test_a_size_belongs_to_the_task_and_its_controls_have_it_too() -> None:
     )
     with pytest.raises(UserError, match="16"):
         plan.make_cell("modellock", "none", "digits", "cnn", {"task.size": "8"})
+
+
+def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
+    row = plan.read_suite("ensemble-v1")[0]
+    assert row.narrowed("locks", ["ntl", "map"]).locks == ["ntl", "map"]
+    assert row.narrowed("tasks", ["digits:fonts"]).tasks == ["digits:fonts"]
+    assert row.narrowed("attacks", ["finetune"]).attacks == []
+    fixed = plan.read_suite("quick")[0]
+    assert fixed.narrowed("locks", ["ntl"]).locks == []
