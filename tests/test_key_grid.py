@@ -20,7 +20,9 @@ def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
     other = record(lock_explicit={"decoys": "none"}, conditions=_conditions(right=1))
     found = grid([first, again, second, other])
     assert found == {
-        "right": {"digits, vit": [90, 92], "digits, vit, decoys none": [1]}, "wrong": {"digits, vit": [30, 50]}, BEST: {"digits, vit": [40, 50]},
-    }  # fmt: skip
+        "right": {"digits, vit": [90, 92], "digits, vit, decoys none": [1]},
+        "wrong": {"digits, vit": [30, 50]},
+        BEST: {"digits, vit": [40, 50]},
+    }
     assert "| right | 91.0 ± 12.7 |" in markdown(found)
     assert "| right | 90.0 |" in markdown(grid([first]))
