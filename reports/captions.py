@@ -441,7 +441,20 @@ def _halves(group: Group) -> list[str]:
 def _flags(group: Group) -> list[str]:
     lines = []
     for flag, i in flag_numbers(group).items():
-        flagged = [f"{name(group, r)} {r.flags[flag]}/{len(r.seeds)} seeds" for r in group.rows if flag in r.flags]
         detail = next(row.flag_details[flag] for row in group.rows if flag in row.flags)
-        lines.append(f"Flag [{i}] {flag}: {flat(detail)} ({'; '.join(flagged)}; see docs/flags.md#{flag})")
+        flagged = "; ".join(_flagged(group, flag))
+        lines.append(f"Flag [{i}] {flag}: {flat(detail)} ({flagged}; see docs/flags.md#{flag})")
     return lines
+
+
+def _flagged(group: Group, flag: str) -> list[str]:
+    """The rows with ``flag``, each by name; a lock's rows together where they are many."""
+    own: dict[str, list[Row]] = {}
+    for row in group.rows:
+        own.setdefault(lock_name(group, row), []).append(row)
+    said = []
+    for lock, rows in own.items():
+        with_it = [row for row in rows if flag in row.flags]
+        each = [f"{name(group, r)} {r.flags[flag]}/{len(r.seeds)} seeds" for r in with_it]
+        said += each if len(each) <= 3 else [f"{len(each)} of the {len(rows)} rows of {lock}, as the table marks them"]
+    return said
