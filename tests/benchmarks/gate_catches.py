@@ -52,7 +52,7 @@ CASES = (
     ),
     Case(
         "logit surgery returns the locked model", "attacks/logit_surgery.py",
-        "        return made[max(scores, key=lambda name: scores[name])]\n", "        return inner\n",
+        "        base = unit(", "        return inner\n        base = unit(",
     ),
 )  # fmt: skip
 
