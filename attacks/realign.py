@@ -70,6 +70,7 @@ class Realign(Attack):
             source, validation = _tuning.held_out(source, self.held_out, run.rng("held out"))
         kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
         kept.keep("as it is")
+        run.submit(Direct(kept.kept["as it is"]), checkpoint="as it is")  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
             models.reestimate_batch_norm(model, other.images.to(run.device))
         rng, done = run.rng("styles"), 0
