@@ -16,6 +16,8 @@ from bench.predictors import LogitMap
 Map = tuple[Tensor, Tensor]
 """W (K, M) and b (K,)."""
 Fit = Callable[[Tensor, Tensor], Map]
+RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Of which λ is chosen."""
 
 
 class LogitSurgery(Attack):
@@ -25,16 +27,19 @@ class LogitSurgery(Attack):
     base, by leave-one-out accuracy, the likelier of equals: the first K outputs; the best one-to-one renaming by the
     labels, of the K outputs or of all; either evened out. A ridge regression of the labels on the outputs, shrunk
     towards the base and not towards 0, is handed back: with one label a class, leave-one-out cannot judge it, since it
-    never saw the class that was left out.
+    never saw the class that was left out. How far it is shrunk is told by the evidence: little where the base is wrong.
     """
 
     title = "logit surgery"
-    paper = "ours; prior correction after Saerens et al., 2002"
+    paper = "ours; prior correction after Saerens et al., 2002; evidence after MacKay, Bayesian Interpolation, 1992"
     selection = "leave-one-out on labelled images"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
-    ridge: float = param(0.03, "λ of the regression, on outputs of unit mean square", ge=1e-6, le=1e6)
+    trust: float = param(3.0, "spread of the base's answers, where that of one-hot labels is 1", ge=0, le=100)
+    ridge: float | None = param(
+        None, "λ of the regression, on outputs of unit mean square; none: by its evidence", ge=1e-6, le=1e6
+    )
 
     def accepts(self, threat: ThreatModel) -> bool:
         return threat.access in ("weights", "logits") and (threat.share > 0 or threat.unlabelled)
@@ -79,8 +84,10 @@ class LogitSurgery(Attack):
         for name, fit in candidates.items():
             self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
         chosen = max(scores, key=lambda name: scores[name])
-        base = unit(candidates[chosen](seen, labels), free)
-        return self._submit(inner, regression(seen, labels, base, self.ridge), run, f"regression from: {chosen}", None)
+        base = spread(candidates[chosen](seen, labels), free, self.trust)
+        ridge = likeliest(seen, labels, base) if self.ridge is None else self.ridge
+        made = regression(seen, labels, base, ridge)
+        return self._submit(inner, made, run, f"regression from: {chosen}, λ {ridge:g}", None)
 
     @staticmethod
     def _submit(inner: Predictor, found: Map, run: Run, what: str, score: float | None) -> LogitMap:
@@ -114,27 +121,60 @@ def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
     return weight
 
 
-def unit(found: Map, outputs: Tensor) -> Map:
-    """``found`` with answers that vary, over classes and ``outputs`` (N, M), as one-hot labels do: by √(K − 1) / K."""
+def spread(found: Map, outputs: Tensor, trust: float) -> Map:
+    """``found`` with answers to ``outputs`` (N, M) that vary over classes ``trust`` times as one-hot labels do.
+
+    The root mean square of one-hot labels around their mean is √(K − 1) / K.
+    """
     weight, bias = found
     k = len(weight)
     centred = torch.eye(k) - 1 / k  # what is common to all classes says nothing
     weight, bias = centred @ weight, centred @ bias
-    factor = (k - 1) ** 0.5 / k / (outputs @ weight.T + bias).square().mean().sqrt().clamp_min(1e-8)
+    now = (outputs @ weight.T + bias).square().mean().sqrt().clamp_min(1e-8)
+    factor = trust * (k - 1) ** 0.5 / k / now
     return factor * weight, factor * bias
+
+
+def residual(outputs: Tensor, labels: Tensor, base: Map) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs (N, M) at unit mean square, one-hot labels less the answers of ``base`` (N, K), and the scale s."""
+    weight, bias = base
+    scale = outputs.square().mean().sqrt().clamp_min(1e-8)
+    y = torch.nn.functional.one_hot(labels, len(weight)).double()
+    return (outputs / scale).double(), y - (outputs @ weight.T + bias).double(), scale
+
+
+def likeliest(outputs: Tensor, labels: Tensor, base: Map) -> float:
+    """The λ of `RIDGES` with the highest `evidence`."""
+    x, r, _ = residual(outputs, labels, base)
+    return max(RIDGES, key=lambda ridge: evidence(x, r, ridge))
+
+
+def evidence(x: Tensor, r: Tensor, ridge: float) -> float:
+    """log p(r | x, λ) but for a constant: r = x D + 1 bᵀ + noise of variance σ², D normal of variance σ² / λ, b free.
+
+    σ² is the likeliest. Of the K columns of r (N, K) one follows from the others, so K − 1 count.
+    """
+    x, r = x - x.mean(0), r - r.mean(0)
+    n, k = len(x) - 1, r.shape[1] - 1
+    if n < 1 or k < 1:
+        return 0.0
+    u, s, _ = torch.linalg.svd(x, full_matrices=False)
+    u, s = u[:, :n], s[:n]  # the mean is taken out: one direction less
+    variance = 1 + s.square() / ridge
+    along = (u.T @ r).square().sum(1)
+    across = (r.square().sum() - along.sum()).clamp_min(0)
+    noise = ((along / variance).sum() + across).clamp_min(1e-12) / (n * k)
+    return float(-0.5 * k * (variance.log().sum() + n * noise.log()))
 
 
 def regression(outputs: Tensor, labels: Tensor, base: Map, ridge: float) -> Map:
     """argmin_{W, b} Σ ‖e_y − W x − b‖² + λ ‖s (W − W₀)‖² of outputs x (N, M) of root mean square s; W₀: ``base``."""
-    start, offset = base
-    scale = outputs.square().mean().sqrt().clamp_min(1e-8)
-    x = (outputs / scale).double()
-    y = torch.nn.functional.one_hot(labels, len(start)).double() - (outputs @ start.T + offset).double()
-    centre, mean = x.mean(0), y.mean(0)
+    x, r, scale = residual(outputs, labels, base)
+    centre, mean = x.mean(0), r.mean(0)
     gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
-    weight = torch.linalg.solve(gram, (x - centre).T @ (y - mean)).T
+    weight = torch.linalg.solve(gram, (x - centre).T @ (r - mean)).T
     bias = mean - weight @ centre
-    return start + (weight / scale).float(), offset + bias.float()
+    return base[0] + (weight / scale).float(), base[1] + bias.float()
 
 
 def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, float]:

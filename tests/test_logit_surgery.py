@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.logit_surgery import leave_one_out, regression, rename, unit
+from attacks.logit_surgery import evidence, leave_one_out, likeliest, regression, rename, spread
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
 from bench.training import Run, metered
@@ -51,11 +51,39 @@ def test_the_regression_is_least_squares_shrunk_towards_its_base() -> None:
 
 def test_a_base_varies_as_one_hot_labels_do_and_answers_as_before() -> None:
     outputs = _outputs(None)
-    weight, bias = unit((10 * torch.eye(4), torch.ones(4)), outputs)
+    weight, bias = spread((10 * torch.eye(4), torch.ones(4)), outputs, 2.0)
     made = outputs @ weight.T + bias
     torch.testing.assert_close(made.mean(1), torch.zeros(len(made)))
-    assert float(made.square().mean()) == pytest.approx(3 / 16)
+    assert float(made.square().mean()) == pytest.approx(4 * 3 / 16)
     assert made.argmax(1).tolist() == outputs.argmax(1).tolist()
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 3), (4, 7)])
+def test_the_evidence_is_the_density_of_what_the_base_left(n: int, m: int) -> None:
+    rng = torch.Generator().manual_seed(1)
+    x, r = torch.randn((n, m), generator=rng).double(), torch.randn((n, 3), generator=rng).double()
+    r = r - r.mean(1, keepdim=True)  # as residuals of labels are
+    contrasts = torch.linalg.qr(torch.cat([torch.ones(n, 1), torch.randn((n, n - 1), generator=rng)], 1).double())[0][
+        :, 1:
+    ]
+    planes = torch.linalg.qr(torch.tensor([[1.0, 1, 0], [1, 0, 1], [1, 0, 0]]).double())[0][:, 1:]
+    seen = contrasts.T @ r @ planes  # (n − 1, K − 1): independent columns
+
+    def log_density(ridge: float) -> float:
+        shape = torch.eye(n - 1).double() + contrasts.T @ x @ x.T @ contrasts / ridge
+        noise = (seen * torch.linalg.solve(shape, seen)).sum() / seen.numel()
+        normal = torch.distributions.MultivariateNormal(torch.zeros(n - 1).double(), noise * shape)
+        return float(normal.log_prob(seen.T).sum())
+
+    told = [evidence(x, r, ridge) - log_density(ridge) for ridge in (0.01, 0.3, 5.0)]
+    assert told == pytest.approx([told[0]] * 3)
+
+
+def test_a_base_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
+    outputs = _outputs(None)
+    right = spread((torch.eye(4)[PERMUTATION], torch.zeros(4)), outputs, 1.0)
+    wrong = spread((torch.eye(4), torch.zeros(4)), outputs, 1.0)
+    assert likeliest(outputs, LABELS, right) > likeliest(outputs, LABELS, wrong)
 
 
 def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> None:
