@@ -123,9 +123,10 @@ class Course:
         """`both` of each of ``views`` by itself, joined: batch norm answers unlike images by their own statistics.
 
         In one pass with views in other colours, the images as they are would be answered by statistics that they
-        are not judged by in the end.
+        are not judged by in the end. Views of a single image go in one pass: batch norm refuses them alone.
         """
-        answered = [self.both(images) for images in views if len(images)]
+        views = views if min(len(images) for images in views) > 1 else (torch.cat(views),)
+        answered = [self.both(images) for images in views]
         embeddings, logits = zip(*answered, strict=True)
         return torch.cat(embeddings), torch.cat(logits)
 

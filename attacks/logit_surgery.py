@@ -32,7 +32,7 @@ class LogitSurgery(Attack):
 
     title = "logit surgery"
     paper = "ours; prior correction after Saerens et al., 2002; evidence after MacKay, Bayesian Interpolation, 1992"
-    selection = "leave-one-out on labelled images"
+    selection = "leave-one-out on labelled images for the base, evidence for how far it is left"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
@@ -53,12 +53,14 @@ class LogitSurgery(Attack):
         if labelled is not None and labelled.labels is not None:
             n = affordable(target, run, len(labelled))
             seen, labels = ask(target, labelled.images[:n]), labelled.labels[:n]
-        free = seen
+        answered = [] if seen is None else [seen]
         if target.threat.unlabelled:
             pool = target.unlabelled.images
-            free = ask(target, pool[: affordable(target, run, len(pool))])
-        if free is None or not len(free):
+            pool = pool[: affordable(target, run, len(pool))]
+            answered += [ask(target, pool)] if len(pool) else []
+        if not sum(map(len, answered)):
             return inner
+        free = torch.cat(answered)
         m = free.shape[1]
 
         def dropped(_outputs: Tensor, _labels: Tensor) -> Map:

@@ -85,10 +85,17 @@ class MaskRecovery(Attack):
         if self.fill == "auto":
             for name, made in candidates.items():  # whatever the budget, something was handed in
                 run.submit(Direct(made), **told, what=name)
-            if labelled is not None:  # all labels, and of equals the one that was refilled last
-                start, _ = most_accurate(dict(reversed(candidates.items())), labelled)
+            if labelled is not None:  # a few labels say little: another start has to be right on two more of them
+                better, scores = most_accurate(candidates, labelled)
+                start = better if scores[better] > scores[start] + 100 / len(labelled) + 1e-6 else start
+        ready = start
+        if self.fill == "auto" and judged is not None and labelled is None:
+            ready, _ = most_informative(candidates, judged)
+        run.submit(Direct(candidates[ready]), **told, what=ready)  # what is handed in if the budget ends in training
         trained = copy.deepcopy(candidates[start])
         self._train(trained, zeros, labelled, free, run)
+        if target.threat.unlabelled and models.has_batch_norm(model):
+            models.reestimate_batch_norm(trained, target.unlabelled.images.to(run.device))
         if self.fill == "train" or labelled is not None:
             run.submit(Direct(trained), **told, what="train", start=start)
             return Direct(trained)

@@ -94,7 +94,8 @@ class PromptSearch(Attack):
             alive = self.search.rank(alive, n)
             alive = alive[: max(3, round(self.keep * len(alive)))]
             n *= 2
-        return self.search.rank(list(dict.fromkeys([*incumbents, *alive])), self.most)
+        ranked = self.search.rank(list(dict.fromkeys([*incumbents, *alive])), self.most)
+        return ranked[: max(3, len(alive))]
 
 
 class _Search:

@@ -82,6 +82,11 @@ def run(
         for cell in left:
             console.say(f"left out, it cannot run there: {console.in_short(cell)}", "yellow")
     cells = [p.cell for p in planned]
+    if not cells:
+        raise UserError(
+            "none of these attacks can run there: they speak to another key, or the view lacks what they need.",
+            "Ask for others: `bench list`, `bench show NAME`.",
+        )
     hashes = [identity.of(cell, settings).hashes["record"] for cell in cells]
     opened = None if dry_run and not (store / "lockbench.json").exists() else Store(store, write=not dry_run)
     done = [opened is not None and _complete(opened, h) for h in hashes]
@@ -142,24 +147,14 @@ def _rows(
                 editor=editor or plan.DEFAULT_EDITOR,
             )
         ]  # fmt: skip
-    rows = plan.read_suite(suite)
-    narrowed = []
-    for row in rows:
-        changes: dict[str, Any] = {"params": {**row.params, **params}, "sweep": {**row.sweep, **swept}}
-        for name, wanted in (("locks", lock), ("attacks", attack), ("tasks", task), ("models", model)):
-            row = row.narrowed(name, wanted) if wanted else row
-        if seeds is not None:
-            changes["replicates"] = plan.parse_seeds(seeds)
-        if editor is not None:
-            changes["editor"] = editor
-        new = replace(row, **changes)
-        if new.locks and new.attacks and new.tasks and new.models:
-            narrowed.append(new)
-    if not narrowed:
+    named = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
+    replicates = None if seeds is None else plan.parse_seeds(seeds)
+    rows = plan.narrowed(plan.read_suite(suite), {k: v for k, v in named.items() if v}, editor, replicates)
+    if not rows:
         raise UserError(
             f"nothing of suite '{suite}' is left after --lock, --attack, --task and --model.", "Loosen them."
         )
-    return narrowed
+    return [replace(r, params={**r.params, **params}, sweep={**r.sweep, **swept}) for r in rows]
 
 
 def _say_choices(*chosen: Any) -> None:
@@ -289,6 +284,12 @@ def show(name: str, plugin: PluginOption = None) -> None:
 @app.command()
 def status(
     suite: Annotated[str | None, typer.Option(help="say what of this suite is done")] = None,
+    lock: Annotated[list[str] | None, typer.Option("--lock", help="as the suite was run with (repeatable)")] = None,
+    attack: Annotated[list[str] | None, typer.Option("--attack", help="as the suite was run with (repeatable)")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="as the suite was run with (repeatable)")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="as the suite was run with (repeatable)")] = None,
+    editor: Annotated[str | None, typer.Option(help="as the suite was run with")] = None,
+    seeds: Annotated[str | None, typer.Option(help="as the suite was run with")] = None,
     param: ParamOption = None,
     threads: Annotated[int, typer.Option(min=1, help="as the suite was run with; part of a cell's identity")] = 2,
     device: Annotated[str, typer.Option(help="as the suite was run with")] = "cpu",
@@ -313,7 +314,7 @@ def status(
             )
     else:
         settings = identity.Settings(device=device, threads=threads)
-        for item in plan.build(_rows(None, None, None, None, None, None, suite, param)):
+        for item in plan.build(_rows(lock, attack, task, model, editor, seeds, suite, param)):
             hash = identity.of(item.cell, settings).hashes["record"]
             found = opened.get(hash)
             state = found.status if found else "not measured" if item.required else "not measured (optional)"

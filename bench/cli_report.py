@@ -28,6 +28,12 @@ def report(
     suite: Annotated[
         str | None, typer.Option(help="only this suite's rows, and those of it that were not measured")
     ] = None,
+    lock: Annotated[
+        list[str] | None, typer.Option("--lock", help="with --suite: as it was run with (repeatable)")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="with --suite: as it was run with (repeatable)")
+    ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -44,6 +50,8 @@ def report(
         raise UserError(
             "--suite and --tuning go with a printed table.", "Leave out --out and --html, or print: > FILE."
         )
+    if suite is None and (lock or model):
+        raise UserError("--lock and --model go with --suite.", "Name the suite, or leave them out.")
     if out is not None and (html is not None or task):
         raise UserError(
             "--out goes with neither --html nor --task.", "Use --html DIR --task NAME for a page of some tasks alone."
@@ -64,7 +72,8 @@ def report(
     if suite is not None:  # what the suite asks for and nobody has measured stands in the table too
         from bench import plan
 
-        cells = [p.cell for p in plan.build(plan.read_suite(suite)) if not task or p.cell.scenario in task]
+        named = {name: chosen for name, chosen in (("locks", lock), ("models", model), ("tasks", task)) if chosen}
+        cells = [p.cell for p in plan.build(plan.narrowed(plan.read_suite(suite), named))]
         keys = {cell.row_key() for cell in cells}
         rows = [row for row in rows if row.row_key in keys or row.ensemble is not None]
         rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records, split))])

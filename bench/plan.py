@@ -60,11 +60,6 @@ class Row:
     open: frozenset[str] = frozenset()
     """Of locks, attacks, tasks and models those that a suite's file does not name, an ensemble's say: a command may."""
 
-    def narrowed(self, name: str, wanted: Sequence[str]) -> Row:
-        """This row with ``wanted`` of locks, attacks, tasks or models: those of its own, or any where it names none."""
-        kept = list(wanted) if name in self.open else [x for x in getattr(self, name) if x in wanted]
-        return replace(self, **{name: kept})  # type: ignore[arg-type]
-
 
 def parse_params(texts: Iterable[str]) -> dict[str, str]:
     """``["lock.alpha=0.5"]`` to ``{"lock.alpha": "0.5"}``.
@@ -117,6 +112,22 @@ def parse_seeds(text: str) -> list[int]:
         out = []
     if not out or min(out) < 0:
         raise UserError(f"--seeds {text!r} is not allowed.", "Give a count (3) or a range (0:3); at least one seed.")
+    return out
+
+
+def narrowed(
+    rows: Sequence[Row],
+    wanted: Mapping[str, Sequence[str]],
+    editor: str | None = None,
+    replicates: Sequence[int] | None = None,
+) -> list[Row]:
+    """``rows`` with only ``wanted`` of locks, attacks, tasks and models, or any of them where a file names none."""
+    changed = {k: v for k, v in {"editor": editor, "replicates": replicates}.items() if v is not None}
+    out = []
+    for row in rows:
+        kept = {n: list(w) if n in row.open else [x for x in getattr(row, n) if x in w] for n, w in wanted.items()}
+        if all(kept.values()):
+            out.append(replace(row, **kept, **changed))  # type: ignore[arg-type]
     return out
 
 

@@ -187,9 +187,10 @@ def test_a_size_belongs_to_the_task_and_its_controls_have_it_too() -> None:
 
 
 def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
-    row = plan.read_suite("ensemble-v1")[0]
-    assert row.narrowed("locks", ["ntl", "map"]).locks == ["ntl", "map"]
-    assert row.narrowed("tasks", ["digits:fonts"]).tasks == ["digits:fonts"]
-    assert row.narrowed("attacks", ["finetune"]).attacks == []
-    fixed = plan.read_suite("quick")[0]
-    assert fixed.narrowed("locks", ["ntl"]).locks == []
+    open_rows = plan.read_suite("ensemble-v1")
+    chosen = plan.narrowed(open_rows, {"locks": ["ntl", "map"], "tasks": ["digits:fonts"]})
+    assert len(chosen) == len(open_rows)
+    assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
+    assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
+    assert plan.narrowed(plan.read_suite("quick"), {"locks": ["ntl"]}) == []
+    assert {row.editor for row in plan.narrowed(open_rows, {}, "folder")} == {"folder"}

@@ -12,7 +12,6 @@ import pytest
 from bench import identity, plan
 from bench.identity import Settings
 from bench.launchers import processes
-from bench.store import Store
 
 PROGRAM = """
 import os, time
@@ -44,7 +43,8 @@ def test_a_run_that_was_killed_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_cell_does_not_wait_for_a_lock_that_another_makes_while_there_is_other_work() -> None:
-    victim, a, b = frozenset({"victim"}), frozenset({"victim", "a"}), frozenset({"victim", "b"})
+    victim = frozenset({("victim", "v")})
+    a, b = victim | {("protected", "a")}, victim | {("protected", "b")}
     needs = [a, a, b, frozenset()]
     assert processes.first_free([1, 2, 3], needs, a) == 3  # both locks need the victim, which is being made
     assert processes.first_free([1, 2, 3], needs, a - victim) == 2  # the victim is there, lock a is not
@@ -52,14 +52,11 @@ def test_a_cell_does_not_wait_for_a_lock_that_another_makes_while_there_is_other
     assert processes.first_free([1], needs, a) is None
 
 
-def test_what_is_in_the_store_is_not_waited_for(tmp_path: Path) -> None:
-    cell = plan.build(plan.read_suite("ci-minute"))[0].cell
-    settings, store = Settings(threads=1), Store(tmp_path)
-    first = processes.shared(cell, settings, store)
-    assert len(first) == 3
-    with store.making("victim", identity.of(cell, settings).hashes["victim"]):
-        pass
-    assert len(first - processes.shared(cell, settings, store)) == 1
+def test_a_cell_shares_its_victim_its_lock_and_the_judges_view_of_it() -> None:
+    cells = [item.cell for item in plan.build(plan.read_suite("ci-minute"))]
+    a, b = (processes.shared(cell, Settings(threads=1)) for cell in cells[:2])
+    assert {kind for kind, _ in a} == {"victim", "protected", "judged"}
+    assert ("victim", identity.of(cells[0], Settings(threads=1)).hashes["victim"]) in a & b
 
 
 def _runs(pid: int) -> bool:

@@ -15,6 +15,11 @@ from bench.identity import Settings
 from bench.records import Cell, Record
 from bench.store import Store
 
+Artefact = tuple[str, str]
+"""Kind and hash."""
+POLL = 1.0
+"""Seconds after which the store is asked again what was made meanwhile."""
+
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
     """Run one cell given as JSON; its record as JSON."""
@@ -58,34 +63,36 @@ def launch(
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
     never decides a number; it is chosen so that they seldom have to.
     """
-    needs = [shared(cell, settings, Store(store, write=False)) for cell in cells]
-    made: set[str] = set()
+    opened = Store(store, write=False)
+    needs = [shared(cell, settings) for cell in cells]
     waiting, running = list(range(len(cells))), dict[Future[str], int]()
     with workers(jobs) as pool:
         try:
             while waiting or running:
                 while len(running) < jobs:
-                    making = set[str]().union(*(needs[i] for i in running.values())) - made
-                    turn = first_free(waiting, needs, making)
+                    asked = set[Artefact]().union(*(needs[i] for i in running.values()))
+                    turn = first_free(waiting, needs, {made for made in asked if not opened.has(*made)})
                     if turn is None:
                         break
                     waiting.remove(turn)
                     job = pool.submit(one, cells[turn].model_dump_json(), str(store), settings, command)
                     running[job] = turn
-                for job in wait(running, return_when=FIRST_COMPLETED).done:
-                    made |= needs[running.pop(job)]
+                for job in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                    running.pop(job)
                     done(Record.model_validate_json(job.result()))
         except (KeyboardInterrupt, UserError):
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def first_free(waiting: Sequence[int], needs: Sequence[frozenset[str]], making: Collection[str]) -> int | None:
+def first_free(
+    waiting: Sequence[int], needs: Sequence[frozenset[Artefact]], making: Collection[Artefact]
+) -> int | None:
     """The first of ``waiting`` that needs nothing of what is being made; None where all would have to wait."""
     return next((i for i in waiting if needs[i].isdisjoint(making)), None)
 
 
-def shared(cell: Cell, settings: Settings, store: Store) -> frozenset[str]:
-    """Hashes of what ``cell`` shares with others and nobody made: its victim, its lock, what the judge says of it."""
+def shared(cell: Cell, settings: Settings) -> frozenset[Artefact]:
+    """What ``cell`` shares with others: its victim, its lock, what the judge says of it."""
     hashes = identity.of(cell, settings).hashes
-    return frozenset(hashes[kind] for kind in ("victim", "protected", "judged") if not store.has(kind, hashes[kind]))
+    return frozenset((kind, hashes[kind]) for kind in ("victim", "protected", "judged"))
