@@ -38,7 +38,7 @@ class LogitSurgery(Attack):
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
     trust: float = param(3.0, "spread of the base's answers, where that of one-hot labels is 1", ge=0, le=100)
     ridge: float | None = param(
-        None, "λ of the regression, on outputs of unit mean square; none: by its evidence", ge=1e-6, le=1e6
+        None, "λ of the regression, on outputs of unit variance; none: by its evidence", ge=1e-6, le=1e6
     )
 
     def accepts(self, threat: ThreatModel) -> bool:
@@ -87,8 +87,9 @@ class LogitSurgery(Attack):
             self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
         chosen = max(scores, key=lambda name: scores[name])
         base = spread(candidates[chosen](seen, labels), free, self.trust)
-        ridge = likeliest(seen, labels, base) if self.ridge is None else self.ridge
-        made = regression(seen, labels, base, ridge)
+        axes = evened_axes(free)
+        ridge = likeliest(seen @ axes, residual(seen, labels, base)) if self.ridge is None else self.ridge
+        made = regression(seen, labels, base, ridge, axes)
         return self._submit(inner, made, run, f"regression from: {chosen}, λ {ridge:g}", None)
 
     @staticmethod
@@ -137,18 +138,29 @@ def spread(found: Map, outputs: Tensor, trust: float) -> Map:
     return factor * weight, factor * bias
 
 
-def residual(outputs: Tensor, labels: Tensor, base: Map) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs (N, M) at unit mean square, one-hot labels less the answers of ``base`` (N, K), and the scale s."""
+def evened_axes(outputs: Tensor) -> Tensor:
+    """C^(−1/4) (M, M) of the covariance C of ``outputs`` (N, M), scaled so that they get unit mean variance by it.
+
+    Halfway to whitening: what a lock has made faint in the outputs is penalised less, and noise is not blown up.
+    """
+    m = outputs.shape[1]
+    if len(outputs) < 2:
+        return torch.eye(m)
+    values, axes = torch.linalg.eigh(torch.cov(outputs.T).view(m, m).double())
+    values = values.clamp_min(1e-4 * float(values.max().clamp_min(1e-12)))
+    scale = values.sqrt().mean().sqrt()  # of the variances after it
+    return (axes @ torch.diag(values**-0.25 / scale) @ axes.T).float()
+
+
+def residual(outputs: Tensor, labels: Tensor, base: Map) -> Tensor:
+    """(N, K): one-hot labels less the answers of ``base`` to outputs (N, M)."""
     weight, bias = base
-    scale = outputs.square().mean().sqrt().clamp_min(1e-8)
-    y = torch.nn.functional.one_hot(labels, len(weight)).double()
-    return (outputs / scale).double(), y - (outputs @ weight.T + bias).double(), scale
+    return torch.nn.functional.one_hot(labels, len(weight)) - (outputs @ weight.T + bias)
 
 
-def likeliest(outputs: Tensor, labels: Tensor, base: Map) -> float:
+def likeliest(x: Tensor, r: Tensor) -> float:
     """The λ of `RIDGES` with the highest `evidence`."""
-    x, r, _ = residual(outputs, labels, base)
-    return max(RIDGES, key=lambda ridge: evidence(x, r, ridge))
+    return max(RIDGES, key=lambda ridge: evidence(x.double(), r.double(), ridge))
 
 
 def evidence(x: Tensor, r: Tensor, ridge: float) -> float:
@@ -169,14 +181,14 @@ def evidence(x: Tensor, r: Tensor, ridge: float) -> float:
     return float(-0.5 * k * (variance.log().sum() + n * noise.log()))
 
 
-def regression(outputs: Tensor, labels: Tensor, base: Map, ridge: float) -> Map:
-    """argmin_{W, b} Σ ‖e_y − W x − b‖² + λ ‖s (W − W₀)‖² of outputs x (N, M) of root mean square s; W₀: ``base``."""
-    x, r, scale = residual(outputs, labels, base)
+def regression(outputs: Tensor, labels: Tensor, base: Map, ridge: float, axes: Tensor) -> Map:
+    """argmin_{W, b} Σ ‖e_y − W o − b‖² + λ ‖(W − W₀) A⁻¹‖² over outputs o (N, M); W₀ of ``base``, A (M, M) ``axes``."""
+    x, r = (outputs @ axes).double(), residual(outputs, labels, base).double()
     centre, mean = x.mean(0), r.mean(0)
     gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, (x - centre).T @ (r - mean)).T
     bias = mean - weight @ centre
-    return base[0] + (weight / scale).float(), base[1] + bias.float()
+    return base[0] + weight.float() @ axes.T, base[1] + bias.float()
 
 
 def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.logit_surgery import evidence, leave_one_out, likeliest, regression, rename, spread
+from attacks.logit_surgery import evened_axes, evidence, leave_one_out, likeliest, regression, rename, residual, spread
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
 from bench.training import Run, metered
@@ -38,12 +38,12 @@ def test_a_permutation_is_undone_whatever_the_extra_output_says(extra: float | N
 def test_the_regression_is_least_squares_shrunk_towards_its_base() -> None:
     outputs = _outputs(1.0)
     base = torch.eye(4, 5), torch.tensor([1.0, 0.0, 0.0, 0.0])
-    weight, bias = regression(outputs, LABELS, base, 1e-6)
+    weight, bias = regression(outputs, LABELS, base, 1e-6, torch.eye(5))
     x = torch.cat([outputs, torch.ones(len(outputs), 1)], 1).double()
     y = torch.nn.functional.one_hot(LABELS, 4).double()
     fitted = x @ (torch.linalg.pinv(x) @ y)
     torch.testing.assert_close((outputs @ weight.T + bias).double(), fitted, atol=1e-3, rtol=0)
-    held, offset = regression(outputs, LABELS, base, 1e6)
+    held, offset = regression(outputs, LABELS, base, 1e6, torch.eye(5))
     torch.testing.assert_close(held, base[0], atol=1e-3, rtol=0)
     left = (y.float() - outputs @ base[0].T - base[1]).mean(0)
     torch.testing.assert_close(offset, base[1] + left, atol=1e-3, rtol=0)
@@ -83,7 +83,16 @@ def test_a_base_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
     outputs = _outputs(None)
     right = spread((torch.eye(4)[PERMUTATION], torch.zeros(4)), outputs, 1.0)
     wrong = spread((torch.eye(4), torch.zeros(4)), outputs, 1.0)
-    assert likeliest(outputs, LABELS, right) > likeliest(outputs, LABELS, wrong)
+    far, near = (likeliest(outputs, residual(outputs, LABELS, base)) for base in (right, wrong))
+    assert far > near
+
+
+def test_axes_are_half_evened_out() -> None:
+    outputs = torch.randn((4000, 2), generator=torch.Generator().manual_seed(2)) @ torch.diag(torch.tensor([4.0, 1.0]))
+    seen = torch.cov((outputs @ evened_axes(outputs)).T)
+    torch.testing.assert_close(seen.diag(), torch.tensor([1.6, 0.4]), atol=0.05, rtol=0)  # 16 : 1 becomes 4 : 1
+    assert float(seen.diag().mean()) == pytest.approx(1, abs=1e-4)
+    assert evened_axes(outputs[:1]).equal(torch.eye(2))
 
 
 def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> None:
