@@ -52,7 +52,7 @@ CASES = (
     ),
     Case(
         "logit surgery returns the locked model", "attacks/logit_surgery.py",
-        "        base = unit(", "        return inner\n        base = unit(",
+        "        base = spread(", "        return inner\n        base = spread(",
     ),
 )  # fmt: skip
 
