@@ -1,0 +1,118 @@
+"""Linear maps of a locked model's outputs, and how they are fitted to a few labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+Map = tuple[Tensor, Tensor]
+"""W (K, M) and b (K,)."""
+Fit = Callable[[Tensor, Tensor], Map]
+RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Of which λ is chosen."""
+
+
+def even_out(outputs: Tensor, rounds: int) -> Tensor:
+    """The bias b (K,) that makes the mean of softmax(outputs + b) over images uniform."""
+    bias = torch.zeros(outputs.shape[1])
+    for _ in range(rounds):
+        prior = (outputs + bias).softmax(1).mean(0).clamp_min(1e-6)
+        bias = bias - 0.5 * (prior.log() - prior.log().mean())
+    return bias
+
+
+def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
+    """The (K, M) permutation that gives the labels the most log-probability, one output to each class.
+
+    Args:
+        among: how many of the M outputs may stand for a class, the first ones; extra outputs that decoys made strong
+            would otherwise take part in every probability.
+    """
+    gain = torch.zeros(k, among)
+    gain.index_add_(0, labels, outputs[:, :among].log_softmax(1))
+    rows, columns = linear_sum_assignment(gain.numpy(), maximize=True)
+    weight = torch.zeros(k, outputs.shape[1])
+    weight[rows, columns] = 1.0
+    return weight
+
+
+def spread(found: Map, outputs: Tensor, trust: float) -> Map:
+    """``found`` with answers to ``outputs`` (N, M) that vary over classes ``trust`` times as one-hot labels do.
+
+    The root mean square of one-hot labels around their mean is √(K − 1) / K.
+    """
+    weight, bias = found
+    k = len(weight)
+    centred = torch.eye(k) - 1 / k  # what is common to all classes says nothing
+    weight, bias = centred @ weight, centred @ bias
+    now = (outputs @ weight.T + bias).square().mean().sqrt().clamp_min(1e-8)
+    factor = trust * (k - 1) ** 0.5 / k / now
+    return factor * weight, factor * bias
+
+
+def evened_axes(outputs: Tensor) -> Tensor:
+    """C^(−1/4) (M, M) of the covariance C of ``outputs`` (N, M), scaled so that they get unit mean variance by it.
+
+    Halfway to whitening: what a lock has made faint in the outputs is penalised less, and noise is not blown up.
+    """
+    m = outputs.shape[1]
+    if len(outputs) < 2:
+        return torch.eye(m)
+    values, axes = torch.linalg.eigh(torch.cov(outputs.T).view(m, m).double())
+    values = values.clamp_min(1e-4 * float(values.max().clamp_min(1e-12)))
+    scale = values.sqrt().mean().sqrt()  # of the variances after it
+    return (axes @ torch.diag(values**-0.25 / scale) @ axes.T).float()
+
+
+def residual(outputs: Tensor, labels: Tensor, base: Map) -> Tensor:
+    """(N, K): one-hot labels less the answers of ``base`` to outputs (N, M)."""
+    weight, bias = base
+    return torch.nn.functional.one_hot(labels, len(weight)) - (outputs @ weight.T + bias)
+
+
+def likeliest(x: Tensor, r: Tensor) -> float:
+    """The λ of `RIDGES` with the highest `evidence`."""
+    return max(RIDGES, key=lambda ridge: evidence(x.double(), r.double(), ridge))
+
+
+def evidence(x: Tensor, r: Tensor, ridge: float) -> float:
+    """log p(r | x, λ) but for a constant: r = x D + 1 bᵀ + noise of variance σ², D normal of variance σ² / λ, b free.
+
+    σ² is the likeliest. Of the K columns of r (N, K) one follows from the others, so K − 1 count.
+    """
+    x, r = x - x.mean(0), r - r.mean(0)
+    n, k = len(x) - 1, r.shape[1] - 1
+    if n < 1 or k < 1:
+        return 0.0
+    u, s, _ = torch.linalg.svd(x, full_matrices=False)
+    u, s = u[:, :n], s[:n]  # the mean is taken out: one direction less
+    variance = 1 + s.square() / ridge
+    along = (u.T @ r).square().sum(1)
+    across = (r.square().sum() - along.sum()).clamp_min(0)
+    noise = ((along / variance).sum() + across).clamp_min(1e-12) / (n * k)
+    return float(-0.5 * k * (variance.log().sum() + n * noise.log()))
+
+
+def regression(outputs: Tensor, labels: Tensor, base: Map, ridge: float, axes: Tensor) -> Map:
+    """argmin_{W, b} Σ ‖e_y − W o − b‖² + λ ‖(W − W₀) A⁻¹‖² over outputs o (N, M); W₀ of ``base``, A (M, M) ``axes``."""
+    x, r = (outputs @ axes).double(), residual(outputs, labels, base).double()
+    centre, mean = x.mean(0), r.mean(0)
+    gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, (x - centre).T @ (r - mean)).T
+    bias = mean - weight @ centre
+    return base[0] + weight.float() @ axes.T, base[1] + bias.float()
+
+
+def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Of maps fitted on the other labelled images: the share of images answered rightly, and their log-probability."""
+    right, likely = 0, 0.0
+    for i in range(len(labels)):
+        others = torch.arange(len(labels)) != i
+        weight, bias = fit(outputs[others], labels[others])
+        answer = outputs[i] @ weight.T + bias
+        right += int(answer.argmax() == labels[i])
+        likely += float(answer.log_softmax(0)[labels[i]])
+    return right / len(labels), likely / len(labels)
