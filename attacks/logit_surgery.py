@@ -31,7 +31,6 @@ class LogitSurgery(Attack):
     labels, of the K outputs or of all; either evened out. A ridge regression of the labels on the outputs, shrunk
     towards the base and not towards 0, is handed back: with one label a class, leave-one-out cannot judge it, since it
     never saw the class that was left out. How far it is shrunk is told by the evidence: little where the base is wrong.
-    A renaming without a fault is handed back as it is.
     """
 
     title = "logit surgery"
@@ -87,13 +86,9 @@ class LogitSurgery(Attack):
         if m > k:
             candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
         scores = {name: leave_one_out(fit, seen, labels) for name, fit in candidates.items()}
-        plain = {
-            name: self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
-            for name, fit in candidates.items()
-        }
+        for name, fit in candidates.items():
+            self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
         chosen = max(scores, key=lambda name: scores[name])
-        if chosen.startswith("rename") and scores[chosen][0] == 1.0:  # a permutation is undone, not approximated
-            return plain[chosen]
         base = spread(candidates[chosen](seen, labels), free, self.trust)
         axes = evened_axes(free)
         ridge = likeliest(seen @ axes, residual(seen, labels, base)) if self.ridge is None else self.ridge
