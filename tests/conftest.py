@@ -51,7 +51,7 @@ def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             cwd=cwd,
             env={**os.environ, "COLUMNS": "160", **environment},
-            timeout=240,
+            timeout=600,
         )
 
     return run

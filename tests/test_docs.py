@@ -20,7 +20,7 @@ def _commands(page: Path) -> list[str]:
     return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_every_command_of_the_tutorial(bench: Bench, tmp_path: Path) -> None:
     commands = _commands(DOCS / "tutorial.md")
     assert len(commands) >= 15
