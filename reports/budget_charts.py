@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.aggregate import Row
-from reports.captions import Group, number, with_interval
+from reports.captions import Group
 from reports.charts import (
     DASHES,
     GLYPHS,
@@ -26,6 +26,7 @@ from reports.charts import (
     symbol,
 )
 from reports.surface import WORDS, Surface, captions, surfaces
+from reports.words import number, with_interval
 
 
 def budgets(group: Group) -> list[Chart]:

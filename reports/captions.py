@@ -1,39 +1,28 @@
-"""What every table shares: its groups, how numbers are printed, and the sentences that stand under it."""
+"""What every table shares: its groups, and the sentences that stand under it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reports import ranks, surface
 from reports.aggregate import MARGIN, Row
-from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET, said
-from reports.intervals import IMAGES, NESTED, T, Value
+from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET
+from reports.intervals import IMAGES, NESTED, T
 from reports.statistics import minimal_effect
+from reports.words import (
+    TRANSDUCTIVE,
+    first_line,
+    flat,
+    number,
+    seeds_words,
+    threat_terms,
+    threat_words,
+    with_interval,
+)
 from reports.worst import written_against
-
-EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
-DASH = "—"
-TRANSDUCTIVE = "†"
-
-HEADINGS = {
-    "UP": "UP",
-    "LP": "LP",
-    "UP_shipped": "UP shipped",
-    "LP_shipped": "LP shipped",
-    "RP": "RP",
-    "victim_authorised": "victim",
-    "oracle": "oracle",
-    "authorised_after": "authorised after",
-    "floor": "floor",
-    "public_baseline": "public baseline",
-    "recovery": "recovery",
-    "advantage": "advantage",
-}
-
 
 COST = 6.0
 """Points that UP may lie under the victim before a lock is not ranked: it would be cheap to hold by being useless."""
@@ -130,71 +119,6 @@ def _letters(i: int) -> str:
     return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
 
 
-def digits(name: str) -> int:
-    """Decimals printed: one for percent, two for recovery, which is a fraction."""
-    return 2 if name == "recovery" else 1
-
-
-def number(x: float | None, decimals: int = 1) -> str:
-    """``x`` rounded, `DASH` where None; never a negative zero."""
-    if x is None:
-        return DASH
-    text = f"{x:.{decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def interval(value: Value, decimals: int = 1) -> str:
-    """``[low, high]``, or nothing without an interval."""
-    if value.low is None or value.high is None:
-        return ""
-    return f"[{number(value.low, decimals)}, {number(value.high, decimals)}]"
-
-
-def with_interval(value: Value | None, decimals: int = 1) -> str:
-    """``94.1 [93.2, 95.0]``."""
-    if value is None:
-        return DASH
-    return f"{number(value.mean, decimals)} {interval(value, decimals)}".strip()
-
-
-def threat_words(threat: Mapping[str, Any]) -> str:
-    """A threat model and its budget in words."""
-    return ", ".join(threat_terms(threat))
-
-
-def threat_terms(threat: Mapping[str, Any]) -> list[str]:
-    """One term for each field of a threat model, and one for its budget."""
-    words = []
-    for name, value in threat.items():
-        if name == "budget":
-            continue
-        if name in ("share", "authorised") and isinstance(value, int | float):
-            side = "un-authorised" if name == "share" else "authorised"
-            words.append(f"{said(float(value) * 100)} % labelled {side} images")
-        elif name == "unlabelled" and isinstance(value, bool):
-            words.append("unlabelled pool images" if value else "no unlabelled images")
-        elif name == "listed" and isinstance(value, bool):
-            words.append("key listed" if value else "key unlisted")
-        elif name == "leaked":
-            words.append(f"{said(value)} leaked pairs")
-        elif name in ("access", "known", "wordlist"):
-            words.append({"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + said(value))
-        else:
-            words.append(f"{name}={said(value)}")
-    limits = [f"{said(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
-    return [*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"]
-
-
-def seeds_words(seeds: Sequence[int]) -> str:
-    """``seeds 0–2`` or ``seeds 0, 4``."""
-    listed = sorted(set(seeds))
-    if not listed:
-        return "no seeds"
-    run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
-    text = f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
-    return f"seed{'s' if len(listed) > 1 else ''} {text}"
-
-
 def title(group: Group) -> str:
     """The heading of a group's tables."""
     return f"{group.scenario} · {group.model}"
@@ -237,17 +161,6 @@ def lock_name(group: Group, row: Row) -> str:
     """``modellock``, or ``modellock (blockwise)`` where the group has several keys."""
     keys = {other.key for other in group.rows if other.role != "control"}
     return row.lock if len(keys) < 2 else f"{row.lock} ({row.key})"
-
-
-def first_line(text: str) -> str:
-    """The first line of ``text``, and where the others are."""
-    first, *more = text.strip().splitlines() or [""]
-    return f"{flat(first)} (and {len(more)} lines more: bench report --format json)" if more else flat(first)
-
-
-def flat(text: str) -> str:
-    """``text`` on one line."""
-    return " ".join(text.split())
 
 
 def _sizes(group: Group) -> str:

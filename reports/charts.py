@@ -15,9 +15,10 @@ import numpy as np
 
 from reports import domain
 from reports.aggregate import Row, readings
-from reports.captions import COST, Group, costly, number, seeds_words, with_interval
+from reports.captions import COST, Group, costly
 from reports.controls import BASELINE
 from reports.intervals import Value
+from reports.words import number, seeds_words, with_interval
 from reports.worst import candidates
 
 PALETTE = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")

@@ -16,9 +16,10 @@ from bench.errors import UserError
 from bench.records import Record
 from reports.aggregate import Row, half_recovery, readings
 from reports.aggregate import rows as to_rows
-from reports.captions import EMPTY, grouped, number, seeds_words, threat_words, title
+from reports.captions import grouped, title
 from reports.intervals import Value
 from reports.surface import WORDS, Surface
+from reports.words import EMPTY, number, seeds_words, threat_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

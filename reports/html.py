@@ -25,22 +25,10 @@ from bench.records import Record, digest
 from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug, surface
 from reports.aggregate import Row, current
 from reports.aggregate import rows as to_rows
-from reports.captions import (
-    EMPTY,
-    HEADINGS,
-    Group,
-    captions,
-    digits,
-    grouped,
-    interval,
-    number,
-    seeds_words,
-    threat_terms,
-    threat_words,
-    title,
-)
+from reports.captions import Group, captions, grouped, title
 from reports.commands import commands_of, installed
 from reports.ensemble import worst_cases
+from reports.words import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
 
 MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -13,8 +13,9 @@ from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports import prose
 from reports.aggregate import Row
-from reports.captions import grouped, with_interval
+from reports.captions import grouped
 from reports.commands import installed
+from reports.words import with_interval
 
 if TYPE_CHECKING:
     from reports.html import Site

@@ -13,26 +13,22 @@ from typing import Any
 from bench.errors import UserError
 from reports import domain
 from reports.aggregate import ConditionRow, Row, half_costs
-from reports.captions import (
+from reports.captions import Group, captions, flag_numbers, grouped, title
+from reports.intervals import IMAGES, Value
+from reports.ranks import best
+from reports.terminal import terminal
+from reports.words import (
     DASH,
     EMPTY,
     HEADINGS,
     TRANSDUCTIVE,
-    Group,
-    captions,
     digits,
-    flag_numbers,
     flat,
-    grouped,
     interval,
     number,
     seeds_words,
-    title,
     with_interval,
 )
-from reports.intervals import IMAGES, Value
-from reports.ranks import best
-from reports.terminal import terminal
 
 __all__ = ["FORMATS", "as_object", "render", "terminal"]
 

@@ -14,20 +14,9 @@ from rich.text import Text
 
 from reports import domain
 from reports.aggregate import Row
-from reports.captions import (
-    DASH,
-    EMPTY,
-    TRANSDUCTIVE,
-    Group,
-    captions,
-    digits,
-    flag_numbers,
-    grouped,
-    lock_name,
-    number,
-    title,
-)
+from reports.captions import Group, captions, flag_numbers, grouped, lock_name, title
 from reports.intervals import Value
+from reports.words import DASH, EMPTY, TRANSDUCTIVE, digits, number
 
 FITS = 100
 STYLES = {

@@ -22,9 +22,10 @@ from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
 from reports import charts, html, plugin_pages, prose
 from reports.aggregate import Row, current, rows
-from reports.captions import HEADINGS, digits, grouped, interval, number
 from reports.captions import costly as is_costly
+from reports.captions import grouped
 from reports.commands import installed
+from reports.words import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]

@@ -19,11 +19,12 @@ from bench.errors import UserError
 from bench.records import Record
 from reports import figures
 from reports.aggregate import rows
-from reports.captions import captions, grouped, number
+from reports.captions import captions, grouped
 from reports.intervals import IMAGES, T
 from reports.statistics import minimal_effect
 from reports.tables import FIELDS, as_object, render, tex
 from reports.terminal import fold
+from reports.words import number
 
 
 class TestTables:
