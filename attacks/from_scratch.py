@@ -5,17 +5,15 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from attacks._pseudo_labels import with_pseudo_labels
+from attacks._students import every_labelled, student
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Direct
 from bench.training import jitter
-
-NORMS = torch.nn.modules.batchnorm._BatchNorm | torch.nn.LayerNorm | torch.nn.GroupNorm
 
 
 @dataclass(frozen=True)
@@ -65,27 +63,19 @@ class FromScratch(Attack):
         return True
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        sets = []
-        if target.threat.share > 0:
-            sets.append(target.labelled)
-        if target.threat.authorised > 0:
-            sets.append(target.authorised)
-        if not sets:
+        labelled = every_labelled(target)
+        if labelled is None:
             return Constant(target.spec.k)
-        labels = [s.labels for s in sets if s.labels is not None]
-        labelled = Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
         last: Predictor = Constant(target.spec.k)
         teacher: Classifier | None = None
         for trial in TRIALS[: self.trials]:
             if trial.pseudo and not (target.threat.unlabelled and teacher is not None):
                 continue
-            model = target.public_model().to(run.device)
+            model = student("same", trial.start, target, run)
             data = labelled
             if trial.pseudo:
                 assert teacher is not None
                 data = with_pseudo_labels(teacher, labelled, target.unlabelled, self.pseudo_share)
-            if trial.start == "random":
-                _forget(model, run.rng("random"))
             self._train(model, data, run, trial.rate, trial.head_first, str(trial))
             if teacher is None:
                 teacher = copy.deepcopy(model)
@@ -106,17 +96,3 @@ class FromScratch(Attack):
                 rate=1e-2, augment=jitter, name=f"{name}/head", parameters=probe, train_mode=False,
             )  # fmt: skip
         run.fit(model, loss, steps, data, rate=rate, augment=jitter, name=name)
-
-
-def _forget(model: Classifier, rng: torch.Generator) -> None:
-    """Random weights of the usual scale, biases 0, norms as they are made: nothing public is left."""
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, NORMS):
-                module.reset_parameters()
-                continue
-            for p in module.parameters(recurse=False):
-                if p.ndim > 1:
-                    p.copy_(torch.randn(p.shape, generator=rng) * (2.0 / p[0].numel()) ** 0.5)
-                else:
-                    p.zero_()

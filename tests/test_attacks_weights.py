@@ -12,10 +12,10 @@ from torch import nn
 
 from attacks import _tuning
 from attacks._pseudo_labels import with_pseudo_labels
+from attacks._zeros import find_zeros, refilled
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
-from attacks.mask_recovery import find_zeros, refilled
 from attacks.realign import distance, in_style, style
 from attacks.rounding import rounded
 from attacks.transntl import divergence, perturbed, reweighted
