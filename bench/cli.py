@@ -33,6 +33,8 @@ ParamOption = Annotated[
     ),
 ]
 
+AsRunOption = Annotated[list[str] | None, typer.Option(help="as the suite was run with (repeatable)")]
+
 
 @app.command()
 def run(
@@ -138,8 +140,8 @@ def _rows(
     from bench import plan
 
     params, swept = plan.parse_params(param or []), plan.parse_sweeps(sweep or [])
+    chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     if suite is None:
-        chosen = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         filled: dict[str, Any] = {k: v or plan.DEFAULTS[k] for k, v in chosen.items()}
         return [
             plan.Row(
@@ -147,13 +149,8 @@ def _rows(
                 editor=editor or plan.DEFAULT_EDITOR,
             )
         ]  # fmt: skip
-    named = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     replicates = None if seeds is None else plan.parse_seeds(seeds)
-    rows = plan.narrowed(plan.read_suite(suite), {k: v for k, v in named.items() if v}, editor, replicates)
-    if not rows:
-        raise UserError(
-            f"nothing of suite '{suite}' is left after --lock, --attack, --task and --model.", "Loosen them."
-        )
+    rows = plan.suite_rows(suite, chosen, editor, replicates)
     return [replace(r, params={**r.params, **params}, sweep={**r.sweep, **swept}) for r in rows]
 
 
@@ -284,10 +281,10 @@ def show(name: str, plugin: PluginOption = None) -> None:
 @app.command()
 def status(
     suite: Annotated[str | None, typer.Option(help="say what of this suite is done")] = None,
-    lock: Annotated[list[str] | None, typer.Option("--lock", help="as the suite was run with (repeatable)")] = None,
-    attack: Annotated[list[str] | None, typer.Option("--attack", help="as the suite was run with (repeatable)")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="as the suite was run with (repeatable)")] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="as the suite was run with (repeatable)")] = None,
+    lock: AsRunOption = None,
+    attack: AsRunOption = None,
+    task: AsRunOption = None,
+    model: AsRunOption = None,
     editor: Annotated[str | None, typer.Option(help="as the suite was run with")] = None,
     seeds: Annotated[str | None, typer.Option(help="as the suite was run with")] = None,
     param: ParamOption = None,

@@ -72,10 +72,9 @@ def report(
     if suite is not None:  # what the suite asks for and nobody has measured stands in the table too
         from bench import plan
 
-        named = {name: chosen for name, chosen in (("locks", lock), ("models", model), ("tasks", task)) if chosen}
-        cells = [p.cell for p in plan.build(plan.narrowed(plan.read_suite(suite), named))]
-        keys = {cell.row_key() for cell in cells}
-        rows = [row for row in rows if row.row_key in keys or row.ensemble is not None]
+        asked = plan.suite_rows(suite, {"locks": lock, "models": model, "tasks": task})
+        cells = [p.cell for p in plan.build(asked)]
+        rows = aggregate.of_cells(rows, cells)
         rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records, split))])
     if format == "terminal":
         console.out.print(terminal.terminal(rows))

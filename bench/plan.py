@@ -131,6 +131,25 @@ def narrowed(
     return out
 
 
+def suite_rows(
+    name: str,
+    wanted: Mapping[str, Sequence[str] | None],
+    editor: str | None = None,
+    replicates: Sequence[int] | None = None,
+) -> list[Row]:
+    """The rows of suite ``name`` that are `narrowed` to what a command names; None or nothing named is all.
+
+    Raises:
+        UserError: as `read_suite`; or nothing is left.
+    """
+    named = {kind: values for kind, values in wanted.items() if values}
+    rows = narrowed(read_suite(name), named, editor, replicates)
+    if not rows:
+        asked = " ".join(f"--{kind.removesuffix('s')} {value}" for kind, values in named.items() for value in values)
+        raise UserError(f"nothing of suite '{name}' is left after {asked}.", "Loosen them.")
+    return rows
+
+
 def suite_names() -> list[str]:
     """The suites that come with the package."""
     return sorted(file.stem for file in SUITES.glob("*.toml"))

@@ -24,6 +24,9 @@ MEASURED = ("UP", "LP", "UP_shipped", "LP_shipped", "RP", "victim_authorised", "
 DERIVED = ("floor", "public_baseline", "recovery", "advantage")
 VALUES = (*MEASURED, *DERIVED)
 
+PLACE = ("scenario", "model", "lock", "key")
+"""The names of what is attacked: a lock, with its settings, somewhere."""
+
 MARGIN = 5.0
 """Points by which the lower bound of the advantage must exceed 0 before a lock is called broken."""
 HEADROOM = 10.0
@@ -152,6 +155,17 @@ def current(records: Iterable[Record], split: str = "test") -> list[Record]:
         if record.split == split:
             newest[record.row_key, record.cell.replicate] = record
     return sorted(newest.values(), key=lambda r: r.cell.replicate)
+
+
+def of_cells(table: Iterable[Row], planned: Sequence[Cell]) -> list[Row]:
+    """The rows that ``planned`` asks for, and those of ensembles on a lock of it."""
+    keys = {cell.row_key() for cell in planned}
+    places = {tuple(names_of(cell)[name] for name in PLACE) for cell in planned}
+    return [
+        row
+        for row in table
+        if row.row_key in keys or (row.ensemble is not None and tuple(getattr(row, n) for n in PLACE) in places)
+    ]
 
 
 def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:

@@ -11,7 +11,7 @@ from bench import ensemble, plan, registry
 from bench.errors import UserError
 from bench.records import Record
 from bench.threat import ThreatModel
-from reports.aggregate import Row, rows
+from reports.aggregate import Row, names_of, of_cells, rows
 from reports.captions import captions, grouped
 from reports.ensemble import worst_cases
 
@@ -69,6 +69,14 @@ def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
     failed = _member("prompt-search", 99.0, 99.0).model_copy(update={"status": "failed"})
     elsewhere = record(attack="prompt-search", RP=99.0, RP_validation=measured(99.0))
     assert _ensemble_row([*good, failed, elsewhere]).mean("RP") == 70.0
+
+
+def test_a_suite_shows_the_ensembles_of_the_locks_that_it_asks_for() -> None:
+    row = _ensemble_row([_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)])
+    here, elsewhere = (plan.make_cell(lock, "none", "digits", "vit", {}, "miniature") for lock in ("modellock", "map"))
+    assert row.lock == names_of(here)["lock"]
+    assert of_cells([row], [here]) == [row]
+    assert of_cells([row], [elsewhere]) == []
 
 
 def test_one_member_is_no_ensemble() -> None:

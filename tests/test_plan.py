@@ -192,5 +192,7 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     assert len(chosen) == len(open_rows)
     assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
     assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
-    assert plan.narrowed(plan.read_suite("quick"), {"locks": ["ntl"]}) == []
+    assert plan.suite_rows("ensemble-v1", {"locks": ["ntl"], "attacks": None})
+    with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
+        plan.suite_rows("quick", {"locks": ["ntl"], "tasks": None})
     assert {row.editor for row in plan.narrowed(open_rows, {}, "folder")} == {"folder"}

@@ -135,6 +135,9 @@ def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path
     why = bench("why", hash[:8], "--store", str(done), *FILES)
     assert why.returncode == 0
     assert "unchanged" in why.stdout
+    empty = bench("report", "--suite", "quick", "--lock", "no-such-lock", "--store", str(done))
+    assert empty.returncode == 2
+    assert "nothing of suite" in empty.stderr
     report = bench("report", "--format", "json", "--store", str(done))
     rows = json.loads(report.stdout)
     assert len(rows) == 6

@@ -71,7 +71,7 @@ def launch(
             while waiting or running:
                 while len(running) < jobs:
                     asked = set[Artefact]().union(*(needs[i] for i in running.values()))
-                    turn = first_free(waiting, needs, {made for made in asked if not opened.has(*made)})
+                    turn = first_free(waiting, needs, {lacking for lacking in asked if not opened.has(*lacking)})
                     if turn is None:
                         break
                     waiting.remove(turn)
