@@ -32,7 +32,7 @@ class CoWA(Attack):
     alpha: float = param(0.2, "α of Beta(α, α), from which the mixing share is drawn", ge=0.01, le=10)
     shrink: float = param(0.1, "share of the covariance that is a multiple of the identity", ge=0.001, le=1)
     every: int = param(10, "steps between two draws of pseudo-labels and scores", ge=1, le=10_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:

@@ -37,7 +37,7 @@ class FinePruning(Attack):
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)
     steps: int = param(400, "optimiser steps after pruning", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate with labels", ge=1e-6, le=1)
-    free_rate: float = param(1e-4, "peak learning rate without: the objective has no other anchor", ge=1e-6, le=1)
+    free_rate: float = param(1e-3, "peak learning rate without labels", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:

@@ -38,7 +38,7 @@ class Restyle(Attack):
     information: float = param(0.3, "weight of mutual information on target images", ge=0, le=10)
     near: int = param(5, "neighbours that vote", ge=1, le=1000)
     every: int = param(20, "steps between two votes", ge=1, le=10_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(48, "images of each side a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:

@@ -227,12 +227,14 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
 
 
 def _leaderboard(store: Any, records: list[Any]) -> None:
-    from reports import aggregate, terminal
+    from reports import aggregate, terminal, trials
 
-    for split in sorted({r.split for r in records}, reverse=True):  # rows of reporting and of tuning seeds stay apart
-        if split != "test":
-            console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
-        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence, split)))
+    splits = {r.split for r in records}  # reporting and tuning seeds stay apart
+    if splits != {"judge-validation"}:
+        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence)))
+    if "judge-validation" in splits:
+        console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
+        console.out.print(trials.terminal(records))
 
 
 @app.command("list")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench import console
 from bench.cli_gate import DEFAULT_STORE, StoreOption
 from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.records import Cell, Record
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +37,7 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="with --suite: as it was run with (repeatable)")
     ] = None,
-    tuning: Annotated[bool, typer.Option("--tuning", help="tuning seeds (1000 and up), on judge-validation")] = False,
+    tuning: Annotated[bool, typer.Option("--tuning", help="trials of tuning seeds, side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -67,19 +70,35 @@ def report(
             console.say(str(file))
         return
     records = [r for r in opened.records() if not task or r.cell.scenario in task]
-    split = "judge-validation" if tuning else "test"
-    rows = aggregate.rows(records, opened.evidence, split)
-    if suite is not None:  # what the suite asks for and nobody has measured stands in the table too
+    cells = None
+    if suite is not None:
         from bench import plan
 
         asked = plan.suite_rows(suite, {"locks": lock, "models": model, "tasks": task})
         cells = [p.cell for p in plan.build(asked)]
+    if tuning:
+        _say_trials(records, cells, format)
+        return
+    rows = aggregate.rows(records, opened.evidence)
+    if cells is not None:  # what the suite asks for and nobody has measured stands in the table too
         rows = aggregate.of_cells(rows, cells)
-        rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records, split))])
+        rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records))])
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:
         sys.stdout.write(tables.render(rows, format).rstrip("\n") + "\n")
+
+
+def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
+    from reports import trials
+
+    if cells is not None:
+        keys = {cell.row_key() for cell in cells}
+        records = [record for record in records if record.row_key in keys]
+    if format == "terminal":
+        console.out.print(trials.terminal(records))
+    else:
+        sys.stdout.write(trials.render(records, format).rstrip("\n") + "\n")
 
 
 def ownership(store: StoreOption = DEFAULT_STORE) -> None:

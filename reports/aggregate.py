@@ -118,18 +118,17 @@ class Row:
         return "undecided" if straddles else "not broken by this attack"
 
 
-def rows(records: Iterable[Record], evidence: Evidence | None = None, split: str = "test") -> list[Row]:
+def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Row]:
     """The rows of a table, one for each row key and status, in the order of `order`.
 
-    Of several records of one cell and replicate the newest counts. Records judged on another split than ``split``
-    (tuning) are left out: they are no results, and must not be averaged with them.
+    Of several records of one cell and replicate the newest counts. Records of tuning seeds are left out: they are no
+    results, and must not be averaged with them (`reports.trials` shows them).
 
     Args:
         records: any order.
         evidence: per-image predictions of a record, for paired bootstraps; without it some intervals are absent.
-        split: ``test`` or ``judge-validation``.
     """
-    pool = current(records, split)
+    pool = current(records)
     controls = Controls(pool)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in pool:

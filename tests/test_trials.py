@@ -1,0 +1,95 @@
+"""Trials on tuning seeds: what varies names the trial; the best has the highest mean over all places."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from made_up_records import measured, record
+from rich.console import Console
+
+from bench.errors import UserError
+from bench.records import Record
+from reports import trials
+
+
+def trial(lock: str, rate: float, rp: float, replicate: int = 1000, **more: Any) -> Record:
+    setting = {"rate": rate, "steps": 300}
+    return record(lock, replicate=replicate, RP=rp, split="judge-validation", attack_explicit=setting, **more)
+
+
+TWO_LOCKS = [trial("ntl", 0.01, 50.0), trial("map", 0.01, 71.0), trial("ntl", 0.001, 62.0), trial("map", 0.001, 60.0)]
+
+
+def test_trials_of_an_attack_stand_side_by_side() -> None:
+    (made,) = trials.trials(TWO_LOCKS)
+    assert made.title == "prompt-search · vit"
+    assert made.places == ("map (digits)", "ntl (digits)")
+    assert list(made.table) == ["rate 0.001", "rate 0.01"], "what does not vary names no trial; in order of value"
+    assert made.table["rate 0.01"] == {"ntl (digits)": 50.0, "map (digits)": 71.0}
+    assert (made.mean("rate 0.001"), made.mean("rate 0.01"), made.best) == (61.0, 60.5, "rate 0.001")
+
+
+def test_seeds_are_averaged() -> None:
+    (made,) = trials.trials([*TWO_LOCKS, *(trial(lock, 0.01, 90.0, 1001) for lock in ("ntl", "map"))])
+    assert made.seeds == (1000, 1001)
+    assert made.table["rate 0.01"]["ntl (digits)"] == 70.0
+
+
+def test_a_trial_that_was_not_run_everywhere_has_no_mean_and_there_is_no_best() -> None:
+    (made,) = trials.trials(TWO_LOCKS[:3])
+    assert made.mean("rate 0.001") is None
+    assert made.best is None
+    assert "| rate 0.001 | — | 62.0 | — |" in trials.render(TWO_LOCKS[:3], "md")
+
+
+def test_trials_of_a_lock_are_read_by_what_it_keeps_and_what_it_leaves() -> None:
+    settings = ({"alpha": 0.1}, {"alpha": 1.0})
+    made = [
+        record("ntl", "none", 1000, RP=None, UP=measured(99.0), LP=10.0 + i, split="judge-validation", lock_explicit=s)
+        for i, s in enumerate(settings)
+    ]
+    (group,) = trials.trials(made)
+    assert group.title == "ntl, key edit · vit"
+    assert group.table["alpha 1"] == {"ntl (digits) UP": 99.0, "ntl (digits) LP": 11.0}
+    assert group.best is None, "which trial of a lock is best depends on the rule"
+
+
+def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
+    made = [
+        record("ntp", "finetune", 1000, RP=rp, split="judge-validation", lock_explicit={"sparsity": s})
+        for s, rp in ((0.9, 91.0), (0.95, 67.5))
+    ]
+    (group,) = trials.trials(made)
+    assert group.table == {"sparsity 0.9": {"ntp (digits)": 91.0}, "sparsity 0.95": {"ntp (digits)": 67.5}}
+    assert group.best is None
+
+
+def test_threat_models_and_results_stay_apart() -> None:
+    other = trial("ntl", 0.01, 80.0, threat={"share": 0.1})
+    result = record("ntl", replicate=0, RP=99.0, attack_explicit={"rate": 0.01})
+    found = trials.trials([*TWO_LOCKS, other, result])
+    assert sorted(len(group.table) for group in found) == [1, 2]
+    assert "99.0" not in trials.render([*TWO_LOCKS, other, result], "md")
+
+
+def test_formats() -> None:
+    assert "**prompt-search · vit.** RP under access: weights" in trials.render(TWO_LOCKS, "md")
+    assert "| rate 0.01 | 71.0 | 50.0 | 60.5 |" in trials.render(TWO_LOCKS, "md")
+    assert trials.render(TWO_LOCKS, "csv").splitlines()[0] == "tuned,threat,trial,place,seeds,accuracy"
+    assert len(trials.render(TWO_LOCKS, "csv").splitlines()) == 5
+    assert {line["accuracy"] for line in json.loads(trials.render(TWO_LOCKS, "json"))} == {50.0, 71.0, 62.0, 60.0}
+    assert json.loads(trials.render([], "json")) == []
+    with pytest.raises(UserError, match="latex"):
+        trials.render(TWO_LOCKS, "latex")
+
+
+def test_the_terminal_shows_the_best_and_says_where_there_is_nothing() -> None:
+    out = Console(file=io.StringIO(), width=120)
+    out.print(trials.terminal(TWO_LOCKS))
+    out.print(trials.terminal([]))
+    shown = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "Highest mean: rate 0.001." in shown
+    assert "bench/tuning/" in shown
