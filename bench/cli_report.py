@@ -44,7 +44,7 @@ def report(
     """Tables, pictures and a page of what the store holds."""
     import reports
     from bench.store import Store
-    from reports import aggregate, tables, terminal
+    from reports import aggregate, asked, tables, terminal
 
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
@@ -74,15 +74,14 @@ def report(
     if suite is not None:
         from bench import plan
 
-        asked = plan.suite_rows(suite, {"locks": lock, "models": model, "tasks": task})
-        cells = [p.cell for p in plan.build(asked)]
+        wanted = {"locks": lock, "models": model, "tasks": task}
+        cells = [p.cell for p in plan.build(plan.suite_rows(suite, wanted))]
     if tuning:
         _say_trials(records, cells, format)
         return
     rows = aggregate.rows(records, opened.evidence)
-    if cells is not None:  # what the suite asks for and nobody has measured stands in the table too
-        rows = aggregate.of_cells(rows, cells)
-        rows = aggregate.order([*rows, *aggregate.unmeasured(cells, aggregate.current(records))])
+    if cells is not None:
+        rows = asked.as_asked(rows, cells, records)
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:

@@ -24,9 +24,6 @@ MEASURED = ("UP", "LP", "UP_shipped", "LP_shipped", "RP", "victim_authorised", "
 DERIVED = ("floor", "public_baseline", "recovery", "advantage")
 VALUES = (*MEASURED, *DERIVED)
 
-PLACE = ("scenario", "model", "lock", "key")
-"""The names of what is attacked: a lock, with its settings, somewhere."""
-
 MARGIN = 5.0
 """Points by which the lower bound of the advantage must exceed 0 before a lock is called broken."""
 HEADROOM = 10.0
@@ -83,6 +80,11 @@ class Row:
     ensemble: ensemble.Told | None = None
     attack_set: Mapping[str, Any] = field(default_factory=dict)
     lock_cost: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What is attacked: a lock with its settings, somewhere."""
+        return self.scenario, self.model, self.lock, self.key
 
     def mean(self, name: str) -> float | None:
         """The mean of a field of `VALUES`."""
@@ -156,34 +158,6 @@ def current(records: Iterable[Record], split: str = "test") -> list[Record]:
     return sorted(newest.values(), key=lambda r: r.cell.replicate)
 
 
-def of_cells(table: Iterable[Row], planned: Sequence[Cell]) -> list[Row]:
-    """The rows that ``planned`` asks for, and those of ensembles on a lock of it."""
-    keys = {cell.row_key() for cell in planned}
-    places = {tuple(names_of(cell)[name] for name in PLACE) for cell in planned}
-    return [
-        row
-        for row in table
-        if row.row_key in keys or (row.ensemble is not None and tuple(getattr(row, n) for n in PLACE) in places)
-    ]
-
-
-def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
-    """A row for each row key of which ``planned`` has replicates that ``records`` lack, with those as its seeds."""
-    held = {(record.row_key, record.cell.replicate) for record in records}
-    lacking: dict[str, list[Cell]] = {}
-    for cell in planned:
-        if (cell.row_key(), cell.replicate) not in held:
-            lacking.setdefault(cell.row_key(), []).append(cell)
-    nothing = dict.fromkeys(VALUES)
-    return [
-        Row(
-            **names_of(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
-            status="not measured", values=nothing, selection=cells[0].attack.selection,
-        )
-        for row_key, cells in lacking.items()
-    ]  # fmt: skip
-
-
 def names_of(cell: Cell) -> dict[str, Any]:
     """What a row tells of its cell."""
     editor = {} if cell.editor == "miniature" else {"editor": cell.editor}
@@ -210,13 +184,13 @@ def order(table: Iterable[Row]) -> list[Row]:
     pools: dict[tuple[str, ...], list[Row]] = {}
     for row in listed:
         if row.role != "control":
-            pools.setdefault((row.scenario, row.model, row.lock, row.key), []).append(row)
+            pools.setdefault(row.place, []).append(row)
     stands = {held: worst(pool) for held, pool in pools.items()}
     least = {held: row.mean("advantage") for held, row in stands.items() if row is not None}
 
     def place(row: Row) -> tuple[Any, ...]:
         advantage = row.mean("advantage")
-        lock = least.get((row.scenario, row.model, row.lock, row.key), np.inf)
+        lock = least.get(row.place, np.inf)
         ranked = () if row.role == "control" else (lock, row.lock, row.key, np.inf if advantage is None else -advantage)
         return row.scenario, row.model, row.role == "control", *ranked, row.lock, row.attack, row.row_key, row.status
 

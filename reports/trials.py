@@ -19,8 +19,8 @@ from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from reports.aggregate import current
-from reports.controls import label, said, scenario_of
+from reports.aggregate import current, names_of
+from reports.controls import label, said
 from reports.words import number, seeds_words, threat_words
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Trials:
     """The trials of one attack, or of one lock that is not attacked.
 
     ``table`` maps a trial's settings to accuracies by place (a lock and its task), percent, means over ``seeds``;
-    a place that a trial was not run at is missing. ``best`` names the trial with the highest mean over all places,
-    for an attack whose trials were all run everywhere.
+    a place that a trial was not run at is missing. ``ranked`` where the highest mean is the best: an attack's trials.
+    A mean over what a lock keeps and what it leaves says nothing.
     """
 
     title: str
@@ -45,7 +45,13 @@ class Trials:
     seeds: tuple[int, ...]
     places: tuple[str, ...]
     table: Mapping[str, Mapping[str, float]]
-    best: str | None
+    ranked: bool
+
+    @property
+    def best(self) -> str | None:
+        """The trial with the highest mean, where they are ranked and all were run everywhere."""
+        means = {trial: mean for trial in self.table if (mean := self.mean(trial)) is not None}
+        return max(means, key=lambda t: means[t]) if self.ranked and len(means) == len(self.table) else None
 
     def mean(self, trial: str) -> float | None:
         """Over all places; None where one is missing."""
@@ -108,7 +114,7 @@ class Board:
             yield Rule(Text(group.title, style="bold"), align="left")
             table = Table(box=None, pad_edge=False, header_style="bold")
             table.add_column("trial", overflow="fold")
-            for place in (*group.places, "mean"):
+            for place in _columns(group):
                 table.add_column(Text(place), justify="right", overflow="fold")
             for trial in group.table:
                 table.add_row(*map(Text, _cells(group, trial)), style="bold" if trial == group.best else None)
@@ -134,10 +140,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in found.items()}
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
-    made = Trials(title, threat, seeds, places, table, None)
-    means = {trial: mean for trial in table if (mean := made.mean(trial)) is not None}
-    ranked = by_attack and len(means) == len(table)
-    return Trials(title, threat, seeds, places, table, max(means, key=lambda t: means[t]) if ranked else None)
+    return Trials(title, threat, seeds, places, table, by_attack)
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -154,9 +157,11 @@ def _order(explicit: Mapping[str, Any], varying: Sequence[str]) -> tuple[Any, ..
 def _measured(record: Record, by_attack: bool) -> dict[str, float]:
     """Accuracies by place; a lock that is itself what varies is not part of the place."""
     cell = record.cell
-    place = f"{label(cell.lock) if by_attack else cell.lock.name} ({scenario_of(cell)})"
-    names = ("RP",) if cell.attack.name != "none" else ("UP", "LP")
-    values = {name: value.value for name in names if (value := getattr(record, name)) is not None}
+    names = names_of(cell)
+    key = "" if names["key"] == cell.key.name else f", {names['key']}"
+    place = f"{names['lock'] if by_attack else cell.lock.name} ({names['scenario']}{key})"
+    read = ("RP",) if cell.attack.name != "none" else ("UP", "LP")
+    values = {name: value.value for name in read if (value := getattr(record, name)) is not None}
     return {place if name == "RP" else f"{place} {name}": value for name, value in values.items()}
 
 
@@ -164,9 +169,13 @@ def _threat(cell: Cell) -> str:
     return threat_words({**cell.threat, "budget": {k: v for k, v in cell.budget.items() if v is not None}})
 
 
+def _columns(group: Trials) -> list[str]:
+    return [*group.places, "mean"] if group.ranked else list(group.places)
+
+
 def _cells(group: Trials, trial: str) -> list[str]:
     values = [group.table[trial].get(place) for place in group.places]
-    return [trial, *(number(v) for v in values), number(group.mean(trial))]
+    return [trial, *map(number, values), *([number(group.mean(trial))] if group.ranked else [])]
 
 
 def _caption(group: Trials) -> str:
@@ -176,7 +185,7 @@ def _caption(group: Trials) -> str:
 
 
 def _markdown(group: Trials) -> str:
-    head = ["trial", *group.places, "mean"]
+    head = ["trial", *_columns(group)]
     lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
     lines += [f"| {' | '.join(_cells(group, trial))} |" for trial in group.table]
     return "\n".join([f"**{group.title}.** {_caption(group)}", "", *lines])

@@ -11,7 +11,8 @@ from bench import ensemble, plan, registry
 from bench.errors import UserError
 from bench.records import Record
 from bench.threat import ThreatModel
-from reports.aggregate import Row, names_of, of_cells, rows
+from reports.aggregate import Row, rows
+from reports.asked import as_asked
 from reports.captions import captions, grouped
 from reports.ensemble import worst_cases
 
@@ -74,9 +75,8 @@ def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
 def test_a_suite_shows_the_ensembles_of_the_locks_that_it_asks_for() -> None:
     row = _ensemble_row([_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)])
     here, elsewhere = (plan.make_cell(lock, "none", "digits", "vit", {}, "miniature") for lock in ("modellock", "map"))
-    assert row.lock == names_of(here)["lock"]
-    assert of_cells([row], [here]) == [row]
-    assert of_cells([row], [elsewhere]) == []
+    assert row in as_asked([row], [here], [])
+    assert row not in as_asked([row], [elsewhere], [])
 
 
 def test_one_member_is_no_ensemble() -> None:

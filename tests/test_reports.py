@@ -9,7 +9,8 @@ import pytest
 from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, ref, the_row, world
 
 from bench.records import Flag, Record
-from reports.aggregate import half_recovery, order, rows, unmeasured
+from reports.aggregate import half_recovery, order, rows
+from reports.asked import unmeasured
 from reports.captions import captions, grouped
 from reports.intervals import IMAGES, NESTED, T
 from reports.tables import as_object, render

@@ -55,6 +55,7 @@ def test_trials_of_a_lock_are_read_by_what_it_keeps_and_what_it_leaves() -> None
     assert group.title == "ntl, key edit · vit"
     assert group.table["alpha 1"] == {"ntl (digits) UP": 99.0, "ntl (digits) LP": 11.0}
     assert group.best is None, "which trial of a lock is best depends on the rule"
+    assert "| alpha 1 | 11.0 | 99.0 |\n" in trials.render(made, "md") + "\n", "no mean of what is kept and what is left"
 
 
 def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
@@ -65,6 +66,14 @@ def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
     (group,) = trials.trials(made)
     assert group.table == {"sparsity 0.9": {"ntp (digits)": 91.0}, "sparsity 0.95": {"ntp (digits)": 67.5}}
     assert group.best is None
+
+
+def test_settings_of_the_key_are_part_of_the_place() -> None:
+    made = [trial("ntl", rate, 50.0) for rate in (0.01, 0.001)]
+    for alpha, record_ in zip((0.3, 0.5), made, strict=True):
+        record_.cell.key.explicit["alpha"] = alpha
+    (group,) = trials.trials(made)
+    assert group.places == ("ntl (digits, edit[alpha=0.3])", "ntl (digits, edit[alpha=0.5])")
 
 
 def test_threat_models_and_results_stay_apart() -> None:

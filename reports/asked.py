@@ -1,0 +1,36 @@
+"""A suite's rows: what it asks for and the store holds, and what nobody has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.records import Cell, Record
+from reports.aggregate import VALUES, Row, current, names_of, order
+
+
+def as_asked(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Record]) -> list[Row]:
+    """Of ``table``, made of ``records``, the rows that ``planned`` asks for; what they lack as rows not measured.
+
+    Rows of an ensemble stand with the locks that are asked for.
+    """
+    keys = {cell.row_key() for cell in planned}
+    own = [row for row in table if row.row_key in keys] + unmeasured(planned, current(records))
+    places = {row.place for row in own}
+    return order([*own, *(row for row in table if row.ensemble is not None and row.place in places)])
+
+
+def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
+    """A row for each row key of which ``planned`` has replicates that ``records`` lack, with those as its seeds."""
+    held = {(record.row_key, record.cell.replicate) for record in records}
+    lacking: dict[str, list[Cell]] = {}
+    for cell in planned:
+        if (cell.row_key(), cell.replicate) not in held:
+            lacking.setdefault(cell.row_key(), []).append(cell)
+    nothing = dict.fromkeys(VALUES)
+    return [
+        Row(
+            **names_of(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
+            status="not measured", values=nothing, selection=cells[0].attack.selection,
+        )
+        for row_key, cells in lacking.items()
+    ]  # fmt: skip
