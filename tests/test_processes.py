@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench import identity, plan
+from bench import forks, identity, plan
 from bench.identity import Settings
 from bench.launchers import processes
 
@@ -25,6 +28,55 @@ if __name__ == "__main__":
     with processes.workers(1) as pool:
         pool.submit(work).result()
 """
+
+SERVER = """
+import importlib, os, torch
+torch.cuda._device_count_nvml = lambda: 1  # a driver that says that there is a GPU
+from bench.forks import PRELOADED
+
+for name in PRELOADED:
+    importlib.import_module(name)
+child = os.fork()
+if child == 0:
+    os._exit(torch._C._cuda_isInBadFork())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+STARTED = """
+import json, multiprocessing, os
+from bench import forks
+
+def told(pipe):
+    pipe.send(dict(os.environ))
+
+if __name__ == "__main__":
+    before = dict(os.environ)
+    forks.start()
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.get_context("forkserver").Process(target=told, args=(theirs,)).start()
+    print(json.dumps([before == dict(os.environ), ours.recv()]))
+"""
+
+
+@pytest.mark.skipif(torch.version.cuda is None, reason="this torch knows no CUDA")
+def test_a_process_forked_from_the_server_can_use_a_gpu() -> None:
+    """Importing what the server imports must not initialise CUDA, which happens on machines with a GPU only."""
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER], env={**os.environ, **forks.ENVIRONMENT}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+def test_the_server_alone_is_started_in_another_environment(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(STARTED)
+    path = os.pathsep.join([str(Path(forks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(file)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    as_it_was, in_the_child = json.loads(done.stdout)
+    assert as_it_was
+    assert in_the_child.items() >= forks.ENVIRONMENT.items()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
