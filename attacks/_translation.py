@@ -44,7 +44,7 @@ def translate(
     """
     torch.manual_seed(run.seed("networks"))
     model = target.classifier.eval().requires_grad_(False)
-    before = nn.Sequential(*base).to(run.device)
+    before = nn.Sequential(*copy.deepcopy(list(base))).to(run.device)  # the caller goes on with ``base`` where it is
     there, back = (Residual(target.spec.size, width).to(run.device) for _ in range(2))
     critics = [_critic(width).to(run.device) for _ in range(2)]  # of authorised images, and of the others
     forger = torch.optim.Adam([*there.parameters(), *back.parameters()], lr=rate, betas=(0.5, 0.99))
