@@ -61,7 +61,7 @@ def run(
     ] = None,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="cells at once, each in a process of its own")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="threads of each worker; part of a cell's identity")] = 2,
     launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
@@ -74,9 +74,7 @@ def run(
     from bench.store import Store
 
     files = [str(p.resolve()) for p in plugin or []]
-    settings = identity.Settings(
-        device=_device(device, dry_run), threads=threads, skip_bad=skip_bad, plugin_files=tuple(files)
-    )
+    settings = identity.Settings(device=_device(device), threads=threads, skip_bad=skip_bad, plugin_files=tuple(files))
     rows = _rows(lock, attack, task, model, editor, seeds, suite, param, sweep)
     planned = plan.build(rows, files)
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
@@ -165,13 +163,13 @@ def _say_choices(*chosen: Any) -> None:
     console.say("running " + " · ".join(said) + "  (see `bench run --help` to change any)", "dim")
 
 
-def _device(name: str, dry: bool) -> str:
-    if name == "cpu" or (dry and name == "auto"):
+def _device(name: str) -> str:
+    if name == "cpu":
         return "cpu"
     if name != "auto" and not name.startswith("cuda"):
         raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda or cuda:N.")
-    if name == "auto" and not any(Path("/dev").glob("nvidia[0-9]*")):
-        return "cpu"
+    if name == "auto" and not any(any(Path("/dev").glob(node)) for node in ("nvidia[0-9]*", "dxg")):
+        return "cpu"  # known without torch, which takes seconds to import
     import torch
 
     if torch.cuda.is_available():
@@ -291,7 +289,7 @@ def status(
     seeds: Annotated[str | None, typer.Option(help="as the suite was run with")] = None,
     param: ParamOption = None,
     threads: Annotated[int, typer.Option(min=1, help="as the suite was run with; part of a cell's identity")] = 2,
-    device: Annotated[str, typer.Option(help="as the suite was run with")] = "cpu",
+    device: Annotated[str, typer.Option(help="as the suite was run with; part of a cell's identity")] = "auto",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """What the store holds; with --suite, what of it is done, failed or not measured."""
@@ -312,7 +310,7 @@ def status(
                 record.hash[:10], console.in_short(record.cell), record.status, record.provenance.created[:19]
             )
     else:
-        settings = identity.Settings(device=device, threads=threads)
+        settings = identity.Settings(device=_device(device), threads=threads)
         for item in plan.build(_rows(lock, attack, task, model, editor, seeds, suite, param)):
             hash = identity.of(item.cell, settings).hashes["record"]
             found = opened.get(hash)

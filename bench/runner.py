@@ -81,7 +81,7 @@ def run_cell(cell: Cell, context: Context) -> Record:
         inputs=found.inputs,
         seeds=found.seeds,
         versions=identity.versions(),
-        machine=f"{platform.machine()} {context.settings.device}",
+        machine=_machine(context.settings.device),
         threads=context.settings.threads,
         command=context.command,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -341,6 +341,12 @@ def _augment(scenario: Scenario) -> Augment:
 
 class AttackFailed(RuntimeError):
     """The attack raised in its process."""
+
+
+def _machine(device: str) -> str:
+    """Processor, the name of the GPU where one computes, and last the device."""
+    gpu = [torch.cuda.get_device_name(device)] if device.startswith("cuda") else []
+    return " ".join([platform.machine(), *gpu, device])
 
 
 def answering(locked: Classifier, threat: ThreatModel, device: str) -> Callable[[Tensor], Tensor] | None:
