@@ -199,12 +199,14 @@ def _attack(
 ) -> None:
     import torch
 
-    from bench import models, predictors, registry, seeds, training
+    from bench import devices, models, predictors, registry, seeds, training
     from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Spec, Submission, ThreatModel
     from bench.editors import session
     from bench.views import AttackerView
 
     torch.set_num_threads(told["threads"])
+    if told["device"] != "cpu":
+        devices.deterministic(told["device"])
     torch.manual_seed(told["seed"])
     session.use(told["device"], "auto", None)
     spec = Spec(size=told["spec"]["size"], classes=tuple(told["spec"]["classes"]), kind=told["spec"]["kind"])

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench import identity, isolation, models, predictors, registry, seeds, training, victim
+from bench import devices, identity, isolation, models, predictors, registry, seeds, training, victim
 from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, ThreatModel
 from bench.editors import session
 from bench.errors import UserError
@@ -52,7 +52,7 @@ class Context:
 
     def __post_init__(self) -> None:
         torch.set_num_threads(self.settings.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        devices.deterministic(self.settings.device)
         session.use(self.settings.device, "float32", self.store.edits)
         self._scenarios: dict[tuple[str, int, int], Scenario] = {}
         self._keys: dict[str, Key] = {}
