@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import ensemble
 from bench.params import Param
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
@@ -15,6 +16,7 @@ from reports import prose
 from reports.aggregate import Row
 from reports.captions import grouped
 from reports.commands import installed
+from reports.ensemble import member_name
 from reports.words import with_interval
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
         "kind": kind,
         "name": name,
         "info": info,
+        "ensemble": _members() if info is None and (kind, name) == ("attack", ensemble.ENSEMBLE) else None,
         "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
         "groups": groups,
         "own": own,
@@ -57,6 +60,21 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
         "published": [] if info is None else published(kind, info, rows),
         "flags": raised(own),
     }
+
+
+def _members() -> dict[str, Any]:
+    """The version of the ensemble in use, and for each of its threat models what it sets and who is in it."""
+    lists = []
+    for threat in (told := ensemble.read()).threats:
+        named = [(member_name(m.attack, m.params), m.slow) for m in threat.members]
+        lists.append(
+            {
+                "name": threat.name,
+                "params": ", ".join(f"{k.removeprefix('threat.')} {_shown(v)}" for k, v in threat.params.items()),
+                "members": ", ".join(f"({name})" if slow else name for name, slow in named),
+            }
+        )
+    return {"version": told.version, "lists": lists}
 
 
 def raised(rows: Sequence[Row]) -> dict[str, list[Row]]:
