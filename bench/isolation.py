@@ -205,7 +205,7 @@ def _attack(
     from bench.views import AttackerView
 
     torch.set_num_threads(told["threads"])
-    if told["device"] != "cpu":
+    if told["device"] != "cpu":  # on a processor what an attack does runs in one order anyway
         devices.deterministic(told["device"])
     torch.manual_seed(told["seed"])
     session.use(told["device"], "auto", None)
