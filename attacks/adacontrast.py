@@ -34,7 +34,7 @@ class AdaContrast(Attack):
     temperature: float = param(0.07, "temperature of the contrastive term", ge=0.001, le=10)
     momentum: float = param(0.95, "m of the momentum model; 0.999 in the paper, whose courses are longer", ge=0, le=1)
     every: int = param(40, "steps between two full draws of the memory", ge=1, le=10_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(3e-4, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:

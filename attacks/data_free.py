@@ -57,7 +57,7 @@ class DataFree(Attack):
     disagree: float = param(0.3, "w, weight of the disagreement of model and student", ge=0, le=10)
     statistics: float = param(1.0, "weight of the batch-norm statistics", ge=0, le=10)
     handed: int = param(4, "students handed in on the way", ge=1, le=50)
-    rate: float = param(1e-3, "of the student's AdamW, falling as a cosine, and of the generator's Adam", ge=1e-6, le=1)
+    rate: float = param(3e-4, "of the student's AdamW, falling as a cosine, and of the generator's Adam", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=4, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:

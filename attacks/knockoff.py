@@ -41,7 +41,7 @@ class Knockoff(Attack):
     queries: int = param(2000, "surrogates asked about in all", ge=1, le=1_000_000, unit="images")
     rounds: int = param(4, "rounds of asking and learning; the student is handed in after each", ge=1, le=50)
     steps: int = param(600, "optimiser steps in all", ge=1, le=100_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> bool:
