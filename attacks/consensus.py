@@ -29,7 +29,6 @@ class Consensus(Attack):
 
     title = "consensus"
     paper = "ours, against Gao et al., 2024; pseudo-labels after SHOT, Liang et al., ICML 2020"
-    controls = ("none", "norm-adaptation")
     keys = ("edit",)
     against = ("modellock",)
     selection = "label-free: mutual information of answers averaged over moved copies of the attacker's images"

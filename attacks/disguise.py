@@ -42,7 +42,6 @@ class Disguise(Attack):
         "JailNTL: Xiang, Hong, Yao, Wang, Liu: Jailbreaking the Non-Transferable Barrier via Test-Time Data "
         "Disguising, CVPR 2025, arXiv 2503.17198"
     )
-    controls = ("none", "destroyed")
     published = ("ntl_attacks_jailntl_poster.csv",)
     selection = "label-free: information and claimed mass on the attacker's images, and likeness to authorised ones"
     deviations = (
@@ -69,7 +68,7 @@ class Disguise(Attack):
         1.0, "weight of leaving images as they are that are on the right side already", ge=0, le=100
     )
     content: float = param(1.0, "weight of 1 − ρ², ρ the correlation of brightness before and after", ge=0, le=100)
-    features: float = param(0.3, "weight of the distance of feature statistics", ge=0, le=100)
+    features: float = param(3.0, "weight of the distance of feature statistics", ge=0, le=100)
     answers: float = param(1.0, "weight of confidence, class balance and claimed mass", ge=0, le=100)
     trials: int = param(60, "colour maps tried by queries, behind an interface", ge=0, le=100_000, unit="trials")
     probe: int = param(128, "un-labelled images that disguises are chosen on", ge=2, le=4096, unit="images")

@@ -38,7 +38,6 @@ class EditImitation(Attack):
         "ours; AdaIN, Huang and Belongie, ICCV 2017; FDA, Yang and Soatto, CVPR 2020; image translation from pairs "
         "after pix2pix, Isola et al., CVPR 2017"
     )
-    controls = ("none", "destroyed")
     selection = "least error on held-out pairs, or label-free on the attacker's images"
     deviations = (
         "AdaIN is applied to pixels: no decoder of features is trained",

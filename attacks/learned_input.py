@@ -27,7 +27,6 @@ class LearnedInput(Attack):
         "adversarial reprogramming, Elsayed, Goodfellow, Sohl-Dickstein, ICLR 2019; "
         "visual prompting, Bahng et al., 2022, arXiv 2203.17274"
     )
-    controls = ("none", "from-scratch", "destroyed")
     deviations = (
         "classes keep their outputs: the locked model was trained on them, so no label mapping is needed",
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",

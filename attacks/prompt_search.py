@@ -29,7 +29,6 @@ class PromptSearch(Attack):
 
     title = "prompt search"
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
-    controls = ("none", "from-scratch", "destroyed")
     keys = ("edit",)
     against = ("modellock",)
     selection = "its own scorer on the attacker's images"

@@ -22,7 +22,6 @@ class WrongEditor(Attack):
 
     title = "wrong editor"
     paper = "ours; it tests the claim of Gao et al., 2024, that prompt and diffusion model are both needed"
-    controls = ("none", "prompt-search")
     keys = ("edit",)
     selection = "its own scorer on the attacker's images, where it has candidates"
     defaults = {

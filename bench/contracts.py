@@ -99,7 +99,6 @@ class Plugin(Parametrised):
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     role: ClassVar[str] = "method"  # method | control | given
-    controls: ClassVar[tuple[str, ...]] = ()  # plugins that must stand beside a row of this one
     deviations: ClassVar[tuple[str, ...]] = ()  # what differs from the paper, and why
     published: ClassVar[tuple[str, ...]] = ()  # files of reports/published that hold the paper's numbers
     files: ClassVar[tuple[str, ...]] = ()  # parameters that name files: their content is part of a cell's identity

@@ -32,8 +32,7 @@ GROUPS = {"lock": "bench.locks", "attack": "bench.attacks", "key": "bench.keys"}
 PLURAL = {"lock": "locks", "attack": "attacks", "key": "keys"}
 _NOT_PLUGINS = {"vocabulary"}
 SAID = (
-    "title", "paper", "role", "controls", "deviations", "published", "files", "key", "keys", "selection", "defaults",
-    "against",
+    "title", "paper", "role", "deviations", "published", "files", "key", "keys", "selection", "defaults", "against",
 )  # fmt: skip
 """Class variables that are read from a plugin's source."""
 
@@ -51,7 +50,6 @@ class PluginInfo:
     title: str = ""
     paper: str = ""
     role: str = "method"
-    controls: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     key: str = "edit"
     keys: tuple[str, ...] = ()

@@ -19,7 +19,6 @@ class CUTI(Lock):
 
     title = "CUTI-domain"
     paper = "Wang et al.: CUTI-domain, CVPR 2023, arXiv 2303.11078"
-    controls = ("none",)
     published = ("ntl_attacks_jailntl_poster.csv", "map_average.csv")
     deviations = (
         "W and W' are learnt and kept; in the public code they are random at every pass and never trained "

@@ -20,7 +20,6 @@ class HNTL(Lock):
 
     title = "H-NTL"
     paper = "Hong et al.: H-NTL, ICLR 2024"
-    controls = ("none",)
     deviations = (
         "small convolutional encoders and Adam in stage 1, for images of 32 pixels and a few hundred steps; the public "
         "code trains 30 epochs with SGD 1e-3, then 20 epochs",

@@ -28,7 +28,6 @@ class MAP(Lock):
 
     title = "MAP"
     paper = "Peng, Qu, Wu, Zou, He, Knoll, Chen, Jiang: MAP, CVPR 2024, arXiv 2403.04149"
-    controls = ("none",)
     published = ("map_average.csv",)
     deviations = (
         "reconstruction: λ 0.1 is the family's, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",

@@ -19,7 +19,6 @@ class ModelLock(Lock):
 
     title = "ModelLock"
     paper = "Gao, Sun, Ma, Wu, Jiang: ModelLock: Locking Your Model With a Spell, ACM MM 2024, arXiv 2405.16285"
-    controls = ("none",)
     published = ("modellock_prompts.csv",)
     key = "edit"
     deviations = (

@@ -17,7 +17,6 @@ class NTL(Lock):
 
     title = "NTL"
     paper = "Wang et al.: Non-Transferable Learning, ICLR 2022, arXiv 2106.06916"
-    controls = ("none",)
     published = ("ntl_attacks_jailntl_poster.csv", "map_average.csv")
     deviations = (
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
