@@ -128,9 +128,12 @@ def terminal(records: Iterable[Record]) -> Board:
 
 
 def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
-    by_attack = len({label(r.cell.attack) for r in group}) > 1
+    attacked = any(r.cell.attack.name != "none" for r in group)
+    locks_vary = len({label(r.cell.lock) for r in group}) > len({r.cell.lock.name for r in group})
+    by_attack = len({label(r.cell.attack) for r in group}) > 1 or (attacked and not locks_vary)
     tuned = "attack" if by_attack else "lock"
-    varying = _varying([getattr(r.cell, tuned).explicit for r in group])
+    settings = [getattr(r.cell, tuned).explicit for r in group]
+    varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
     found: dict[str, dict[str, list[float]]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit

@@ -32,6 +32,13 @@ def test_trials_of_an_attack_stand_side_by_side() -> None:
     assert (made.mean("rate 0.001"), made.mean("rate 0.01"), made.best) == (61.0, 60.5, "rate 0.001")
 
 
+def test_a_lone_trial_of_an_attack_is_named_by_what_it_sets() -> None:
+    (made,) = trials.trials(TWO_LOCKS[:2])
+    assert list(made.table) == ["rate 0.01, steps 300"]
+    assert made.mean("rate 0.01, steps 300") == 60.5
+    assert "| rate 0.01, steps 300 | 71.0 | 50.0 | 60.5 |" in trials.render(TWO_LOCKS[:2], "md")
+
+
 def test_seeds_are_averaged() -> None:
     (made,) = trials.trials([*TWO_LOCKS, *(trial(lock, 0.01, 90.0, 1001) for lock in ("ntl", "map"))])
     assert made.seeds == (1000, 1001)
