@@ -127,18 +127,19 @@ class Run:
         base = [group["lr"] for group in optimiser.param_groups]
         params = [p for group in optimiser.param_groups for p in group["params"]]
         rng = self.rng(f"{name}/augment")
-        for step, batches in enumerate(self.steps(n, *sources, batch=batch, name=name)):
-            factor = min(1.0, (step + 1) / max(1.0, warmup * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
-            for group, lr in zip(optimiser.param_groups, base, strict=True):
-                group["lr"] = lr * factor
-            if augment is not None:
-                batches = tuple(Batch(augment(b.images, rng), b.labels, b.index) for b in batches)
-            value = loss(*batches)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            if clip:
-                nn.utils.clip_grad_norm_(params, clip)
-            optimiser.step()
+        with _without_gradients(model, but=params):
+            for step, batches in enumerate(self.steps(n, *sources, batch=batch, name=name)):
+                factor = min(1.0, (step + 1) / max(1.0, warmup * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
+                for group, lr in zip(optimiser.param_groups, base, strict=True):
+                    group["lr"] = lr * factor
+                if augment is not None:
+                    batches = tuple(Batch(augment(b.images, rng), b.labels, b.index) for b in batches)
+                value = loss(*batches)
+                optimiser.zero_grad(set_to_none=True)
+                value.backward()
+                if clip:
+                    nn.utils.clip_grad_norm_(params, clip)
+                optimiser.step()
         model.eval()
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
@@ -179,6 +180,20 @@ class Run:
         self, name: str, inputs: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         return make() if self._artefacts is None else self._artefacts(name, inputs, make)
+
+
+@contextmanager
+def _without_gradients(model: nn.Module, but: Sequence[Tensor]) -> Iterator[None]:
+    """No gradients for the parameters of ``model`` but those listed: nobody would step along them."""
+    kept = {id(p) for p in but}
+    spared = [p for p in model.parameters() if p.requires_grad and id(p) not in kept]
+    for p in spared:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in spared:
+            p.requires_grad_(True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import models
-from bench.contracts import AccessDenied, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
+from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
 from bench.handover import materialise
 from bench.isolation import ChildDied, Job, Outcome, run
 from bench.keys.none import Identity
@@ -150,3 +150,22 @@ def test_a_step_budget_stops_any_optimiser(toy: Images, spec: Spec) -> None:
             model(toy.images[:4]).sum().backward()
             optimiser.step()
     assert run_.meter.steps == 2
+
+
+def test_fitting_a_head_asks_no_gradient_of_the_rest_and_leaves_all_as_it_was(toy: Images, spec: Spec) -> None:
+    model = models.build("cnn", spec, 0, "random", 1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    head = models.head_names(model)
+    asked: set[str] = set()
+
+    def loss(batch: Batch) -> torch.Tensor:
+        assert batch.labels is not None
+        asked.update(name for name, p in model.named_parameters() if p.requires_grad)
+        return torch.nn.functional.cross_entropy(model(batch.images), batch.labels)
+
+    run_ = Run(1, budget=Budget(steps=2))
+    with pytest.raises(BudgetSpent), metered(run_):
+        run_.fit(model, loss, 5, toy, parameters=[model.get_parameter(n) for n in head], train_mode=False)
+    assert asked == set(head)
+    assert all(p.requires_grad for p in model.parameters())
+    assert {name for name, p in model.named_parameters() if not torch.equal(p, before[name])} == set(head)
