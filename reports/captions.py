@@ -354,9 +354,10 @@ def _halves(group: Group) -> list[str]:
 def _flags(group: Group) -> list[str]:
     lines = []
     for flag, i in flag_numbers(group).items():
-        detail = next(row.flag_details[flag] for row in group.rows if flag in row.flags)
+        details = [flat(row.flag_details[flag]) for row in group.rows if flag in row.flags]
+        first = " for the first" if len(set(details)) > 1 else ""
         flagged = "; ".join(_flagged(group, flag))
-        lines.append(f"Flag [{i}] {flag}: {flat(detail)} ({flagged}; see docs/flags.md#{flag})")
+        lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({flagged}; see docs/flags.md#{flag})")
     return lines
 
 

@@ -279,6 +279,16 @@ class TestReplicates:
         ]
         assert as_object(the_row(records))["flags"] == {"lp-below-floor": 1}
 
+    def test_a_caption_says_whose_flag_it_quotes(self) -> None:
+        records = world()
+        flagged = [records[0], records[-1]]
+        for r, value in zip(flagged, ("LP 2", "LP 3"), strict=True):
+            r.flags = [Flag(name="lp-below-floor", detail=value)]
+        said = "\n".join(captions(grouped(rows(records))[0]))
+        assert "lp-below-floor: LP 2 for the first (" in said or "lp-below-floor: LP 3 for the first (" in said
+        flagged[1].flags = flagged[0].flags
+        assert "lp-below-floor: LP 2 (" in "\n".join(captions(grouped(rows(records))[0]))
+
     def test_explicit_parameters_are_part_of_the_name(self) -> None:
         row = the_row([record(lock_explicit={"decoys": "fixed", "alpha": 0.5})])
         assert row.lock == "modellock[alpha=0.5,decoys=fixed]"
