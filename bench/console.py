@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.errors import UserError
+from bench.explicit import plugins_set, rights_set, written
 
 if TYPE_CHECKING:
     from bench.plan import Planned
+    from bench.records import Cell
     from bench.registry import PluginInfo
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+ROOMY = 110
+"""Characters a line from which the plan needs no narrow columns."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -47,11 +51,20 @@ def minutes(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def in_short(cell: Any) -> str:
-    """A cell in one line."""
-    said = [f"{n}={v}" for n, v in {**cell.lock.explicit, **cell.key.explicit, **cell.attack.explicit}.items()]
+def in_short(cell: Cell) -> str:
+    """A cell in one line, with what was set of it."""
+    said = _each({**plugins_set(cell), **rights_set(cell), **cell.explicit})
     extra = f" [{', '.join(said)}]" if said else ""
     return f"{cell.scenario} · {cell.model} · {cell.lock.name} × {cell.attack.name}{extra} · seed {cell.replicate}"
+
+
+def _each(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={written(value)}" for name, value in settings.items()]
+
+
+def _below(name: str, settings: Mapping[str, Any]) -> str:
+    """A name in a table, each setting on a line under it."""
+    return escape("\n".join([name, *_each(settings)]))
 
 
 class Live:
@@ -101,16 +114,24 @@ def live(total: int) -> Iterator[Live]:
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
     """The plan of a dry run: what is asked, what stands beside it, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "model", "lock", "attack", "seed", "why", "state", "estimate"):
-        table.add_column(name, overflow="fold")
+    names = {"lock": [item.cell.lock.name for item in planned], "attack": [item.cell.attack.name for item in planned]}
+    for name in ("task", "model", "lock", "attack", "seed", "why", "time"):
+        whole = max(map(len, names.get(name, [])), default=0)  # a narrow screen breaks what was set, not names
+        width = whole if whole and out.width < ROOMY else None
+        table.add_column(name, overflow="fold", width=width, no_wrap=name in ("seed", "time"))
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
-        said = {**cell.lock.explicit, **cell.key.explicit}
-        lock = cell.lock.name + (f" [{', '.join(f'{k}={v}' for k, v in said.items())}]" if said else "")
+        said = plugins_set(cell)
+        spent = {k: v for k, v in said.items() if k.startswith("attack.")}
         table.add_row(
-            cell.scenario, cell.model, escape(lock), cell.attack.name, str(cell.replicate), item.reason,
-            "cached" if cached else "to do", "" if cached else minutes(estimate),
-        )  # fmt: skip
+            _below(cell.scenario, cell.explicit),
+            cell.model,
+            _below(cell.lock.name, {k: v for k, v in said.items() if k not in spent}),
+            _below(cell.attack.name, spent | rights_set(cell)),
+            str(cell.replicate),
+            item.reason,
+            "cached" if cached else minutes(estimate),
+        )
     out.print(table)
     todo = sum(not d for d in done)
     left = sum(s for s, d in zip(seconds, done, strict=True) if not d)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bench import datasets, registry
+from bench import datasets
 from bench.ensemble import CURRENT, ENSEMBLE
-from bench.errors import UserError
+from bench.explicit import installed, plugins_set, rights_set, written
 from bench.records import Cell
-from bench.threat import Budget, ThreatModel
 
 USUAL_EDITOR = "miniature"
 USUAL_THREADS = 2
@@ -42,17 +41,11 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
     settings: dict[str, Any] = {}
     if cell.key.name != _usual_key(cell):
         settings["lock.key"] = cell.key.name
-    for group, ref in (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack)):
-        if group != "attack" or not ensemble:
-            settings |= {f"{group}.{name}": value for name, value in ref.explicit.items()}
-    usual = _usual_rights(cell)
-    for group, fields in () if ensemble else (("threat", cell.threat), ("budget", cell.budget)):
-        for name, value in fields.items():
-            if f"{group}.{name}" not in usual or usual[f"{group}.{name}"] != value:
-                settings[f"{group}.{name}"] = value
+    settings |= {k: v for k, v in plugins_set(cell).items() if not (ensemble and k.startswith("attack."))}
+    settings |= {} if ensemble else rights_set(cell, every=True)
     settings |= cell.explicit
     for name, value in sorted(settings.items()):
-        words += ["-p", f"{name}={_written(value)}"]
+        words += ["-p", f"{name}={written(value)}"]
     named = (("lock", cell.lock),) if ensemble else (("lock", cell.lock), ("attack", cell.attack))
     if any(installed(kind, ref.name) is None for kind, ref in named):
         words += ["--plugin", "FILE.py"]
@@ -70,33 +63,8 @@ def commands_of(cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS) 
     return [command_of(cell, run, threads) for run in runs]
 
 
-def installed(kind: str, name: str) -> registry.PluginInfo | None:
-    """What the installed plugin of that name says of itself, None where there is none."""
-    try:
-        return registry.find(kind, name)
-    except UserError:
-        return None
-
-
 def _usual_key(cell: Cell) -> str | None:
     if datasets.pair(cell.scenario) is not None:
         return "domain"
     info = installed("lock", cell.lock.name)
     return None if info is None else info.key
-
-
-def _usual_rights(cell: Cell) -> Mapping[str, Any]:
-    """Threat model and budget that the attack gets where nothing is set."""
-    info = installed("attack", cell.attack.name)
-    if info is None:
-        return {}
-    general = {f"threat.{k}": v for k, v in ThreatModel().values().items()}
-    general |= {f"budget.{k}": v for k, v in Budget().values().items()}
-    return general | dict(info.defaults)
-
-
-def _written(value: Any) -> str:
-    """``value`` as the command line reads it, with all its digits."""
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)

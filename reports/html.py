@@ -21,12 +21,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.errors import UserError
+from bench.explicit import installed
 from bench.records import Record, digest
 from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug, surface
 from reports.aggregate import Row, current
 from reports.aggregate import rows as to_rows
 from reports.captions import Group, captions, grouped, title
-from reports.commands import commands_of, installed
+from reports.commands import commands_of
 from reports.ensemble import worst_cases
 from reports.words import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
 

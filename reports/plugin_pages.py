@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import ensemble
+from bench.explicit import installed
 from bench.params import Param
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports import prose
 from reports.aggregate import Row
 from reports.captions import grouped
-from reports.commands import installed
 from reports.ensemble import member_name
 from reports.words import with_interval
 

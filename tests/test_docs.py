@@ -15,12 +15,17 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def _commands(page: Path) -> list[str]:
-    """Every line of the ``sh`` blocks of a page, without comments."""
+    """Every command of the ``sh`` blocks of a page, without comments; a line that ends in ``\\`` goes on."""
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return [
+        line.partition(" #")[0].strip()
+        for block in blocks
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.strip()
+    ]
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_every_command_of_the_tutorial(bench: Bench, tmp_path: Path) -> None:
     commands = _commands(DOCS / "tutorial.md")
     assert len(commands) >= 15

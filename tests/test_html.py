@@ -19,12 +19,12 @@ from markupsafe import escape
 from numpy.typing import NDArray
 
 from bench.errors import UserError
+from bench.explicit import installed
 from bench.records import Condition, Flag, Measured, Record
 from reports import charts, html, plugin_pages, prose
 from reports.aggregate import Row, current, rows
 from reports.captions import costly as is_costly
 from reports.captions import grouped
-from reports.commands import installed
 from reports.words import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import datasets, identity, plan, registry, seeds
+from bench import console, datasets, identity, plan, registry, seeds
 from bench.errors import UserError
 
 TUNING = plan.SUITES.parent / "tuning"
@@ -196,3 +196,15 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
         plan.suite_rows("quick", {"locks": ["ntl"], "tasks": None})
     assert {row.editor for row in plan.narrowed(open_rows, {}, "folder")} == {"folder"}
+
+
+def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = {"threat.share": ["0.01", "0.05"]}
+    row = plan.Row(["modellock"], ["finetune"], ["digits"], ["cnn"], {"lock.steps": "60", "key.steps": "1"}, sweep)
+    planned = plan.build([row])
+    lines = [console.in_short(p.cell) for p in planned]
+    assert len(set(lines)) == len(lines)
+    assert any("[lock.steps=60, key.steps=1, threat.share=0.05]" in line for line in lines)
+    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
+    told = capsys.readouterr().out
+    assert all(words in told for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
