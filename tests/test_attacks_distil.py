@@ -158,7 +158,7 @@ def test_norm_statistics_of_what_the_model_kept_are_near(spec: Spec, toy: Images
         model(toy.images)
         near = float(seen.taken().detach())
         model(torch.rand(60, 3, 32, 32))
-        far = float(seen.taken())
+        far = float(seen.taken().detach())
     assert near < 0.2 < far
     assert float(NormStatistics(nn.Linear(2, 2)).taken()) == 0
 
