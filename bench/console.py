@@ -53,7 +53,7 @@ def minutes(seconds: float) -> str:
 
 def in_short(cell: Cell) -> str:
     """A cell in one line, with what was set of it."""
-    said = _each({**plugins_set(cell), **rights_set(cell), **cell.explicit})
+    said = _each({**plugins_set(cell, "lock", "key", "attack"), **rights_set(cell), **cell.explicit})
     extra = f" [{', '.join(said)}]" if said else ""
     return f"{cell.scenario} · {cell.model} · {cell.lock.name} × {cell.attack.name}{extra} · seed {cell.replicate}"
 
@@ -114,20 +114,19 @@ def live(total: int) -> Iterator[Live]:
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
     """The plan of a dry run: what is asked, what stands beside it, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, pad_edge=False, header_style="bold")
-    names = {"lock": [item.cell.lock.name for item in planned], "attack": [item.cell.attack.name for item in planned]}
+    widths: dict[str, int] = {}
+    if planned and out.width < ROOMY:  # a narrow screen breaks what was set, not names
+        widths["lock"] = max(len(item.cell.lock.name) for item in planned)
+        widths["attack"] = max(len(item.cell.attack.name) for item in planned)
     for name in ("task", "model", "lock", "attack", "seed", "why", "time"):
-        whole = max(map(len, names.get(name, [])), default=0)  # a narrow screen breaks what was set, not names
-        width = whole if whole and out.width < ROOMY else None
-        table.add_column(name, overflow="fold", width=width, no_wrap=name in ("seed", "time"))
+        table.add_column(name, overflow="fold", width=widths.get(name), no_wrap=name in ("seed", "time"))
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
-        said = plugins_set(cell)
-        spent = {k: v for k, v in said.items() if k.startswith("attack.")}
         table.add_row(
             _below(cell.scenario, cell.explicit),
             cell.model,
-            _below(cell.lock.name, {k: v for k, v in said.items() if k not in spent}),
-            _below(cell.attack.name, spent | rights_set(cell)),
+            _below(cell.lock.name, plugins_set(cell, "lock", "key")),
+            _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell)),
             str(cell.replicate),
             item.reason,
             "cached" if cached else minutes(estimate),

@@ -356,7 +356,10 @@ class Run(Protocol):
         train_mode: bool = True,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     ) -> None:
-        """Minimise ``loss(*batches)`` over ``parameters``, by default those of ``model`` that require gradients."""
+        """Minimise ``loss(*batches)`` over ``parameters``, by default those of ``model`` that require gradients.
+
+        The rest of ``model`` requires none meanwhile.
+        """
         ...
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import registry
 from bench.errors import UserError
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from bench.records import Cell
 
 
-def plugins_set(cell: Cell) -> dict[str, Any]:
-    """What was set of the lock, its key and the attack: ``{"lock.steps": 60, "key.alpha": 0.3}``."""
-    refs = (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack))
-    return {f"{group}.{name}": value for group, ref in refs for name, value in ref.explicit.items()}
+def plugins_set(cell: Cell, *groups: Literal["lock", "key", "attack"]) -> dict[str, Any]:
+    """What was set of the cell's plugins of ``groups``: ``{"lock.steps": 60, "key.alpha": 0.3}``."""
+    refs = {"lock": cell.lock, "key": cell.key, "attack": cell.attack}
+    return {f"{group}.{name}": value for group in groups for name, value in refs[group].explicit.items()}
 
 
 def rights_set(cell: Cell, every: bool = False) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Run:
 
         Args:
             parameters: what is trained, as `torch.optim.AdamW` takes it; by default every parameter of
-                ``model`` that requires gradients, without weight decay on vectors.
+                ``model`` that requires gradients, without weight decay on vectors. Those of ``model`` that are
+                not among them require none until the training ends.
             warmup: share of the steps over which the rate rises.
             train_mode: False keeps dropout off and batch-norm statistics frozen.
             augment: applied to every batch of images, with a generator of its own.

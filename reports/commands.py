@@ -41,8 +41,8 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
     settings: dict[str, Any] = {}
     if cell.key.name != _usual_key(cell):
         settings["lock.key"] = cell.key.name
-    settings |= {k: v for k, v in plugins_set(cell).items() if not (ensemble and k.startswith("attack."))}
-    settings |= {} if ensemble else rights_set(cell, every=True)
+    settings |= plugins_set(cell, "lock", "key")
+    settings |= {} if ensemble else plugins_set(cell, "attack") | rights_set(cell, every=True)
     settings |= cell.explicit
     for name, value in sorted(settings.items()):
         words += ["-p", f"{name}={written(value)}"]

@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from bench.contracts import Images, Spec
 
+HANGS = 1200
+"""Seconds after which a command hangs: longer than a busy machine takes."""
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 # No test fails because a machine is busy: property tests have no deadline. What must pass draws the same examples
@@ -40,7 +43,7 @@ def toy(spec: Spec) -> Images:
     return Images((images * 255).byte(), labels)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line in a process of its own."""
 
@@ -51,7 +54,7 @@ def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             cwd=cwd,
             env={**os.environ, "COLUMNS": "160", **environment},
-            timeout=1200,  # it hangs: longer than a busy machine takes
+            timeout=HANGS,
         )
 
     return run

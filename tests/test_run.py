@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import HANGS
 from PIL import Image
 
 from bench.records import Record, digest
@@ -21,7 +22,6 @@ from bench.seeds import derive
 from bench.store import Store
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
-HANGS = 1200  # seconds: longer than any machine takes
 PLUGINS = Path(__file__).parent / "plugins"
 FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy")]
 MEASURED = (
@@ -80,12 +80,10 @@ def _by_row(store: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def done(task: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(task: str, bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the small run is complete."""
     store = tmp_path_factory.mktemp("store") / "s"
-    got = subprocess.run(
-        [sys.executable, "-m", "bench.cli", *_arguments(task, store)], capture_output=True, text=True, timeout=HANGS
-    )
+    got = bench(*_arguments(task, store))
     assert got.returncode == 0, got.stderr
     return store
 
