@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from limits import HANGS
 
 from bench.contracts import Images, Spec
-
-HANGS = 1200
-"""Seconds after which a command hangs: longer than a busy machine takes."""
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)

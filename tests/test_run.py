@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HANGS
+from limits import HANGS
 from PIL import Image
 
 from bench.records import Record, digest
