@@ -263,7 +263,8 @@ def _half_marker(axis: Axes, row: Row, grid: NDArray[Any], mean: NDArray[Any], m
         return
     level = (lp + oracle) / 2
     axis.plot([half, half], [0, level], color="black", linewidth=0.9, linestyle=(0, (1, 2)))
-    words = f"half of the lost performance back: {half:g} {meter}"
+    spent = f"guess {half:g}" if meter == "guesses" else f"{half:g} {meter.replace('_', ' ')}"
+    words = f"half of the lost performance back: at {spent}"
     axis.plot([half], [level], "o", color="black", markersize=8, fillstyle="none", markeredgewidth=1.8, label=words)
 
 

@@ -13,6 +13,14 @@ from reports.gate import TOLERANCE, Finding, Outcome
 
 STYLES = {"regressed": "bold red", "better": "yellow", "held": "green"}
 HEADER = ("what", "measures", "baseline", "candidate", "change", "interval", "could see", "verdict")
+NUMBERS = {
+    "baseline": "base-\nline",
+    "candidate": "candi-\ndate",
+    "change": "change",
+    "interval": "interval",
+    "could see": "could\nsee",
+}
+"""Columns of `HEADER` that hold numbers, and their heads in a terminal, where width is dear."""
 
 
 def summary(outcome: Outcome) -> str:
@@ -62,9 +70,15 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         outcome = self.outcome
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for i, name in enumerate(HEADER):
-            table.add_column(name, overflow="fold", justify="right" if 2 <= i <= 6 else "left")
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+        for name in HEADER:
+            is_number = name in NUMBERS
+            table.add_column(
+                NUMBERS.get(name, name),
+                overflow="fold",
+                justify="right" if is_number else "left",
+                no_wrap=is_number,
+            )
         for finding in outcome.findings:
             *texts, verdict = cells(finding)
             table.add_row(*map(Text, texts), Text(verdict, style=STYLES[finding.verdict]))

@@ -1,4 +1,4 @@
-"""The leaderboard in the terminal; it fits 100 columns, and in narrower ones it folds rather than truncates."""
+"""The leaderboard in the terminal: wide in 100 columns, narrow in 80; in fewer it folds rather than truncates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ STYLES = {
     "control": "dim",
 }
 NUMERIC = ("UP", "LP\nK | shipped", "RP", "oracle", "public\nbase-\nline", "advan-\ntage", "recov-\nery")
-NAMES = 14
+NARROW = ("UP", "LP K\nshipped", "RP", "ora-\ncle", "pub-\nlic\nbase-\nline", "ad-\nvan-\ntage", "re-\ncov-\nery")
+NAMES, NARROW_NAMES = 14, 11
 """Columns that a lock's or an attack's name may take; longer ones go on in the next line."""
 
 
@@ -61,17 +62,18 @@ def _table(group: Group, narrow: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", collapse_padding=True)
     table.add_column("lock", overflow="fold")
     table.add_column("attack", overflow="fold")
-    for heading in NUMERIC:
+    for heading in NARROW if narrow else NUMERIC:
         table.add_column(heading, justify="right", no_wrap=not narrow, overflow="fold")
     table.add_column("verdict", overflow="fold")
-    table.add_column("flags", overflow="fold")
+    table.add_column("flag" if narrow else "flags", overflow="fold")
     for i, block in enumerate(group.blocks()):
         if i:
             table.add_row(*[Text("")] * (len(NUMERIC) + 4))
         if i or block.pinned or "Unranked" in block.heading:
-            table.add_row(Text(fold(block.heading.partition(",")[0], 2 * NAMES), style="dim italic"))
+            heading = block.heading.partition(",")[0]
+            table.add_row(Text(fold(heading, NARROW_NAMES if narrow else 2 * NAMES), style="dim italic"))
         for row in block.rows:
-            table.add_row(*_cells(group, row))
+            table.add_row(*_cells(group, row, narrow))
     return table
 
 
@@ -94,16 +96,17 @@ def _domain_table(group: Group) -> Table:
     return table
 
 
-def _cells(group: Group, row: Row) -> list[Text]:
+def _cells(group: Group, row: Row, narrow: bool) -> list[Text]:
     mark = f" {TRANSDUCTIVE}" if row.transductive else ""
     flags = flag_numbers(group)
-    numbers = [_stacked(row.values["UP"]), _locked(row)]
+    numbers = [_stacked(row.values["UP"]), _locked(row, narrow)]
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
     verdict = "controls missing" if row.missing and row.role != "control" else row.verdict
+    names = NARROW_NAMES if narrow else NAMES
     return [
-        Text(fold(lock_name(group, row))),
-        Text(fold(f"{row.attack} ({group.threat(row)}){mark}")),
+        Text(fold(lock_name(group, row), names)),
+        Text(fold(f"{row.attack} ({group.threat(row)}){mark}", names)),
         *numbers,
         Text(verdict, style=STYLES.get(verdict, "yellow")),
         Text(" ".join(str(flags[name]) for name in row.flags)),
@@ -120,10 +123,12 @@ def _stacked(value: Value | None, decimals: int = 1) -> Text:
     return Text(f"{number(value.mean, decimals)}\n{_arm(value, decimals)}".rstrip())
 
 
-def _locked(row: Row) -> Text:
+def _locked(row: Row, narrow: bool) -> Text:
     lp, shipped = row.values["LP"], row.values["LP_shipped"]
     if shipped is None:
         return _stacked(lp)
+    if narrow:
+        return Text("\n".join(DASH if v is None else f"{number(v.mean)}{_arm(v)}" for v in (lp, shipped)))
     arms = [_arm(value) for value in (lp, shipped)]
     means = f"{number(None if lp is None else lp.mean)} | {number(shipped.mean)}"
     return Text(f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip())

@@ -163,6 +163,15 @@ class TestTerminal:
         assert "modellock[decoys=fixed,key_choice=best-on-defender-validation,start=public]" in joined
         assert "99.0 | 100.0" in text
 
+    def test_eighty_columns_break_no_word_and_keep_every_interval(self) -> None:
+        table = rows([*world((80.0, 80.5), (30.0, 30.0), LP_shipped=measured(4.25)), *calibration()])
+        wide, narrow = (" ".join(printed(table, width).split()) for width in (200, 80))
+        assert max(map(len, printed(table, 80).splitlines())) <= 80
+        for word in ("modellock", "calibration", "permuted-", "search", "destroyed", "control"):
+            assert word in narrow
+        half_widths = [sorted(re.findall(r"±[0-9.]+", text)) for text in (wide, narrow)]
+        assert half_widths[0] == half_widths[1]
+
     def test_shows_half_widths_and_verdict(self) -> None:
         text = printed(rows(world((80.0, 80.5), (30.0, 30.0))))
         assert "80.2" in text
