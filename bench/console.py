@@ -23,6 +23,8 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 ROOMY = 110
 """Characters a line from which the plan needs no narrow columns."""
+SETTING = 16
+"""Characters that the name of what was set takes in a narrow one, such as ``threat.wordlist=``."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -62,9 +64,15 @@ def _each(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name}={written(value)}" for name, value in settings.items()]
 
 
-def _below(name: str, settings: Mapping[str, Any]) -> str:
-    """A name in a table, each setting on a line under it."""
-    return escape("\n".join([name, *_each(settings)]))
+def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:
+    """A name in a table, each setting on a line under it; one that is over ``width`` is broken after its = or dot."""
+    lines = [name]
+    for setting in _each(settings):
+        if width is not None and len(setting) > width:
+            after = "=" if setting.index("=") < width else "."
+            setting = setting.replace(after, f"{after}\n ", 1)
+        lines.append(setting)
+    return escape("\n".join(lines))
 
 
 class Live:
@@ -113,11 +121,12 @@ def live(total: int) -> Iterator[Live]:
 
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
     """The plan of a dry run: what is asked, what stands beside it, what is cached, how long the rest may take."""
-    table = Table(title="plan", box=None, pad_edge=False, header_style="bold")
+    table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     widths: dict[str, int] = {}
-    if planned and out.width < ROOMY:  # a narrow screen breaks what was set, not names
+    if planned and out.width < ROOMY:  # a narrow screen breaks what was set, not names or numbers
         widths["lock"] = max(len(item.cell.lock.name) for item in planned)
-        widths["attack"] = max(len(item.cell.attack.name) for item in planned)
+        widths["attack"] = max(SETTING, *(len(item.cell.attack.name) for item in planned))
+        widths["why"] = max(len(word) for item in planned for word in item.reason.split())
     for name in ("task", "model", "lock", "attack", "seed", "why", "time"):
         table.add_column(name, overflow="fold", width=widths.get(name), no_wrap=name in ("seed", "time"))
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
@@ -125,8 +134,8 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
         table.add_row(
             _below(cell.scenario, cell.explicit),
             cell.model,
-            _below(cell.lock.name, plugins_set(cell, "lock", "key")),
-            _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell)),
+            _below(cell.lock.name, plugins_set(cell, "lock", "key"), widths.get("lock")),
+            _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
             str(cell.replicate),
             item.reason,
             "cached" if cached else minutes(estimate),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench import console, datasets, identity, plan, registry, seeds
 from bench.errors import UserError
@@ -208,3 +210,14 @@ def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixt
     console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
     told = capsys.readouterr().out
     assert all(words in told for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
+
+
+def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(width=80, file=io.StringIO(), record=True)
+    monkeypatch.setattr(console, "out", screen)
+    planned = plan.build(plan.read_suite("attacks-quick"))
+    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
+    told = set(screen.export_text().split())
+    assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= told
+    settings = ("attack.trials=12", "threat.wordlist=", "published", "unlabelled=true", "editor+settings")
+    assert told.issuperset((*settings, "calibration:", "digits:fonts"))
