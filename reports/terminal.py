@@ -70,7 +70,7 @@ def _table(group: Group, narrow: bool) -> Table:
         if i:
             table.add_row(*[Text("")] * (len(NUMERIC) + 4))
         if i or block.pinned or "Unranked" in block.heading:
-            heading = block.heading.partition(",")[0]
+            heading = "Controls" if narrow and block.pinned else block.heading.partition(",")[0]
             table.add_row(Text(fold(heading, NARROW_NAMES if narrow else 2 * NAMES), style="dim italic"))
         for row in block.rows:
             table.add_row(*_cells(group, row, narrow))

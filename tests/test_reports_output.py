@@ -167,7 +167,7 @@ class TestTerminal:
         table = rows([*world((80.0, 80.5), (30.0, 30.0), LP_shipped=measured(4.25)), *calibration()])
         wide, narrow = (" ".join(printed(table, width).split()) for width in (200, 80))
         assert max(map(len, printed(table, 80).splitlines())) <= 80
-        for word in ("modellock", "calibration", "permuted-", "search", "destroyed", "control"):
+        for word in ("modellock", "Controls", "permuted-", "search", "destroyed", "control"):
             assert word in narrow
         half_widths = [sorted(re.findall(r"±[0-9.]+", text)) for text in (wide, narrow)]
         assert half_widths[0] == half_widths[1]
