@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,15 +65,27 @@ def _each(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name}={written(value)}" for name, value in settings.items()]
 
 
+def fold(text: str, width: int, indent: str = "") -> str:
+    """``text`` in lines of at most ``width``, those after the first with ``indent``.
+
+    Broken after a space, a comma or =, after a hyphen or dot before a letter, and before [; elsewhere only where a
+    piece alone is over ``width``.
+    """
+    lines = [""]
+    for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
+        while len(lines[-1] + piece.rstrip()) > width:
+            if not lines[-1].strip():
+                room = width - len(lines[-1])
+                lines[-1], piece = lines[-1] + piece[:room], piece[room:]
+            lines.append(indent)
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:
-    """A name in a table, each setting on a line under it; one that is over ``width`` is broken after its = or dot."""
-    lines = [name]
-    for setting in _each(settings):
-        if width is not None and len(setting) > width:
-            after = "=" if setting.index("=") < width else "."
-            setting = setting.replace(after, f"{after}\n ", 1)
-        lines.append(setting)
-    return escape("\n".join(lines))
+    """A name in a table, each setting on a line under it, on more where it is over ``width``."""
+    told = [line if width is None else fold(line, width, indent=" ") for line in _each(settings)]
+    return escape("\n".join([name, *told]))
 
 
 class Live:

@@ -25,13 +25,17 @@ def rights_set(cell: Cell, every: bool = False) -> dict[str, Any]:
     Args:
         every: of an attack that is not installed, every field; else those that no attack has by default.
     """
-    general = {f"threat.{k}": v for k, v in ThreatModel().values().items()}
-    general |= {f"budget.{k}": v for k, v in Budget().values().items()}
+    general = rights(ThreatModel().values(), Budget().values())
     info = installed("attack", cell.attack.name)
     own = {} if info is None else dict(info.defaults)
     usual: Mapping[str, Any] = {} if info is None and every else general | own
-    held = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
+    held = rights(cell.threat, cell.budget)
     return {name: value for name, value in held.items() if name not in usual or usual[name] != value}
+
+
+def rights(threat: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a threat model and of a budget under the names of the command line."""
+    return {f"threat.{k}": v for k, v in threat.items()} | {f"budget.{k}": v for k, v in budget.items()}
 
 
 def installed(kind: str, name: str) -> registry.PluginInfo | None:

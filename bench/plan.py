@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import datasets, ensemble, registry
 from bench.errors import UserError
+from bench.explicit import rights
 from bench.params import BadParameter, Param
 from bench.records import Cell, PluginRef
 from bench.registry import PluginInfo, check_against, check_params
@@ -392,7 +393,7 @@ def controls_of(
     else:
         data = ThreatModel(**cell.threat).data_budget()
         threat = {f"threat.{k}": v for k, v in data.items()} | dict(baseline or {})
-        own = {f"threat.{k}": v for k, v in cell.threat.items()} | {f"budget.{k}": v for k, v in cell.budget.items()}
+        own = rights(cell.threat, cell.budget)
         own |= {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
         wanted = [
             (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from bench.console import fold
 from reports import domain
 from reports.aggregate import Row
 from reports.captions import Group, captions, flag_numbers, grouped, lock_name, title
@@ -132,17 +132,3 @@ def _locked(row: Row, narrow: bool) -> Text:
     arms = [_arm(value) for value in (lp, shipped)]
     means = f"{number(None if lp is None else lp.mean)} | {number(shipped.mean)}"
     return Text(f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip())
-
-
-def fold(text: str, width: int = NAMES) -> str:
-    """``text`` in lines of at most ``width``, broken after a space, hyphen, comma or = where there is one."""
-    lines = [""]
-    for piece in re.split(r"(?<=[-=, ])|(?=\[)", text):
-        while len(lines[-1] + piece.rstrip()) > width:
-            if lines[-1].strip():
-                lines.append("")
-            else:
-                lines[-1], piece = piece[:width], piece[width:]
-                lines.append("")
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)

@@ -15,6 +15,7 @@ from made_up_records import CURVE, N, baselines, calibration, measured, printed,
 from PIL import Image
 
 import reports
+from bench.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import figures
@@ -23,7 +24,6 @@ from reports.captions import captions, grouped
 from reports.intervals import IMAGES, T
 from reports.statistics import minimal_effect
 from reports.tables import FIELDS, as_object, render, tex
-from reports.terminal import fold
 from reports.words import number
 
 
@@ -184,6 +184,18 @@ class TestTerminal:
         lines = fold(text, 14).split("\n")
         assert "".join(lines) == text
         assert max(map(len, lines)) <= 14
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("attack.rate=1e-05", "attack.rate=\n 1e-05"),
+            ("threat.share=0.01", "threat.share=\n 0.01"),
+            ("threat.unlabelled=true", "threat.\n unlabelled=\n true"),
+            ("best-on-defender-validation", "best-on-\n defender-\n validation"),
+        ],
+    )
+    def test_fold_breaks_no_number_and_indents_what_goes_on(self, text: str, told: str) -> None:
+        assert fold(text, 13, indent=" ") == told
 
 
 class FakeStore:
