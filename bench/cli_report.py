@@ -101,7 +101,7 @@ def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) ->
 
 
 def ownership(store: StoreOption = DEFAULT_STORE) -> None:
-    """Claims of ownership on marked and un-marked models of the store (see bench/suites/ownership.toml)."""
+    """Claims of ownership on marked and un-marked models of the store (see bench/plan/suites/ownership.toml)."""
     from bench.store import Store
     from reports.ownership import claims, table
 

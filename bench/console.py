@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.errors import UserError
-from bench.explicit import plugins_set, rights_set, written
+from bench.plan.wording import plugins_set, rights_set, written
 
 if TYPE_CHECKING:
     from bench.plan import Planned

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench import ensemble
 from bench.errors import UserError
+from bench.plan import ensemble
 from bench.records import SCHEMA, THIRD_PARTY, Record, digest
 from reports.aggregate import Evidence, current, names_of
 

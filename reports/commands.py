@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench import datasets
-from bench.ensemble import CURRENT, ENSEMBLE
-from bench.explicit import installed, plugins_set, rights_set, written
+from bench.plan.ensemble import CURRENT, ENSEMBLE
+from bench.plan.wording import installed, plugins_set, rights_set, written
 from bench.records import Cell
 
 USUAL_EDITOR = "miniature"

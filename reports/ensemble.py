@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import ensemble, plan
+from bench import plan
 from bench.errors import UserError
 from bench.params import BadParameter
+from bench.plan import ensemble
 from bench.records import Cell, PluginRef, Record, digest
 from bench.threat import ThreatModel
 from reports.controls import validated

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.errors import UserError
-from bench.explicit import installed
+from bench.plan.wording import installed
 from bench.records import Record, digest
 from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug, surface
 from reports.aggregate import Row, current

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import ensemble
-from bench.explicit import installed
 from bench.params import Param
+from bench.plan import ensemble
+from bench.plan.wording import installed
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports import prose

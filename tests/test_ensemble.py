@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from made_up_records import baselines, calibration, measured, record
 
-from bench import ensemble, plan, registry
+from bench import plan, registry
 from bench.errors import UserError
+from bench.plan import ensemble
 from bench.records import Record
 from bench.threat import ThreatModel
 from reports.aggregate import Row, rows

@@ -19,7 +19,7 @@ from markupsafe import escape
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.explicit import installed
+from bench.plan.wording import installed
 from bench.records import Condition, Flag, Measured, Record
 from reports import charts, html, plugin_pages, prose
 from reports.aggregate import Row, current, rows

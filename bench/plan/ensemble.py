@@ -62,7 +62,7 @@ class Ensemble:
 
 @cache
 def read(name: str = CURRENT) -> Ensemble:
-    """The ensemble of ``bench/suites/NAME.toml``.
+    """The ensemble of ``bench/plan/suites/NAME.toml``.
 
     Raises:
         UserError: no such ensemble, or one that cannot be read.

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, ensemble, registry
+from bench import datasets, registry
 from bench.errors import UserError
-from bench.explicit import rights
 from bench.params import BadParameter, Param
+from bench.plan import ensemble
+from bench.plan.wording import rights
 from bench.records import Cell, PluginRef
 from bench.registry import PluginInfo, check_against, check_params
 from bench.threat import Budget, ThreatModel
@@ -190,7 +191,7 @@ def read_suite(name: str) -> list[Row]:
             merged.setdefault(name_, default)
         rows.append(Row(**merged))
     if not rows:
-        raise UserError(f"{file.name} has no [[row]].", "A suite is a list of rows; see bench/suites/quick.toml.")
+        raise UserError(f"{file.name} has no [[row]].", "A suite is a list of rows; see bench/plan/suites/quick.toml.")
     return rows
 
 
