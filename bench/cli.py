@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
     from bench import identity, plan
-    from bench.estimate import seconds as estimate
+    from bench.run.durations import seconds as estimate
     from bench.store import Store
 
     files = [str(p.resolve()) for p in plugin or []]
@@ -180,10 +180,10 @@ def _device(name: str) -> str:
 
 
 def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs: int, launcher: str) -> None:
-    from bench import forks
     from bench.editors.loading import find as find_editor
-    from bench.estimate import seconds as estimate
     from bench.plan import check_accepts
+    from bench.run import forkserver as forks
+    from bench.run.durations import seconds as estimate
 
     for editor in {cell.editor for cell in todo}:
         find_editor(editor)
@@ -209,17 +209,17 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
             live.expect(sum(estimate(left, known)))
 
         if launcher == "ray":
-            from bench.launchers import ray
+            from bench.run.launchers import ray
 
             ray.launch(todo, store.root, settings, command, done)
         elif launcher != "local":
             raise UserError(f"no launcher '{launcher}'.", "Use local or ray.")
         elif jobs > 1:
-            from bench.launchers import processes
+            from bench.run.launchers import processes
 
             processes.launch(todo, store.root, settings, command, jobs, done)
         else:
-            from bench.launchers import inline
+            from bench.run.launchers import inline
 
             inline.launch(todo, store.root, settings, command, live.tell, done)
 

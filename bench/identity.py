@@ -130,7 +130,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["base"],
         model=cell.model,
         seed=drawn["victim"],
-        code=registry.code_identity("bench.victim"),
+        code=registry.code_identity("bench.run.victim"),
         weights=folder_digest(PACK / "public"),
     )
     stage(
@@ -153,7 +153,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         seed=drawn["lock"],
         code=_plugin_code("lock", cell.lock.name, files),
     )
-    stage("judged", ["protected"], code=registry.code_identity("bench.judge"))
+    stage("judged", ["protected"], code=registry.code_identity("bench.run.judge"))
     stage(
         "unlocked",
         ["protected"],
@@ -165,7 +165,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         seed=drawn["attack"],
         code={
             **_plugin_code("attack", cell.attack.name, files),
-            **registry.code_identity("bench.isolation", "bench.handover"),
+            **registry.code_identity("bench.run.attack_process", "bench.run.grants"),
         },
     )
     stage("record", ["judged", "unlocked"], row=cell.row(), replicate=cell.replicate)

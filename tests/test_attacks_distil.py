@@ -16,8 +16,8 @@ from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError
 from bench.predictors import Direct
+from bench.run.views import AttackerView
 from bench.training import Run, metered
-from bench.views import AttackerView
 
 ADAPTING = ("shot", "nrc", "cowa", "plue", "adacontrast", "difo")
 EXTRACTING = ("distillation", "knockoff", "data-free")

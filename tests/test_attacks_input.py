@@ -22,8 +22,8 @@ from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Image
 from bench.editors import session
 from bench.editors.settings import EditSettings
 from bench.predictors import Direct, Queried, describe, rebuild
+from bench.run.views import AttackerView
 from bench.training import Run, metered
-from bench.views import AttackerView
 
 SPEC = Spec(size=32, classes=("dark", "light", "striped"))
 

@@ -21,8 +21,8 @@ from attacks.rounding import rounded
 from attacks.transntl import divergence, perturbed, reweighted
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, Classifier, Images, Predictor, Spec, ThreatModel
+from bench.run.views import AttackerView
 from bench.training import Run, metered
-from bench.views import AttackerView
 from locks.map import Mask
 
 

@@ -12,8 +12,8 @@ from bench import models, registry
 from bench.contracts import Images, Spec
 from bench.errors import UserError
 from bench.keys.none import Identity
+from bench.run.views import DefenderView
 from bench.training import Run
-from bench.views import DefenderView
 
 
 def _given(file: Path, toy: Images, spec: Spec, model: str = "cnn") -> torch.nn.Module:

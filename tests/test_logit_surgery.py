@@ -10,8 +10,8 @@ import torch
 from attacks._output_maps import evened_axes, evidence, leave_one_out, likeliest, regression, rename, residual, spread
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
+from bench.run.views import AttackerView
 from bench.training import Run, metered
-from bench.views import AttackerView
 
 PERMUTATION = [2, 0, 3, 1]
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])

@@ -164,7 +164,7 @@ def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: p
     assert digest('"""Other doc."""\n\nx = 1\n') == one
     assert digest('"""Doc."""\nx = 2\n') != one
     assert "bench.params" in digest("from bench.params import param\n")
-    assert not any("console" in name for name in registry.code_identity("bench.runner"))
+    assert not any("console" in name for name in registry.code_identity("bench.run.cell"))
 
 
 def test_row_keys_join_what_hashes_part() -> None:

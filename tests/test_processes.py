@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import forks, identity, plan
+from bench import identity, plan
 from bench.identity import Settings
-from bench.launchers import processes
+from bench.run import forkserver as forks
+from bench.run.launchers import processes
 
 PROGRAM = """
 import os, time
-from bench.launchers import processes
+from bench.run.launchers import processes
 
 def work():
     print(os.getpid(), flush=True)
@@ -32,7 +33,7 @@ if __name__ == "__main__":
 SERVER = """
 import importlib, os, torch
 torch.cuda._device_count_nvml = lambda: 1  # a driver that says that there is a GPU
-from bench.forks import PRELOADED
+from bench.run.forkserver import PRELOADED
 
 for name in PRELOADED:
     importlib.import_module(name)
@@ -43,7 +44,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 STARTED = """
 import json, multiprocessing, os
-from bench import forks
+from bench.run import forkserver as forks
 
 def told(pipe):
     pipe.send(dict(os.environ))

@@ -10,12 +10,12 @@ import torch
 
 from bench import models
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
-from bench.handover import materialise
-from bench.isolation import ChildDied, Job, Outcome, run
 from bench.keys.none import Identity
+from bench.run.attack_process import ChildDied, Job, Outcome, run
+from bench.run.grants import materialise
+from bench.run.views import AttackerView
 from bench.scenario import Scenario, draw_share, load, split
 from bench.training import Run, metered
-from bench.views import AttackerView
 
 NOSY = str(Path(__file__).parent / "plugins" / "nosy.py")
 THINGS = ("classifier", "labelled", "unlabelled", "authorised", "leaked_pairs", "wordlist", "query")

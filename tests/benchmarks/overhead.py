@@ -10,24 +10,25 @@ import os
 import sys
 from pathlib import Path
 
-from bench import forks
+from bench.run import forkserver as forks
 
 if __name__ == "__main__" and sys.argv[1] == "cell":
     forks.start()  # as `bench run` does, before torch is imported
 
 import torch
 
-from bench import models, plan, registry, victim
+from bench import models, plan, registry
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.editors import session
 from bench.identity import Settings
-from bench.judge import SOME
 from bench.keys.vocabulary import wordlist
-from bench.runner import Context, run_cell
+from bench.run import victim
+from bench.run.cell import Context, run_cell
+from bench.run.judge import SOME
+from bench.run.views import AttackerView, DefenderView
 from bench.scenario import draw_share, load
 from bench.store import Store
 from bench.training import Run, jitter
-from bench.views import AttackerView, DefenderView
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
 THREADS = min(2, os.cpu_count() or 1)

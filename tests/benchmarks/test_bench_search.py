@@ -19,8 +19,8 @@ from bench.editors import session
 from bench.editors.loading import quiet
 from bench.editors.settings import defaults
 from bench.keys.vocabulary import KEY_TEMPLATE, wordlist
+from bench.run.views import AttackerView
 from bench.training import Run
-from bench.views import AttackerView
 
 IMAGES, SAMPLED = 32, 64
 SETTINGS = defaults("miniature")

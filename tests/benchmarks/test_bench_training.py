@@ -14,8 +14,8 @@ from stopwatch import seconds
 
 from bench import models, scenario
 from bench.contracts import Batch, Classifier, Images
-from bench.judge import Judge
 from bench.keys.patch import PatchKey
+from bench.run.judge import Judge
 from bench.training import Run, metered
 
 STEPS, BATCH = 40, 64

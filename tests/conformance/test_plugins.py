@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from bench import models, registry
 from bench.contracts import Attack, Budget, DefenderNeeds, Images, KeyMethod, Lock, Spec, ThreatModel
-from bench.isolation import Job, run
 from bench.keys.none import Identity
 from bench.predictors import rebuild
+from bench.run.attack_process import Job, run
+from bench.run.views import DefenderView
 from bench.training import Run, metered
-from bench.views import DefenderView
 
 LOCKS = sorted(registry.find_all("lock"))
 ATTACKS = sorted(registry.find_all("attack"))

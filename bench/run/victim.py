@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, Images, Spec
+from bench.run.views import Augment
 from bench.training import Run
-from bench.views import Augment
 
 STEPS = {"vit": 500, "cnn": 300}
 RATE = {"vit": 2e-3, "cnn": 3e-3}

@@ -23,10 +23,10 @@ POLL = 1.0
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
     """Run one cell given as JSON; its record as JSON."""
-    from bench import forks
+    from bench.run import forkserver as forks
 
     forks.start()  # before this process imports torch
-    from bench.runner import Context, run_cell
+    from bench.run.cell import Context, run_cell
 
     context = Context(Store(Path(store)), settings, lambda *_: None, command)
     return run_cell(Cell.model_validate_json(cell), context).model_dump_json()

@@ -7,7 +7,7 @@ import os
 from multiprocessing import forkserver
 
 PRELOADED = [
-    "bench.isolation",
+    "bench.run.attack_process",
     "bench.registry",
     "bench.predictors",
     "bench.editors.engine",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.identity import Settings
 from bench.records import Cell, Record
-from bench.runner import Context, Progress, run_cell
+from bench.run.cell import Context, Progress, run_cell
 from bench.store import Store
 
 

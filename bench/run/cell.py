@@ -22,18 +22,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench import devices, identity, isolation, models, predictors, registry, seeds, training, victim
+from bench import identity, models, predictors, registry, seeds, training
 from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, ThreatModel
 from bench.editors import session
 from bench.errors import UserError
-from bench.handover import materialise
 from bench.identity import Identity, Settings
-from bench.judge import Judge, Verdict
 from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record, digest
+from bench.run import attack_process as isolation
+from bench.run import determinism as devices
+from bench.run import victim
+from bench.run.grants import materialise
+from bench.run.judge import Judge, Verdict
+from bench.run.views import Augment, DefenderView
 from bench.scenario import Scenario
 from bench.scenario import load as load_scenario
 from bench.store import Store
-from bench.views import Augment, DefenderView
 
 Progress = Callable[[str, int, int, str], None]
 UNMETERED = ("forward_images", "backward_images", "edited", "guesses")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from bench.contracts import Classifier, Images, Key, ThreatModel
-from bench.isolation import Job
 from bench.keys import vocabulary
+from bench.run.attack_process import Job
 from bench.scenario import Scenario, Side, draw_share
 from bench.seeds import derive
 

@@ -27,8 +27,8 @@ from safetensors.torch import load_file, save_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from bench import forks
 from bench.contracts import Images
+from bench.run import forkserver as forks
 from bench.training import Progress
 
 KEPT_ENVIRONMENT = (
@@ -199,10 +199,11 @@ def _attack(
 ) -> None:
     import torch
 
-    from bench import devices, models, predictors, registry, seeds, training
+    from bench import models, predictors, registry, seeds, training
     from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Spec, Submission, ThreatModel
     from bench.editors import session
-    from bench.views import AttackerView
+    from bench.run import determinism as devices
+    from bench.run.views import AttackerView
 
     torch.set_num_threads(told["threads"])
     if told["device"] != "cpu":  # on a processor what an attack does runs in one order anyway

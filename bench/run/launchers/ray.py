@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.identity import Settings
-from bench.launchers.processes import one
 from bench.records import Cell, Record
+from bench.run.launchers.processes import one
 
 
 def launch(

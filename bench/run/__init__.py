@@ -1,0 +1,1 @@
+"""Running cells: protect, judge, unlock, score."""
