@@ -69,9 +69,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
-    from bench import identity, plan
+    from bench import plan
     from bench.run.durations import seconds as estimate
-    from bench.store import Store
+    from bench.store import Store, identity
 
     files = [str(p.resolve()) for p in plugin or []]
     settings = identity.Settings(device=_device(device), threads=threads, skip_bad=skip_bad, plugin_files=tuple(files))
@@ -295,8 +295,8 @@ def status(
     """What the store holds; with --suite, what of it is done, failed or not measured."""
     from rich.table import Table
 
-    from bench import identity, plan
-    from bench.store import Store
+    from bench import plan
+    from bench.store import Store, identity
 
     opened = Store(store, write=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -328,8 +328,7 @@ def why(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Why a cell would run again: what changed since its record was made."""
-    from bench import identity
-    from bench.store import Store
+    from bench.store import Store, identity
 
     opened = Store(store, write=False)
     found = [r for r in opened.records() if r.hash.startswith(cell)]

@@ -150,8 +150,8 @@ def export(
     file: Annotated[Path, typer.Argument(help="one file to write, e.g. records.zip")],
 ) -> None:
     """Write the records of a store, with their evidence and checksums, as one file that others can import."""
-    from bench import exchange
     from bench.store import Store
+    from bench.store import archive as exchange
 
     n = exchange.export(Store(store, write=False), file)
     console.say(f"wrote {file}: {n} records with their evidence", "green")
@@ -162,8 +162,8 @@ def import_(
     store: Annotated[Path, typer.Option("--store", help="folder to add the records to")] = DEFAULT_STORE,
 ) -> None:
     """Add another's records to a store: checksums verified, nothing executed, rows marked third-party."""
-    from bench import exchange
     from bench.store import Store
+    from bench.store import archive as exchange
 
     said: Any = exchange.load(file, Store(store))
     console.say(f"{store}: {said.added} records added, {said.known} already there", "green")

@@ -60,7 +60,7 @@ def test_a_store_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["bench", "bench.cli", "bench.plan", "bench.identity", "bench.registry", "bench.datasets"]
+    "module", ["bench", "bench.cli", "bench.plan", "bench.store.identity", "bench.registry", "bench.datasets"]
 )
 def test_no_torch_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import exchange, plan
+from bench import plan
 from bench.errors import UserError
 from bench.records import THIRD_PARTY, Measured, Provenance, Record, digest
 from bench.store import Store
+from bench.store import archive as exchange
 from reports.aggregate import current
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

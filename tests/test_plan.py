@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import console, datasets, identity, plan, registry, seeds
+from bench import console, datasets, plan, registry, seeds
 from bench.errors import UserError
+from bench.store import identity
 
 TUNING = plan.SUITES.parent / "tuning"
 

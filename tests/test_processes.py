@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import identity, plan
-from bench.identity import Settings
+from bench import plan
 from bench.run import forkserver as forks
 from bench.run.launchers import processes
+from bench.store import identity
+from bench.store.identity import Settings
 
 PROGRAM = """
 import os, time

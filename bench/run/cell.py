@@ -22,11 +22,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench import identity, models, predictors, registry, seeds, training
+from bench import models, predictors, registry, seeds, training
 from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, ThreatModel
 from bench.editors import session
 from bench.errors import UserError
-from bench.identity import Identity, Settings
 from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record, digest
 from bench.run import attack_process as isolation
 from bench.run import determinism as devices
@@ -36,7 +35,8 @@ from bench.run.judge import Judge, Verdict
 from bench.run.views import Augment, DefenderView
 from bench.scenario import Scenario
 from bench.scenario import load as load_scenario
-from bench.store import Store
+from bench.store import Store, identity
+from bench.store.identity import Identity, Settings
 
 Progress = Callable[[str, int, int, str], None]
 UNMETERED = ("forward_images", "backward_images", "edited", "guesses")

@@ -20,7 +20,6 @@ import torch
 from bench import models, plan, registry
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.editors import session
-from bench.identity import Settings
 from bench.keys.vocabulary import wordlist
 from bench.run import victim
 from bench.run.cell import Context, run_cell
@@ -28,6 +27,7 @@ from bench.run.judge import SOME
 from bench.run.views import AttackerView, DefenderView
 from bench.scenario import draw_share, load
 from bench.store import Store
+from bench.store.identity import Settings
 from bench.training import Run, jitter
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})

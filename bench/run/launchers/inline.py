@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.identity import Settings
 from bench.records import Cell, Record
 from bench.run.cell import Context, Progress, run_cell
 from bench.store import Store
+from bench.store.identity import Settings
 
 
 def launch(

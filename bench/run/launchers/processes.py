@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from bench import identity
 from bench.errors import UserError
-from bench.identity import Settings
 from bench.records import Cell, Record
-from bench.store import Store
+from bench.store import Store, identity
+from bench.store.identity import Settings
 
 Artefact = tuple[str, str]
 """Kind and hash."""

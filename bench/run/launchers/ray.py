@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.identity import Settings
 from bench.records import Cell, Record
 from bench.run.launchers.processes import one
+from bench.store.identity import Settings
 
 
 def launch(
