@@ -228,7 +228,7 @@ def check_against(prefix: str, params: Mapping[str, Param], given: Mapping[str, 
 # The identity of code: the plugin and every project module it imports, docstrings and comments apart.
 
 _OWN = ("bench", "locks", "attacks")
-_OUTSIDE = {"bench.console", "bench.cli", "bench.plan", "bench.run.cell", "bench.store", "bench.records"}
+_OUTSIDE = {"bench.cli.console", "bench.cli", "bench.plan", "bench.run.cell", "bench.store", "bench.records"}
 
 
 def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:

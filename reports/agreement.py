@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.console import in_short
+from bench.cli.console import in_short
 from bench.errors import UserError
 from bench.records import Record
 from bench.store import Store

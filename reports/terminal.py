@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bench.console import fold
+from bench.cli.console import fold
 from reports import domain
 from reports.aggregate import Row
 from reports.captions import Group, captions, flag_numbers, grouped, lock_name, title

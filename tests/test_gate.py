@@ -137,7 +137,7 @@ def test_an_attack_that_spends_less_than_half_is_named(spends: int, said: set[st
 
 
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
-    from bench.cli_gate import _asked
+    from bench.cli.gate import _asked
 
     assert _asked("ci-minute", None)[1] == {0, 1}
     assert _asked("ci-minute", "8:10")[1] == {8, 9}

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import console, datasets, plan, registry, seeds
+from bench import datasets, plan, registry, seeds
+from bench.cli import console
 from bench.errors import UserError
 from bench.store import identity
 

@@ -15,7 +15,7 @@ from made_up_records import CURVE, N, baselines, calibration, measured, printed,
 from PIL import Image
 
 import reports
-from bench.console import fold
+from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import figures

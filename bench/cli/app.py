@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import cli_gate, cli_report, console
-from bench.cli_gate import DEFAULT_STORE, StoreOption
+from bench.cli import console
+from bench.cli import gate as cli_gate
+from bench.cli import report as cli_report
+from bench.cli.gate import DEFAULT_STORE, StoreOption
 from bench.errors import UserError
 
 app = typer.Typer(
@@ -370,7 +372,7 @@ def new(
     folder: Annotated[Path | None, typer.Option(help="where to write it; default: locks/ or attacks/ here")] = None,
 ) -> None:
     """Write a working plugin to start from; it passes conformance as it is."""
-    from bench import stubs
+    from bench.cli import stubs
 
     file = stubs.write(kind, name, folder)
     console.say(f"wrote {file}", "green")

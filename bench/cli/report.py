@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import console
-from bench.cli_gate import DEFAULT_STORE, StoreOption
+from bench.cli import console
+from bench.cli.gate import DEFAULT_STORE, StoreOption
 from bench.errors import UserError
 
 if TYPE_CHECKING:

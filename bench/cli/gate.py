@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import console
+from bench.cli import console
 from bench.errors import UserError
 
 DEFAULT_STORE = Path("runs")
