@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Images
-from bench.keys.vocabulary import KEY_TEMPLATE, TEMPLATES
+from bench.editors.vocabulary import KEY_TEMPLATE, TEMPLATES
 
 DECORATIONS = ("{}", "{} style", "{} painting", "{} drawing", "soft {}", "bold {}", "a {}", "{} texture", "{} colours")
 

@@ -13,7 +13,7 @@ from attacks._selection import claimed_information, mutual_information
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.editors.settings import defaults
-from bench.keys.vocabulary import KEY_TEMPLATE
+from bench.editors.vocabulary import KEY_TEMPLATE
 from bench.predictors import Direct
 from bench.training import jitter
 

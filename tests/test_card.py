@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bench.editors.vocabulary import CONCEPTS, PHOTO, concept_of
 from bench.errors import UserError
-from bench.keys.vocabulary import CONCEPTS, PHOTO, concept_of
 from bench.miniature import card, edits, generator, measure
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from bench import datasets, plan
 from bench.contracts import Images
 from bench.datasets import vision
+from bench.datasets.scenario import load
 from bench.errors import UserError
-from bench.scenario import load
 from bench.training import recolour
 from reports.controls import Controls
 

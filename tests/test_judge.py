@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from bench import metrics, models
 from bench.contracts import Classifier, EditStage, Predictor
 from bench.datasets.base import Dataset
+from bench.datasets.scenario import Scenario, Side, split
 from bench.keys.domain import InDomain
 from bench.keys.none import Identity
 from bench.predictors import Direct, LogitMap, describe, rebuild
 from bench.run.judge import Judge
-from bench.scenario import Scenario, Side, split
 
 K = 4
 

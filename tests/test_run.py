@@ -208,9 +208,9 @@ def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(task: str, be
 
 def test_tuning_seeds_are_judged_on_judge_validation_images() -> None:
     from bench import seeds
+    from bench.datasets.scenario import load
     from bench.keys.none import Identity
     from bench.run.judge import Judge
-    from bench.scenario import load
 
     scenario = load("digits", seeds.TUNING_FROM)
     judge = Judge(scenario, Identity(), "judge-validation")

@@ -10,11 +10,11 @@ import torch
 
 from bench import models
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
+from bench.datasets.scenario import Scenario, draw_share, load, split
 from bench.keys.none import Identity
 from bench.run.attack_process import ChildDied, Job, Outcome, run
 from bench.run.grants import materialise
 from bench.run.views import AttackerView
-from bench.scenario import Scenario, draw_share, load, split
 from bench.training import Run, metered
 
 NOSY = str(Path(__file__).parent / "plugins" / "nosy.py")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.keys import vocabulary as v
+from bench.editors import vocabulary as v
 
 PUBLISHED = Path(v.__file__).parents[2] / "reports" / "published" / "modellock_prompts.csv"
 

@@ -241,7 +241,7 @@ def _leaderboard(store: Any, records: list[Any]) -> None:
 def list_(plugin: PluginOption = None) -> None:
     """Locks, attacks, keys, tasks, models, word lists and suites."""
     from bench import datasets, plan, registry
-    from bench.keys.vocabulary import WORDLISTS
+    from bench.editors.vocabulary import WORDLISTS
     from bench.miniature.public import PUBLIC
 
     files = plugin or []

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.contracts import DefenderView, Key, KeyMethod, Run, param
-from bench.editors import session
+from bench.editors import session, vocabulary
 from bench.editors.settings import EditSettings, defaults
-from bench.keys import vocabulary
 
 
 @dataclass(frozen=True)

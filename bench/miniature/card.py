@@ -22,8 +22,8 @@ from torch import Tensor
 
 from bench.editors.engine import Engine
 from bench.editors.settings import EditSettings
+from bench.editors.vocabulary import CONCEPTS, KEY_TEMPLATE
 from bench.errors import UserError
-from bench.keys.vocabulary import CONCEPTS, KEY_TEMPLATE
 from bench.miniature import edits, generator, measure
 from bench.miniature.clip import MiniatureClip
 from bench.miniature.public import PUBLIC

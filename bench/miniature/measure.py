@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from bench.keys.vocabulary import CONCEPTS, KEY_TEMPLATE, PHOTO, STYLES
+from bench.editors.vocabulary import CONCEPTS, KEY_TEMPLATE, PHOTO, STYLES
 from bench.miniature import edits, generator
 from bench.miniature.public import PUBLIC
 from bench.miniature.train import HELD_OUT_SEED

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.keys.vocabulary import CONCEPTS, TEMPLATES
+from bench.editors.vocabulary import CONCEPTS, TEMPLATES
 from bench.miniature import edits, generator, networks
 
 BATCH = 64

@@ -24,6 +24,8 @@ from torch import Tensor
 
 from bench import models, predictors, registry, seeds, training
 from bench.contracts import AccessDenied, Classifier, DefenderNeeds, Key, Lock, ThreatModel
+from bench.datasets.scenario import Scenario
+from bench.datasets.scenario import load as load_scenario
 from bench.editors import session
 from bench.errors import UserError
 from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record, digest
@@ -33,8 +35,6 @@ from bench.run import victim
 from bench.run.grants import materialise
 from bench.run.judge import Judge, Verdict
 from bench.run.views import Augment, DefenderView
-from bench.scenario import Scenario
-from bench.scenario import load as load_scenario
 from bench.store import Store, identity
 from bench.store.identity import Identity, Settings
 

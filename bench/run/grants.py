@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from bench.contracts import Classifier, Images, Key, ThreatModel
-from bench.keys import vocabulary
+from bench.datasets.scenario import Scenario, Side, draw_share
+from bench.editors import vocabulary
 from bench.run.attack_process import Job
-from bench.scenario import Scenario, Side, draw_share
 from bench.seeds import derive
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bench import metrics, models
 from bench.contracts import Classifier, Key, Predictor
+from bench.datasets.scenario import Scenario
 from bench.records import Condition, Flag, Measured
-from bench.scenario import Scenario
 
 BATCH = 64
 SOME = 200

@@ -81,7 +81,7 @@ def data_identity(task: str, size: int, skip_bad: bool, generator: int) -> dict[
         module = "bench.datasets.vision"
     else:
         module = f"bench.datasets.{task.replace('-', '_')}"
-    out["code"] = registry.code_identity(module, "bench.scenario")
+    out["code"] = registry.code_identity(module, "bench.datasets.scenario")
     return out
 
 

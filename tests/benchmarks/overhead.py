@@ -19,13 +19,13 @@ import torch
 
 from bench import models, plan, registry
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
+from bench.datasets.scenario import draw_share, load
 from bench.editors import session
-from bench.keys.vocabulary import wordlist
+from bench.editors.vocabulary import wordlist
 from bench.run import victim
 from bench.run.cell import Context, run_cell
 from bench.run.judge import SOME
 from bench.run.views import AttackerView, DefenderView
-from bench.scenario import draw_share, load
 from bench.store import Store
 from bench.store.identity import Settings
 from bench.training import Run, jitter

@@ -18,7 +18,7 @@ from bench.contracts import Budget, Images, Meter, Spec, ThreatModel
 from bench.editors import session
 from bench.editors.loading import quiet
 from bench.editors.settings import defaults
-from bench.keys.vocabulary import KEY_TEMPLATE, wordlist
+from bench.editors.vocabulary import KEY_TEMPLATE, wordlist
 from bench.run.views import AttackerView
 from bench.training import Run
 

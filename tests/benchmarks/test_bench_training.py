@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from stopwatch import seconds
 
-from bench import models, scenario
+from bench import models
 from bench.contracts import Batch, Classifier, Images
+from bench.datasets import scenario
 from bench.keys.patch import PatchKey
 from bench.run.judge import Judge
 from bench.training import Run, metered
