@@ -193,7 +193,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
 def _pack_weights(name: str) -> dict[str, Tensor]:
     file = PACK / "public" / f"{name}.safetensors"
     if not file.exists():
-        raise UserError(f"the miniature pack lacks {file.name}.", "Train it: python -m bench.miniature.train --out DIR")
+        raise UserError(f"the miniature pack lacks {file.name}.", "Train it: python -m tools.miniature.train --out DIR")
     return {k: v.float() if v.dtype.is_floating_point else v for k, v in load_file(file).items()}
 
 

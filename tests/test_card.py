@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from bench.editors.vocabulary import CONCEPTS, PHOTO, concept_of
 from bench.errors import UserError
-from bench.miniature import card, edits, generator, measure
+from tools.miniature import card, edits, generator, measure
 
 
 def flat(*values: float) -> torch.Tensor:

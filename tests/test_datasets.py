@@ -190,9 +190,9 @@ def test_importing_the_package_leaves_torch_alone() -> None:
 
 
 def test_what_trains_the_pack_and_what_draws_data_share_no_code() -> None:
-    pack = set(registry.code_identity("bench.miniature.train"))
+    pack = set(registry.code_identity("tools.miniature.train"))
     drawn = set(registry.code_identity("bench.datasets.digits_m", "bench.datasets.shapes", "bench.datasets.digits"))
-    assert "bench.miniature.generator" in pack
+    assert "tools.miniature.generator" in pack
     assert "bench.datasets.textures" in drawn
     assert not [module for module in pack if module.startswith("bench.datasets")]
     assert not [module for module in drawn if module.startswith("bench.miniature")]

@@ -73,7 +73,7 @@ def find(editor: str) -> Path:
 
         folder = miniature.PACK / "editor"
         if not folder.is_dir():
-            raise UserError("The miniature pack is not here.", "Make it: python -m bench.miniature.train --out FOLDER.")
+            raise UserError("The miniature pack is not here.", "Make it: python -m tools.miniature.train --out FOLDER.")
         return folder
     folder = Path(editor).expanduser()
     if folder.exists():

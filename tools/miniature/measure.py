@@ -21,9 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from bench.editors.vocabulary import CONCEPTS, KEY_TEMPLATE, PHOTO, STYLES
-from bench.miniature import edits, generator
 from bench.miniature.public import PUBLIC
-from bench.miniature.train import HELD_OUT_SEED
+from tools.miniature import edits, generator
+from tools.miniature.train import HELD_OUT_SEED
 
 LEAST_DB = 18.0
 """PSNR (dB) that every prompt must reach against its procedural edit."""

@@ -1,4 +1,4 @@
-"""Write a pack's model card: ``python -m bench.miniature.card --pack DIR``.
+"""Write a pack's model card: ``python -m tools.miniature.card --pack DIR``.
 
 Measures a trained pack (see `measure`) and writes ``MODEL_CARD.md``, ``card.json`` and ``sheet.png`` into
 it. The editor runs in the engine that every benchmark uses, in float32.
@@ -24,9 +24,9 @@ from bench.editors.engine import Engine
 from bench.editors.settings import EditSettings
 from bench.editors.vocabulary import CONCEPTS, KEY_TEMPLATE
 from bench.errors import UserError
-from bench.miniature import edits, generator, measure
 from bench.miniature.clip import MiniatureClip
 from bench.miniature.public import PUBLIC
+from tools.miniature import edits, generator, measure
 
 TASKS = ("digits", "digits-m", "shapes")
 NEEDED = (
@@ -49,7 +49,7 @@ def check(pack: Path) -> None:
     if missing:
         raise UserError(
             f"{pack} is no finished pack: it lacks {', '.join(missing)}.",
-            f"Train it: python -m bench.miniature.train --out {pack}",
+            f"Train it: python -m tools.miniature.train --out {pack}",
         )
 
 
@@ -175,7 +175,7 @@ def _about(card: dict[str, Any]) -> list[str]:
         "",
         "## Training",
         "",
-        f"`python -m bench.miniature.train --out DIR --seed {made['seed']} --scale {made['scale']:g}` on"
+        f"`python -m tools.miniature.train --out DIR --seed {made['seed']} --scale {made['scale']:g}` on"
         f" `{made['device']}`: {total:.1f} minutes in all. {stages}. Weights are kept in half precision;"
         f" without this card and its picture the pack is {card['megabytes']:.1f} MB.",
         "",

@@ -1,4 +1,4 @@
-"""Train the miniature pack: ``python -m bench.miniature.train --out DIR``.
+"""Train the miniature pack: ``python -m tools.miniature.train --out DIR``.
 
 Five stages, each resumable within itself: the editor's autoencoder, its U-Net with text encoder, a
 small CLIP, and the public weights of a ViT and a CNN. Images are those of `generator`, edits those of
@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.editors.vocabulary import CONCEPTS, TEMPLATES
-from bench.miniature import edits, generator, networks
+from tools.miniature import edits, generator, networks
 
 BATCH = 64
 STAGES = ("vae", "unet", "clip", "vit", "cnn")

@@ -1,0 +1,1 @@
+"""The factory of the miniature pack: its generator, training, measurement and model card."""
