@@ -1,8 +1,8 @@
 """Records to tables, curves and pictures. Reads the store and nothing else; every number is recomputed from records.
 
-`write` makes everything at once. `reports.aggregate.rows` joins replicates and controls into rows,
-`reports.tables.render` prints rows as Markdown, CSV, JSON or LaTeX, `reports.tables.terminal` for the terminal, and
-`reports.figures` draws.
+`write` makes everything at once. `reports.rows.aggregate.rows` joins replicates and controls into rows,
+`reports.text.tables.render` prints rows as Markdown, CSV, JSON or LaTeX, `reports.text.tables.terminal` for the terminal, and
+`reports.page.figures` draws.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.records import Record
-    from reports.aggregate import Row
+    from reports.rows.aggregate import Row
 
 EXTENSIONS = {"md": "md", "csv": "csv", "json": "json", "latex": "tex"}
 
@@ -44,11 +44,11 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
     Raises:
         UserError: another format, or a place that cannot be written.
     """
-    from reports import figures
-    from reports.aggregate import current, rows
-    from reports.captions import grouped
-    from reports.surface import surfaces
-    from reports.tables import render
+    from reports.page import figures
+    from reports.rows.aggregate import current, rows
+    from reports.rows.budget_surface import surfaces
+    from reports.text.captions import grouped
+    from reports.text.tables import render
 
     out = Path(out_dir)
     records = current(store.records())

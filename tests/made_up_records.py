@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
-from reports.aggregate import Row, rows
-from reports.terminal import terminal
+from reports.rows.aggregate import Row, rows
+from reports.text.terminal import terminal
 
 CURVE = [
     CurvePoint(meter={"guesses": g, "edited": 32 * g}, RP=rp, validation=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from made_up_records import record
 
-from reports.agreement import markdown, pairs
+from reports.tools.compare_stores import markdown, pairs
 
 
 def test_a_locks_accuracies_count_once_and_the_furthest_apart_stand_first() -> None:

@@ -17,7 +17,7 @@ def test_the_minute_is_part_of_the_whole() -> None:
 
 
 def test_both_run_as_many_seeds_as_the_rule_needs() -> None:
-    from reports.gate import CANDIDATE_SEEDS
+    from reports.gate.rule import CANDIDATE_SEEDS
 
     for name in ("ci", "ci-minute"):
         assert {len(row.replicates) for row in plan.read_suite(name)} == {CANDIDATE_SEEDS}

@@ -8,9 +8,9 @@ import pytest
 from made_up_records import CURVE, baselines, calibration, record, the_row, world
 
 from bench import plan
-from reports.commands import command_of, commands_of
-from reports.controls import Controls
-from reports.tables import as_object, render
+from reports.rows.controls import Controls
+from reports.rows.rerun import command_of, commands_of
+from reports.text.tables import as_object, render
 
 
 class TestMissingControls:

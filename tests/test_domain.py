@@ -16,7 +16,7 @@ from bench.datasets import vision
 from bench.datasets.scenario import load
 from bench.errors import UserError
 from bench.training import recolour
-from reports.controls import Controls
+from reports.rows.controls import Controls
 
 
 @pytest.mark.parametrize(

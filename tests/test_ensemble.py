@@ -12,10 +12,10 @@ from bench.errors import UserError
 from bench.plan import ensemble
 from bench.records import Record
 from bench.threat import ThreatModel
-from reports.aggregate import Row, rows
-from reports.asked import as_asked
-from reports.captions import captions, grouped
-from reports.ensemble import worst_cases
+from reports.rows.aggregate import Row, rows
+from reports.rows.ensemble import worst_cases
+from reports.rows.planned import as_asked
+from reports.text.captions import captions, grouped
 
 NAME = "weights-unlabelled"
 
@@ -126,7 +126,7 @@ def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None
 def test_the_page_shows_the_ensemble_its_members_and_the_command_that_runs_them(tmp_path: Path) -> None:
     from test_html import FakeStore
 
-    from reports import html
+    from reports.page import site as html
 
     members = [_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 90.0)]
     own = record("none", "from-scratch", RP=30.0, threat=_threat())

@@ -20,7 +20,7 @@ from bench.errors import UserError
 from bench.records import THIRD_PARTY, Measured, Provenance, Record, digest
 from bench.store import Store
 from bench.store import archive as exchange
-from reports.aggregate import current
+from reports.rows.aggregate import current
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

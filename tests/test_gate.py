@@ -16,10 +16,11 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.store import Store
-from reports import baseline as saved
-from reports import gate_output, gate_study
-from reports.baseline import Snapshot, pack, snapshot, unpack
-from reports.gate import Line, Outcome, compare, deviation, judge, lines
+from reports.gate.rule import Line, Outcome, compare, deviation, judge, lines
+from reports.gate.rule import false_alarms as gate_study
+from reports.gate.rule import output as gate_output
+from reports.gate.rule import snapshot as saved
+from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
 
 EIGHT, TWO = range(8), (0, 1)
 

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from bench.errors import UserError
 from bench.plan.wording import installed
 from bench.records import Condition, Flag, Measured, Record
-from reports import charts, html, plugin_pages, prose
-from reports.aggregate import Row, current, rows
-from reports.captions import costly as is_costly
-from reports.captions import grouped
-from reports.words import HEADINGS, digits, interval, number
+from reports.page import charts, prose
+from reports.page import plugin_page as plugin_pages
+from reports.page import site as html
+from reports.rows.aggregate import Row, current, rows
+from reports.text.captions import costly as is_costly
+from reports.text.captions import grouped
+from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from made_up_records import exactly, record
 
 from bench.records import Condition
-from reports.key_grid import BEST, grid, markdown
+from reports.tools.key_grid import BEST, grid, markdown
 
 
 def _conditions(**values: float) -> list[Condition]:

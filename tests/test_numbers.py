@@ -20,9 +20,9 @@ from made_up_records import measured, record
 
 from bench.records import Record
 from bench.store import Store
-from reports import html
-from reports.aggregate import order, rows
-from reports.tables import render
+from reports.page import site as html
+from reports.rows.aggregate import order, rows
+from reports.text.tables import render
 
 SEEDS = 3
 FIELDS = ("UP", "LP", "RP", "oracle", "public_baseline", "advantage", "recovery")

@@ -9,11 +9,11 @@ import pytest
 from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, ref, the_row, world
 
 from bench.records import Flag, Record
-from reports.aggregate import half_recovery, order, rows
-from reports.asked import unmeasured
-from reports.captions import captions, grouped
-from reports.intervals import IMAGES, NESTED, T
-from reports.tables import as_object, render
+from reports.rows.aggregate import half_recovery, order, rows
+from reports.rows.intervals import IMAGES, NESTED, T
+from reports.rows.planned import unmeasured
+from reports.text.captions import captions, grouped
+from reports.text.tables import as_object, render
 
 
 class TestNumbers:
@@ -307,7 +307,7 @@ class TestHalfRecovery:
 
 
 def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
-    from reports.domain import drops
+    from reports.rows.domain import drops
 
     def on_pair(**values: float) -> Record:
         made = record(
@@ -330,8 +330,8 @@ def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
 
 
 def test_mcnemar_and_the_claim_by_hand() -> None:
-    from reports.ownership import Claim
-    from reports.statistics import mcnemar, wilson
+    from reports.rows.statistics import mcnemar, wilson
+    from reports.tools.ownership import Claim
 
     clean = np.array([True] * 9 + [False] * 3)
     keyed = np.array([False] * 7 + [True] * 2 + [True] + [False] * 2)
@@ -346,7 +346,7 @@ def test_mcnemar_and_the_claim_by_hand() -> None:
 
 
 def test_who_is_asked_for_a_claim() -> None:
-    from reports.ownership import claims, summary
+    from reports.tools.ownership import claims, summary
 
     made = []
     for lock, use, replicate in (
@@ -370,7 +370,7 @@ def test_who_is_asked_for_a_claim() -> None:
 
 
 def test_drops_are_resampled_in_pairs_on_each_side() -> None:
-    from reports.domain import drops
+    from reports.rows.domain import drops
 
     made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=50.0)
     made.cell.key.name = "domain"

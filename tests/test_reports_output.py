@@ -18,13 +18,13 @@ import reports
 from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
-from reports import figures
-from reports.aggregate import rows
-from reports.captions import captions, grouped
-from reports.intervals import IMAGES, T
-from reports.statistics import minimal_effect
-from reports.tables import FIELDS, as_object, render, tex
-from reports.words import number
+from reports.page import figures
+from reports.rows.aggregate import rows
+from reports.rows.intervals import IMAGES, T
+from reports.rows.statistics import minimal_effect
+from reports.text.captions import captions, grouped
+from reports.text.formatting import number
+from reports.text.tables import FIELDS, as_object, render, tex
 
 
 class TestTables:
@@ -285,10 +285,10 @@ class TestFigures:
 
 
 def test_the_fidelity_page_says_what_the_plugins_say() -> None:
-    from reports.fidelity import page
+    from reports.tools.fidelity import page
 
     kept = Path(__file__).parents[1] / "docs" / "fidelity.md"
-    assert kept.read_text(encoding="utf-8") == page(), "run: python -m reports.fidelity > docs/fidelity.md"
+    assert kept.read_text(encoding="utf-8") == page(), "run: python -m reports.tools.fidelity > docs/fidelity.md"
 
 
 def test_half_recovery_costs_of_every_meter_that_moved() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports import statistics as s
+from reports.rows import statistics as s
 
 
 def test_t_interval_is_scipys() -> None:

@@ -14,7 +14,7 @@ from bench import plan
 from bench.errors import UserError
 from bench.records import Measured, Provenance, Record
 from bench.store import Store
-from reports.aggregate import current
+from reports.rows.aggregate import current
 
 
 def _record(hash: str = "a" * 20, **more: object) -> Record:

@@ -10,10 +10,10 @@ from made_up_records import calibration, record
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
-from reports import budget_charts, figures
-from reports.aggregate import rows
-from reports.captions import grouped
-from reports.surface import captions, surfaces
+from reports.page import budget_charts, figures
+from reports.rows.aggregate import rows
+from reports.rows.budget_surface import captions, surfaces
+from reports.text.captions import grouped
 
 
 def _swept(*points: tuple[float, int, float]) -> list[Record]:

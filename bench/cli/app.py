@@ -227,7 +227,8 @@ def _launch(todo: list[Any], planned: list[Any], store: Any, settings: Any, jobs
 
 
 def _leaderboard(store: Any, records: list[Any]) -> None:
-    from reports import aggregate, terminal, trials
+    from reports.rows import aggregate, trials
+    from reports.text import terminal
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
     if splits != {"judge-validation"}:

@@ -44,7 +44,9 @@ def report(
     """Tables, pictures and a page of what the store holds."""
     import reports
     from bench.store import Store
-    from reports import aggregate, asked, tables, terminal
+    from reports.rows import aggregate
+    from reports.rows import planned as asked
+    from reports.text import tables, terminal
 
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
@@ -61,7 +63,7 @@ def report(
         )
     opened = Store(store, write=False)
     if html is not None:
-        from reports import html as page
+        from reports.page import site as page
 
         console.say(str(page.write(opened, html, task or ())))
         return
@@ -89,7 +91,7 @@ def report(
 
 
 def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
-    from reports import trials
+    from reports.rows import trials
 
     if cells is not None:
         keys = {cell.row_key() for cell in cells}
@@ -103,7 +105,7 @@ def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) ->
 def ownership(store: StoreOption = DEFAULT_STORE) -> None:
     """Claims of ownership on marked and un-marked models of the store (see bench/plan/suites/ownership.toml)."""
     from bench.store import Store
-    from reports.ownership import claims, table
+    from reports.tools.ownership import claims, table
 
     opened = Store(store, write=False)
     found = claims(opened.records(), opened.evidence)

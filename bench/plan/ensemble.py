@@ -1,7 +1,7 @@
 """Ensembles of attacks: versioned lists, one for each threat model, read from a suite file. No torch here.
 
 An ensemble is no attack: its members are ordinary cells, and the worst of them is picked from their records
-(`reports.ensemble`). Two tables are comparable only at the same version.
+(`reports.rows.ensemble`). Two tables are comparable only at the same version.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from stopwatch import seconds
 
 from bench.records import Record
 from bench.store import Store
-from reports.aggregate import rows
+from reports.rows.aggregate import rows
 
 RECORDS, SEEDS, IMAGES = 10_000, 5, 400
 

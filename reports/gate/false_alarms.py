@@ -1,7 +1,7 @@
-"""How often the gate is wrong: ``python -m reports.gate_study STORE-OR-BASELINE [--suite SUITE]``.
+"""How often the gate is wrong: ``python -m reports.gate.false_alarms STORE-OR-BASELINE [--suite SUITE]``.
 
 Baselines and candidates are drawn from the seeds that a store holds, at least 500 pairs of them, judged by the rule of
-`reports.gate`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn with
+`reports.gate.rule`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn with
 all its lines, since a key that is hard to find is hard for every attack. Three ways of drawing, each blind elsewhere:
 
 - *again*: baseline and candidate both with replacement. Outliers come as often as they were seen, and ties make the
@@ -31,9 +31,9 @@ from rich.table import Table
 from bench import plan
 from bench.errors import UserError
 from bench.store import Store
-from reports import baseline
-from reports.gate import CANDIDATE_SEEDS, RATE, Line, judge, lines
-from reports.statistics import wilson
+from reports.gate.rule import CANDIDATE_SEEDS, RATE, Line, judge, lines
+from reports.gate.rule import snapshot as baseline
+from reports.rows.statistics import wilson
 
 PAIRS = 1000
 LEAST_LEFT = 6
@@ -152,7 +152,9 @@ def table(found: Sequence[Alarms], rate: float, n_lines: int) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table of a store or a baseline file."""
-    parser = argparse.ArgumentParser(prog="python -m reports.gate_study", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.gate.false_alarms", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("source", type=Path, help="a store, or a file that `bench baseline save` wrote")
     parser.add_argument("--suite", help="only the rows of this suite: a name or a .toml file")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs for each way of drawing, at least 500")

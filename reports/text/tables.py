@@ -1,4 +1,4 @@
-"""Rows as JSON, CSV, Markdown and LaTeX; the terminal's leaderboard is in `reports.terminal`."""
+"""Rows as JSON, CSV, Markdown and LaTeX; the terminal's leaderboard is in `reports.text.terminal`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.errors import UserError
-from reports import domain
-from reports.aggregate import ConditionRow, Row, half_costs
-from reports.captions import Group, captions, flag_numbers, grouped, title
-from reports.intervals import IMAGES, Value
-from reports.ranks import best
-from reports.terminal import terminal
-from reports.words import (
+from reports.rows import domain
+from reports.rows.aggregate import ConditionRow, Row, half_costs
+from reports.rows.intervals import IMAGES, Value
+from reports.rows.ranking import best
+from reports.text.captions import Group, captions, flag_numbers, grouped, title
+from reports.text.formatting import (
     DASH,
     EMPTY,
     HEADINGS,
@@ -29,6 +28,7 @@ from reports.words import (
     seeds_words,
     with_interval,
 )
+from reports.text.terminal import terminal
 
 __all__ = ["FORMATS", "as_object", "render", "terminal"]
 
@@ -51,7 +51,7 @@ def render(rows: Sequence[Row], fmt: str) -> str:
     """``rows`` as text.
 
     Args:
-        rows: as `reports.aggregate.rows` gives them.
+        rows: as `reports.rows.aggregate.rows` gives them.
         fmt: ``md``, ``csv``, ``json`` or ``latex``.
 
     Raises:

@@ -16,7 +16,7 @@ from bench.params import BadParameter
 from bench.plan import ensemble
 from bench.records import Cell, PluginRef, Record, digest
 from bench.threat import ThreatModel
-from reports.controls import validated
+from reports.rows.controls import validated
 
 SELECTION = "worst member on judge-validation images"
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports.aggregate import Row
-from reports.captions import Group
-from reports.charts import (
+from reports.page.charts import (
     DASHES,
     GLYPHS,
     GREEN,
@@ -25,8 +23,10 @@ from reports.charts import (
     sample,
     symbol,
 )
-from reports.surface import WORDS, Surface, captions, surfaces
-from reports.words import number, with_interval
+from reports.rows.aggregate import Row
+from reports.rows.budget_surface import WORDS, Surface, captions, surfaces
+from reports.text.captions import Group
+from reports.text.formatting import number, with_interval
 
 
 def budgets(group: Group) -> list[Chart]:

@@ -12,7 +12,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.plan import controls_of
 from bench.records import THIRD_PARTY, Cell, PluginRef, Record
-from reports.commands import command_of
+from reports.rows.rerun import command_of
 
 BASELINE = "from-scratch"
 CALIBRATION = ("permuted-logits", "destroyed")

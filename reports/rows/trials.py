@@ -19,9 +19,9 @@ from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from reports.aggregate import current, names_of
-from reports.controls import label, said
-from reports.words import number, seeds_words, threat_words
+from reports.rows.aggregate import current, names_of
+from reports.rows.controls import label, said
+from reports.text.formatting import number, seeds_words, threat_words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import fold
-from reports import domain
-from reports.aggregate import Row
-from reports.captions import Group, captions, flag_numbers, grouped, lock_name, title
-from reports.intervals import Value
-from reports.words import DASH, EMPTY, TRANSDUCTIVE, digits, number
+from reports.rows import domain
+from reports.rows.aggregate import Row
+from reports.rows.intervals import Value
+from reports.text.captions import Group, captions, flag_numbers, grouped, lock_name, title
+from reports.text.formatting import DASH, EMPTY, TRANSDUCTIVE, digits, number
 
 FITS = 100
 STYLES = {

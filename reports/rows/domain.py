@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import Measured, Record
-from reports.intervals import Draws, Value, of_derived
+from reports.rows.intervals import Draws, Value, of_derived
 
 LEAST_DROP = 1.0
 """Relative target drop, percent, under which ST-D is undefined rather than huge."""

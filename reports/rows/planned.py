@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.records import Cell, Record
-from reports.aggregate import VALUES, Row, current, names_of, order
+from reports.rows.aggregate import VALUES, Row, current, names_of, order
 
 
 def as_asked(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Record]) -> list[Row]:

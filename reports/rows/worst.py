@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench import registry
 
 if TYPE_CHECKING:
-    from reports.aggregate import Row
+    from reports.rows.aggregate import Row
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:

@@ -47,8 +47,8 @@ from typing import Literal
 import numpy as np
 
 from bench.errors import UserError
-from reports.baseline import SEEDS, SPENT, SavedRow, Seed, Snapshot
-from reports.statistics import Right, image_variance, t_quantile
+from reports.gate.snapshot import SEEDS, SPENT, SavedRow, Seed, Snapshot
+from reports.rows.statistics import Right, image_variance, t_quantile
 
 RATE = 0.01
 """Chance that a table in which nothing has changed is called regressed."""

@@ -13,14 +13,14 @@ from bench.plan import ensemble
 from bench.plan.wording import installed
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
-from reports import prose
-from reports.aggregate import Row
-from reports.captions import grouped
-from reports.ensemble import member_name
-from reports.words import with_interval
+from reports.page import prose
+from reports.rows.aggregate import Row
+from reports.rows.ensemble import member_name
+from reports.text.captions import grouped
+from reports.text.formatting import with_interval
 
 if TYPE_CHECKING:
-    from reports.html import Site
+    from reports.page.site import Site
 
 PUBLISHED = Path(__file__).resolve().parent / "published"
 NOT_RUN = "not run in this setting"

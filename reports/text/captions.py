@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports import ranks, surface
-from reports.aggregate import MARGIN, Row
-from reports.controls import BASELINE, CALIBRATION, DATA_BUDGET
-from reports.intervals import IMAGES, NESTED, T
-from reports.statistics import minimal_effect
-from reports.words import (
+from reports.rows import budget_surface as surface
+from reports.rows import ranking as ranks
+from reports.rows.aggregate import MARGIN, Row
+from reports.rows.controls import BASELINE, CALIBRATION, DATA_BUDGET
+from reports.rows.intervals import IMAGES, NESTED, T
+from reports.rows.statistics import minimal_effect
+from reports.rows.worst import written_against
+from reports.text.formatting import (
     TRANSDUCTIVE,
     first_line,
     flat,
@@ -22,7 +24,6 @@ from reports.words import (
     threat_words,
     with_interval,
 )
-from reports.worst import written_against
 
 COST = 6.0
 """Points that UP may lie under the victim before a lock is not ranked: it would be cheap to hold by being useless."""

@@ -15,8 +15,8 @@ import numpy as np
 from rich.table import Table
 
 from bench.records import Record
-from reports.aggregate import Evidence, current
-from reports.statistics import mcnemar, wilson
+from reports.rows.aggregate import Evidence, current
+from reports.rows.statistics import mcnemar, wilson
 
 LEVEL = 0.01
 MARGINS = (0.0, 10.0)

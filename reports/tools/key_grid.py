@@ -1,4 +1,4 @@
-"""Key conditions by kind, data set and model: ``python -m reports.key_grid STORE [--lock modellock]``, as Markdown.
+"""Key conditions by kind, data set and model: ``python -m reports.tools.key_grid STORE [--lock modellock]``, as Markdown.
 
 Of each seed the mean over the conditions of a kind (two near prompts, four wrong styles), and the wrong style that
 opens the lock furthest; then the mean over seeds with its t interval. Accuracies in percent over the K real classes.
@@ -16,8 +16,8 @@ import numpy as np
 from bench.errors import UserError
 from bench.records import Record
 from bench.store import Store
-from reports.aggregate import current
-from reports.statistics import t_interval
+from reports.rows.aggregate import current
+from reports.rows.statistics import t_interval
 
 Grid = dict[str, dict[str, list[float]]]
 """By kind of condition and by place, one value a seed."""
@@ -78,7 +78,9 @@ def _cell(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the grid of a store."""
-    parser = argparse.ArgumentParser(prog="python -m reports.key_grid", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.tools.key_grid", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("store", type=Path)
     parser.add_argument("--lock", default="modellock")
     told = parser.parse_args(arguments)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.records import Record
-from reports.aggregate import Row, half_recovery, readings
-from reports.aggregate import rows as to_rows
-from reports.captions import grouped, title
-from reports.intervals import Value
-from reports.surface import WORDS, Surface
-from reports.words import EMPTY, number, seeds_words, threat_words
+from reports.rows.aggregate import Row, half_recovery, readings
+from reports.rows.aggregate import rows as to_rows
+from reports.rows.budget_surface import WORDS, Surface
+from reports.rows.intervals import Value
+from reports.text.captions import grouped, title
+from reports.text.formatting import EMPTY, number, seeds_words, threat_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

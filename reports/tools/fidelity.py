@@ -1,4 +1,4 @@
-"""The fidelity page, from what the plugins say of themselves: ``python -m reports.fidelity > docs/fidelity.md``."""
+"""The fidelity page, from what the plugins say of themselves: ``python -m reports.tools.fidelity > docs/fidelity.md``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PUBLISHED = Path(__file__).parent / "published"
 _HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
-`python -m reports.fidelity > docs/fidelity.md`; a test fails when the two part ways.
+`python -m reports.tools.fidelity > docs/fidelity.md`; a test fails when the two part ways.
 
 Published numbers stand under a method only to be looked up: none of them was measured in a set-up that this suite has
 run (other data, other networks), so there is no number of ours beside them. Each says where it comes from;

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from reports.gate import TOLERANCE, Finding, Outcome
+from reports.gate.rule import TOLERANCE, Finding, Outcome
 
 STYLES = {"regressed": "bold red", "better": "yellow", "held": "green"}
 HEADER = ("what", "measures", "baseline", "candidate", "change", "interval", "could see", "verdict")

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from reports import domain
-from reports.aggregate import Row, readings
-from reports.captions import COST, Group, costly
-from reports.controls import BASELINE
-from reports.intervals import Value
-from reports.words import number, seeds_words, with_interval
-from reports.worst import candidates
+from reports.rows import domain
+from reports.rows.aggregate import Row, readings
+from reports.rows.controls import BASELINE
+from reports.rows.intervals import Value
+from reports.rows.worst import candidates
+from reports.text.captions import COST, Group, costly
+from reports.text.formatting import number, seeds_words, with_interval
 
 PALETTE = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")

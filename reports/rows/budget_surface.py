@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.aggregate import Row, half_costs
+from reports.rows.aggregate import Row, half_costs
 
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
 """What counts as spending, beside every limit of the budget (``budget.*``)."""

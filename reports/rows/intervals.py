@@ -2,7 +2,7 @@
 
 Fewer than 5 seeds: a t interval over per-seed means is the headline, and the interval over images stands apart, named
 "images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds and over the images
-that they share. All intervals are 95 %. The rules themselves stand in `reports.statistics`.
+that they share. All intervals are 95 %. The rules themselves stand in `reports.rows.statistics`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from bench.records import Measured
-from reports.statistics import DRAWS, NESTED_FROM, Draws, nested, percentiles, resample, t_interval
+from reports.rows.statistics import DRAWS, NESTED_FROM, Draws, nested, percentiles, resample, t_interval
 
 T = "t over seeds"
 IMAGES = "images, these seeds only"

@@ -1,4 +1,4 @@
-"""How far two stores lie apart on cells that both measured: ``python -m reports.agreement STORE STORE``, as Markdown.
+"""How far two stores lie apart on cells that both measured: ``python -m reports.tools.compare_stores STORE STORE``, as Markdown.
 
 The same cells on another machine, device or version of a library round otherwise, and a training run that rounds
 otherwise ends elsewhere: with one seed, a difference smaller than these says nothing. Differences are of percentages,
@@ -19,7 +19,7 @@ from bench.cli.console import in_short
 from bench.errors import UserError
 from bench.records import Record
 from bench.store import Store
-from reports.aggregate import current
+from reports.rows.aggregate import current
 
 FIELDS = ("UP", "LP", "RP")
 WITHOUT = "none"
@@ -78,7 +78,9 @@ def markdown(found: Sequence[Pair]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how far two stores lie apart."""
-    parser = argparse.ArgumentParser(prog="python -m reports.agreement", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m reports.tools.compare_stores", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("stores", type=Path, nargs=2, metavar="STORE")
     told = parser.parse_args(arguments)
     try:

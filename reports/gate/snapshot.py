@@ -1,7 +1,7 @@
 """A snapshot of what a store measured: by row key and seed, the numbers and which test images were right.
 
 A baseline is a snapshot of at least `SEEDS` seeds written as small JSON, one line a seed, so that a change of it can be
-read in a review. A gate (`reports.gate`) compares two snapshots: the file, and one made of the candidate's store.
+read in a review. A gate (`reports.gate.rule`) compares two snapshots: the file, and one made of the candidate's store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import UserError
 from bench.plan import ensemble
 from bench.records import SCHEMA, THIRD_PARTY, Record, digest
-from reports.aggregate import Evidence, current, names_of
+from reports.rows.aggregate import Evidence, current, names_of
 
 FORMAT: Literal[1] = 1
 SEEDS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.controls import said
-from reports.intervals import Value
+from reports.rows.controls import said
+from reports.rows.intervals import Value
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"

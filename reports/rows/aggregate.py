@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import THIRD_PARTY, Cell, CurvePoint, Measured, Record
-from reports import domain, ensemble
-from reports.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
-from reports.intervals import Draws, Value, constant, of_derived, of_measured
-from reports.worst import worst
+from reports.rows import domain, ensemble
+from reports.rows.controls import BASELINE, Controls, Missing, label, role_of, scenario_of
+from reports.rows.intervals import Draws, Value, constant, of_derived, of_measured
+from reports.rows.worst import worst
 
 Evidence = Callable[[Record], Mapping[str, NDArray[Any]]]
 
@@ -48,7 +48,7 @@ class Row:
     ``values`` has every name of `VALUES`, None where not measured or not to be shown. ``role`` is method, control or
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
-    ``drops`` has what `reports.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
+    ``drops`` has what `reports.rows.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
     behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly. ``lock_cost`` has
     what the lock costs by name, means over seeds, None where not known.
     """
@@ -124,7 +124,7 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Ro
     """The rows of a table, one for each row key and status, in the order of `order`.
 
     Of several records of one cell and replicate the newest counts. Records of tuning seeds are left out: they are no
-    results, and must not be averaged with them (`reports.trials` shows them).
+    results, and must not be averaged with them (`reports.rows.trials` shows them).
 
     Args:
         records: any order.

@@ -23,13 +23,16 @@ from markupsafe import Markup, escape
 from bench.errors import UserError
 from bench.plan.wording import installed
 from bench.records import Record, digest
-from reports import Store, budget_charts, charts, gallery, plugin_pages, prose, slug, surface
-from reports.aggregate import Row, current
-from reports.aggregate import rows as to_rows
-from reports.captions import Group, captions, grouped, title
-from reports.commands import commands_of
-from reports.ensemble import worst_cases
-from reports.words import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
+from reports import Store, slug
+from reports.page import budget_charts, charts, gallery, prose
+from reports.page import plugin_page as plugin_pages
+from reports.rows import budget_surface as surface
+from reports.rows.aggregate import Row, current
+from reports.rows.aggregate import rows as to_rows
+from reports.rows.ensemble import worst_cases
+from reports.rows.rerun import commands_of
+from reports.text.captions import Group, captions, grouped, title
+from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
 
 MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"

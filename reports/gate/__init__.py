@@ -1,0 +1,1 @@
+"""Whether a security number has got worse."""

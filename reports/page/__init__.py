@@ -1,0 +1,1 @@
+"""Rows as a page and as pictures."""

@@ -1,0 +1,1 @@
+"""Table rows from records: joined, averaged over seeds, with controls and intervals."""

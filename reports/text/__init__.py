@@ -1,0 +1,1 @@
+"""Rows as text: the terminal, Markdown, CSV, JSON, LaTeX."""
