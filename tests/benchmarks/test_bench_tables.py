@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_records import record
+from example_records import record
 from stopwatch import seconds
 
 from bench.records import Record

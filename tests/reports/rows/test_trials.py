@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from made_up_records import measured, record
+from example_records import measured, record
 from rich.console import Console
 
 from bench.errors import UserError

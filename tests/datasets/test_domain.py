@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up_records import record
+from example_records import record
 from PIL import Image
 
 from bench import datasets, plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_up_records import calibration, record
+from example_records import calibration, record
 
 from bench import plan
 from bench.errors import UserError

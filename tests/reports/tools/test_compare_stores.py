@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from made_up_records import record
+from example_records import record
 
 from reports.tools.compare_stores import markdown, pairs
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from made_up_records import measured, record
+from example_records import measured, record
 from numpy.typing import NDArray
 
 from bench.records import Record

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from made_up_records import CURVE, N, baselines, calibration, exactly, printed, record, ref, the_row, world
+from example_records import CURVE, N, baselines, calibration, exactly, printed, record, ref, the_row, world
 
 from bench.records import Flag, Record
 from reports.rows.aggregate import half_recovery, order, rows

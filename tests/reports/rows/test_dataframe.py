@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_worlds import World
+from example_worlds import World
 
 import bench
 from bench.errors import UserError

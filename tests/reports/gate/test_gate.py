@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from made_up_worlds import IMAGES, World
+from example_worlds import IMAGES, World
 from rich.console import Console
 
 from bench.errors import UserError

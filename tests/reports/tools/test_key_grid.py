@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from made_up_records import exactly, record
+from example_records import exactly, record
 
 from bench.records import Condition
 from reports.tools.key_grid import BEST, grid, markdown

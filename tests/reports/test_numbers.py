@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from made_up_records import measured, record
+from example_records import measured, record
 
 from bench.records import Record
 from bench.store import Store

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
+from example_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
 from PIL import Image
 
 import reports

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_up_records import CURVE, baselines, calibration, record, the_row, world
+from example_records import CURVE, baselines, calibration, record, the_row, world
 
 from bench import plan
 from reports.rows.controls import Controls

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_up_records import baselines, calibration, measured, record
+from example_records import baselines, calibration, measured, record
 
 from bench import plan, registry
 from bench.errors import UserError

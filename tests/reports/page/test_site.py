@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from made_up_records import CURVE, N, measured, record, world
+from example_records import CURVE, N, measured, record, world
 from markupsafe import escape
 from numpy.typing import NDArray
 
