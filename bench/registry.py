@@ -228,7 +228,8 @@ def check_against(prefix: str, params: Mapping[str, Param], given: Mapping[str, 
 # The identity of code: the plugin and every project module it imports, docstrings and comments apart.
 
 _OWN = ("bench", "locks", "attacks")
-_OUTSIDE = {"bench.cli.console", "bench.cli", "bench.plan", "bench.run.cell", "bench.store", "bench.records"}
+_OUTSIDE = ("bench.cli", "bench.plan", "bench.store", "bench.run.cell", "bench.records", "reports")
+"""Modules and packages that decide no number of a stage."""
 
 
 def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:
@@ -238,7 +239,7 @@ def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:
     while queue:
         name, path = queue.pop()
         path = path or _path_of(name)
-        if path is None or name in out or name in _OUTSIDE or name.startswith("reports"):
+        if path is None or name in out or name.startswith(tuple(f"{o}." for o in _OUTSIDE)) or name in _OUTSIDE:
             continue
         out[name] = path
         queue += [(n, None) for n in _imports(path)]

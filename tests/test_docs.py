@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from places import DOCS
 
-DOCS = Path(__file__).parent.parent / "docs"
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 

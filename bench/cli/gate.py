@@ -55,9 +55,9 @@ def gate(
 ) -> None:
     """Has a security number got worse? Exit status 0: held; 1: regressed; 2: not comparable."""
     from bench.store import Store
-    from reports.gate.rule import output as gate_output
-    from reports.gate.rule import rule as rule
-    from reports.gate.rule import snapshot as saved
+    from reports.gate import output as gate_output
+    from reports.gate import rule as rule
+    from reports.gate import snapshot as saved
 
     if not 0 < rate <= 0.5:
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
@@ -96,7 +96,7 @@ def save(
 ) -> None:
     """Save what a store measured, at least 8 seeds a row, as the baseline of a gate."""
     from bench.store import Store
-    from reports.gate.rule import snapshot as saved
+    from reports.gate import snapshot as saved
 
     opened = Store(store, write=False)
     rows = _asked(suite, None)[0]
@@ -121,7 +121,7 @@ def show(file: Annotated[Path, typer.Argument(help="the baseline")]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from reports.gate.rule import snapshot as saved
+    from reports.gate import snapshot as saved
 
     told = saved.read(file)
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -42,11 +42,11 @@ def report(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Tables, pictures and a page of what the store holds."""
-    import reports
     from bench.store import Store
     from reports.rows import aggregate
     from reports.rows import planned as asked
     from reports.text import tables, terminal
+    from reports.write import write
 
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
@@ -68,7 +68,7 @@ def report(
         console.say(str(page.write(opened, html, task or ())))
         return
     if out is not None:
-        for file in reports.write(opened, out, "md" if format == "terminal" else format):
+        for file in write(opened, out, "md" if format == "terminal" else format):
             console.say(str(file))
         return
     records = [r for r in opened.records() if not task or r.cell.scenario in task]

@@ -1,8 +1,8 @@
 """How often the gate is wrong: ``python -m reports.gate.false_alarms STORE-OR-BASELINE [--suite SUITE]``.
 
 Baselines and candidates are drawn from the seeds that a store holds, at least 500 pairs of them, judged by the rule of
-`reports.gate.rule`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn with
-all its lines, since a key that is hard to find is hard for every attack. Three ways of drawing, each blind elsewhere:
+`reports.gate.rule`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn
+with all its lines, since a key that is hard to find is hard for every attack. Three ways of drawing, each blind elsewhere:
 
 - *again*: baseline and candidate both with replacement. Outliers come as often as they were seen, and ties make the
   baseline look calmer than it is.
@@ -31,8 +31,8 @@ from rich.table import Table
 from bench import plan
 from bench.errors import UserError
 from bench.store import Store
+from reports.gate import snapshot as baseline
 from reports.gate.rule import CANDIDATE_SEEDS, RATE, Line, judge, lines
-from reports.gate.rule import snapshot as baseline
 from reports.rows.statistics import wilson
 
 PAIRS = 1000

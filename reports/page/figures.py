@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.records import Record
+from reports import files
 from reports.rows.aggregate import Row, half_recovery, readings
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.budget_surface import WORDS, Surface
@@ -338,29 +337,4 @@ def _write(figure: Figure, path: str | Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    return atomic(path, lambda file: figure.savefig(file, format="png", dpi=150))
-
-
-def atomic(path: str | Path, write: Any) -> Path:
-    """Call ``write`` with a binary file that becomes ``path`` only when it is whole.
-
-    Raises:
-        UserError: the place cannot be written.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write {path}: {error.strerror or error}.", "Name another folder or free space."
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return path
+    return files.atomic(path, lambda file: figure.savefig(file, format="png", dpi=150))

@@ -22,7 +22,7 @@ from reports.text.formatting import with_interval
 if TYPE_CHECKING:
     from reports.page.site import Site
 
-PUBLISHED = Path(__file__).resolve().parent / "published"
+PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 NOT_RUN = "not run in this setting"
 
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 DOCS = {"flags": "Red flags", "metrics": "Metrics", "threat-models": "Threat models"}
 """Pages of ``docs/`` that explain what the tables print; a wheel carries them as ``reports/docs/``."""
 

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from bench.errors import UserError
 from bench.plan.wording import installed
 from bench.records import Record, digest
-from reports import Store, slug
+from reports.files import slug
 from reports.page import budget_charts, charts, gallery, prose
 from reports.page import plugin_page as plugin_pages
 from reports.rows import budget_surface as surface
@@ -31,6 +31,7 @@ from reports.rows.aggregate import Row, current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.rerun import commands_of
+from reports.rows.source import Store
 from reports.text.captions import Group, captions, grouped, title
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
 

@@ -48,8 +48,8 @@ class Row:
     ``values`` has every name of `VALUES`, None where not measured or not to be shown. ``role`` is method, control or
     given. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
     seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
-    ``drops`` has what `reports.rows.domain` derives, for a lock on two domains without an attack; ``ensemble`` what stands
-    behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly. ``lock_cost`` has
+    ``drops`` has what `reports.rows.domain` derives, for a lock on two domains without an attack; ``ensemble`` what
+    stands behind the row of an ensemble; ``attack_set`` the attack's parameters that were set explicitly. ``lock_cost`` has
     what the lock costs by name, means over seeds, None where not known.
     """
 

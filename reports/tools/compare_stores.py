@@ -1,4 +1,6 @@
-"""How far two stores lie apart on cells that both measured: ``python -m reports.tools.compare_stores STORE STORE``, as Markdown.
+"""How far two stores lie apart on cells that both measured.
+
+``python -m reports.tools.compare_stores STORE STORE`` prints Markdown.
 
 The same cells on another machine, device or version of a library round otherwise, and a training run that rounds
 otherwise ends elsewhere: with one seed, a difference smaller than these says nothing. Differences are of percentages,

@@ -1,4 +1,7 @@
-"""The fidelity page, from what the plugins say of themselves: ``python -m reports.tools.fidelity > docs/fidelity.md``."""
+"""The fidelity page, from what the plugins say of themselves.
+
+``python -m reports.tools.fidelity > docs/fidelity.md`` writes it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from bench import registry
 from bench.registry import PluginInfo
 
-PUBLISHED = Path(__file__).parent / "published"
+PUBLISHED = Path(__file__).parents[1] / "published"
 _HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by

@@ -1,4 +1,6 @@
-"""Key conditions by kind, data set and model: ``python -m reports.tools.key_grid STORE [--lock modellock]``, as Markdown.
+"""Key conditions by kind, data set and model.
+
+``python -m reports.tools.key_grid STORE [--lock modellock]`` prints Markdown.
 
 Of each seed the mean over the conditions of a kind (two near prompts, four wrong styles), and the wrong style that
 opens the lock furthest; then the mean over seeds with its t interval. Accuracies in percent over the K real classes.

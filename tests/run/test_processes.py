@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import ROOT
 
 from bench import plan
 from bench.run import forkserver as forks
@@ -71,7 +72,7 @@ def test_a_process_forked_from_the_server_can_use_a_gpu() -> None:
 def test_the_server_alone_is_started_in_another_environment(tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_text(STARTED)
-    path = os.pathsep.join([str(Path(forks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(file)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )

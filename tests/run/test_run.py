@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from limits import HANGS
 from PIL import Image
+from places import PLUGINS
 
 from bench.records import Record, digest
 from bench.seeds import derive
 from bench.store import Store
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
-PLUGINS = Path(__file__).parent / "plugins"
 FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy")]
 MEASURED = (
     "status",

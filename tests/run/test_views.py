@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
+from places import PLUGINS
 
 from bench import models
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
@@ -17,7 +17,7 @@ from bench.run.grants import materialise
 from bench.run.views import AttackerView
 from bench.training import Run, metered
 
-NOSY = str(Path(__file__).parent / "plugins" / "nosy.py")
+NOSY = str(PLUGINS / "nosy.py")
 THINGS = ("classifier", "labelled", "unlabelled", "authorised", "leaked_pairs", "wordlist", "query")
 
 

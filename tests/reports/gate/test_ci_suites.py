@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import runpy
-from pathlib import Path
+
+from places import BENCHMARKS
 
 from bench import plan
 
@@ -24,7 +25,7 @@ def test_both_run_as_many_seeds_as_the_rule_needs() -> None:
 
 
 def test_every_change_that_the_gate_is_shown_still_fits_the_sources() -> None:
-    catches = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "gate_catches.py"), run_name="catches")
+    catches = runpy.run_path(str(BENCHMARKS / "gate_catches.py"), run_name="catches")
     for case in catches["CASES"]:
         if case.file:
             assert (catches["ROOT"] / case.file).read_text().count(case.old) >= 1, case.name

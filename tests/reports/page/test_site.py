@@ -17,6 +17,7 @@ import pytest
 from example_records import CURVE, N, measured, record, world
 from markupsafe import escape
 from numpy.typing import NDArray
+from places import ROOT
 
 from bench.errors import UserError
 from bench.plan.wording import installed
@@ -213,7 +214,7 @@ class TestPages:
         assert {"lp-below-floor", "flag-made-up"} <= set(pages["flags.html"].ids)
 
     def test_docs_are_whole_and_a_wheel_carries_them(self) -> None:
-        root = Path(html.__file__).parent.parent
+        root = ROOT
         told = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
         for name in prose.DOCS:
             assert len(str(prose.doc(name)[0])) > 1000

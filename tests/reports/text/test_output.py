@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from example_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
 from PIL import Image
+from places import DOCS
 
-import reports
 from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
+from reports import files
 from reports.page import figures
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
@@ -25,6 +26,7 @@ from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions, grouped
 from reports.text.formatting import number
 from reports.text.tables import FIELDS, as_object, render, tex
+from reports.write import write
 
 
 class TestTables:
@@ -216,7 +218,7 @@ class FakeStore:
 
 class TestWrite:
     def test_everything_is_written(self, tmp_path: Path) -> None:
-        made = reports.write(FakeStore(world(curve=CURVE)), tmp_path, "latex")
+        made = write(FakeStore(world(curve=CURVE)), tmp_path, "latex")
         assert [p.name.split("-")[0] for p in made] == ["leaderboard.tex", "conditions", "curve", "samples"]
         assert sorted(made) == sorted(tmp_path.iterdir())
         for path in made[1:]:
@@ -225,13 +227,13 @@ class TestWrite:
                 assert len(picture.convert("L").getcolors() or []) > 10
 
     def test_an_empty_store(self, tmp_path: Path) -> None:
-        (made,) = reports.write(FakeStore([]), tmp_path, "md")
+        (made,) = write(FakeStore([]), tmp_path, "md")
         assert "No records" in made.read_text()
 
     def test_a_place_that_is_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="Cannot write"):
-            reports.write(FakeStore([]), tmp_path / "file", "md")
+            write(FakeStore([]), tmp_path / "file", "md")
 
     def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path) -> None:
         path = tmp_path / "a.png"
@@ -242,7 +244,7 @@ class TestWrite:
             raise OSError(28, "No space left on device")
 
         with pytest.raises(UserError, match="No space left"):
-            figures.atomic(path, half)
+            files.atomic(path, half)
         assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
@@ -287,7 +289,7 @@ class TestFigures:
 def test_the_fidelity_page_says_what_the_plugins_say() -> None:
     from reports.tools.fidelity import page
 
-    kept = Path(__file__).parents[1] / "docs" / "fidelity.md"
+    kept = DOCS / "fidelity.md"
     assert kept.read_text(encoding="utf-8") == page(), "run: python -m reports.tools.fidelity > docs/fidelity.md"
 
 
