@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 Value = int | float | bool | str | None
 
@@ -93,7 +93,7 @@ class Param:
 
 
 @dataclass(frozen=True)
-class _Declared:
+class _Declaration:
     default: Value
     help: str
     ge: float | None
@@ -120,7 +120,7 @@ def param(
         choices: the closed list of values allowed.
         unit: what a number counts, where it is not plain.
     """
-    return _Declared(default, help, ge, le, choices, unit)
+    return _Declaration(default, help, ge, le, choices, unit)
 
 
 class Parametrised:
@@ -132,10 +132,10 @@ class Parametrised:
         super().__init_subclass__(**kwargs)
         own = dict(cls.params)
         for name, annotation in cls.__dict__.get("__annotations__", {}).items():
-            declared = cls.__dict__.get(name)
-            if isinstance(declared, _Declared):
+            default = cls.__dict__.get(name)
+            if isinstance(default, _Declaration):
                 text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-                own[name] = made(name, text, declared.__dict__)
+                own[name] = declare(name, text, default.__dict__)
                 setattr(cls, name, own[name].default)
         cls.params = own
 
@@ -147,13 +147,46 @@ class Parametrised:
                 )
             setattr(self, name, self.params[name].check(value))
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.values() == other.values()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.values().items())))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.values().items())})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """As a field of a record: JSON holds every parameter by name."""
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> Any:
+            if isinstance(value, cls):
+                return value
+            if not isinstance(value, dict):
+                raise ValueError(f"{cls.__name__} is an object of its parameters")
+            return cls(**value)
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.plain_serializer_function_ser_schema(lambda parametrised: parametrised.values())
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with some parameters changed.
+
+        Raises:
+            BadParameter: no such parameter, or a value out of range.
+        """
+        return type(self)(**{**self.values(), **changes})
+
     def values(self) -> dict[str, Value]:
         """Every parameter with its value in this object."""
         return {name: getattr(self, name) for name in self.params}
 
 
-def made(name: str, annotation: str, declared: Mapping[str, Any]) -> Param:
+def declare(name: str, annotation: str, declaration: Mapping[str, Any]) -> Param:
     """The `Param` of a declaration; its default is checked like any value."""
-    field = Param(name=name, type=annotation, **declared)
+    field = Param(name=name, type=annotation, **declaration)
     field.check(field.default)
     return field

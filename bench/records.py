@@ -6,17 +6,25 @@ what was not measured is null, never 0. Tables are recomputed from records alone
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+from bench.hashing import digest
+from bench.selection import SelectionRule
+from bench.threat import Budget, ThreatModel
+
+SCHEMA = 2
 """Raised whenever a field changes its meaning; part of every hash."""
 
-THIRD_PARTY = "third_party"
-"""The note, and (with a hyphen) the flag, of a record that was imported and not measured here."""
+THIRD_PARTY = "third-party"
+"""The flag of a record that was imported and not measured here."""
+EDITOR = "miniature"
+"""What stands for the editor in the row of a cell whose key runs none."""
+
+Role = Literal["method", "control", "given"]
+Purpose = Literal["", "victim", "must-open", "must-not-open", "public-baseline", "no-attack"]
+Kind = Literal["right", "none", "near", "wrong", "setting", "random", "partial"]
 
 
 class _Model(BaseModel):
@@ -28,44 +36,49 @@ class PluginRef(_Model):
 
     name: str
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its value")
-    explicit: dict[str, Any] = Field(default_factory=dict, description="the parameters set explicitly")
-    role: Literal["method", "control", "given"] = "method"
-    selection: str | None = Field(default=None, description="an attack's selection rule")
+    explicit: dict[str, Any] = Field(default_factory=dict, description="the parameters set by the user or the suite")
+    role: Role = "method"
+    purpose: Purpose = Field(default="", description="what a control is for")
+    selection: SelectionRule | None = Field(default=None, description="an attack's selection rule")
 
 
 class Cell(_Model):
-    """One row of the plan for one replicate."""
+    """One combination of the plan for one replicate."""
 
-    scenario: str = Field(description="task, e.g. digits-m")
+    scenario: str = Field(description="task, e.g. digits-m, or SOURCE:TARGET")
     model: str
     lock: PluginRef
     key: PluginRef
     attack: PluginRef
-    threat: dict[str, Any] = Field(description="every field of the threat model")
-    budget: dict[str, Any] = Field(description="every field of the budget; null is no limit")
-    explicit: dict[str, Any] = Field(
-        default_factory=dict, description="task settings that are not the usual ones, e.g. task.size"
+    threat: ThreatModel
+    budget: Budget
+    task_settings: dict[str, Any] = Field(
+        default_factory=dict, description="task settings other than the usual ones, e.g. task.size"
     )
-    editor: str = "miniature"
     replicate: int = Field(description="0, 1, … when reporting; from 1000 up when tuning")
 
     @property
     def size(self) -> int:
         """Side of the images, pixels."""
-        return int(self.explicit.get("task.size", 32))
+        return int(self.task_settings.get("task.size", 32))
+
+    @property
+    def editor(self) -> str:
+        """The editor that the key runs, or the usual one where it runs none."""
+        return str(self.key.params.get("editor", EDITOR))
 
     def row(self) -> dict[str, Any]:
-        """What decides comparison, replicate apart: names and parameters set explicitly."""
+        """What decides comparison, replicate apart: names and the parameters that were set."""
         return {
             "scenario": self.scenario,
             "model": self.model,
             "editor": self.editor,
             "lock": [self.lock.name, self.lock.explicit],
-            "key": [self.key.name, self.key.explicit],
+            "key": [self.key.name, {k: v for k, v in self.key.explicit.items() if k != "editor"}],
             "attack": [self.attack.name, self.attack.explicit],
-            "threat": self.threat,
-            "budget": self.budget,
-            "explicit": self.explicit,
+            "threat": self.threat.values(),
+            "budget": self.budget.values(),
+            "explicit": self.task_settings,
         }
 
     def row_key(self) -> str:
@@ -85,10 +98,21 @@ class Measured(_Model):
 class Condition(_Model):
     """The locked model under one key condition, on test images, over the K real classes."""
 
-    name: str = Field(description="right, none, near/…, wrong/…, random-text, geometry-only, wrong:alpha, …")
+    kind: Kind
+    label: str = Field(default="", description="what tells it from others of its kind: a prompt, a setting's name")
     what: str = Field(description="what was applied, in words: the prompt, the changed setting")
     accuracy: Measured
     shipped: float | None = Field(default=None, description="percent over all shipped outputs")
+
+    @property
+    def name(self) -> str:
+        """Kind and label as tables print them."""
+        return condition_name(self.kind, self.label)
+
+
+def condition_name(kind: str, label: str) -> str:
+    """A key condition as tables and evidence name it: ``none``, ``near/with picasso``, ``setting/alpha``."""
+    return f"{kind}/{label}" if label else kind
 
 
 class CurvePoint(_Model):
@@ -123,7 +147,7 @@ class Provenance(_Model):
     seconds: dict[str, float] = Field(default_factory=dict, description="wall seconds by stage")
     command: str = ""
     created: str = ""
-    asked: str = Field(default="", description="when a run last asked for this record and found it in the store")
+    reused: str = Field(default="", description="when a run last needed this record and found it in the store")
 
 
 class Record(_Model):
@@ -137,7 +161,7 @@ class Record(_Model):
     split: Literal["test", "judge-validation"] = "test"
     floor: float | None = Field(default=None, description="largest class's share of the split, percent")
     victim_authorised: Measured | None = None
-    oracle: Measured | None = Field(default=None, description="the victim on the un-authorised images")
+    oracle: Measured | None = Field(default=None, description="the victim on the unauthorised images")
     UP: Measured | None = None
     LP: Measured | None = None
     UP_shipped: Measured | None = None
@@ -155,45 +179,37 @@ class Record(_Model):
     key_ms_per_image: float | None = Field(default=None, description="wall milliseconds; depends on the machine")
     key_megabytes: float | None = Field(default=None, description="of the models that the key runs, in 10^6 bytes")
     extra_parameters: int | None = Field(default=None, description="of the locked model, beyond the victim's")
-    selection: str | None = None
     transductive: bool = False
     flags: list[Flag] = Field(default_factory=list)
-    notes: dict[str, Any] = Field(default_factory=dict, description="what else was learnt, e.g. the best guess")
+    third_party: str | None = Field(default=None, description="the archive it was imported from")
+    traceback: str | None = Field(default=None, description="of a failed cell")
+    classes: list[str] = Field(default_factory=list, description="names of the K real classes")
+    data_notes: dict[str, Any] = Field(default_factory=dict, description="what the data source notes, e.g. skipped files")
+    defender_needs: dict[str, bool] | None = Field(default=None, description="what the lock declared to read")
+    lock_notes: dict[str, Any] = Field(default_factory=dict, description="what the lock notes about itself")
+    LP_after_batch_norm: float | None = Field(
+        default=None, description="LP in percent once batch-norm statistics are re-estimated on the attacker's pool"
+    )
+    selected: dict[str, Any] | None = Field(default=None, description="note and choice of the scored submission")
+    budget_spent: str | None = Field(default=None, description="the budget that ended the attack")
     provenance: Provenance
 
     @property
     def hash(self) -> str:
+        """Identity of the measurement: see `bench.store.identity`."""
         return self.provenance.hash
 
     @property
+    def selection(self) -> SelectionRule | None:
+        """The attack's selection rule."""
+        return self.cell.attack.selection
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was measured here and did not fail, so that it need not be measured again."""
+        return self.status != "failed" and self.third_party is None
+
+    @property
     def last(self) -> str:
-        """When it was made, or a run last asked for it."""
-        return max(self.provenance.created, self.provenance.asked)
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON of ``value``, the first 20 hex digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:20]
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces; integers that are floats (1.0) are written as integers.
-
-    Raises:
-        TypeError: ``value`` holds something JSON cannot say.
-        ValueError: a number that is not finite.
-    """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"key {key!r} is not a string")
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return value
+        """When it was made, or a run last needed it."""
+        return max(self.provenance.created, self.provenance.reused)

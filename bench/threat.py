@@ -5,6 +5,9 @@ Both are axes of a cell, from a closed list of names; a plugin never defines one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from bench.params import BadParameter, Parametrised, param
 
 KEY_PARTS = ("editor", "prompt", "settings", "geometry")
@@ -18,11 +21,30 @@ class BudgetSpent(Exception):
     """The attack ran over its budget; it ends with its last submission."""
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """Whether an attack can run under a threat model; ``reason`` says why not, and is empty where it can."""
+
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return not self.reason
+
+    def __and__(self, other: Acceptance) -> Acceptance:
+        """Both; the first reason stands."""
+        return other if self else self
+
+    @classmethod
+    def when(cls, condition: object, reason: str) -> Acceptance:
+        """Yes where ``condition`` is true, else no for ``reason``."""
+        return cls("" if condition else reason)
+
+
 class ThreatModel(Parametrised):
     """What an attacker has. Shares count from the defender's training set, stratified, one a class at least."""
 
     access: str = param("weights", "what it has of the locked model", choices=("labels", "logits", "weights", "none"))
-    share: float = param(0.01, "labelled share of un-authorised images", ge=0, le=1)
+    share: float = param(0.01, "labelled share of unauthorised images", ge=0, le=1)
     unlabelled: bool = param(True, "has the unlabelled images of the attacker pool")
     authorised: float = param(0.0, "labelled share of authorised images", ge=0, le=1)
     leaked: int = param(0, "leaked pairs of a raw image and the same image after the key", ge=0, le=1000)
@@ -37,6 +59,45 @@ class ThreatModel(Parametrised):
             if part not in KEY_PARTS:
                 raise BadParameter(f"known={self.known} is not allowed: '{part}' is none of {', '.join(KEY_PARTS)}")
         return named
+
+    def grants(
+        self,
+        access: Sequence[str] = (),
+        *,
+        labelled: bool = False,
+        unlabelled: bool = False,
+        images: bool = False,
+        authorised: bool = False,
+        leaked: bool = False,
+        words: bool = False,
+        known: Sequence[str] = (),
+    ) -> Acceptance:
+        """Whether the attacker has all that is named, or what it lacks first.
+
+        Args:
+            access: one of these kinds of access; empty: any.
+            labelled: labelled unauthorised images.
+            unlabelled: unlabelled unauthorised images.
+            images: unauthorised images, labelled or not.
+            authorised: labelled authorised images.
+            leaked: leaked pairs.
+            words: a word list.
+            known: these key parts.
+        """
+        checks = [
+            (not access or self.access in access, f"it needs threat.access={' or '.join(access)}"),
+            (not labelled or self.share > 0, "it needs labelled unauthorised images: threat.share above 0"),
+            (not unlabelled or self.unlabelled, "it needs unlabelled images: threat.unlabelled=true"),
+            (
+                not images or self.share > 0 or self.unlabelled,
+                "it needs unauthorised images: threat.share above 0, or threat.unlabelled=true",
+            ),
+            (not authorised or self.authorised > 0, "it needs authorised images: threat.authorised above 0"),
+            (not leaked or self.leaked > 0, "it needs leaked pairs: threat.leaked above 0"),
+            (not words or self.wordlist != "none", "it needs a word list: threat.wordlist other than none"),
+        ]
+        checks += [(part in self.parts(), f"it needs the key part '{part}' in threat.known") for part in known]
+        return Acceptance(next((reason for has, reason in checks if not has), ""))
 
     def data_budget(self) -> dict[str, float | bool]:
         """What decides the public baseline: the images and labels the view holds."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench import plan, seeds
 from bench.errors import UserError
 from bench.params import BadParameter, Param, Parametrised, param
-from bench.records import canonical, digest
+from bench.hashing import canonical, digest
 from bench.threat import ThreatModel
 
 JSON = st.recursive(

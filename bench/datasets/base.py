@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.records import canonical
+from bench.hashing import canonical
 
 
 @dataclass(frozen=True, eq=False)

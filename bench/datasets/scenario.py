@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.contracts import Images, Spec
 from bench.datasets.base import Dataset
 from bench.errors import UserError
-from bench.records import digest
+from bench.hashing import digest
 from bench.seeds import derive
 
 SHARES = {"test": 0.22, "judge_validation": 0.1, "defender_validation": 0.08, "attacker": 0.2}

@@ -28,7 +28,8 @@ from bench.datasets.scenario import Scenario
 from bench.datasets.scenario import load as load_scenario
 from bench.editors import session
 from bench.errors import UserError
-from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record, digest
+from bench.hashing import digest
+from bench.records import THIRD_PARTY, Cell, Condition, CurvePoint, Flag, Measured, Provenance, Record
 from bench.run import attack_process as isolation
 from bench.run import determinism as devices
 from bench.run import victim

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record, digest
+from bench.hashing import digest
+from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record
 from bench.store import Store
 
 FORMAT = 1

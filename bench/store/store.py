@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.records import SCHEMA, Record, canonical
+from bench.hashing import canonical
+from bench.records import SCHEMA, Record
 
 if TYPE_CHECKING:
     import numpy as np

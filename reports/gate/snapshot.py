@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UserError
 from bench.plan import ensemble
-from bench.records import SCHEMA, THIRD_PARTY, Record, digest
+from bench.hashing import digest
+from bench.records import SCHEMA, THIRD_PARTY, Record
 from reports.rows.aggregate import Evidence, current, names_of
 
 FORMAT: Literal[1] = 1

@@ -22,7 +22,8 @@ from markupsafe import Markup, escape
 
 from bench.errors import UserError
 from bench.plan.wording import installed
-from bench.records import Record, digest
+from bench.hashing import digest
+from bench.records import Record
 from reports.files import slug
 from reports.page import budget_charts, charts, gallery, prose
 from reports.page import plugin_page as plugin_pages

@@ -14,7 +14,8 @@ from bench import plan
 from bench.errors import UserError
 from bench.params import BadParameter
 from bench.plan import ensemble
-from bench.records import Cell, PluginRef, Record, digest
+from bench.hashing import digest
+from bench.records import Cell, PluginRef, Record
 from bench.threat import ThreatModel
 from reports.rows.controls import validated
 

@@ -18,7 +18,8 @@ from limits import HANGS
 from PIL import Image
 from places import PLUGINS
 
-from bench.records import Record, digest
+from bench.hashing import digest
+from bench.records import Record
 from bench.seeds import derive
 from bench.store import Store
 

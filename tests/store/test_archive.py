@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from bench import plan
 from bench.errors import UserError
-from bench.records import THIRD_PARTY, Measured, Provenance, Record, digest
+from bench.hashing import digest
+from bench.records import THIRD_PARTY, Measured, Provenance, Record
 from bench.store import Store
 from bench.store import archive as exchange
 from reports.rows.aggregate import current

@@ -1,0 +1,322 @@
+"""What the source of a plugin says of it, read without running it. No torch here.
+
+Class variables and parameters are literals. A literal may name a constant of the same file, of a file it imports from, or
+of a base class; ``{**X}``, ``X | Y`` and ``X + Y`` of literals count as literals.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.params import BadParameter, Param, declare
+from bench.selection import SelectionRule, rule
+
+CONTRACTS = "bench.contracts"
+BASES = {
+    "lock": "Lock",
+    "attack": "Attack",
+    "key": "KeyMethod",
+    "task": "DataSource",
+    "model": "Architecture",
+    "editor": "EditorSource",
+}
+"""Kind of plugin -> the class of `bench.contracts` it derives from."""
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """What the source of a plugin says of it; the fields are those of `bench.contracts`."""
+
+    kind: str
+    name: str
+    file: Path
+    module: str
+    cls: str
+    doc: str
+    title: str = ""
+    paper: str = ""
+    role: Any = "method"
+    purpose: Any = ""
+    deviations: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    key: str = "edit"
+    opened_by: str = ""
+    keys: tuple[str, ...] = ()
+    selection: Any = "last"
+    against: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    pair: bool = False
+    costly: bool = False
+    model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prefix: bool = False
+    generated: bool = False
+    params: Mapping[str, Param] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class docstring."""
+        return self.doc.strip().splitlines()[0] if self.doc.strip() else ""
+
+    def rule(self, chosen: Mapping[str, Any]) -> SelectionRule:
+        """The selection rule under the parameters ``chosen``: that of ``select`` where there is such a parameter."""
+        if "select" in self.params:
+            return rule(str(chosen.get("select", self.params["select"].default)))
+        return rule(self.selection)
+
+
+_HARNESS = {"kind", "name", "file", "module", "cls", "doc", "params"}
+CONSTANTS = frozenset(f.name for f in fields(PluginInfo)) - _HARNESS
+"""Class variables that are read."""
+
+
+class _NotLiteral(ValueError):
+    pass
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    """The syntax tree of ``file``.
+
+    Raises:
+        UserError: it cannot be read, or is no Python.
+    """
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the plugin {file}: {error.strerror}.", "Check the path.") from None
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        raise UserError(f"the plugin {file} is no valid Python{line}.", "Mend it first.") from None
+
+
+@cache
+def path_of(module: str, beside: Path | None = None) -> Path | None:
+    """The file of ``module``, found without importing it: in this project, next to ``beside``, or installed."""
+    first, *rest = module.split(".")
+    roots = [ROOT, *([beside] if beside is not None else [])]
+    for root in roots:
+        base = root.joinpath(first, *rest)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    if first in sys.stdlib_module_names:
+        return None
+    try:
+        spec = find_spec(first)  # a top-level name imports nothing
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for place in spec.submodule_search_locations or ():
+        base = Path(place).joinpath(*rest)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _imported(file: Path, name: str) -> tuple[str, str] | None:
+    """Module and name behind ``name``, where ``file`` imports it by ``from MODULE import NAME``."""
+    for node in parsed(file).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return node.module, alias.name
+    return None
+
+
+def _class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
+    """The class ``name`` as ``file`` knows it: its own, or one it imports."""
+    for node in parsed(file).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return file, node
+    imported = _imported(file, name)
+    if imported is None:
+        return None
+    path = path_of(imported[0], file.parent)
+    return None if path is None else _class(path, imported[1])
+
+
+def _lineage(file: Path, node: ast.ClassDef, base: str) -> list[tuple[Path, ast.ClassDef]] | None:
+    """``node`` and the classes between it and the contract ``base``, nearest first; None where it does not derive."""
+    for parent in node.bases:
+        name = getattr(parent, "id", getattr(parent, "attr", ""))
+        if name == base and not _is_own_class(file, name):
+            return [(file, node)]
+        above = None if name == node.name else _class(file, name)
+        if above is not None:
+            line = _lineage(*above, base)
+            if line is not None:
+                return [(file, node), *line]
+    return None
+
+
+def _is_own_class(file: Path, name: str) -> bool:
+    return any(isinstance(node, ast.ClassDef) and node.name == name for node in parsed(file).body)
+
+
+def _value(node: ast.expr, file: Path, scope: ast.ClassDef | None = None) -> Any:
+    """The value of a literal expression.
+
+    Raises:
+        _NotLiteral: it is none.
+    """
+    if isinstance(node, ast.Name):
+        return _constant(node.id, file, scope)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        owner = _class(file, node.value.id)
+        if owner is not None:
+            return _attribute(*owner, node.attr)
+    if isinstance(node, ast.Dict):
+        out: dict[Any, Any] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                out |= _value(value, file, scope)
+            else:
+                out[_value(key, file, scope)] = _value(value, file, scope)
+        return out
+    if isinstance(node, ast.Tuple | ast.List):
+        items: list[Any] = []
+        for item in node.elts:
+            if isinstance(item, ast.Starred):
+                items += _value(item.value, file, scope)
+            else:
+                items.append(_value(item, file, scope))
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.Add):
+        left, right = _value(node.left, file, scope), _value(node.right, file, scope)
+        try:
+            return left | right if isinstance(node.op, ast.BitOr) else left + right
+        except TypeError:
+            raise _NotLiteral from None
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise _NotLiteral from None
+
+
+def _constant(name: str, file: Path, scope: ast.ClassDef | None) -> Any:
+    if scope is not None:
+        try:
+            return _attribute(file, scope, name, inherit=False)
+        except _NotLiteral:
+            pass
+    for node in parsed(file).body:
+        target, value = _assigned(node)
+        if target == name and value is not None:
+            return _value(value, file)
+    imported = _imported(file, name)
+    path = None if imported is None else path_of(imported[0], file.parent)
+    if imported is None or path is None or path == file:
+        raise _NotLiteral
+    return _constant(imported[1], path, None)
+
+
+def _attribute(file: Path, node: ast.ClassDef, name: str, inherit: bool = True) -> Any:
+    for item in node.body:
+        target, value = _assigned(item)
+        if target == name and value is not None:
+            return _value(value, file)
+    for parent in node.bases if inherit else ():
+        above = _class(file, getattr(parent, "id", ""))
+        if above is not None:
+            return _attribute(*above, name)
+    raise _NotLiteral
+
+
+def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """Name and value of a plain assignment; an empty name for any other statement."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return node.target.id, node.value
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id, node.value
+    return "", None
+
+
+def _literal(node: ast.expr, file: Path, what: str, scope: ast.ClassDef) -> Any:
+    try:
+        return _value(node, file, scope)
+    except _NotLiteral:
+        raise UserError(
+            f"{file.name}: {what} must be a literal (line {node.lineno}).", "Write the value itself, not an expression."
+        ) from None
+
+
+def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: ast.ClassDef) -> Param:
+    names = ("default", "help")
+    declaration = {n: _literal(a, file, name, scope) for n, a in zip(names, call.args, strict=False)}
+    declaration |= {k.arg or "": _literal(k.value, file, name, scope) for k in call.keywords}
+    full = {"ge": None, "le": None, "choices": None, "unit": "", **declaration}
+    try:
+        return declare(name, ast.unparse(annotation), full)
+    except BadParameter as error:
+        raise UserError(f"{file.name}: {error}.", "A default must itself be allowed.") from None
+    except TypeError as error:
+        raise UserError(
+            f"{file.name}: the parameter {name} is declared wrongly: {error}.",
+            "param() takes a default and help, and ge, le, choices and unit.",
+        ) from None
+
+
+def read(kind: str, file: Path, module: str) -> PluginInfo | None:
+    """The plugin class of ``kind`` in ``file``, read without running it; None where the file has none.
+
+    Raises:
+        UserError: the file cannot be read, is no Python, has two plugin classes, or a field that is no literal.
+    """
+    lines = {
+        node.name: line
+        for node in parsed(file).body
+        if isinstance(node, ast.ClassDef) and (line := _lineage(file, node, BASES[kind])) is not None
+    }
+    above = {node.name for line in lines.values() for _, node in line[1:]}
+    names = [name for name in lines if name not in above]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise UserError(f"{file.name} has {len(names)} plugin classes.", "One plugin is one class in one file.")
+    constants: dict[str, Any] = {}
+    params: dict[str, Param] = {}
+    for place, node in reversed(lines[names[0]]):
+        for item in node.body:
+            name, value = _assigned(item)
+            if value is None:
+                continue
+            if (
+                isinstance(item, ast.AnnAssign)
+                and isinstance(value, ast.Call)
+                and getattr(value.func, "id", "") == "param"
+            ):
+                params[name] = _param(name, item.annotation, value, place, node)
+            elif name in params and isinstance(item, ast.Assign):
+                raise UserError(
+                    f"{place.name}: {name} is a parameter of the base class (line {item.lineno}).",
+                    f"Declare it again: {name}: {params[name].type} = param(…).",
+                )
+            elif name in CONSTANTS:
+                constants[name] = _literal(value, place, name, node)
+    node = lines[names[0]][0][1]
+    return PluginInfo(
+        kind=kind,
+        name=file.stem.strip("_").replace("_", "-"),
+        file=file,
+        module=module,
+        cls=node.name,
+        doc=ast.get_docstring(node) or "",
+        params=params,
+        **constants,
+    )
