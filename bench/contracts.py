@@ -19,16 +19,43 @@ from torch import Tensor, nn
 
 from bench.params import BadParameter, Parametrised, param
 from bench.selection import SelectionRule
-from bench.threat import AccessDenied, Acceptance, Budget, BudgetSpent, ThreatModel
+from bench.threat import Acceptance, AccessDenied, Budget, BudgetSpent, ThreatModel
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
 
 __all__ = [
-    "AccessDenied", "Acceptance", "Architecture", "Attack", "AttackerView", "Augment", "BadParameter", "Batch",
-    "Budget", "BudgetSpent", "Classifier", "DataSource", "DefenderNeeds", "DefenderView", "EditStage", "EditorSource",
-    "Images", "Key", "KeyCondition", "KeyMethod", "Lock", "Meter", "NoLabels", "Plugin", "Predictor", "Run",
-    "SelectionRule", "Spec", "Submission", "ThreatModel", "param",
+    "Acceptance",
+    "AccessDenied",
+    "Architecture",
+    "Attack",
+    "AttackerView",
+    "Augment",
+    "BadParameter",
+    "Batch",
+    "Budget",
+    "BudgetSpent",
+    "Classifier",
+    "DataSource",
+    "DefenderNeeds",
+    "DefenderView",
+    "EditStage",
+    "EditorSource",
+    "Images",
+    "Key",
+    "KeyCondition",
+    "KeyMethod",
+    "Lock",
+    "Meter",
+    "NoLabels",
+    "Plugin",
+    "Predictor",
+    "Run",
+    "SelectionRule",
+    "Spec",
+    "Submission",
+    "ThreatModel",
+    "param",
 ]  # fmt: skip
 
 EditStage = Callable[[int, Tensor], Tensor]

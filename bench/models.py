@@ -1,9 +1,11 @@
-"""timm models behind `Classifier`: a JSON spec and a safetensors file rebuild each."""
+"""Classifiers by name: architectures of the project and of timm. A JSON spec and a safetensors file rebuild each."""
 
 from __future__ import annotations
 
 import copy
 import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.contracts import Classifier, EditStage, Spec
+from bench import registry
+from bench.contracts import Architecture, Classifier, EditStage, Spec
 from bench.errors import UserError
-from bench.miniature import PACK
-from bench.miniature.public import PUBLIC
 
 
 class TimmClassifier(Classifier):
@@ -55,19 +56,19 @@ class TimmClassifier(Classifier):
             images = F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
         return (images - self.mean) / self.std
 
-    def _embed(self, images: Tensor, edit_stage: EditStage | None, kept: list[Tensor] | None) -> Tensor:
+    def _embed(self, images: Tensor, edit_stage: EditStage | None, activations: list[Tensor] | None) -> Tensor:
         hooks = []
 
         def at(i: int) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
                 out = output if edit_stage is None else edit_stage(i, output)
-                if kept is not None:
-                    kept.append(out)
+                if activations is not None:
+                    activations.append(out)
                 return out
 
             return hook
 
-        if edit_stage is not None or kept is not None:
+        if edit_stage is not None or activations is not None:
             hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)]
         try:
             maps = self.net.forward_features(self._prepare(images))
@@ -92,9 +93,9 @@ class TimmClassifier(Classifier):
         return self.head(self._embed(images, edit_stage, None))
 
     def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
-        kept: list[Tensor] = []
-        self._embed(images, edit_stage, kept)
-        return kept
+        activations: list[Tensor] = []
+        self._embed(images, edit_stage, activations)
+        return activations
 
 
 def _perceptron(widths: list[int]) -> nn.Sequential:
@@ -125,79 +126,87 @@ def load(folder: Path, spec: dict[str, Any]) -> Classifier:
 
 
 def check(name: str) -> None:
-    """Raise `UserError` unless ``name`` is a model of the pack or of timm, perhaps with a head as ``:256-256``."""
+    """Whether ``name`` is an architecture that can be built: a plugin or a timm classifier, with or without a head.
+
+    Raises:
+        UserError: it is not.
+    """
     name, _, hidden = name.partition(":")
     if hidden and not all(part.isdigit() and int(part) > 0 for part in hidden.split("-")):
         raise UserError(f"the head '{hidden}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
-    if name not in PUBLIC and name not in timm.list_models():
+    known = registry.INSTALLED.all("model")
+    if name not in known and name not in timm.list_models():
         near = timm.list_models(f"*{name}*")[:3]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise UserError(f"unknown model '{name}'.{hint}", f"Use {', '.join(PUBLIC)} or any timm classifier by name.")
+        raise UserError(f"unknown model '{name}'.{hint}", f"Use {', '.join(known)} or any timm classifier by name.")
 
 
 def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: int = 0) -> Classifier:
     """A classifier for ``task`` with public or random weights and a fresh head.
 
     Args:
-        name: ``vit`` or ``cnn`` of the miniature pack, or any timm classifier; with ``:256-256`` two hidden layers of
+        name: an architecture of `bench.architectures`, or any timm classifier; with ``:256-256`` two hidden layers of
             that width stand before the outputs.
         extra: outputs beyond the K real classes.
-        weights: ``public`` (the pack's, or timm's pretrained ones) or ``random``.
+        weights: ``public`` or ``random``.
         seed: of the random numbers that initialise what is not loaded.
 
     Raises:
         UserError: no such model, or its public weights cannot be had.
     """
     check(name)
-    name, _, hidden = name.partition(":")
-    common: dict[str, Any] = {"k": task.k, "extra": extra}
-    if hidden:
-        common["hidden"] = [int(width) for width in hidden.split("-")]
+    name, _, widths = name.partition(":")
+    hidden = [int(width) for width in widths.split("-")] if widths else []
+    architecture = registry.INSTALLED.get("model", name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name in PUBLIC:
-            model = TimmClassifier(
-                {
-                    **PUBLIC[name],
-                    **common,
-                    "size": PUBLIC[name]["kwargs"].get("img_size", task.size),
-                    "mean": [0.5] * 3,
-                    "std": [0.5] * 3,
-                }
-            )
-            if weights == "public":
-                _load_but_head(model.net, _pack_weights(name))
+        if architecture is not None:
+            model: Classifier = registry.load(architecture)().build(task, extra, hidden, weights == "public")
             return model
-        config = timm.get_pretrained_cfg(name)
-        spec = {
-            **common,
-            "name": name,
-            "kwargs": {},
-            "size": config.input_size[-1] if config and config.fixed_input_size else task.size,
-            "mean": list(config.mean if config else (0.5,) * 3),
-            "std": list(config.std if config else (0.5,) * 3),
-        }
-        model = TimmClassifier(spec)
-        if weights == "public":
-            try:
-                public = timm.create_model(name, pretrained=True)
-            except Exception as error:
-                raise UserError(
-                    f"the public weights of '{name}' cannot be loaded ({type(error).__name__}).",
-                    f"On a connected machine run: hf download timm/{name} — or use --model vit.",
-                ) from None
-            _load_but_head(model.net, public.state_dict())
-        return model
+        return _timm(name, task, extra, hidden, weights == "public")
 
 
-def _pack_weights(name: str) -> dict[str, Tensor]:
-    file = PACK / "public" / f"{name}.safetensors"
-    if not file.exists():
-        raise UserError(f"the miniature pack lacks {file.name}.", "Train it: python -m tools.miniature.train --out DIR")
-    return {k: v.float() if v.dtype.is_floating_point else v for k, v in load_file(file).items()}
+def recipe(name: str) -> tuple[int, float]:
+    """Steps and peak rate of the victim's training of the architecture ``name``; a hidden head leaves them."""
+    info = registry.INSTALLED.get("model", name.partition(":")[0])
+    cls = Architecture if info is None else registry.load(info)
+    return cls.steps, cls.rate
 
 
-def _load_but_head(net: Any, state: dict[str, Tensor]) -> None:
+def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: Any) -> dict[str, Any]:
+    """The spec of a `TimmClassifier`: ``more`` has size, mean, std and the arguments of the timm model as kwargs."""
+    spec: dict[str, Any] = {"k": task.k, "extra": extra, "name": name, **more}
+    return spec | ({"hidden": list(hidden)} if hidden else {})
+
+
+def _timm(name: str, task: Spec, extra: int, hidden: Sequence[int], public: bool) -> Classifier:
+    config = timm.get_pretrained_cfg(name)
+    model = TimmClassifier(
+        timm_spec(
+            name,
+            task,
+            extra,
+            hidden,
+            kwargs={},
+            size=config.input_size[-1] if config and config.fixed_input_size else task.size,
+            mean=list(config.mean if config else (0.5,) * 3),
+            std=list(config.std if config else (0.5,) * 3),
+        )
+    )
+    if public:
+        try:
+            source = timm.create_model(name, pretrained=True)
+        except Exception as error:  # of many kinds: no network, no entry in the local cache, no weights at all
+            raise UserError(
+                f"the public weights of '{name}' cannot be loaded ({type(error).__name__}).",
+                f"On a connected machine run: hf download timm/{name} — or use --model vit.",
+            ) from None
+        load_but_head(model.net, source.state_dict())
+    return model
+
+
+def load_but_head(net: Any, state: Mapping[str, Tensor]) -> None:
+    """Load the weights of ``state`` into the timm model ``net``, but for its head and what has another shape."""
     own = net.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     head = net.get_classifier()
@@ -253,14 +262,22 @@ def forget_head(model: Classifier, seed: int) -> None:
                 layer.reset_parameters()
 
 
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The batch-norm modules of ``model``, in order."""
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether ``model`` keeps batch-norm statistics."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    return bool(batch_norms(model))
 
 
 @torch.no_grad()
-def logits(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
-    """``model(images)`` in evaluation mode, in batches, on the CPU; the mode is restored."""
+def outputs(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
+    """Every output of ``model`` on ``images`` (N, 3, H, W): (N, K + extra) float32 on the CPU.
+
+    The model runs in evaluation mode, in batches, without gradients; its mode is restored.
+    """
     mode = model.training
     model.eval()
     device = next(iter(model.parameters()), torch.zeros(0)).device
@@ -269,11 +286,16 @@ def logits(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
     return torch.cat(out) if out else torch.zeros(0, 0)
 
 
+def logits(model: Classifier, images: Tensor, batch: int = 256) -> Tensor:
+    """(N, K) logits of the real classes; as `outputs` otherwise."""
+    return outputs(model, images, batch)[:, : model.k]
+
+
 @torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, images: Tensor, batch: int = 64, rounds: int = 1) -> None:
     """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    kept = [(m, m.momentum, m.training) for m in norms]
+    norms = batch_norms(model)
+    before = [(m, m.momentum, m.training) for m in norms]
     mode = model.training
     model.eval()
     for m in norms:
@@ -285,6 +307,20 @@ def reestimate_batch_norm(model: nn.Module, images: Tensor, batch: int = 64, rou
             if len(part) > 1:
                 model(part)
     model.train(mode)
-    for m, momentum, training in kept:
+    for m, momentum, training in before:
         m.momentum = momentum
         m.train(training)
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norms use the statistics of the batch and do not remember them: for a pass at weights of the moment."""
+    norms = batch_norms(model)
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.momentum = 0.0
+    try:
+        yield
+    finally:
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum

@@ -169,7 +169,8 @@ class Parametrised:
             return cls(**value)
 
         return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(lambda parametrised: parametrised.values())
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda parametrised: parametrised.values()),
         )
 
     def replace(self, **changes: Any) -> Self:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.contracts import Classifier, Predictor
-from bench.editors import session
+from bench.editors import engine
 from bench.editors.settings import EditSettings
 
 Answer = Callable[[Tensor], Tensor]
@@ -30,11 +30,11 @@ class Direct(Predictor):
         self.k = classifier.k
 
     def outputs(self, images: Tensor) -> Tensor:
-        """(N, K + extra): everything the classifier says."""
+        """(N, K + extra): every output the classifier ships."""
         return self.classifier(images)
 
     def predict(self, images: Tensor) -> Tensor:
-        return self.outputs(images)[:, : self.k]
+        return self.classifier.logits(images)
 
 
 class Queried(Predictor):
@@ -61,6 +61,8 @@ class Queried(Predictor):
 class Edited(Predictor):
     """An inner predictor on images edited with a guessed prompt."""
 
+    costly = True
+
     def __init__(self, inner: Predictor, prompt: str, settings: Mapping[str, Any]) -> None:
         super().__init__()
         self.inner = inner
@@ -70,13 +72,20 @@ class Edited(Predictor):
     def arguments(self) -> dict[str, Any]:
         return {"prompt": self.prompt, "settings": self.settings}
 
-    def predict(self, images: Tensor) -> Tensor:
+    def transformed(self, images: Tensor) -> Tensor:
+        """``images`` (N, 3, H, W) edited with the prompt: the same shape, float32 in [0, 1]."""
         settings = EditSettings.from_json(self.settings)
-        return self.inner.predict(session.engine(settings.editor).keyed(images, self.prompt, settings))
+        return engine.current(settings.editor).keyed(images, self.prompt, settings)
+
+    def describe(self) -> dict[str, Any]:
+        return {"prompt": self.prompt}
+
+    def predict(self, images: Tensor) -> Tensor:
+        return self.inner.predict(self.transformed(images))
 
 
 class LogitMap(Predictor):
-    """A linear map of an inner predictor's outputs: ``W softmax(o) + b`` or ``W o + b``.
+    """A linear map of an inner predictor's outputs: ``W o + b``.
 
     Args:
         inner: anything with ``outputs``.
@@ -143,9 +152,14 @@ def _rebuild(spec: Mapping[str, Any]) -> nn.Module:
 
 
 def rebuild(spec: Mapping[str, Any], state: Mapping[str, Tensor], answer: Answer | None = None) -> Predictor:
-    """The predictor that `describe` and ``state_dict`` told of; ``answer`` connects `Queried` parts."""
+    """The predictor of a `describe` and a ``state_dict``; ``answer`` connects its `Queried` parts.
+
+    Raises:
+        TypeError: the specification names no predictor.
+    """
     predictor = _rebuild(spec)
-    assert isinstance(predictor, Predictor)
+    if not isinstance(predictor, Predictor):
+        raise TypeError("the specification is a classifier's, not a predictor's")
     predictor.load_state_dict(dict(state))
     for part in predictor.modules():
         if isinstance(part, Queried):

@@ -184,7 +184,9 @@ class Record(_Model):
     third_party: str | None = Field(default=None, description="the archive it was imported from")
     traceback: str | None = Field(default=None, description="of a failed cell")
     classes: list[str] = Field(default_factory=list, description="names of the K real classes")
-    data_notes: dict[str, Any] = Field(default_factory=dict, description="what the data source notes, e.g. skipped files")
+    data_notes: dict[str, Any] = Field(
+        default_factory=dict, description="what the data source notes, e.g. skipped files"
+    )
     defender_needs: dict[str, bool] | None = Field(default=None, description="what the lock declared to read")
     lock_notes: dict[str, Any] = Field(default_factory=dict, description="what the lock notes about itself")
     LP_after_batch_norm: float | None = Field(

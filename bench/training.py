@@ -1,4 +1,4 @@
-"""Steps and fit: the one training loop, and the `Run` that plugins are handed."""
+"""The one training loop and the one iterator, in the `Run` that plugins are handed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,22 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bench import seeds
-from bench.contracts import Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
+from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
 
 Progress = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and what they are."""
 Artefacts = Callable[[str, Mapping[str, Any], Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
+
+
+Backward = Callable[[Callable[[], Tensor], Sequence[nn.Parameter]], Any]
+"""Called with the loss of a step and the trained parameters; leaves their gradients in ``grad``."""
+PRECISIONS = ("float32", "bfloat16")
+
+
+def warm_cosine(share: float, n: int, warmup: float) -> float:
+    """Factor of the peak rate after ``share`` of ``n`` steps: linear over the first ``warmup`` of them, then cosine."""
+    step = round(share * n)
+    return min(1.0, (step + 1) / max(1.0, warmup * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
 
 
 def _silent(_done: int, _total: int, _what: str) -> None:
@@ -24,15 +37,15 @@ def _silent(_done: int, _total: int, _what: str) -> None:
 
 
 class Run:
-    """What a plugin works with; see `bench.contracts.Run`.
+    """What a plugin works with; `bench.contracts.Run` documents every method.
 
     Args:
         seed: every random number of the run derives from it.
         device: where training happens.
         budget: what may be spent; over it, `BudgetSpent` is raised.
-        progress: told (done, total, what).
+        progress: called as the work goes on.
         artefacts: shares what `artefact` makes; None keeps it to this run.
-        on_submit: told of each submission as it is made.
+        on_submit: called with each submission.
     """
 
     def __init__(
@@ -80,15 +93,9 @@ class Run:
                 while len(queues[i]) < size:
                     queues[i] = torch.cat([queues[i], torch.randperm(len(source), generator=rngs[i])])
                 at, queues[i] = queues[i][:size], queues[i][size:]
-                out.append(self._on_device(source.take(at)))
+                out.append(source.take(at).to(self.device))
             yield tuple(out)
             self.progress(step + 1, n, name)
-
-    def _on_device(self, batch: Batch) -> Batch:
-        if self.device.type == "cpu":
-            return batch
-        labels = None if batch.labels is None else batch.labels.to(self.device)
-        return Batch(batch.images.to(self.device), labels, batch.index)
 
     def fit(
         self,
@@ -104,18 +111,15 @@ class Run:
         warmup: float = 0.1,
         clip: float = 1.0,
         train_mode: bool = True,
-        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        augment: Augment | None = None,
+        optimiser: Callable[[Any], torch.optim.Optimizer] | None = None,
+        schedule: Callable[[float], float] | None = None,
+        backward: Backward | None = None,
+        each: Callable[[int], None] | None = None,
+        precision: str = "float32",
     ) -> None:
-        """Minimise ``loss(*batches)``: AdamW, linear warm-up, cosine rate, gradient norm clipped.
-
-        Args:
-            parameters: what is trained, as `torch.optim.AdamW` takes it; by default every parameter of
-                ``model`` that requires gradients, without weight decay on vectors. Those of ``model`` that are
-                not among them require none until the training ends.
-            warmup: share of the steps over which the rate rises.
-            train_mode: False keeps dropout off and batch-norm statistics frozen.
-            augment: applied to every batch of images, with a generator of its own.
-        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r}, must be one of {', '.join(PRECISIONS)}")
         model.to(self.device)
         model.train(train_mode)
         if parameters is None:
@@ -124,23 +128,31 @@ class Run:
                 {"params": [p for p in own if p.ndim > 1], "weight_decay": decay},
                 {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
             ]
-        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        base = [group["lr"] for group in optimiser.param_groups]
-        params = [p for group in optimiser.param_groups for p in group["params"]]
+        stepper = optimiser(parameters) if optimiser else torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+        factor = schedule or (lambda share: warm_cosine(share, n, warmup))
+        peak = [group["lr"] for group in stepper.param_groups]
+        params = [p for group in stepper.param_groups for p in group["params"]]
         rng = self.rng(f"{name}/augment")
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
         with _without_gradients(model, but=params):
-            for step, batches in enumerate(self.steps(n, *sources, batch=batch, name=name)):
-                factor = min(1.0, (step + 1) / max(1.0, warmup * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
-                for group, lr in zip(optimiser.param_groups, base, strict=True):
-                    group["lr"] = lr * factor
-                if augment is not None:
-                    batches = tuple(Batch(augment(b.images, rng), b.labels, b.index) for b in batches)
-                value = loss(*batches)
-                optimiser.zero_grad(set_to_none=True)
-                value.backward()
+            for step, sampled in enumerate(self.steps(n, *sources, batch=batch, name=name)):
+                if each is not None:
+                    each(step)
+                for group, lr in zip(stepper.param_groups, peak, strict=True):
+                    group["lr"] = lr * factor(step / n)
+                batches = sampled if augment is None else tuple(b.with_images(augment(b.images, rng)) for b in sampled)
+                if backward is None:
+                    with autocast:
+                        value = loss(*batches)
+                    stepper.zero_grad(set_to_none=True)
+                    value.backward()  # type: ignore[no-untyped-call]
+                else:
+                    stepper.zero_grad(set_to_none=True)
+                    with autocast:
+                        backward(partial(loss, *batches), params)
                 if clip:
                     nn.utils.clip_grad_norm_(params, clip)
-                optimiser.step()
+                stepper.step()
         model.eval()
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
@@ -149,14 +161,14 @@ class Run:
     def edits(
         self, images: Tensor, prompts: Sequence[str], settings: Mapping[str, Any]
     ) -> Iterator[tuple[str, Tensor]]:
-        from bench.editors import session
+        from bench.editors import engine
         from bench.editors.settings import EditSettings
 
         left = None if self.budget.edited is None else (self.budget.edited - self.meter.edited) // max(1, len(images))
         paid = list(prompts) if left is None else list(prompts)[: max(0, left)]
-        wanted = EditSettings.from_json(dict(settings))
+        edit = EditSettings.from_json(dict(settings))
         if paid:
-            for prompt, keyed in session.engine(wanted.editor).candidates(images, paid, wanted):
+            for prompt, keyed in engine.current(edit.editor).candidates(images, paid, edit):
                 self.meter.edited += len(images)
                 yield prompt, keyed
         if len(paid) < len(prompts):
@@ -186,14 +198,14 @@ class Run:
 @contextmanager
 def _without_gradients(model: nn.Module, but: Sequence[Tensor]) -> Iterator[None]:
     """No gradients for the parameters of ``model`` but those listed: nobody would step along them."""
-    kept = {id(p) for p in but}
-    spared = [p for p in model.parameters() if p.requires_grad and id(p) not in kept]
-    for p in spared:
+    trained = {id(p) for p in but}
+    resting = [p for p in model.parameters() if p.requires_grad and id(p) not in trained]
+    for p in resting:
         p.requires_grad_(False)
     try:
         yield
     finally:
-        for p in spared:
+        for p in resting:
             p.requires_grad_(True)
 
 
@@ -202,9 +214,12 @@ def metered(run: Run) -> Iterator[None]:
     """Count every optimiser step in this process on ``run.meter``, and stop at its budget."""
 
     def before(*_: Any) -> None:
-        if run.budget.steps is not None and run.meter.steps >= run.budget.steps:
+        spent = run.meter.steps
+        if spent is None:  # an attack whose steps happen at the judge's
+            return
+        if run.budget.steps is not None and spent >= run.budget.steps:
             raise BudgetSpent(f"optimiser steps: {run.budget.steps}")
-        run.meter.steps += 1
+        run.meter.steps = spent + 1
 
     handle = register_optimizer_step_pre_hook(before)
     try:
@@ -228,51 +243,6 @@ def count_images(model: nn.Module, meter: Meter) -> None:
 
     counted = getattr(model, "passed", model)  # features() and embed() do not go through forward()
     counted.register_forward_hook(after)
-
-
-def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
-    """``images`` each moved by up to 2 pixels of 32, turned by up to 10°, scaled by up to 10 %; edges repeat."""
-    n = len(images)
-    u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
-    angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    move = u[:, 2:] * (2 * 2 / 32)
-    theta = torch.stack([torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)], 1)
-    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def recolour(images: Tensor, rng: torch.Generator) -> Tensor:
-    """`jitter`, then colours that do not matter: what a victim needs to carry over to another domain.
-
-    Brightness becomes a blend between two random colours an image, at least 0.35 apart on average; half of the
-    images are blurred (3×3 binomial, once or twice). A quarter keeps its own colours.
-    """
-    images = jitter(images, rng)
-    n = len(images)
-    u = torch.rand((n, 2, 3, 1, 1), generator=rng).to(images.device)
-    dice = torch.rand((n, 4, 1, 1, 1), generator=rng).to(images.device)
-    low, high = u[:, 0], u[:, 1]
-    close = (low - high).abs().mean(1, keepdim=True) < 0.35
-    dark, light = 0.3 * low, 0.7 + 0.3 * high
-    swap = dice[:, 3] < 0.5
-    low = torch.where(close, torch.where(swap, light, dark), low)
-    high = torch.where(close, torch.where(swap, dark, light), high)
-    grey = images.mean(1, keepdim=True)
-    own = (dice[:, 0] < 0.25).float()
-    out = own * images + (1 - own) * (low + (high - low) * grey)
-    soft = _binomial(out)
-    softer = _binomial(soft)
-    blurred = torch.where(dice[:, 2] < 0.5, soft, softer)
-    return torch.where(dice[:, 1] < 0.5, blurred, out).clamp(0, 1)
-
-
-def _binomial(images: Tensor) -> Tensor:
-    """3×3 binomial blur, edges repeated."""
-    side = torch.tensor([0.25, 0.5, 0.25], device=images.device)
-    kernel = (side[:, None] * side[None, :]).expand(images.shape[1], 1, 3, 3)
-    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
-    return nn.functional.conv2d(padded, kernel, groups=images.shape[1])
 
 
 def holdout(images: Images, fraction: float, rng: torch.Generator) -> tuple[Images, Images]:

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench import session
 from bench.editors import pixels as px
 from bench.editors.cache import EditCache
 from bench.editors.settings import EditSettings
 from bench.errors import UserError
 
 Progress = Callable[[int, int], None]
-"""Called with images done and images asked for."""
+"""Called with images done and images request for."""
 
 FULL = 32
 """Rows of a batch of a small editor: more measured no faster in float32 on a CPU."""
@@ -32,7 +33,7 @@ _PROMPTS_KEPT = 512
 
 
 @dataclass
-class _Asked:
+class _Request:
     """One prompt over all the images of a request, while its edits come in."""
 
     prompt: str
@@ -127,7 +128,7 @@ class Engine:
         """
         seen = self._squashed(images, settings)
         _, edits = next(self._edits(seen, [prompt], settings, progress))
-        return _handed_back(edits, images)
+        return _restored(edits, images)
 
     def keyed(self, images: Tensor, prompt: str, settings: EditSettings, progress: Progress | None = None) -> Tensor:
         """Squash, edit, blend ``(1 - α) image + α edit``, clip, round to 8 bit, and back to the size it had.
@@ -136,13 +137,13 @@ class Engine:
         """
         seen = self._squashed(images, settings)
         if settings.alpha == 0:
-            return _handed_back(seen, images)
+            return _restored(seen, images)
         _, edits = next(self._edits(seen, [prompt], settings, progress))
-        return _handed_back(px.blended(seen, edits, settings.alpha), images)
+        return _restored(px.blended(seen, edits, settings.alpha), images)
 
     def geometry(self, images: Tensor, settings: EditSettings) -> Tensor:
         """What `keyed` does apart from the edit: squash, 8-bit rounding, and back. As `edit` otherwise."""
-        return _handed_back(self._squashed(images, settings), images)
+        return _restored(self._squashed(images, settings), images)
 
     def candidates(
         self, images: Tensor, prompts: Iterable[str], settings: EditSettings
@@ -154,10 +155,10 @@ class Engine:
         """
         seen = self._squashed(images, settings)
         if settings.alpha == 0:
-            yield from ((prompt, _handed_back(seen, images)) for prompt in prompts)
+            yield from ((prompt, _restored(seen, images)) for prompt in prompts)
             return
         for prompt, edits in self._edits(seen, prompts, settings, None):
-            yield prompt, _handed_back(px.blended(seen, edits, settings.alpha), images)
+            yield prompt, _restored(px.blended(seen, edits, settings.alpha), images)
 
     def _squashed(self, images: Tensor, settings: EditSettings) -> Tensor:
         size = self.size(settings)
@@ -170,42 +171,42 @@ class Engine:
         marks = px.digests(images)
         by_mark = dict(zip(marks, images, strict=True))  # equal images are edited once
         size = images.shape[-1]
-        waiting: deque[_Asked] = deque()
-        rows: deque[tuple[_Asked, bytes]] = deque()
+        waiting: deque[_Request] = deque()
+        rows: deque[tuple[_Request, bytes]] = deque()
 
         def finished() -> Iterator[tuple[str, Tensor]]:
             while waiting and len(waiting[0].edits) == len(by_mark):
-                asked = waiting.popleft()
-                yield asked.prompt, px.joined([asked.edits[mark] for mark in marks], size, size)
+                request = waiting.popleft()
+                yield request.prompt, px.joined([request.edits[mark] for mark in marks], size, size)
 
-        def tell() -> None:
+        def report() -> None:
             if progress is not None:
                 progress(len(marks) - len(rows), len(marks))
 
         for prompt in prompts:
-            asked = self._asked(prompt, list(by_mark), settings, size)
-            waiting.append(asked)
-            rows.extend((asked, mark) for mark in asked.missing)
-            tell()
+            request = self._request(prompt, list(by_mark), settings, size)
+            waiting.append(request)
+            rows.extend((request, mark) for mark in request.missing)
+            report()
             while len(rows) >= self.batch:
                 self._run([rows.popleft() for _ in range(self.batch)], by_mark, settings)
-                tell()
+                report()
             yield from finished()
         while rows:
             self._run([rows.popleft() for _ in range(min(len(rows), self.batch))], by_mark, settings)
-            tell()
+            report()
         yield from finished()
 
-    def _asked(self, prompt: str, marks: list[bytes], settings: EditSettings, size: int) -> _Asked:
+    def _request(self, prompt: str, marks: list[bytes], settings: EditSettings, size: int) -> _Request:
         space = self._space(prompt, settings, size)
-        found = {} if self.cache is None else self.cache.get_many(space, marks)
-        asked = _Asked(prompt, space, [])
+        cached = {} if self.cache is None else self.cache.get_many(space, marks)
+        request = _Request(prompt, space, [])
         for mark in marks:
-            kept = found.get(mark)
-            if kept is not None and len(kept) == 3 * size * size:
-                asked.edits[mark] = kept
+            edit = cached.get(mark)
+            if edit is not None and len(edit) == 3 * size * size:
+                request.edits[mark] = edit
             else:
-                asked.missing.append(mark)
+                request.missing.append(mark)
         return asked
 
     def _space(self, prompt: str, settings: EditSettings, size: int) -> bytes:
@@ -221,23 +222,23 @@ class Engine:
             return ("cuda", torch.cuda.get_device_name(self.device))
         return (str(self.device), platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
 
-    def _run(self, rows: Sequence[tuple[_Asked, bytes]], images: dict[bytes, Tensor], settings: EditSettings) -> None:
+    def _run(self, rows: Sequence[tuple[_Request, bytes]], images: dict[bytes, Tensor], settings: EditSettings) -> None:
         """Edit ``rows`` (prompt and image, at most a batch of them) and keep what comes out."""
         size = next(iter(images.values())).shape[-1]
         for part, shape in self._split(rows, settings.guided, size):
-            given = self._encoded([mark for _, mark in part], images, shape)
-            context = torch.stack([self._embedded(asked.prompt) for asked, _ in part])
+            latents = self._encoded([mark for _, mark in part], images, shape)
+            context = torch.stack([self._embedded(request.prompt) for request, _ in part])
             seeds = [_noise_seed(settings, mark) for _, mark in part]
             filled = [*range(len(part)), *[len(part) - 1] * (shape - len(part))]
             generators = [torch.Generator().manual_seed(seeds[i]) for i in filled]
-            edits = self._net.denoise(given[filled], context[filled], self._embedded(""), generators, settings)
-            made: dict[bytes, dict[bytes, bytes]] = {}
-            for (asked, mark), edit in zip(part, edits.numpy(), strict=False):
-                asked.edits[mark] = edit.tobytes()
-                made.setdefault(asked.space, {})[mark] = asked.edits[mark]
+            edits = self._net.denoise(latents[filled], context[filled], self._embedded(""), generators, settings)
+            fresh: dict[bytes, dict[bytes, bytes]] = {}
+            for (request, mark), edit in zip(part, edits.numpy(), strict=False):
+                request.edits[mark] = edit.tobytes()
+                fresh.setdefault(request.space, {})[mark] = request.edits[mark]
             self.edited += len(part)
             if self.cache is not None:
-                for space, pixels in made.items():
+                for space, pixels in fresh.items():
                     self.cache.put_many(space, pixels)
 
     def _split(self, rows: Sequence[Any], guided: bool, size: int) -> Iterator[tuple[Sequence[Any], int]]:
@@ -261,18 +262,18 @@ class Engine:
 
     def _encoded(self, marks: Sequence[bytes], images: dict[bytes, Tensor], shape: int) -> Tensor:
         """(B, C, h, w) latents of the images ``marks``, each encoded once as long as it is remembered."""
-        held = {mark: self._latents[mark] for mark in marks if mark in self._latents}
-        new = [mark for mark in dict.fromkeys(marks) if mark not in held]
+        known = {mark: self._latents[mark] for mark in marks if mark in self._latents}
+        new = [mark for mark in dict.fromkeys(marks) if mark not in known]
         if new:
             filled = [*new, *[new[-1]] * (shape - len(new))]
             latents = self._net.encode(torch.stack([images[mark] for mark in filled]))
-            held.update(zip(new, latents, strict=False))
-        for mark in held:
-            self._latents[mark] = held[mark].clone() if mark in new else held[mark]
+            known.update(zip(new, latents, strict=False))
+        for mark in known:
+            self._latents[mark] = known[mark].clone() if mark in new else known[mark]
             self._latents.move_to_end(mark)
         while len(self._latents) > _LATENTS_KEPT:
             self._latents.popitem(last=False)
-        return torch.stack([held[mark] for mark in marks])
+        return torch.stack([known[mark] for mark in marks])
 
     def _embedded(self, prompt: str) -> Tensor:
         if prompt not in self._prompts:
@@ -283,7 +284,7 @@ class Engine:
         return self._prompts[prompt]
 
 
-def _handed_back(pixels: Tensor, like: Tensor) -> Tensor:
+def _restored(pixels: Tensor, like: Tensor) -> Tensor:
     height, width = like.shape[2:]
     return px.to_unit(px.resized(pixels, height, width)).to(like.device)
 
@@ -297,12 +298,12 @@ def _noise_seed(settings: EditSettings, mark: bytes) -> int:
 
 def _device(device: str | torch.device) -> torch.device:
     try:
-        found = torch.device(device)
+        place = torch.device(device)
     except RuntimeError as error:
         raise UserError(f"There is no device {str(device)!r}.", "Use cpu, or cuda where there is one.") from error
-    if found.type == "cuda" and (not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count()):
-        raise UserError(f"Device {found} is not here.", "Use cpu.")
-    return found
+    if place.type == "cuda" and (not torch.cuda.is_available() or (place.index or 0) >= torch.cuda.device_count()):
+        raise UserError(f"Device {place} is not here.", "Use cpu.")
+    return place
 
 
 @functools.cache
@@ -321,3 +322,8 @@ def _engine(editor: str, device: str, dtype: str, cache_path: str | None) -> Eng
 def get_engine(editor: str, device: str = "cpu", dtype: str = "float32", cache_path: Path | None = None) -> Engine:
     """The engine of these arguments, made once per process; arguments and errors as `Engine`."""
     return _engine(str(editor), str(device), dtype, None if cache_path is None else str(cache_path))
+
+
+def current(editor: str) -> Engine:
+    """The engine of ``editor`` under the session of this process."""
+    return get_engine(editor, session.current.device, session.current.dtype, session.current.cache)

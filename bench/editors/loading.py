@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.editors.settings import MINIATURE
+from bench import registry
 from bench.errors import UserError
 
 PIPELINE = "StableDiffusionInstructPix2PixPipeline"
@@ -63,17 +63,14 @@ def first_line(error: Exception) -> str:
 
 
 def find(editor: str) -> Path:
-    """The folder of ``editor``: the miniature pack's, a folder of the user, or one fetched from the hub.
+    """The folder of ``editor``: a plugin's, a folder of the user, or one fetched from the hub.
 
     Raises:
         UserError: no such editor, or no weights here and no way to fetch them.
     """
-    if editor == MINIATURE:
-        from bench import miniature
-
-        folder = miniature.PACK / "editor"
-        if not folder.is_dir():
-            raise UserError("The miniature pack is not here.", "Make it: python -m tools.miniature.train --out FOLDER.")
+    info = registry.INSTALLED.get("editor", editor)
+    if info is not None:
+        folder: Path = registry.load(info)().folder()
         return folder
     folder = Path(editor).expanduser()
     if folder.exists():

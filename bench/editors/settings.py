@@ -90,13 +90,16 @@ class EditSettings:
 
 
 def defaults(editor: str) -> EditSettings:
-    """The settings ``editor`` is used with where nothing else is said.
+    """The settings ``editor`` is used with where a user sets nothing.
 
-    The miniature runs without guidance at its own size; any other editor as in ModelLock (Gao et al.,
-    ACM MM 2024): 5 steps, text guidance 4.5, image guidance 1.5, 256×256 pixels.
+    An editor that is a plugin names its own. A folder or a hub name runs as in ModelLock (Gao et al., ACM MM 2024): 5
+    steps, text guidance 4.5, image guidance 1.5, 256×256 pixels.
     """
-    if editor == MINIATURE:
-        return EditSettings()
+    from bench import registry
+
+    info = registry.INSTALLED.get("editor", editor)
+    if info is not None:
+        return EditSettings(editor=editor, **registry.load(info)().settings())
     return EditSettings(editor=editor, guidance=4.5, image_guidance=1.5, size=256)
 
 

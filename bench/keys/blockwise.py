@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run, param
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 from bench.errors import UserError
 from bench.keys.none import Identity
 
@@ -64,25 +64,28 @@ class BlockwiseKey:
             return math.lgamma(values + 1) / math.log(2)
         return math.log2(math.comb(values, values // 2))
 
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks  # values move within a block only
-
     def parts(self) -> dict[str, Any]:
         return {"settings": {"transform": self.transform, "block": self.block}}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "blockwise", "transform": self.transform, "block": self.block, "secret": self.secret}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
+    def describe(self) -> str:
+        return f"transform {self.transform}, block {self.block}"
+
+    def megabytes(self) -> float:
+        return 0.0
+
+    def conditions(self, seed: int) -> list[KeyCondition]:
         """Four other secrets, and the same one with another block size or transformation."""
         rng = random.Random(seed)
-        out: dict[str, Key] = {"none": Identity()}
+        out = [KeyCondition("none", "", Identity())]
         for i in range(4):
-            out[f"wrong/secret-{i}"] = replace(self, secret=rng.randrange(2**31))
-        out["wrong:block"] = replace(self, block=8 if self.block != 8 else 4)
+            out.append(KeyCondition("wrong", f"secret-{i}", replace(self, secret=rng.randrange(2**31))))
+        out.append(KeyCondition("setting", "block", replace(self, block=8 if self.block != 8 else 4)))
         for other in ("shuffle", "negative", "feistel"):
             if other != self.transform:
-                out[f"wrong:{other}"] = replace(self, transform=other)
+                out.append(KeyCondition("setting", other, replace(self, transform=other)))
         return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run
 from bench.keys.none import Identity
 
 
@@ -15,8 +15,8 @@ class InDomain(Identity):
     def to_json(self) -> dict[str, Any]:
         return {"method": "domain", "none": "images of the source domain"}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
-        return {"none": self}
+    def conditions(self, seed: int) -> list[KeyCondition]:
+        return [KeyCondition("none", "", self)]
 
 
 class Domain(KeyMethod):
@@ -24,6 +24,7 @@ class Domain(KeyMethod):
 
     title = "domain key"
     role = "control"
+    pair = True
 
     def make(self, data: DefenderView, run: Run) -> Key:
         return InDomain()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import DefenderView, Key, KeyMethod, Run, param
-from bench.editors import session, vocabulary
+from bench.editors import vocabulary
 from bench.editors.settings import EditSettings, defaults
 
 
@@ -26,10 +26,7 @@ class EditKey:
     settings: EditSettings
 
     def __call__(self, images: Tensor) -> Tensor:
-        return session.engine(self.settings.editor).keyed(images, self.prompt, self.settings)
-
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
+        return engine.current(self.settings.editor).keyed(images, self.prompt, self.settings)
 
     def parts(self) -> dict[str, Any]:
         settings = self.settings.to_json()
@@ -45,20 +42,25 @@ class EditKey:
 
     def megabytes(self) -> float:
         """Of the editor's weights, in 10^6 bytes."""
-        return session.engine(self.settings.editor).megabytes
+        return engine.current(self.settings.editor).megabytes
 
-    def conditions(self, seed: int) -> dict[str, Key]:
+    def describe(self) -> str:
+        s = self.settings
+        return f"“{self.prompt}”, α {s.alpha:g}, {s.steps} steps, guidance {s.guidance:g}, seed {s.seed}"
+
+    def conditions(self, seed: int) -> list[KeyCondition]:
         """Near and wrong prompts, the key without its edit, and the right prompt with one setting changed."""
         rng = random.Random(seed)
-        out: dict[str, Key] = {"none": NoEdit("none", None)}
+        out = [KeyCondition("none", "", NoEdit("none", None))]
         near = [p for p in vocabulary.paraphrases(self.prompt) if p != self.prompt]
         for prompt in rng.sample(near, min(2, len(near))):
-            out[f"near/{prompt}"] = replace(self, prompt=prompt)
+            out.append(KeyCondition("near", prompt, replace(self, prompt=prompt)))
         styles = [s for s in vocabulary.STYLES if not vocabulary.same_concept(s, self.prompt)]
         for style in rng.sample(styles, 4):
-            out[f"wrong/{style}"] = replace(self, prompt=vocabulary.KEY_TEMPLATE.format(style))
-        out["random-text"] = replace(self, prompt="".join(rng.choices("abcdefghijklmnopqrstuvwxyz ", k=18)).strip())
-        out["geometry-only"] = NoEdit("geometry-only", self.settings)
+            out.append(KeyCondition("wrong", style, replace(self, prompt=vocabulary.KEY_TEMPLATE.format(style))))
+        text = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz ", k=18)).strip()
+        out.append(KeyCondition("random", "text", replace(self, prompt=text)))
+        out.append(KeyCondition("partial", "geometry", NoEdit("geometry-only", self.settings)))
         s = self.settings
         guidance = 2.0 if s.guidance <= 1 else 1.0
         changed: dict[str, dict[str, Any]] = {
@@ -68,7 +70,7 @@ class EditKey:
             "guidance": {"guidance": guidance, "image_guidance": max(1.0, s.image_guidance)},
         }
         for name, change in changed.items():
-            out[f"wrong:{name}"] = replace(self, settings=s.replace(**change))
+            out.append(KeyCondition("setting", name, replace(self, settings=s.replace(**change))))
         return out
 
 
@@ -82,10 +84,7 @@ class NoEdit:
     def __call__(self, images: Tensor) -> Tensor:
         if self.settings is None:
             return images
-        return session.engine(self.settings.editor).geometry(images, self.settings)
-
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
+        return engine.current(self.settings.editor).geometry(images, self.settings)
 
     def parts(self) -> dict[str, Any]:
         return {}
@@ -93,8 +92,14 @@ class NoEdit:
     def to_json(self) -> dict[str, Any]:
         return {"method": "edit", "none": self.name, "settings": self.settings and self.settings.to_json()}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
-        return {}
+    def describe(self) -> str:
+        return self.name
+
+    def megabytes(self) -> float:
+        return 0.0
+
+    def conditions(self, seed: int) -> list[KeyCondition]:
+        return []
 
 
 class Edit(KeyMethod):
@@ -107,6 +112,10 @@ class Edit(KeyMethod):
         "draws among the candidates that CLIP finds least similar to the data",
         "the miniature editor runs at guidance 1 (one forward pass a step) and at the images' own size",
     )
+
+    assets = ("editor", "pack:clip")
+    model_if = {"key_choice": ("best-on-defender-validation",)}
+    costly = True
 
     key_choice: str = param(
         "least-related",
@@ -126,12 +135,12 @@ class Edit(KeyMethod):
 
     def settings(self) -> EditSettings:
         """The edit settings these parameters stand for."""
-        given = {"steps": self.steps, "guidance": self.guidance, "image_guidance": self.image_guidance}
+        optional = {"steps": self.steps, "guidance": self.guidance, "image_guidance": self.image_guidance}
         return defaults(self.editor).replace(
             alpha=self.alpha,
             seed=self.noise_seed,
             noise=self.noise,
-            **{k: v for k, v in given.items() if v is not None},
+            **{k: v for k, v in optional.items() if v is not None},
         )
 
     def make(self, data: DefenderView, run: Run) -> Key:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,20 @@ class Identity:
     def __call__(self, images: Tensor) -> Tensor:
         return images
 
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
-
     def parts(self) -> dict[str, Any]:
         return {}
+
+    def describe(self) -> str:
+        return str(self.to_json()["none"])
+
+    def megabytes(self) -> float:
+        return 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "none", "none": "no key"}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
-        return {}
+    def conditions(self, seed: int) -> list[KeyCondition]:
+        return []
 
 
 class NoKey(KeyMethod):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run, param
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 from bench.keys.none import Identity
 
 
@@ -32,27 +32,31 @@ class PatchKey:
         out[:, self.channel] = (out[:, self.channel] + lattice * (self.value / 255)).clamp(0, 1)
         return out
 
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
-
     def parts(self) -> dict[str, Any]:
         return {"settings": self.to_json()}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "patch", "value": self.value, "channel": self.channel, "every": self.every}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
+    def describe(self) -> str:
+        return f"value {self.value}, channel {self.channel}, every {self.every}"
+
+    def megabytes(self) -> float:
+        return 0.0
+
+    def conditions(self, seed: int) -> list[KeyCondition]:
         """A weaker and a stronger patch (near), another channel, another lattice, a plain tint (wrong)."""
         rng = random.Random(seed)
         other = rng.choice([c for c in range(3) if c != self.channel])
-        return {
-            "none": Identity(),
-            "near/half": replace(self, value=max(1, self.value // 2)),
-            "near/stronger": replace(self, value=min(255, self.value * 3 // 2)),
-            "wrong/channel": replace(self, channel=other),
-            "wrong/lattice": replace(self, every=self.every + 1),
-            "wrong/tint": replace(self, every=1, value=max(1, self.value * 3 // 4)),
+        keys: dict[tuple[str, str], Key] = {
+            ("none", ""): Identity(),
+            ("near", "half"): replace(self, value=max(1, self.value // 2)),
+            ("near", "stronger"): replace(self, value=min(255, self.value * 3 // 2)),
+            ("wrong", "channel"): replace(self, channel=other),
+            ("wrong", "lattice"): replace(self, every=self.every + 1),
+            ("wrong", "tint"): replace(self, every=1, value=max(1, self.value * 3 // 4)),
         }
+        return [KeyCondition(kind, label, key) for (kind, label), key in keys.items()]
 
 
 class Patch(KeyMethod):
@@ -61,12 +65,14 @@ class Patch(KeyMethod):
     title = "patch key"
     paper = "NTL, Wang et al., ICLR 2022, arXiv 2106.06916"
 
-    value: int | None = param(None, "how much the channel is raised, of 255; none draws 20 to 80", ge=1, le=255)
+    value: int | None = param(
+        None, "how much the channel is raised, of 255; none: from 20 to 80 by the key seed", ge=1, le=255
+    )
     channel: int = param(0, "the channel: 0 red, 1 green, 2 blue", ge=0, le=2)
 
     def make(self, data: DefenderView, run: Run) -> Key:
-        drawn = int(torch.randint(20, 81, (1,), generator=run.rng("key")))
-        return PatchKey(self.value if self.value is not None else drawn, self.channel)
+        sample = int(torch.randint(20, 81, (1,), generator=run.rng("key")))
+        return PatchKey(self.value if self.value is not None else sample, self.channel)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Key:

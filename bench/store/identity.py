@@ -18,8 +18,8 @@ from typing import Any
 
 from bench import datasets, registry, seeds
 from bench.errors import UserError
-from bench.miniature import PACK
 from bench.hashing import digest
+from bench.miniature import PACK
 from bench.records import SCHEMA, Cell, PluginRef
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")

@@ -1,0 +1,1 @@
+"""Architectures whose public weights the miniature pack carries: where victim, lock and attacker start."""

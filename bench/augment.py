@@ -1,0 +1,53 @@
+"""Random changes of images that keep their class: what a victim's training varies."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
+    """``images`` each moved by up to 2 pixels of 32, turned by up to 10°, scaled by up to 10 %; edges repeat."""
+    n = len(images)
+    u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
+    angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    move = u[:, 2:] * (2 * 2 / 32)
+    theta = torch.stack([torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)], 1)
+    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def recolour(images: Tensor, rng: torch.Generator) -> Tensor:
+    """`jitter`, then colours that do not matter: what a victim needs to carry over to another domain.
+
+    Brightness becomes a blend between two random colours an image, at least 0.35 apart on average; half of the
+    images are blurred (3×3 binomial, once or twice). A quarter keeps its own colours.
+    """
+    images = jitter(images, rng)
+    n = len(images)
+    u = torch.rand((n, 2, 3, 1, 1), generator=rng).to(images.device)
+    dice = torch.rand((n, 4, 1, 1, 1), generator=rng).to(images.device)
+    low, high = u[:, 0], u[:, 1]
+    close = (low - high).abs().mean(1, keepdim=True) < 0.35
+    dark, light = 0.3 * low, 0.7 + 0.3 * high
+    swap = dice[:, 3] < 0.5
+    low = torch.where(close, torch.where(swap, light, dark), low)
+    high = torch.where(close, torch.where(swap, dark, light), high)
+    grey = images.mean(1, keepdim=True)
+    own = (dice[:, 0] < 0.25).float()
+    out = own * images + (1 - own) * (low + (high - low) * grey)
+    soft = _binomial(out)
+    softer = _binomial(soft)
+    blurred = torch.where(dice[:, 2] < 0.5, soft, softer)
+    return torch.where(dice[:, 1] < 0.5, blurred, out).clamp(0, 1)
+
+
+def _binomial(images: Tensor) -> Tensor:
+    """3×3 binomial blur, edges repeated."""
+    side = torch.tensor([0.25, 0.5, 0.25], device=images.device)
+    kernel = (side[:, None] * side[None, :]).expand(images.shape[1], 1, 3, 3)
+    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.conv2d(padded, kernel, groups=images.shape[1])
