@@ -1,7 +1,7 @@
 """What the source of a plugin says of it, read without running it. No torch here.
 
-Class variables and parameters are literals. A literal may name a constant of the same file, of a file it imports from, or
-of a base class; ``{**X}``, ``X | Y`` and ``X + Y`` of literals count as literals.
+Class variables and parameters are literals. A literal may name a constant of the same file, of a file it imports
+from, or of a base class; ``{**X}``, ``X | Y`` and ``X + Y`` of literals count as literals.
 """
 
 from __future__ import annotations

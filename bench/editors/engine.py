@@ -207,7 +207,7 @@ class Engine:
                 request.edits[mark] = edit
             else:
                 request.missing.append(mark)
-        return asked
+        return request
 
     def _space(self, prompt: str, settings: EditSettings, size: int) -> bytes:
         """Everything but the image and α that an edit depends on, down to its last bit."""

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run, param
-from bench.editors import vocabulary
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
+from bench.editors import engine, vocabulary
 from bench.editors.settings import EditSettings, defaults
 
 
