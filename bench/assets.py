@@ -26,7 +26,7 @@ def content(asset: str) -> Any:
     """
     if asset.startswith(PACKED):
         return folder_digest(PACK / asset.removeprefix(PACKED))
-    editor = registry.INSTALLED.get("editor", asset)
+    editor = registry.current().get("editor", asset)
     if editor is not None:
         return of(editor, {})
     folder = Path(asset).expanduser()

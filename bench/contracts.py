@@ -423,20 +423,15 @@ class Attack(Plugin):
 
 
 class DataSource(Plugin):
-    """Where a labelled data set comes from: the plugin behind ``--task NAME``."""
+    """Where a labelled data set comes from: the plugin behind ``--task NAME``.
+
+    The first line of the docstring says how many images of what, and how many classes: `bench list` prints it.
+    """
 
     prefix: ClassVar[bool] = False
-    """True: the task is ``NAME:PATH``, and ``path`` is set before `load`."""
-    path: str = ""
-    generated: ClassVar[bool] = False
-    """True: the images are drawn from a seed, so tuning gets images of its own."""
-
-    def check(self) -> None:
-        """Whether the data can be looked for; reads no image.
-
-        Raises:
-            UserError: they cannot, such as a folder that does not exist.
-        """
+    """True: the task is ``NAME:FOLDER``. The folder is `path`; names, sizes and times of its files are part of a cell's
+    identity."""
+    path: Path = Path()
 
     @abc.abstractmethod
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
@@ -450,10 +445,6 @@ class DataSource(Plugin):
         Raises:
             UserError: the data are not here and cannot be fetched, or cannot serve.
         """
-
-    def identity(self) -> dict[str, Any]:
-        """JSON facts, apart from code and size, that decide the content: the files of a folder, say."""
-        return {}
 
 
 class Architecture(Plugin):

@@ -134,7 +134,7 @@ def check(name: str) -> None:
     name, _, hidden = name.partition(":")
     if hidden and not all(part.isdigit() and int(part) > 0 for part in hidden.split("-")):
         raise UserError(f"the head '{hidden}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
-    known = registry.INSTALLED.all("model")
+    known = registry.current().all("model")
     if name not in known and name not in timm.list_models():
         near = timm.list_models(f"*{name}*")[:3]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -157,7 +157,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
     check(name)
     name, _, widths = name.partition(":")
     hidden = [int(width) for width in widths.split("-")] if widths else []
-    architecture = registry.INSTALLED.get("model", name)
+    architecture = registry.current().get("model", name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture is not None:
@@ -168,7 +168,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
 
 def recipe(name: str) -> tuple[int, float]:
     """Steps and peak rate of the victim's training of the architecture ``name``; a hidden head leaves them."""
-    info = registry.INSTALLED.get("model", name.partition(":")[0])
+    info = registry.current().get("model", name.partition(":")[0])
     cls = Architecture if info is None else registry.load(info)
     return cls.steps, cls.rate
 

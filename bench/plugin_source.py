@@ -61,7 +61,6 @@ class PluginInfo:
     costly: bool = False
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: bool = False
-    generated: bool = False
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property

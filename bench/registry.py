@@ -86,6 +86,19 @@ class Registry:
 
 INSTALLED = Registry()
 """The plugins that need no file named."""
+_current = INSTALLED
+
+
+def use(files: Iterable[str | Path] = ()) -> Registry:
+    """From now on, this process knows the plugins of ``files`` too; returns its registry."""
+    global _current
+    _current = Registry(files) if tuple(files) else INSTALLED
+    return _current
+
+
+def current() -> Registry:
+    """The registry of this process."""
+    return _current
 
 
 @cache

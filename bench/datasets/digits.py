@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bench.contracts import DataSource
 from bench.datasets.base import Dataset, channels_first
 
 CLASSES = tuple("0123456789")
@@ -33,3 +34,13 @@ def build(size: int) -> Dataset:
     grey, labels = greys(size)
     images = channels_first(np.repeat(grey[..., None], 3, axis=3))
     return Dataset("digits", images, torch.from_numpy(labels), CLASSES)
+
+
+class Digits(DataSource):
+    """1797 handwritten digits, white on black (scikit-learn's optical digits), 10 classes."""
+
+    title = "digits"
+    paper = "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998"
+
+    def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+        return build(size)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from bench.contracts import DataSource
 from bench.datasets.base import Dataset, channels_first, to_uint8
 from bench.datasets.digits import CLASSES, greys
 from bench.datasets.textures import patterns
@@ -35,3 +36,13 @@ def _textures(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
     centre = np.where(rng.random((n, 1, 1, 3)) < 0.5, depth, 1 - depth)
     amplitude = rng.uniform(0.12, 0.4, (n, 1, 1, 1)).astype(np.float32)
     return (centre + amplitude * patterns(n, size, rng)).clip(0, 1)
+
+
+class DigitsM(DataSource):
+    """The same 1797 digits blended into coloured procedural textures, as MNIST-M is made, 10 classes."""
+
+    title = "digits-m"
+    paper = "after Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016"
+
+    def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+        return build(size, generator_seed)

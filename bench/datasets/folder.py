@@ -1,7 +1,7 @@
 """``folder:PATH``: a user's own images, one sub-folder a class.
 
 Everything is read and checked before anything is used: a file that cannot be read is named, and the
-run refuses unless told to go on without it.
+run refuses unless the user chose to go on without it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from bench.contracts import DataSource
 from bench.datasets.base import Dataset, channels_first
 from bench.errors import UserError
 
@@ -29,7 +30,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 @dataclass
-class _Found:
+class _Walk:
     """What a walk over the folder met; paths relative to it."""
 
     pixels: list[np.ndarray] = field(default_factory=list)
@@ -61,15 +62,15 @@ def build(name: str, root: Path, size: int, skip_bad: bool) -> Dataset:
             f"The folder '{root}' has {count}; at least 2 classes are needed.",
             "Put the images of each class into a sub-folder of its own.",
         )
-    found = _Found(ignored=sum(not entry.is_dir() for entry in _entries(root)))
+    walk = _Walk(ignored=sum(not entry.is_dir() for entry in _entries(root)))
     for label, kind in enumerate(classes):
-        _read_class(root, kind, label, size, found)
-    if found.bad and not skip_bad:
-        raise UserError(_named(root, found.bad), "Repair or remove them, or add --skip-bad to go on without them.")
-    _check_counts(root, classes, found)
-    notes: dict[str, Any] = {"skipped": [path for path, _ in found.bad], "ignored": found.ignored}
-    labels = torch.tensor(found.labels, dtype=torch.int64)
-    return Dataset(name, channels_first(np.stack(found.pixels)), labels, tuple(classes), notes=notes)
+        _read_class(root, kind, label, size, walk)
+    if walk.bad and not skip_bad:
+        raise UserError(_named(root, walk.bad), "Repair or remove them, or add --skip-bad to go on without them.")
+    _check_counts(root, classes, walk)
+    notes: dict[str, Any] = {"skipped": [path for path, _ in walk.bad], "ignored": walk.ignored}
+    labels = torch.tensor(walk.labels, dtype=torch.int64)
+    return Dataset(name, channels_first(np.stack(walk.pixels)), labels, tuple(classes), notes=notes)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -79,12 +80,12 @@ def _entries(folder: Path) -> list[Path]:
         raise UserError(f"The folder '{folder}' cannot be read: {error.strerror}.", "Check its permissions.") from None
 
 
-def _read_class(root: Path, kind: str, label: int, size: int, found: _Found) -> None:
+def _read_class(root: Path, kind: str, label: int, size: int, walk: _Walk) -> None:
     for entry in _entries(root / kind):
         if entry.is_dir():
             continue
         if entry.suffix.lower() not in EXTENSIONS:
-            found.ignored += 1
+            walk.ignored += 1
             continue
         try:
             pixels = _read(entry, size)
@@ -92,10 +93,10 @@ def _read_class(root: Path, kind: str, label: int, size: int, found: _Found) -> 
             raise
         # Pillow's readers raise nearly anything on broken files; whatever it is, the file is what is wrong.
         except Exception as error:
-            found.bad.append((f"{kind}/{entry.name}", _reason(entry, error)))
+            walk.bad.append((f"{kind}/{entry.name}", _reason(entry, error)))
             continue
-        found.pixels.append(pixels)
-        found.labels.append(label)
+        walk.pixels.append(pixels)
+        walk.labels.append(label)
 
 
 def _read(path: Path, size: int) -> np.ndarray:
@@ -143,8 +144,8 @@ def _named(root: Path, bad: list[tuple[str, str]]) -> str:
     return f"{files} in '{root}' cannot be read: {listed}{more}."
 
 
-def _check_counts(root: Path, classes: list[str], found: _Found) -> None:
-    counts = np.bincount(found.labels, minlength=len(classes)) if found.labels else np.zeros(len(classes), int)
+def _check_counts(root: Path, classes: list[str], walk: _Walk) -> None:
+    counts = np.bincount(walk.labels, minlength=len(classes)) if walk.labels else np.zeros(len(classes), int)
     few = [f"'{kind}' ({count})" for kind, count in zip(classes, counts, strict=True) if count < FEWEST]
     if not few:
         return
@@ -153,3 +154,14 @@ def _check_counts(root: Path, classes: list[str], found: _Found) -> None:
         f"Classes of '{root}' with fewer than {FEWEST} readable images directly in their folder: {listed}.",
         f"The splits need at least {FEWEST} of each class: add images, or take the folder out.",
     )
+
+
+class Folder(DataSource):
+    """Your own images: one sub-folder a class, at least 10 images in each."""
+
+    title = "folder"
+    paper = "yours"
+    prefix = True
+
+    def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+        return build("folder", self.path, size, skip_bad)

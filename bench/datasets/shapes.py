@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from bench.contracts import DataSource
 from bench.datasets.base import Dataset, channels_first, to_uint8
 from bench.datasets.textures import patterns
 from bench.seeds import derive
@@ -126,3 +127,13 @@ def _colours(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     while (close := np.linalg.norm(ground - ink, axis=1) < 0.6).any():
         ink[close] = rng.uniform(0.05, 0.95, (int(close.sum()), 3))
     return ground[:, None, None].astype(np.float32), ink[:, None, None].astype(np.float32)
+
+
+class Shapes(DataSource):
+    """2400 drawn geometric shapes on plain and textured backgrounds, with masks, 10 classes."""
+
+    title = "shapes"
+    paper = "ours"
+
+    def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+        return build(size, generator_seed)

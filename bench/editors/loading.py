@@ -68,7 +68,7 @@ def find(editor: str) -> Path:
     Raises:
         UserError: no such editor, or no weights here and no way to fetch them.
     """
-    info = registry.INSTALLED.get("editor", editor)
+    info = registry.current().get("editor", editor)
     if info is not None:
         folder: Path = registry.load(info)().folder()
         return folder

@@ -97,7 +97,7 @@ def defaults(editor: str) -> EditSettings:
     """
     from bench import registry
 
-    info = registry.INSTALLED.get("editor", editor)
+    info = registry.current().get("editor", editor)
     if info is not None:
         return EditSettings(editor=editor, **registry.load(info)().settings())
     return EditSettings(editor=editor, guidance=4.5, image_guidance=1.5, size=256)

@@ -1,4 +1,4 @@
-"""MNIST, USPS, SVHN, CIFAR10 and STL10 through torchvision's own loaders and checksums, fetched on first use."""
+"""Data sets through torchvision's own loaders and checksums, fetched on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from bench.datasets.base import Dataset, channels_first
-from bench.datasets.digits import CLASSES as DIGITS
 from bench.errors import UserError
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -21,13 +20,6 @@ STL_TO_CIFAR = (0, 2, 1, 3, 4, 5, 7, 6, 8, 9)
 
 The family's shared protocol counts them so; the two classes are not the same thing, and the docs say it.
 """
-LOADERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "mnist": ("MNIST", {"train": True}, DIGITS),
-    "usps": ("USPS", {"train": True}, DIGITS),
-    "svhn": ("SVHN", {"split": "train"}, DIGITS),
-    "cifar10": ("CIFAR10", {"train": True}, OBJECTS),
-    "stl10": ("STL10", {"split": "train"}, OBJECTS),
-}
 MOST = 10_000
 """Images taken of a set, stratified by class: 5,000 to 8,000 train in the family's protocol."""
 
@@ -38,26 +30,32 @@ def home() -> Path:
 
 
 @lru_cache(maxsize=2)
-def build(task: str, size: int) -> Dataset:
-    """At most `MOST` training images of ``task``, resized to ``size`` × ``size`` RGB.
+def build(task: str, name: str, options: tuple[tuple[str, Any], ...], classes: tuple[str, ...], size: int) -> Dataset:
+    """At most `MOST` images of a torchvision set, resized to ``size`` × ``size`` RGB.
+
+    Args:
+        task: the name of the task.
+        name: the class in `torchvision.datasets`.
+        options: its arguments, apart from folder and download.
+        classes: the K class names.
+        size: side of the images, pixels.
 
     Raises:
         UserError: the data are not here and cannot be fetched.
     """
     import torchvision.datasets
 
-    name, options, classes = LOADERS[task]
     try:
-        source: Any = getattr(torchvision.datasets, name)(str(home() / task), download=True, **options)
+        source: Any = getattr(torchvision.datasets, name)(str(home() / task), download=True, **dict(options))
     except Exception as error:  # of many kinds: no network, a changed file, no space
         raise UserError(
             f"{task} is not in {home() / task} and cannot be fetched ({type(error).__name__}).",
-            f"On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
-            f"without a network use {', '.join(('digits', 'digits-m', 'fonts'))}.",
+            "On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
+            "without a network use digits, digits-m or fonts.",
         ) from None
     pixels, labels = unpack(task, source)
-    keep = stratified(labels, MOST)
-    return Dataset(task, channels_first(resized(pixels[keep], size)), torch.from_numpy(labels[keep]), classes)
+    taken = stratified(labels, MOST)
+    return Dataset(task, channels_first(resized(pixels[taken], size)), torch.from_numpy(labels[taken]), classes)
 
 
 def unpack(task: str, source: Any) -> tuple[np.ndarray, np.ndarray]:
