@@ -1,3 +1,24 @@
-"""From a suite or a command line to cells, with the controls that each row needs. No torch here."""
+"""From a suite or a command line to cells, with the controls that each of them needs. No torch here."""
 
-from bench.plan.build import *  # noqa: F403
+from bench.plan.build import Planned, accepted, build, check_accepts
+from bench.plan.cells import TASK, fits, key_method, make_cell
+from bench.plan.controls import controls_of
+from bench.plan.suites import (
+    DEFAULTS,
+    GROUPS,
+    SUITES,
+    SuiteLine,
+    narrowed,
+    parse_params,
+    parse_seeds,
+    parse_sweeps,
+    read_suite,
+    suite_lines,
+    suite_names,
+)
+
+__all__ = [
+    "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check_accepts", "controls_of",
+    "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps", "read_suite",
+    "suite_lines", "suite_names",
+]  # fmt: skip

@@ -18,7 +18,7 @@ from bench.errors import UserError
 FOLDER = Path(__file__).parent / "suites"
 CURRENT = "ensemble-v1"
 ENSEMBLE = "ensemble"
-"""What stands as the attack of a row that was made from an ensemble's members."""
+"""The attack of a table row that joins the members of an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def read(name: str = CURRENT) -> Ensemble:
     if not file.exists():
         known = ", ".join(sorted(f.stem for f in FOLDER.glob("ensemble-*.toml")))
         raise UserError(f"no ensemble '{name}'.", f"Ensembles: {known}.")
-    told = tomllib.loads(file.read_text(encoding="utf-8"))
+    config = tomllib.loads(file.read_text(encoding="utf-8"))
     threats = []
-    for line in told["threat"]:
-        members = tuple(Member(m["attack"], m.get("params", {}), m.get("slow", False)) for m in line["member"])
-        threats.append(Threat(line["name"], {f"threat.{k}": v for k, v in line["params"].items()}, members))
-    return Ensemble(name, int(told["version"]), tuple(threats))
+    for entry in config["threat"]:
+        members = tuple(Member(m["attack"], m.get("params", {}), m.get("slow", False)) for m in entry["member"])
+        threats.append(Threat(entry["name"], {f"threat.{k}": v for k, v in entry["params"].items()}, members))
+    return Ensemble(name, int(config["version"]), tuple(threats))
 
 
 def is_ensemble(file: Path) -> bool:

@@ -1,0 +1,150 @@
+"""One combination of names and parameters -> a checked `Cell`. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import datasets, registry
+from bench.errors import UserError
+from bench.params import BadParameter, Param
+from bench.plan.suites import GROUPS, SuiteLine
+from bench.plugin_source import PluginInfo
+from bench.records import Cell, PluginRef
+from bench.registry import check_against, check_params
+from bench.threat import Budget, ThreatModel
+
+TASK = {
+    "size": Param("size", "int", 32, "side of the images", ge=datasets.SIZES[0], le=datasets.SIZES[1], unit="pixels"),
+}
+"""Settings of a task, by name."""
+
+
+def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> PluginInfo:
+    """The key method of ``lock`` on ``task``: what ``lock.key`` says, else that of a pair, else the lock's own.
+
+    Raises:
+        UserError: no such key, a key that images are changed by on a pair of domains, or a pair's key on one data set.
+    """
+    is_pair = datasets.pair(task) is not None
+    keys = registry.current().all("key")
+    usual = next(info.name for info in keys.values() if info.pair) if is_pair else lock.key
+    info = registry.current().find("key", str(params.get("lock.key", usual)))
+    if is_pair != info.pair:
+        raise UserError(
+            f"key '{info.name}' does not go with --task {task}.",
+            "The key 'domain' is for SOURCE:TARGET, e.g. digits:fonts; every other key is for one data set.",
+        )
+    return info
+
+
+def fits(attack: str, lock: str, task: str, params: Mapping[str, Any]) -> bool:
+    """Whether ``attack`` speaks to the key of ``lock`` on ``task``, and the pairs it needs to be leaked exist there."""
+    plugins = registry.current()
+    method = plugins.find("attack", attack)
+    key = key_method(plugins.find("lock", lock), task, params)
+    leaked = int(params.get("threat.leaked", 0)) and key.pair
+    return (not method.keys or key.name in method.keys) and not leaked
+
+
+def check_used(line: SuiteLine) -> None:
+    """Whether every parameter of ``line`` reaches at least one lock, key or attack of it.
+
+    Raises:
+        UserError: one does not; or its value is not allowed.
+    """
+    plugins = registry.current()
+    for name in [*line.params, *line.sweep]:
+        group, _, field_name = name.partition(".")
+        if group in ("threat", "budget", "task"):
+            known = {"threat": ThreatModel.params, "budget": Budget.params, "task": TASK}[group]
+            check_against(f"{group}.", known, {field_name: line.first(name)})
+            continue
+        if name == "lock.key":
+            continue
+        infos: list[PluginInfo] = []
+        if group == "attack":
+            infos = [plugins.find("attack", a) for a in line.attacks]
+        else:
+            locks = [plugins.find("lock", n) for n in line.locks]
+            keys = [key_method(lock, task, line.params) for lock in locks for task in line.tasks]
+            infos = keys if group == "key" else [*locks, *keys]
+        if not any(field_name in i.params for i in infos):
+            merged = {k: v for i in infos for k, v in i.params.items()}
+            check_against(f"{group}.", merged, {field_name: line.first(name)})
+
+
+def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str, Any], replicate: int = 0) -> Cell:
+    """The cell of one combination. A parameter that a plugin does not have is left to the others of its line.
+
+    Args:
+        params: by ``GROUP.NAME``; ``lock.NAME`` reaches into the key where the lock has no such parameter.
+
+    Raises:
+        UserError: an unknown name, a value out of range, or an attack that does not speak to the key.
+    """
+    plugins = registry.current()
+    lock_info, attack_info = plugins.find("lock", lock), plugins.find("attack", attack)
+    key_info = key_method(lock_info, task, params)
+    if attack_info.keys and key_info.name not in attack_info.keys:
+        raise UserError(
+            f"{attack} attacks {' and '.join(attack_info.keys)} keys; the key of {lock} on {task} is {key_info.name}.",
+            "Choose another attack, or set -p lock.key=NAME.",
+        )
+    if key_info.pair and int(params.get("threat.leaked", 0)):
+        raise UserError(f"{task} has no pairs to leak: its two sides are other data.", "Leave threat.leaked at 0.")
+    groups = _by_group(params)
+    groups["lock"].pop("key", None)
+    for name in list(groups["lock"]):
+        if name not in lock_info.params and name in key_info.params:
+            groups["key"][name] = groups["lock"].pop(name)
+    explicit = {
+        info.kind: check_params(info, {k: v for k, v in groups[info.kind].items() if k in info.params})
+        for info in (lock_info, key_info, attack_info)
+    }
+    usual = _by_group(attack_info.defaults)
+    try:
+        threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, groups["threat"])})
+        budget = Budget(**{**usual["budget"], **check_against("budget.", Budget.params, groups["budget"])})
+        threat.parts()
+    except BadParameter as error:
+        raise UserError(f"{error}.") from None
+    settings = check_against("task.", TASK, groups["task"])
+    return Cell(
+        scenario=task,
+        model=model,
+        lock=_ref(lock_info, explicit["lock"]),
+        key=_ref(key_info, explicit["key"]),
+        attack=_ref(attack_info, explicit["attack"]),
+        threat=threat,
+        budget=budget,
+        task_settings={f"task.{k}": v for k, v in settings.items() if v != TASK[k].default},
+        replicate=replicate,
+    )
+
+
+def _by_group(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for name, value in params.items():
+        group, _, field_name = name.partition(".")
+        out[group][field_name] = value
+    return out
+
+
+def _ref(info: PluginInfo, explicit: dict[str, Any]) -> PluginRef:
+    return PluginRef(
+        name=info.name,
+        params={n: p.default for n, p in info.params.items()} | explicit,
+        explicit=explicit,
+        role=info.role,
+        purpose=info.purpose,
+        selection=info.rule(explicit) if info.kind == "attack" else None,
+    )
+
+
+def combinations(sweep: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of swept values, by parameter name; one empty one where nothing is swept."""
+    out: list[dict[str, Any]] = [{}]
+    for name, values in sweep.items():
+        out = [{**chosen, name: value} for chosen in out for value in values]
+    return out
