@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._guess import surest
-from attacks._students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
+from attacks.kit.guess import surest
+from attacks.kit.students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 from bench.training import jitter

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from attacks import _tuning
-from attacks._pseudo_labels import with_pseudo_labels
-from attacks._selection import most_accurate
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.selection import most_accurate
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

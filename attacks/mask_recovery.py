@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
-from attacks._zeros import Zeros, find_zeros, refilled
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.zeros import Zeros, find_zeros, refilled
 from bench import models
 from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

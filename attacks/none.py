@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks._access import handle
+from attacks.kit.access import handle
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from attacks import _proposers
-from attacks._access import ask, handle
-from attacks._selection import opened
+from attacks.kit.access import ask, handle
+from attacks.kit.selection import opened
 from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
 from bench.contracts import (
     Attack,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import UserError
-from bench.plan import ensemble
 from bench.hashing import digest
+from bench.plan import ensemble
 from bench.records import SCHEMA, THIRD_PARTY, Record
 from reports.rows.aggregate import Evidence, current, names_of
 

@@ -21,8 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.errors import UserError
-from bench.plan.wording import installed
 from bench.hashing import digest
+from bench.plan.wording import installed
 from bench.records import Record
 from reports.files import slug
 from reports.page import budget_charts, charts, gallery, prose

@@ -12,9 +12,9 @@ from typing import Any
 
 from bench import plan
 from bench.errors import UserError
+from bench.hashing import digest
 from bench.params import BadParameter
 from bench.plan import ensemble
-from bench.hashing import digest
 from bench.records import Cell, PluginRef, Record
 from bench.threat import ThreatModel
 from reports.rows.controls import validated

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import _adaptation, _students, cowa, difo, knockoff, nrc, plue, restyle, shot
-from attacks._synthesis import Generator, NormStatistics, surrogates
+from attacks.kit.synthesis import Generator, NormStatistics, surrogates
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError

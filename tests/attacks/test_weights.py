@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from attacks import _tuning
-from attacks._pseudo_labels import with_pseudo_labels
-from attacks._zeros import find_zeros, refilled
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.zeros import find_zeros, refilled
 from attacks.realign import distance, in_style, style
 from attacks.rounding import rounded
 from attacks.transntl import divergence, perturbed, reweighted

@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from attacks import _proposers
-from attacks._access import ask
-from attacks._input import subset
-from attacks._selection import opened
+from attacks.kit.access import ask
+from attacks.kit.input import subset
+from attacks.kit.selection import opened
 from bench.contracts import AttackerView, Run
 
 
