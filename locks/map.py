@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
-from locks._family import sides
-from locks._pseudo import neighbour_domains, pseudo_source
+from locks.kit.family import sides
+from locks.kit.pseudo import neighbour_domains, pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
 """Where the target's term stops to count. What is only synthesised holds a model less, and bears less pushing."""

@@ -1,0 +1,1 @@
+"""What several locks share."""
