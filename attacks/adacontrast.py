@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class AdaContrast(Attack):
@@ -19,7 +19,7 @@ class AdaContrast(Attack):
 
     title = "AdaContrast"
     paper = "Chen, Wang, Darrell, Ebrahimi: Contrastive Test-Time Adaptation, CVPR 2022"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "the memory holds one row for each image, not a queue: there are a few hundred",
         "AdamW instead of SGD, and no projection: embeddings are those that the head sees",
@@ -27,6 +27,7 @@ class AdaContrast(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)
@@ -37,7 +38,7 @@ class AdaContrast(Attack):
     rate: float = param(3e-4, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

@@ -11,11 +11,22 @@ from torch import Tensor, nn
 from attacks.kit.input import subset
 from attacks.kit.selection import claimed_information, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class Consensus(Attack):
@@ -31,7 +42,10 @@ class Consensus(Attack):
     paper = "ours, against Gao et al., 2024; pseudo-labels after SHOT, Liang et al., ICML 2020"
     keys = ("edit",)
     against = ("modellock",)
-    selection = "label-free: mutual information of answers averaged over moved copies of the attacker's images"
+    selection = (
+        "consensus",
+        "highest mutual information of answers averaged over moved copies of the attacker's images; no label",
+    )
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,
@@ -39,6 +53,7 @@ class Consensus(Attack):
         "threat.known": "editor+settings",
         "threat.listed": False,
     }
+    quick = {"adapt": 2, "steps": 3, "rounds": 1}
 
     prompts: int = param(4, "wrong edits that vote", ge=0, le=1000, unit="prompts")
     images: int = param(400, "un-labelled images, at most", ge=2, le=100_000, unit="images")
@@ -51,8 +66,8 @@ class Consensus(Attack):
     )
     information: float = param(0.3, "weight of mutual information beside the pseudo-labels", ge=0, le=100)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.unlabelled and (threat.wordlist != "none" or not self.prompts)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], unlabelled=True, words=bool(self.prompts))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         locked = target.classifier
@@ -63,7 +78,7 @@ class Consensus(Attack):
         run.submit(Direct(adapted), what="adapted")
         student = adapted
         for number in range(self.rounds):
-            votes = [models.logits(model, view) for model in (locked, student) for view in views]
+            votes = [models.outputs(model, view) for model in (locked, student) for view in views]
             labels = vote(votes, locked.k, self.temperature).to(run.device)
             student = copy.deepcopy(student)
             self._train(student, views, labels, run, number)
@@ -94,7 +109,7 @@ class Consensus(Attack):
         affine = [p for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)]
 
         def loss(batch: Batch) -> Tensor:
-            return -mutual_information(model(batch.images)[:, : model.k])
+            return -mutual_information(model.logits(batch.images))
 
         if affine and self.adapt:
             run.fit(
@@ -112,7 +127,7 @@ class Consensus(Attack):
 
         def loss(r: Batch, e: Batch) -> Tensor:
             at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
-            outputs = student(torch.cat([r.images, e.images]))[:, : student.k]
+            outputs = student.logits(torch.cat([r.images, e.images]))
             each = -(labels[at] * outputs.log_softmax(1)).sum(1)
             return (weights[at] * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
 
@@ -142,5 +157,5 @@ def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Te
 
 def _robust_information(model: Classifier, copies: list[Tensor]) -> float:
     """Mutual information of the answers averaged over ``copies`` of the same images: unsteady answers score low."""
-    p = torch.stack([models.logits(model, x)[:, : model.k].softmax(1) for x in copies]).mean(0)
+    p = torch.stack([models.logits(model, x).softmax(1) for x in copies]).mean(0)
     return float(mutual_information(p.clamp_min(1e-8).log()))

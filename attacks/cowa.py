@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.adaptation import Course, adapts, soft_cross_entropy, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class CoWA(Attack):
@@ -19,7 +19,7 @@ class CoWA(Attack):
 
     title = "CoWA-JMDS"
     paper = "Lee, Jung, Yim, Yoon: Confidence Score for Source-Free Unsupervised Domain Adaptation, ICML 2022"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "one covariance for all classes, shrunk towards a multiple of the identity: a few hundred images do not "
         "carry one for each class",
@@ -27,6 +27,7 @@ class CoWA(Attack):
         "weights are divided by their mean, so that few sure images do not mean small steps",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     alpha: float = param(0.2, "α of Beta(α, α), from which the mixing share is drawn", ge=0.01, le=10)
@@ -35,7 +36,7 @@ class CoWA(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

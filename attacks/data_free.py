@@ -10,11 +10,12 @@ from torch import Tensor
 
 from attacks.kit.access import ask
 from attacks.kit.adaptation import balance
-from attacks.kit.students import affordable, divergence, every_labelled, extracts, settled, student, taught, to_pixels
+from attacks.kit.students import affordable, divergence, every_labelled, settled, student, taught, to_pixels
 from attacks.kit.synthesis import NOISE, Generator, NormStatistics, surrogates
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import jitter
+from bench.threat import ANSWERS
 
 
 class DataFree(Attack):
@@ -47,6 +48,7 @@ class DataFree(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
+    quick = {"steps": 3, "queries": 80}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
@@ -60,8 +62,8 @@ class DataFree(Attack):
     rate: float = param(3e-4, "of the student's AdamW, falling as a cosine, and of the generator's Adam", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=4, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return extracts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         rng, size = run.rng("noise"), target.spec.size
@@ -92,7 +94,6 @@ class DataFree(Attack):
                 loss = divergence(model(images), wanted, weight)
             else:
                 known = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
-                assert known.labels is not None
                 outputs = model(torch.cat([images, jitter(known.images.to(run.device), rng)]))
                 loss = divergence(outputs[: len(images)], wanted, weight)
                 loss = loss + F.cross_entropy(outputs[len(images) :], known.labels.to(run.device))

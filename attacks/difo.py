@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.kit.adaptation import Course, adapts, balance, soft_cross_entropy, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class DIFO(Attack):
@@ -20,7 +20,7 @@ class DIFO(Attack):
 
     title = "DIFO"
     paper = "Tang et al.: Source-Free Domain Adaptation with Frozen Multimodal Foundation Model, CVPR 2024"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",
@@ -28,6 +28,7 @@ class DIFO(Attack):
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
@@ -41,7 +42,7 @@ class DIFO(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

@@ -9,10 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.kit.guess import surest
-from attacks.kit.students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from attacks.kit.students import affordable, asked, every_labelled, learn, student, taught, to_pixels
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter
+from bench.threat import ANSWERS
 
 
 class Distillation(Attack):
@@ -35,6 +47,7 @@ class Distillation(Attack):
         "they are left out",
         "features are those that the head sees, one layer and not a hint in the middle",
     )
+    quick = {"rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
@@ -56,13 +69,15 @@ class Distillation(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        granted = threat.unlabelled or threat.share > 0 or threat.authorised > 0
-        editable = (
-            (threat.unlabelled or threat.share > 0) and "settings" in threat.parts() and threat.wordlist != "none"
-        )
-        allowed = self.match != "feature" or (threat.access == "weights" and self.ask == "clean")
-        return extracts(threat) and granted and allowed and (self.ask == "clean" or editable)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        seen = threat.unlabelled or threat.share > 0 or threat.authorised > 0
+        answer = threat.grants(ANSWERS) & Acceptance.when(seen, "it needs images of either side")
+        if self.match == "feature":
+            answer &= threat.grants(["weights"])
+            answer &= Acceptance.when(self.ask == "clean", "attack.match=feature goes with attack.ask=clean")
+        if self.ask != "clean":
+            answer &= threat.grants(images=True, words=True, known=["settings"])
+        return answer
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from attacks.kit.access import ask, handle
 from attacks.kit.input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
 from attacks.kit.selection import opened
-from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
-from bench.training import jitter
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
+from bench.threat import ANSWERS
 
 
 class Pairs(NamedTuple):
@@ -38,7 +39,7 @@ class EditImitation(Attack):
         "ours; AdaIN, Huang and Belongie, ICCV 2017; FDA, Yang and Soatto, CVPR 2020; image translation from pairs "
         "after pix2pix, Isola et al., CVPR 2017"
     )
-    selection = "least error on held-out pairs, or label-free on the attacker's images"
+    selection = ("held-out-pairs", "least error on held-out pairs, or label-free on the attacker's images")
     deviations = (
         "AdaIN is applied to pixels: no decoder of features is trained",
         "the network learns by squared error alone: with a handful of pairs a discriminator knows them by heart",
@@ -50,6 +51,7 @@ class EditImitation(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
+    quick = {"steps": 3}
 
     how: str = param(
         "auto", "what imitates the edit", choices=("auto", "colour", "fourier", "adain", "network")
@@ -65,9 +67,9 @@ class EditImitation(Attack):
     rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1)
     probe: int = param(128, "un-labelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        asked = self.how != "auto" or self.choose == "pairs" or threat.unlabelled
-        return threat.access != "none" and threat.leaked > 0 and asked
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        blind = self.how != "auto" or self.choose == "pairs"
+        return threat.grants(ANSWERS, leaked=True, unlabelled=not blind)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         raw, keyed = target.leaked_pairs

@@ -7,12 +7,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from attacks import _tuning
+from attacks.kit import tuning
 from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class FinePruning(Attack):
@@ -25,13 +25,14 @@ class FinePruning(Attack):
 
     title = "fine-pruning"
     paper = "Liu, Dolan-Gavitt, Garg: Fine-Pruning, RAID 2018, arXiv 1805.12185"
-    selection = "which channels: own labelled images where the view has any, else label-free; then the last"
+    selection = ("own-channels", "channels by own labelled images, else label-free; then the last step")
     deviations = (
         "channels of what the head sees, in any architecture; the paper prunes the last convolutional layer, which is "
         "the same in a plain network",
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     which: str = param("auto", "channels that are pruned", choices=("auto", "resting", "busiest", "ratio"))
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)
@@ -40,9 +41,8 @@ class FinePruning(Attack):
     free_rate: float = param(1e-3, "peak learning rate without labels", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        enough = threat.share > 0 or threat.unlabelled
-        return threat.access == "weights" and enough and (self.which != "ratio" or threat.authorised > 0)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], images=True, authorised=self.which == "ratio")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         labelled = target.threat.share > 0
@@ -63,8 +63,8 @@ class FinePruning(Attack):
 
         def loss(batch: Batch) -> Tensor:
             if batch.labels is not None:
-                return _tuning.cross_entropy(model, batch)
-            return -mutual_information(model(batch.images)[:, : model.k])
+                return tuning.cross_entropy(model, batch)
+            return -mutual_information(model.logits(batch.images))
 
         if self.steps:
             run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {chosen}", channels=len(gone), scores=scores)

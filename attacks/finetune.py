@@ -7,13 +7,24 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from attacks import _tuning
+from attacks.kit import tuning
 from attacks.kit.pseudo_labels import with_pseudo_labels
 from attacks.kit.selection import most_accurate
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter, recolour
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter, recolour
 
 AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 
@@ -37,6 +48,7 @@ class FineTune(Attack):
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3, "head_steps": 2}
 
     data: str = param(
         "target",
@@ -78,10 +90,8 @@ class FineTune(Attack):
     )  # fmt: skip
     held_out: float = param(0.2, "share of the labelled images held out (select=held-out)", ge=0.05, le=0.9)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        target, source = threat.share > 0, threat.authorised > 0
-        enough = {"target": target, "source": source, "both": target and source}[self.data]
-        return threat.access == "weights" and enough
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], labelled=self.data != "source", authorised=self.data != "target")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
@@ -91,11 +101,11 @@ class FineTune(Attack):
         sides = {"target": self.data != "source", "source": self.data != "target"}
         data = [target.labelled if side == "target" else target.authorised for side, wanted in sides.items() if wanted]
         data = [
-            _tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
+            tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
         ]
         validation: Images | None = None
         if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
-            data[0], validation = _tuning.held_out(data[0], self.held_out, run.rng("held out"))
+            data[0], validation = tuning.held_out(data[0], self.held_out, run.rng("held out"))
         if self.pseudo and self.data != "source" and target.threat.unlabelled:
             teacher = self._train(copy.deepcopy(model), data, run, "teacher").kept["end"]
             data[0] = with_pseudo_labels(teacher, data[0], target.unlabelled, self.pseudo)
@@ -108,11 +118,11 @@ class FineTune(Attack):
         run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, held_out=scores)
         return Direct(kept.kept[chosen])
 
-    def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> _tuning.Checkpoints:
+    def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> tuning.Checkpoints:
         """``model`` trained in place; its copies along the way, the last one named ``end``."""
 
         def loss(*batches: Batch) -> Tensor:
-            return _tuning.cross_entropy(model, *batches)
+            return tuning.cross_entropy(model, *batches)
 
         if self.head_steps and self.layers in ("all", "layer-wise", "lora"):
             head = [model.get_parameter(n) for n in models.head_names(model)]
@@ -121,7 +131,7 @@ class FineTune(Attack):
                 augment=AUGMENT[self.augment], name=f"{name}/head",
             )  # fmt: skip
         adapters = (
-            _tuning.add_adapters(model, self.rank, run.seed(f"{name}/adapters")) if self.layers == "lora" else None
+            tuning.add_adapters(model, self.rank, run.seed(f"{name}/adapters")) if self.layers == "lora" else None
         )
 
         def plain() -> Classifier:
@@ -130,10 +140,10 @@ class FineTune(Attack):
         usual = 3e-3 if self.layers == "lora" else 1e-2 if self.layers in ("head", "bitfit") else 1e-3
         usual = 1e-2 if self.optimiser == "sgd" else usual
         rate = usual if self.rate is None else self.rate
-        kept = _tuning.Checkpoints(plain, self.steps)
-        _tuning.tune(
+        kept = tuning.Checkpoints(plain, self.steps)
+        tuning.tune(
             run, model, loss, self.steps, *data,
-            groups=_tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
+            groups=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
             optimiser=self.optimiser, batch=self.batch, rho=self.rho, name=name, augment=AUGMENT[self.augment],
             train_mode=self.layers not in ("head", "bitfit"),
             each=kept if self.select != "last" else None,

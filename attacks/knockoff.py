@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.students import affordable, asked, every_labelled, extracts, learn, settled, student, taught, to_pixels
+from attacks.kit.students import affordable, asked, every_labelled, learn, settled, student, taught, to_pixels
 from attacks.kit.synthesis import surrogates
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
+from bench.threat import ANSWERS
 
 
 class Knockoff(Attack):
@@ -34,6 +35,7 @@ class Knockoff(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
+    quick = {"queries": 80, "rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
@@ -44,8 +46,8 @@ class Knockoff(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return extracts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k, size = target.spec.k, target.spec.size

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from attacks.kit.access import ask
 from attacks.kit.input import InFront, Pattern, Residual, Transform
-from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import holdout, jitter
+from bench.training import holdout
 
 
 class LearnedInput(Attack):
@@ -32,6 +33,7 @@ class LearnedInput(Attack):
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
     border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")
@@ -44,8 +46,8 @@ class LearnedInput(Attack):
         choices=("last", "held-out"),
     )  # fmt: skip
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.share > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], labelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier.eval().requires_grad_(False)
@@ -59,8 +61,7 @@ class LearnedInput(Attack):
             chosen_by = held_out if len(held_out) else None
 
         def loss(batch: Batch) -> Tensor:
-            assert batch.labels is not None
-            return F.cross_entropy(model(front(batch.images))[:, : model.k], batch.labels)
+            return F.cross_entropy(model.logits(front(batch.images)), batch.labels)
 
         stages = 4 if chosen_by is not None else 1
         made = [copy.deepcopy(front)]
@@ -80,6 +81,5 @@ class LearnedInput(Attack):
 @torch.no_grad()
 def _right(target: AttackerView, front: Transform, images: Images) -> int:
     """How many of the labelled ``images`` the locked model answers rightly behind ``front``."""
-    assert images.labels is not None
     answers = ask(target, front(images.images))[:, : target.spec.k].argmax(1)
     return int((answers == images.labels).sum())

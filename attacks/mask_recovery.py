@@ -8,13 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import _tuning
+from attacks.kit import tuning
 from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from attacks.kit.zeros import Zeros, find_zeros, refilled
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class MaskRecovery(Attack):
@@ -28,9 +39,10 @@ class MaskRecovery(Attack):
 
     title = "mask recovery"
     paper = "ours; it inverts the pruning of MAP, Peng et al., CVPR 2024"
-    selection = "last where the view has labels, else label-free: highest mutual information on images held out"
+    selection = ("last-or-held-out-information", "last with labels; else highest mutual information on images held out")
     against = ("map",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     fill: str = param(
         "auto",
@@ -50,9 +62,8 @@ class MaskRecovery(Attack):
         le=0.9,
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        free = self.fill in ("public", "neighbours")
-        return threat.access == "weights" and (free or threat.unlabelled or threat.share > 0)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], images=self.fill not in ("public", "neighbours"))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
@@ -72,7 +83,7 @@ class MaskRecovery(Attack):
         labelled = target.labelled if target.threat.share > 0 else None
         free = judged = target.unlabelled if target.threat.unlabelled else None
         if labelled is None and free is not None:  # what is trained for information must not be judged by it
-            free, judged = _tuning.held_out(free, self.held_out, run.rng("held out"))
+            free, judged = tuning.held_out(free, self.held_out, run.rng("held out"))
         start = "public"
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:
@@ -113,7 +124,7 @@ class MaskRecovery(Attack):
         def loss(*batches: Batch) -> Tensor:
             out = torch.zeros((), device=run.device)
             for seen in batches:
-                logits = model(seen.images)[:, : model.k]
+                logits = model.logits(seen.images)
                 if seen.labels is None:
                     out = out - share * mutual_information(logits)
                 else:

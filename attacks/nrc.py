@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.kit.adaptation import Course, adapts, balance, nearest, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class NRC(Attack):
@@ -18,13 +18,14 @@ class NRC(Attack):
 
     title = "NRC"
     paper = "Yang, van de Weijer, Herranz, Jui: Exploiting the Intrinsic Neighborhood Structure, NeurIPS 2021"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "AdamW instead of SGD, and no bottleneck layer",
         "the banks are computed anew by evaluating the model on all images, which a few hundred of them allow; in "
         "between, a batch refreshes its own rows",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(5, "K, neighbours of an image", ge=1, le=100)
@@ -34,7 +35,7 @@ class NRC(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class PLUE(Attack):
@@ -22,7 +22,7 @@ class PLUE(Attack):
 
     title = "PLUE"
     paper = "Litrico, Del Bue, Morerio: Guiding Pseudo-labels with Uncertainty Estimation, CVPR 2023"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "banks hold one row for each image; AdamW instead of SGD, and no projection",
         "strong views are moves, new colours and blur: crops and flips change digits",
@@ -30,6 +30,7 @@ class PLUE(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)
@@ -41,7 +42,7 @@ class PLUE(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

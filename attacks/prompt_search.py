@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attacks import _proposers
+from attacks.kit import proposers
 from attacks.kit.access import ask, handle
 from attacks.kit.selection import opened
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
+from bench.threat import ANSWERS
 
 HAND_IN = frozenset(4**i for i in range(10))
 """Guesses tried in the first rung at which the leader is handed in: each costs the judge a test set of edits."""
@@ -31,8 +32,9 @@ class PromptSearch(Attack):
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     keys = ("edit",)
     against = ("modellock",)
-    selection = "its own scorer on the attacker's images"
+    selection = "own-scorer"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
+    quick = {"first": 2, "most": 2, "refine": 0}
 
     scorer: str = param(
         "auto",
@@ -50,15 +52,16 @@ class PromptSearch(Attack):
     refine: int = param(8, "local changes of the best guess that are tried at the end", ge=0, le=1000, unit="guesses")
     population: int = param(24, "guesses in a generation of the evolutionary proposer", ge=4, le=1000, unit="guesses")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        known = threat.parts()
-        data = threat.share > 0 or threat.unlabelled
-        if self.scorer == "labelled":
-            data = threat.share > 0
-        elif self.scorer == "label-free":
-            data = threat.unlabelled
-        leaked = self.proposer != "clip" or threat.leaked > 0
-        return threat.access != "none" and "settings" in known and data and leaked and threat.wordlist != "none"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(
+            ANSWERS,
+            labelled=self.scorer == "labelled",
+            unlabelled=self.scorer == "label-free",
+            images=True,
+            leaked=self.proposer == "clip",
+            words=True,
+            known=["settings"],
+        )
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         self.search = _Search(self, target, run)
@@ -66,21 +69,21 @@ class PromptSearch(Attack):
         rng = random.Random(run.seed("guesses"))
         if self.proposer == "evolutionary":
             tried = rng.sample(list(words), min(self.population, len(words)))
-            best = self._halve(_proposers.dictionary(tried, rng))
+            best = self._halve(proposers.dictionary(tried, rng))
             for _ in range(3):
-                best = self._halve(_proposers.mutations(best, words, self.population // 2, rng), best)
+                best = self._halve(proposers.mutations(best, words, self.population // 2, rng), best)
         else:
             if self.proposer == "grammar":
-                guesses = _proposers.grammar(words, rng)
+                guesses = proposers.grammar(words, rng)
             elif self.proposer == "clip":
-                guesses = _proposers.clip_guided(words, target.leaked_pairs)
+                guesses = proposers.clip_guided(words, target.leaked_pairs)
             else:
-                guesses = _proposers.dictionary(words, rng)
+                guesses = proposers.dictionary(words, rng)
             if run.budget.guesses is not None:
                 guesses = guesses[: max(1, run.budget.guesses - self.refine)]
             best = self._halve(guesses)
         if self.refine:
-            self._halve(_proposers.mutations(best, words, self.refine, rng), best)
+            self._halve(proposers.mutations(best, words, self.refine, rng), best)
         return self.search.predictor()
 
     def _halve(self, guesses: Sequence[str], incumbents: Sequence[str] = ()) -> list[str]:
@@ -106,7 +109,6 @@ class _Search:
         source = target.labelled if self.labelled else target.unlabelled
         order = torch.randperm(len(source), generator=run.rng("images"))
         if self.labelled:
-            assert source.labels is not None
             order = _round_robin(source.labels, order)
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])

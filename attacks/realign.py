@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import _tuning
+from attacks.kit import tuning
 from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
+from bench.augment import jitter
 from bench.contracts import (
+    Acceptance,
     Attack,
     AttackerView,
     Batch,
@@ -24,7 +26,6 @@ from bench.contracts import (
     param,
 )
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class Realign(Attack):
@@ -46,6 +47,7 @@ class Realign(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.wordlist": "none",
         "threat.known": "none",
     }  # fmt: skip
+    quick = {"steps": 3}
 
     gap: float = param(0.1, "γ, weight of the distance between both sides' features", ge=0, le=100)
     confidence: float = param(1.0, "w, final weight of mutual information on the target", ge=0, le=100)
@@ -60,15 +62,15 @@ class Realign(Attack):
         0.2, "share of the authorised images to choose by (select=source-validation)", ge=0.05, le=0.9
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.authorised > 0 and threat.unlabelled
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], authorised=True, unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, source, other = target.classifier, target.authorised, target.unlabelled
         validation: Images | None = None
         if self.select == "source-validation":
-            source, validation = _tuning.held_out(source, self.held_out, run.rng("held out"))
-        kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+            source, validation = tuning.held_out(source, self.held_out, run.rng("held out"))
+        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
         kept.keep("as it is")
         run.submit(Direct(kept.kept["as it is"]), checkpoint="as it is")  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
@@ -77,7 +79,6 @@ class Realign(Attack):
 
         def loss(s: Batch, t: Batch) -> Tensor:
             nonlocal done
-            assert s.labels is not None
             out_t, stages_t = with_stages(model, t.images)
             out_s, stages_s = with_stages(model, s.images)
             partner = torch.randint(len(t.images), (len(s.images),), generator=rng)
@@ -88,9 +89,9 @@ class Realign(Attack):
             done += 1
             return keep + self.gap * apart - trust * mutual_information(out_t[:, : model.k])
 
-        _tuning.tune(
+        tuning.tune(
             run, model, loss, self.steps, source, other,
-            groups=_tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
             batch=self.batch, train_mode=False, augment=jitter, name="realign", each=kept,
         )  # fmt: skip
         kept.keep("end")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks.kit.adaptation import Course, adapts, balance, nearest, soft_cross_entropy, strong, weak
 from attacks.kit.selection import mutual_information
-from bench.contracts import Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
 
 
 class Restyle(Attack):
@@ -22,7 +22,7 @@ class Restyle(Attack):
 
     title = "restyle"
     paper = "ours, written against H-NTL; statistics mixing after Zhou et al.: MixStyle, ICLR 2021"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,
@@ -31,6 +31,7 @@ class Restyle(Attack):
         "threat.known": "none",
     }
     against = ("h-ntl",)
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     swap: float = param(0.5, "chance that a stage takes the other side's statistics", ge=0, le=1)
@@ -41,8 +42,8 @@ class Restyle(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(48, "images of each side a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat) and threat.authorised > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return adapts(threat) & threat.grants(authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")
@@ -57,7 +58,6 @@ class Restyle(Attack):
             rounds += 1
 
         def loss(t: Batch, a: Batch) -> Tensor:
-            assert a.labels is not None
             n = min(len(t.images), len(a.images))
             own, other = weak(a.images, rng), weak(t.images, rng)
             views = torch.cat([own, strong(a.images, rng), other, strong(t.images, rng)])

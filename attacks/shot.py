@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks.kit.adaptation import Course, adapts, weak
 from attacks.kit.selection import mutual_information
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class SHOT(Attack):
@@ -20,12 +20,13 @@ class SHOT(Attack):
 
     title = "SHOT"
     paper = "Liang, Hu, Feng: Do We Really Need to Access the Source Data?, ICML 2020"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "AdamW instead of SGD, and no bottleneck layer: embeddings are those that the locked head sees",
         "images are jittered each step",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     beta: float = param(0.3, "β, weight of the pseudo-labels' cross-entropy", ge=0, le=10)
@@ -33,7 +34,7 @@ class SHOT(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
+    def accepts(self, threat: ThreatModel) -> Acceptance:
         return adapts(threat)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -37,6 +37,7 @@ class Tent(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
+    quick = {"steps": 3}
 
     steps: int = param(1, "updates on each batch", ge=1, le=100, unit="steps")
     rate: float = param(1e-2, "learning rate of Adam", ge=1e-6, le=1)
@@ -49,8 +50,8 @@ class Tent(Attack):
         "before", "which answers count: `before` a batch's update (online) or `after`", choices=("before", "after")
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"])
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         run.meter.steps = None  # type: ignore[assignment]  # unknown, not 0

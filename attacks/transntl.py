@@ -9,11 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from attacks import _tuning
+from attacks.kit import tuning
 from bench import metrics, models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import recolour
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import recolour
 
 GROUPS = ("additive", "multiplicative", "blur")
 """The paper's; with `colours` there is a fourth."""
@@ -49,6 +60,7 @@ class TransNTL(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",
     }  # fmt: skip
+    quick = {"steps": 3}
 
     kl_first: str = param(
         "clean", "the first distribution of the KL: the `clean` copy's or the `perturbed` one's",
@@ -72,15 +84,15 @@ class TransNTL(Attack):
         "source-validation", "`oracle`: the judge's best checkpoint", choices=("source-validation", "last", "oracle")
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.authorised > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, images = target.classifier, target.authorised
         run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")
         validation: Images | None = None
         if self.select == "source-validation":
-            images, validation = _tuning.held_out(images, self.held_out, run.rng("held out"))
+            images, validation = tuning.held_out(images, self.held_out, run.rng("held out"))
         rng = run.rng("noise")
         groups = (*GROUPS, "colours") if self.colours else GROUPS
         q = torch.full((len(groups),), 1 / len(groups), device=run.device)
@@ -88,13 +100,12 @@ class TransNTL(Attack):
 
         def loss(batch: Batch) -> Tensor:
             nonlocal q, drawn
-            assert batch.labels is not None
             n = len(batch.images)
             first = batch is not drawn[0]  # the two passes of a step go up and down the same loss
             if first:
                 drawn = batch, [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in groups]
             views = drawn[1]
-            log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
+            log_p = model.logits(torch.cat([batch.images, *views])).log_softmax(1)
             clean = log_p[:n].detach()
             parts = log_p[n:].split(n)
             ordered = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
@@ -103,10 +114,10 @@ class TransNTL(Attack):
                 q = reweighted(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
 
-        kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
-        _tuning.tune(
+        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+        tuning.tune(
             run, model, loss, self.steps, images,
-            groups=_tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
             optimiser="asam" if self.rho else "adamw", batch=self.batch, rho=self.rho, name="transntl",
             each=kept if self.select != "last" else None,
         )  # fmt: skip
@@ -156,6 +167,5 @@ def reweighted(q: Tensor, losses: Tensor, rate: float) -> Tensor:
 
 def accuracy(model: Classifier, views: list[Tensor], images: Images) -> float:
     """Percent right over every perturbed copy in ``views`` of labelled ``images``."""
-    assert images.labels is not None
-    said = models.logits(model, torch.cat(views))[:, : model.k].argmax(1).numpy()
+    said = models.logits(model, torch.cat(views)).argmax(1).numpy()
     return metrics.accuracy(said, images.labels.repeat(len(views)).numpy())

@@ -8,9 +8,10 @@ from typing import Any
 from attacks.kit.access import ask, handle
 from attacks.kit.input import subset
 from attacks.kit.selection import opened
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.editors.settings import EditSettings, defaults
 from bench.predictors import Edited
+from bench.threat import ANSWERS
 
 
 class WrongEditor(Attack):
@@ -23,13 +24,14 @@ class WrongEditor(Attack):
     title = "wrong editor"
     paper = "ours; it tests the claim of Gao et al., 2024, that prompt and diffusion model are both needed"
     keys = ("edit",)
-    selection = "its own scorer on the attacker's images, where it has candidates"
+    selection = ("own-scorer-of-candidates", "its own score on the attacker's images, where it has candidates")
     defaults = {
         "threat.access": "logits",
         "threat.share": 0.0,
         "threat.known": "prompt",
         "threat.wordlist": "none",
     }
+    quick = {"steps": 3, "most": 2}
 
     editor: str = param("miniature", "the attacker's editor: miniature, a diffusers folder, or a hub name")
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)
@@ -41,9 +43,8 @@ class WrongEditor(Attack):
     candidates: int = param(0, "further settings that are drawn and tried", ge=0, le=1000)
     most: int = param(32, "images each candidate is scored on", ge=1, le=1024, unit="images")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        data = self.candidates == 0 or threat.share > 0 or threat.unlabelled
-        return threat.access != "none" and "prompt" in threat.parts() and data
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS, known=["prompt"], images=self.candidates > 0)
 
     def settings(self) -> EditSettings:
         """The settings these parameters stand for."""

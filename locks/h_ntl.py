@@ -26,6 +26,7 @@ class HNTL(Lock):
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
     )
+    quick = {"first": 2, "steps": 3}
 
     student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
     first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")
@@ -49,11 +50,11 @@ class HNTL(Lock):
         parts.eval().requires_grad_(False)
         hidden: list[Tensor] = []
         for images in (source, target):
-            logits = models.logits(Answer(parts, content=images is source), images.images)
+            logits = models.outputs(Answer(parts, content=images is source), images.images)
             hidden.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:
-            outputs = student(torch.cat([s.images, t.images]))[:, : student.k] / self.temperature
+            outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
             wanted = torch.cat([hidden[0][s.index], hidden[1][t.index]]).to(outputs.device)
             return F.kl_div(outputs.log_softmax(1), wanted, reduction="batchmean") * self.temperature**2
 
@@ -67,8 +68,6 @@ class HNTL(Lock):
         rng = run.rng("latents")
 
         def loss(s: Batch, t: Batch) -> Tensor:
-            assert s.labels is not None
-            assert t.labels is not None
             images = torch.cat([s.images, t.images])
             labels = torch.cat([s.labels, t.labels])
             side = torch.cat([torch.zeros_like(s.labels), torch.ones_like(t.labels)])

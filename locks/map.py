@@ -37,6 +37,7 @@ class MAP(Lock):
         "see `locks/_pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
     )
+    quick = {"steps": 3, "generator_steps": 2}
 
     setting: str = param(
         "source", "what the owner has: source and target; the target alone; the model alone",
@@ -102,7 +103,6 @@ class MAP(Lock):
 
         def make() -> dict[str, Tensor]:
             images = pseudo_source(model, size, run, steps=self.generator_steps)
-            assert images.labels is not None
             return {"pixels": images.pixels, "labels": images.labels}
 
         made = run.artefact("pseudo-source", {"steps": self.generator_steps, "size": size}, make)
@@ -110,7 +110,7 @@ class MAP(Lock):
 
     @staticmethod
     def _answered(model: Classifier, images: Images, least: float) -> Images:
-        p, label = models.logits(model, images.images)[:, : model.k].softmax(1).max(1)
+        p, label = models.logits(model, images.images).softmax(1).max(1)
         sure = torch.nonzero(p >= least).flatten()
         sure = sure if len(sure) else torch.arange(len(images))
         return Images(images.pixels[sure], label[sure])
@@ -123,8 +123,6 @@ class MAP(Lock):
             return images if synthetic else data.augment(images, rng)
 
         def loss(a: Batch, b: Batch) -> Tensor:
-            assert a.labels is not None
-            assert b.labels is not None
             n = len(a.images)
             logits = functional_call(model, mask.masked(), (torch.cat([a.images, b.images]),))[:, : model.k]
             keep = F.cross_entropy(logits[:n], a.labels)

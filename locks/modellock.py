@@ -29,6 +29,7 @@ class ModelLock(Lock):
         "each step from all raw images; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
+    quick = {"steps": 3}
 
     decoys: str = param(
         "extra",
@@ -62,11 +63,9 @@ class ModelLock(Lock):
             sources, sizes = [edited], [self.batch]
         else:
             sources, sizes = [edited, decoy], [self.batch, decoys]
-        assert decoy.labels is not None
         wrong = self._wrong_labels(decoy.labels, model.k, run.rng("decoys"))
 
         def loss(e: Batch, d: Batch | None = None) -> Tensor:
-            assert e.labels is not None
             if d is None:
                 return F.cross_entropy(model(e.images), e.labels)
             outputs = model(torch.cat([e.images, d.images]))

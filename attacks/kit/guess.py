@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attacks import _proposers
+from attacks.kit import proposers
 from attacks.kit.access import ask
 from attacks.kit.input import subset
 from attacks.kit.selection import opened
@@ -25,7 +25,7 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     labelled = target.threat.share > 0
     drawn = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
     images, labels = drawn.images, drawn.labels if labelled else None
-    prompts = _proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
+    prompts = proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
     scores: dict[str, float] = {}
     for prompt, edited in run.edits(images, prompts, settings):
         run.guess(prompt)

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from attacks.kit.access import ask
 from bench import models
-from bench.contracts import AttackerView, Batch, Classifier, Images, Run, ThreatModel
-from bench.training import jitter
+from bench.augment import jitter
+from bench.contracts import AttackerView, Batch, Classifier, Images, Run
 
 ROUND = 64
 """Images asked at once, so that a budget is used up to its last image."""
-
-
-def extracts(threat: ThreatModel) -> bool:
-    """Whether a threat model lets an attacker see the locked model's answers."""
-    return threat.access in ("labels", "logits", "weights")
 
 
 def student(name: str, start: str, target: AttackerView, run: Run) -> Classifier:
@@ -105,11 +100,10 @@ def learn(
 
     def loss(taught: Batch, true: Batch | None = None) -> Tensor:
         n = len(taught.images)
-        logits = model(taught.images if true is None else torch.cat([taught.images, true.images]))[:, : model.k]
+        logits = model.logits(taught.images if true is None else torch.cat([taught.images, true.images]))
         said, sure = (t[taught.index].to(logits.device) for t in (wanted, weight))
         out = divergence(logits[:n], said, sure, temperature)
         if true is not None:
-            assert true.labels is not None
             out = out + F.cross_entropy(logits[n:], true.labels)
         return out if more is None else out + more(taught)
 

@@ -50,7 +50,7 @@ def pseudo_source(model: Classifier, size: int, run: Run, n: int = 1000, steps: 
         noise, labels = noise.to(run.device), labels.to(run.device)
         found.clear()
         images = generator(noise, labels)
-        logits = model(images)[:, : model.k]
+        logits = model.logits(images)
         mean = logits.softmax(1).mean(0)
         loss = F.cross_entropy(logits, labels)
         loss = loss + 0.1 * (math.log(model.k) + (mean * mean.clamp_min(1e-8).log()).sum())
@@ -87,7 +87,7 @@ def _drawn(model: Classifier, generator: Generator, n: int, rng: torch.Generator
     for part in labels.split(200):
         noise = torch.randn(len(part), NOISE, generator=rng).to(run.device)
         images = generator(noise, part.to(run.device))
-        answers.append(model(images)[:, : model.k].argmax(1).cpu())
+        answers.append(model.logits(images).argmax(1).cpu())
         pixels.append((images * 255).round().byte().cpu())
     return Images(torch.cat(pixels), torch.cat(answers))
 
@@ -116,7 +116,6 @@ def neighbour_domains(model: Classifier, source: Images, run: Run, count: int = 
     discrepancy by the model's own cross-entropy.
     """
     model = model.eval().requires_grad_(False)
-    assert source.labels is not None
     pixels, labels = [], []
     centres: list[Tensor] = []
     for number in range(count):
@@ -124,7 +123,6 @@ def neighbour_domains(model: Classifier, source: Images, run: Run, count: int = 
         domain = Neighbour(rng).to(run.device)
         optimiser = torch.optim.Adam(domain.parameters(), lr=3e-2)
         for (batch,) in run.steps(steps, source, batch=64, name=f"neighbour {number}"):
-            assert batch.labels is not None
             with torch.no_grad():
                 home = model.embed(batch.images)
             moved = model.embed(domain(batch.images))

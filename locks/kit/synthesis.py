@@ -26,7 +26,6 @@ def augmented_domains(model: Classifier, source: Images, run: Run) -> Images:
     rng = run.rng("augmented-domains")
     some = source.take(torch.randperm(len(source), generator=rng)[:128]).images.to(run.device)
     made, labels = [], []
-    assert source.labels is not None
     for direction in range(DIRECTIONS):
         kernel, colour = torch.randn(3, 3, 3, 3, generator=rng) / 3, torch.rand(2, 3, 1, 1, generator=rng)
         for level in LEVELS:

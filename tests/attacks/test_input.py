@@ -111,7 +111,7 @@ def attacked(
 
     def answer(images: Tensor) -> Tensor:
         asked.append(len(images))
-        return models.logits(locked(lock), images)
+        return models.outputs(locked(lock), images)
 
     run = Run(7, budget=budget)
     view = AttackerView(
@@ -123,7 +123,7 @@ def attacked(
         predictor = registry.make("attack", name, params).unlock(view, run)
     for part in predictor.modules():
         if isinstance(part, Queried):
-            part.answer = lambda images: models.logits(locked(lock), images)
+            part.answer = lambda images: models.outputs(locked(lock), images)
     return Attacked(predictor, run, asked)
 
 

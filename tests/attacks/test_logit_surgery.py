@@ -128,7 +128,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
     threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
     return AttackerView(
-        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.logits(model, x),
+        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.outputs(model, x),
         run.meter,
     )  # fmt: skip
 

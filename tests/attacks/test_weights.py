@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import _tuning
+from attacks.kit import tuning
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
@@ -42,7 +42,6 @@ def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run)
 
 
 def percent_right(predictor: Any, images: Images) -> float:
-    assert images.labels is not None
     with torch.no_grad():
         said = predictor(images.images).argmax(1)
     return 100 * float((said == images.labels).float().mean())
@@ -51,7 +50,7 @@ def percent_right(predictor: Any, images: Images) -> float:
 @pytest.fixture
 def victim(spec: Spec, toy: Images) -> Classifier:
     model = models.build("cnn", spec)
-    Run(1).fit(model, lambda batch: _tuning.cross_entropy(model, batch), 10, toy, rate=1e-3, batch=24)
+    Run(1).fit(model, lambda batch: tuning.cross_entropy(model, batch), 10, toy, rate=1e-3, batch=24)
     return model
 
 
@@ -89,7 +88,7 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     assert changed
     assert all(any(part in name for part in case.may_change.split("|")) for name in changed)
     again = models.rebuild(made.spec, after)
-    torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(made, toy.images[:3]))
+    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(made, toy.images[:3]))
     assert run.meter.steps == 4
     assert all(isinstance(s.predictor.classifier, Classifier) for s in run.submissions)
 
@@ -131,27 +130,26 @@ def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_
 
     labelled = Images(images.pixels[2:3], torch.tensor([2]))
     made = with_pseudo_labels(Brightness(), labelled, images, 0.67)
-    assert made.labels is not None
     found = list(zip(made.pixels[:, 0, 0, 0].tolist(), made.labels.tolist(), strict=True))
     assert found == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
 
 
 def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec)
-    handle = _tuning.add_adapters(model, 2, 0)
+    handle = tuning.add_adapters(model, 2, 0)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
-    adapted = models.logits(model, toy.images[:4])
-    torch.testing.assert_close(models.logits(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(models.logits(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
+    adapted = models.outputs(model, toy.images[:4])
+    torch.testing.assert_close(models.outputs(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(models.outputs(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["cnn", "vit"])
 def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
     model = models.build(name, spec)
-    groups = _tuning.parameter_groups(model, "layer-wise", 1.0, 0.5, False)
+    groups = tuning.parameter_groups(model, "layer-wise", 1.0, 0.5, False)
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     named = dict(model.named_parameters())
     assert len(rate) == len(named)
@@ -162,7 +160,7 @@ def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
 
 def test_the_gradient_of_adaptive_sam_by_hand() -> None:
     w = nn.Parameter(torch.tensor([2.0, -1.0]))  # L = (w1² + 3 w2²) / 2, ∇L = (2, -3), T = (2.01, 1.01)
-    value = _tuning.sharpness_aware(lambda: (w[0] ** 2 + 3 * w[1] ** 2) / 2, [w], rho=0.5, eta=0.01)
+    value = tuning.sharpness_aware(lambda: (w[0] ** 2 + 3 * w[1] ** 2) / 2, [w], rho=0.5, eta=0.01)
     norm = (4.02**2 + 3.03**2) ** 0.5
     epsilon = (0.5 * 2.01 * 4.02 / norm, 0.5 * 1.01 * -3.03 / norm)
     assert float(value) == pytest.approx(3.5)
@@ -174,7 +172,7 @@ def test_the_gradient_of_adaptive_sam_by_hand() -> None:
 def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec).train()
     before = model.net.bn1.running_mean.clone()  # type: ignore[union-attr]
-    with _tuning._statistics_kept(model):
+    with tuning._statistics_kept(model):
         model(toy.images[:8])
     assert torch.equal(model.net.bn1.running_mean, before)  # type: ignore[union-attr]
     model(toy.images[:8])
@@ -183,15 +181,13 @@ def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, to
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_label_noise_makes_the_stated_share_wrong(share: float, toy: Images) -> None:
-    noisy = _tuning.with_label_noise(toy, share, 3, torch.Generator().manual_seed(0))
-    assert noisy.labels is not None
-    assert toy.labels is not None
+    noisy = tuning.with_label_noise(toy, share, 3, torch.Generator().manual_seed(0))
     assert int((noisy.labels != toy.labels).sum()) == share * len(toy)
     assert set(noisy.labels.tolist()) == {0, 1, 2}
 
 
 def test_something_is_held_out_of_two_images(toy: Images) -> None:
-    train, validation = _tuning.held_out(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
+    train, validation = tuning.held_out(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
     assert (len(train), len(validation)) == (1, 1)
 
 
@@ -207,9 +203,9 @@ def test_a_random_mask_is_opened(fill: str, victim: Classifier, spec: Spec, toy:
     predictor = unlock("mask-recovery", {"fill": fill, "steps": 3}, target, run)
     assert percent_right(predictor, toy) >= percent_right(victim, toy) - 2
     if fill == "public":  # a few steps from the public weights, those are nearly what was pruned
-        wanted = models.logits(victim, toy.images)
-        gap = (models.logits(predictor, toy.images) - wanted).abs().mean()
-        assert gap < 0.5 * (models.logits(locked, toy.images) - wanted).abs().mean()
+        wanted = models.outputs(victim, toy.images)
+        gap = (models.outputs(predictor, toy.images) - wanted).abs().mean()
+        assert gap < 0.5 * (models.outputs(locked, toy.images) - wanted).abs().mean()
     full = predictor.classifier.state_dict()
     for name, at in zeros.items():
         assert torch.equal(full[name][~at], victim.state_dict()[name][~at])
@@ -252,9 +248,9 @@ def test_the_quantiser_by_hand() -> None:
 
 
 def test_eight_bits_keep_the_answers(victim: Classifier, spec: Spec, toy: Images) -> None:
-    before, run = models.logits(victim, toy.images).argmax(1), Run(2)
+    before, run = models.outputs(victim, toy.images).argmax(1), Run(2)
     predictor = unlock("rounding", {}, view(spec, victim, run, {}), run)
-    assert float((models.logits(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
+    assert float((models.outputs(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
 
 
 def test_both_ends_of_the_interpolation(victim: Classifier, spec: Spec) -> None:

@@ -28,7 +28,8 @@ from bench.run.judge import SOME
 from bench.run.views import AttackerView, DefenderView
 from bench.store import Store
 from bench.store.identity import Settings
-from bench.training import Run, jitter
+from bench.augment import jitter
+from bench.training import Run
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
 THREADS = min(2, os.cpu_count() or 1)
@@ -57,7 +58,7 @@ def plain(folder: Path) -> None:
         return models.build("vit", spec, extra)
 
     def score(model: Classifier, images: torch.Tensor) -> None:
-        found = models.logits(model, images)[:, : spec.k].argmax(1)
+        found = models.outputs(model, images)[:, : spec.k].argmax(1)
         print(float((found == labels[: len(images)]).float().mean()))
 
     key = registry.make("key", "edit", {}).make(
@@ -78,7 +79,7 @@ def plain(folder: Path) -> None:
     run = Run(6)
 
     def answer(images: torch.Tensor) -> torch.Tensor:
-        return models.logits(locked, images)
+        return models.outputs(locked, images)
 
     view = AttackerView(spec, ThreatModel(access="logits"), Budget(), granted, known, public, answer, Meter())
     last = registry.make("attack", "prompt-search", {}).unlock(view, run)

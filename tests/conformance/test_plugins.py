@@ -85,8 +85,8 @@ def test_a_lock_returns_a_classifier_that_its_spec_rebuilds(
         assert view.denied == []
         again = models.rebuild(json.loads(json.dumps(locked.spec)), locked.state_dict())
         images = toy.images[:4]
-        torch.testing.assert_close(models.logits(again, images), models.logits(locked, images))
-        assert models.logits(locked, images).shape == (4, spec.k + locked.extra)
+        torch.testing.assert_close(models.outputs(again, images), models.outputs(locked, images))
+        assert models.outputs(locked, images).shape == (4, spec.k + locked.extra)
         return {k: v.clone() for k, v in locked.state_dict().items()}
 
     first, second = protect(), protect()
@@ -140,7 +140,7 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, device
     )
 
     def answer(images: torch.Tensor) -> torch.Tensor:
-        return models.logits(locked.to(device), images)
+        return models.outputs(locked.to(device), images)
 
     assert registry.make("attack", name, {}).accepts(full)
     outcomes = [run(job, answer, lambda *_: None) for _ in range(2)]

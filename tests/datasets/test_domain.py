@@ -15,7 +15,7 @@ from bench.contracts import Images
 from bench.datasets import vision
 from bench.datasets.scenario import load
 from bench.errors import UserError
-from bench.training import recolour
+from bench.augment import recolour
 from reports.rows.controls import Controls
 
 

@@ -163,12 +163,12 @@ def test_a_head_with_hidden_layers_is_rebuilt_and_widened(spec: Spec, toy: Image
     model = models.build("cnn:16-8", spec)
     assert [m.out_features for m in model.last.modules() if isinstance(m, nn.Linear)] == [16, 8, 3]  # type: ignore[attr-defined]
     again = models.rebuild(model.spec, model.state_dict())
-    torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(model, toy.images[:3]))
+    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(model, toy.images[:3]))
     wide = models.widen(model, 1, 0)
-    torch.testing.assert_close(models.logits(wide, toy.images[:3])[:, :3], models.logits(model, toy.images[:3]))
+    torch.testing.assert_close(models.outputs(wide, toy.images[:3])[:, :3], models.outputs(model, toy.images[:3]))
 
 
 def test_a_network_for_another_size_takes_the_images_of_the_task() -> None:
     small = models.build("resnet10t:16", Spec(64, ("a", "b")), weights="random")
-    assert models.logits(small, torch.rand(2, 3, 64, 64)).shape == (2, 2)
+    assert models.outputs(small, torch.rand(2, 3, 64, 64)).shape == (2, 2)
     assert len(small.features(torch.rand(2, 3, 64, 64))) >= 4
