@@ -84,7 +84,7 @@ def report(
 
 
 def _show_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
-    from reports.rows import trials
+    from reports.text import trials
 
     if cells is not None:
         keys = {cell.row_key() for cell in cells}

@@ -156,8 +156,8 @@ def _find_editors(cells: Sequence[Cell]) -> None:
 
 
 def _show(store: Store, records: list[Record]) -> None:
-    from reports.rows import aggregate, trials
-    from reports.text import terminal
+    from reports.rows import aggregate
+    from reports.text import terminal, trials
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
     if splits != {"judge-validation"}:

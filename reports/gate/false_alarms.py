@@ -1,4 +1,4 @@
-"""How often the gate is wrong: ``python -m reports.gate.false_alarms STORE-OR-BASELINE [--suite SUITE]``.
+"""How often the gate is wrong: ``bench false-alarms STORE-OR-BASELINE [--suite SUITE]``.
 
 Baselines and candidates are drawn from the seeds that a store holds, at least 500 pairs of them, judged by the rule of
 `reports.gate.rule`, and the pairs with any alarm are counted, with the Wilson interval of their rate. A seed is drawn
@@ -18,21 +18,15 @@ store 16 or more for a study. Wilson intervals are of the drawing alone, not of 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from bench import plan
 from bench.errors import UserError
-from bench.store import Store
 from reports.gate import snapshot as baseline
-from reports.gate.rule import CANDIDATE_SEEDS, RATE, Line, judge, lines
+from reports.gate.rule import CANDIDATE_SEEDS, RATE, Line, judge
 from reports.rows.statistics import wilson
 
 PAIRS = 1000
@@ -148,40 +142,3 @@ def table(found: Sequence[Alarms], rate: float, n_lines: int) -> Table:
             row.how, str(row.baseline), str(row.candidate), str(row.pairs), str(row.alarms), said, row.worst or "—"
         )
     return out
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of a store or a baseline file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reports.gate.false_alarms", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("source", type=Path, help="a store, or a file that `bench baseline save` wrote")
-    parser.add_argument("--suite", help="only the rows of this suite: a name or a .toml file")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="pairs for each way of drawing, at least 500")
-    parser.add_argument("--rate", type=float, default=RATE, help="the gate's stated rate")
-    told = parser.parse_args(arguments)
-    console = Console()
-    try:
-        if told.pairs < 500:
-            raise UserError("--pairs is below 500.", "Fewer say too little about a rate of 1 %.")
-        planned = [] if told.suite is None else plan.build(plan.read_suite(told.suite))
-        rows = {p.cell.row_key() for p in planned if p.required} or None
-        if told.source.is_dir():
-            store = Store(told.source, write=False)
-            taken = baseline.snapshot(store.records(), store.evidence, rows)
-        else:
-            taken = baseline.read(told.source)
-            taken.rows = [row for row in taken.rows if rows is None or row.row_key in rows]
-        if not taken.rows:
-            raise UserError(f"{told.source} has none of these rows.", f"Run: bench run --suite {told.suite or 'ci'}")
-        baseline.check_complete(taken)
-        found = list(lines(taken.rows).values())
-        console.print(table(study(found, told.pairs, told.rate), told.rate, len(found)))
-    except UserError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

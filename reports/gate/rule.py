@@ -47,9 +47,12 @@ from typing import Literal
 import numpy as np
 
 from bench.errors import UserError
+from bench.records import SCHEMA
 from reports.gate.snapshot import SEEDS, SPENT, SavedRow, Seed, Snapshot
 from reports.rows.statistics import Right, image_variance, t_quantile
 
+COMPARABLE = {1, SCHEMA}
+"""Schemas of records whose numbers mean the same: schema 2 only moved notes into fields of their own."""
 RATE = 0.01
 """Chance that a table in which nothing has changed is called regressed."""
 CANDIDATE_SEEDS = 2
@@ -113,7 +116,7 @@ class Certain:
 
 
 @dataclass
-class Outcome:
+class Comparison:
     """What a gate found, most telling first."""
 
     rate: float
@@ -134,7 +137,7 @@ def compare(
     rate: float = RATE,
     expected: Iterable[str] | None = None,
     remake: str = "bench run --suite ci --seeds 2",
-) -> Outcome:
+) -> Comparison:
     """The verdict on ``candidate``.
 
     Args:
@@ -154,27 +157,29 @@ def compare(
     certain, whole = _missing(before, after, seeds, remake)
     old, new = (lines([pool[key] for key in whole]) for pool in (before, after))
     pairs = [(old[key], new[key]) for key in old if key in new]
-    outcome = Outcome(rate, (min(len(row.seeds) for row in before.values()), len(seeds)), certain=certain)
-    outcome.findings = [judge(a, b, rate / len(pairs)) for a, b in pairs]
-    outcome.findings.sort(key=lambda f: ({"regressed": 0, "better": 1, "held": 2}[f.verdict], -f.line.sign * f.change))
-    said: set[tuple[str, str]] = set()
+    comparison = Comparison(rate, (min(len(row.seeds) for row in before.values()), len(seeds)), certain=certain)
+    comparison.findings = [judge(a, b, rate / len(pairs)) for a, b in pairs]
+    comparison.findings.sort(
+        key=lambda f: ({"regressed": 0, "better": 1, "held": 2}[f.verdict], -f.line.sign * f.change)
+    )
+    reported: set[tuple[str, str]] = set()
     for key in whole:
         for finding in _handed_back(before[key], after[key], seeds):
-            if (before[key].lock_group, finding.what) not in said:
-                outcome.certain.append(finding)
-            said.add((before[key].lock_group, finding.what))
+            if (before[key].lock_group, finding.what) not in reported:
+                comparison.certain.append(finding)
+            reported.add((before[key].lock_group, finding.what))
         for plugin, finding in _other_defaults(before[key], after[key]):
-            if (plugin, finding.what) not in said:
-                outcome.certain.append(finding)
-            said.add((plugin, finding.what))
-        outcome.certain += _spends_less(before[key], after[key], seeds)
+            if (plugin, finding.what) not in reported:
+                comparison.certain.append(finding)
+            reported.add((plugin, finding.what))
+        comparison.certain += _spends_less(before[key], after[key], seeds)
         known = {flag for seed in before[key].seeds.values() for flag in seed.flags}
         for flag in sorted({flag for s in seeds for flag in after[key].seeds[s].flags} - known):
-            outcome.warnings.append(f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})")
+            comparison.warnings.append(f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})")
     for key in after.keys() - {row.row_key for row in baseline.rows}:
-        outcome.warnings.append(f"{after[key].words()}: not in the baseline, so nothing is said of it")
-    outcome.warnings.sort()
-    return outcome
+        comparison.warnings.append(f"{after[key].words()}: not in the baseline, so nothing is reported of it")
+    comparison.warnings.sort()
+    return comparison
 
 
 def judge(before: Line, after: Line, level: float) -> Finding:
@@ -234,21 +239,20 @@ def lines(rows: Sequence[SavedRow]) -> dict[tuple[str, str], Line]:
         groups.setdefault(row.lock_group, []).append(row)
     out: dict[tuple[str, str], Line] = {}
     for group, members in groups.items():
-        first, lock = members[0], members[0].lock_name
+        first, purpose = members[0], members[0].lock_purpose
         place = f"{first.scenario} · {first.model} · {first.lock}" + (f" ({first.key})" if first.key != "edit" else "")
-        attacked = [row for row in members if row.attack_name != "none"]
-        calibration = lock in ("destroyed", "permuted-logits")
-        made: list[Line | None] = []
-        if lock == "none":
-            made.append(_line("oracle", place, "lower", first))
-        elif not calibration:
-            made += [_line("UP", place, "lower", first), _line("LP", place, "higher", first)]
-        if attacked and lock not in ("none", "permuted-logits"):
-            made.append(_worst(place, attacked))
-        for line in made:
+        attacked = [row for row in members if row.attack_purpose != "no-attack"]
+        own: list[Line | None] = []
+        if purpose == "victim":
+            own.append(_line("oracle", place, "lower", first))
+        elif purpose not in ("must-open", "must-not-open"):
+            own += [_line("UP", place, "lower", first), _line("LP", place, "higher", first)]
+        if attacked and purpose not in ("victim", "must-open"):
+            own.append(_worst(place, attacked))
+        for line in own:
             if line is not None:
                 out[line.metric, group] = line
-        for row in attacked if lock != "destroyed" else ():
+        for row in attacked if purpose != "must-not-open" else ():
             line = _line("RP", f"{place} × {row.attack} [{row.row_key[:6]}]", "lower", row)
             if line is not None:
                 out["RP", row.row_key] = line
@@ -297,7 +301,7 @@ def _check_comparable(
 ) -> None:
     """Raises UserError, saying which part differs, where no verdict can be given."""
     again = "Make the baseline again: bench baseline save."
-    if baseline.record_schema != candidate.record_schema:
+    if not {baseline.record_schema, candidate.record_schema} <= COMPARABLE:
         raise UserError(
             f"not comparable: the baseline has record schema {baseline.record_schema}, "
             f"the candidate {candidate.record_schema}.",
@@ -389,7 +393,7 @@ HANDED_BACK = (
 
 def _handed_back(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> list[Certain]:
     """Whether a plugin hands back what it was given, with every candidate seed and at most one baseline seed."""
-    if before.lock_name in ("none", "destroyed", "permuted-logits"):
+    if before.lock_purpose:
         return []
 
     def same(seed: Seed, pairs: Iterable[tuple[str, str]]) -> bool:
@@ -426,13 +430,13 @@ def _other_defaults(before: SavedRow, after: SavedRow) -> list[tuple[str, Certai
 
 def _spends_less(before: SavedRow, after: SavedRow, seeds: Sequence[int]) -> list[Certain]:
     """What the attack spent less than half of, with every candidate seed against every baseline seed."""
-    said = []
+    reported = []
     for name in sorted(set.intersection(*(set(seed.spent) for seed in before.seeds.values()))):
         least = min(seed.spent[name] for seed in before.seeds.values())
         most = max(after.seeds[n].spent.get(name, 0) for n in seeds)
         if 2 * most < least:
-            said.append(f"{most} {SPENT[name]} at most, once {least} at least")
-    if not said:
+            reported.append(f"{most} {SPENT[name]} at most, once {least} at least")
+    if not reported:
         return []
     remedy = "Find what stops it; if it was changed on purpose, save a new baseline."
-    return [Certain(before.words(), f"the attack spends less: {'; '.join(said)}", remedy)]
+    return [Certain(before.words(), f"the attack spends less: {'; '.join(reported)}", remedy)]

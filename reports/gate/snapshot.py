@@ -20,8 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import UserError
 from bench.hashing import digest
 from bench.plan import ensemble
-from bench.records import SCHEMA, THIRD_PARTY, Record
-from reports.rows.aggregate import Evidence, current, names_of
+from bench.records import SCHEMA, Record
+from reports.rows.aggregate import current, names_of
+from reports.rows.controls import purpose_of
+from reports.rows.source import Evidence
 
 FORMAT: Literal[1] = 1
 SEEDS = 8
@@ -88,6 +90,16 @@ class SavedRow(_Model):
     seeds: dict[int, Seed]
 
     @property
+    def lock_purpose(self) -> str:
+        """What the lock is for, where it is a control."""
+        return purpose_of("lock", self.lock_name)
+
+    @property
+    def attack_purpose(self) -> str:
+        """What the attack is for, where it is a control."""
+        return purpose_of("attack", self.attack_name)
+
+    @property
     def lock_group(self) -> str:
         """What rows of the same protected model share."""
         return digest({name: self.row[name] for name in ("scenario", "model", "editor", "lock", "key", "explicit")})
@@ -102,7 +114,7 @@ class Snapshot(_Model):
 
     format: Literal[1] = FORMAT
     record_schema: int = SCHEMA
-    ensemble: str | None = Field(default=None, description="version of the list that worst cases are taken over")
+    ensemble: str | None = Field(default=None, description="version of the list that worst cases are saved over")
     suite: str | None = Field(default=None, description="the suite whose rows these are")
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
@@ -144,7 +156,7 @@ def snapshot(
         only: row keys to keep; all without it.
         suite: name that is kept with the snapshot.
     """
-    own = [r for r in records if THIRD_PARTY not in r.notes]
+    own = [r for r in records if r.third_party is None]
     pool = [r for r in current(own) if only is None or r.row_key in only]
     rows: dict[str, SavedRow] = {}
     for record in pool:
@@ -162,9 +174,9 @@ def snapshot(
 
 
 def _row(record: Record) -> SavedRow:
-    told = {name: value for name, value in names_of(record.cell).items() if name in SavedRow.model_fields}
+    names = {name: value for name, value in names_of(record.cell).items() if name in SavedRow.model_fields}
     settings = {kind: getattr(record.cell, kind).params for kind in ("lock", "key", "attack")}
-    return SavedRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **told)
+    return SavedRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **names)
 
 
 def _seed(record: Record, evidence: Evidence) -> Seed:
@@ -173,7 +185,7 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         return Seed(status=record.status, error=first, created=record.provenance.created)
     measured = {name: getattr(record, name) for name in NAMES}
     values = {name: m.value for name, m in measured.items() if m is not None}
-    if record.cell.attack.name == "none":
+    if record.cell.attack.purpose == "no-attack":
         values.pop("RP", None)  # nobody attacked: it only repeats LP
     arrays = evidence(record)
     right: dict[str, str] = {}
@@ -184,8 +196,8 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         if index is None or labels is None or len(index) != n[side]:
             continue
         order = np.argsort(index, kind="stable")
-        told = np.stack([index[order], labels[order]]).astype("<i8")
-        images[side] = hashlib.sha256(told.tobytes()).hexdigest()[:20]
+        split = np.stack([index[order], labels[order]]).astype("<i8")
+        images[side] = hashlib.sha256(split.tobytes()).hexdigest()[:20]
         for name in values:
             predicted = arrays.get(f"pred/{name}")
             if side_of(name) != side or predicted is None or predicted.shape != labels.shape:
@@ -212,15 +224,15 @@ def _side(arrays: Mapping[str, NDArray[Any]], side: str, part: str) -> NDArray[A
     return arrays.get(f"{side}_{part}", arrays.get(f"test_{part}"))
 
 
-def check_complete(taken: Snapshot, seeds: int = SEEDS) -> None:
+def check_complete(saved: Snapshot, seeds: int = SEEDS) -> None:
     """A baseline's rows must all be there with enough good seeds.
 
     Raises:
         UserError: no rows, or one has failed, invalid or too few seeds.
     """
-    if not taken.rows:
+    if not saved.rows:
         raise UserError("there is no row to save.", "Run the suite first: bench run --suite ci --seeds 8")
-    for row in taken.rows:
+    for row in saved.rows:
         bad = sorted(seed for seed, found in row.seeds.items() if found.status != "ok")
         if bad:
             raise UserError(
@@ -232,15 +244,15 @@ def check_complete(taken: Snapshot, seeds: int = SEEDS) -> None:
                 f"{row.words()} has {len(row.seeds)} seeds, a baseline holds at least {seeds}.",
                 f"Run the suite with --seeds {seeds}, or name the suite to save with --suite.",
             )
-    most = max(taken.rows, key=lambda row: len(row.seeds))
-    for row in taken.rows:
+    most = max(saved.rows, key=lambda row: len(row.seeds))
+    for row in saved.rows:
         if set(row.seeds) != set(most.seeds):
             raise UserError(
                 f"{row.words()} has other seeds than {most.words()}.", "Run the suite with the same --seeds for all."
             )
 
 
-def write(taken: Snapshot, file: Path) -> None:
+def write(saved: Snapshot, file: Path) -> None:
     """Write a snapshot at once: one line a seed, so that what changed can be read.
 
     Raises:
@@ -249,16 +261,16 @@ def write(taken: Snapshot, file: Path) -> None:
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(as_text(taken), encoding="utf-8")
+        part.write_text(as_text(saved), encoding="utf-8")
         part.replace(file)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from None
 
 
-def as_text(taken: Snapshot) -> str:
+def as_text(saved: Snapshot) -> str:
     """The JSON of a snapshot, one line a seed."""
-    told = taken.model_dump(mode="json")
+    told = saved.model_dump(mode="json")
     rows = told.pop("rows")
     lines = ["{", *(f" {_json(name)}: {_json(value)}," for name, value in told.items()), ' "rows": [']
     for i, row in enumerate(rows):

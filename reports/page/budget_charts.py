@@ -23,8 +23,8 @@ from reports.page.charts import (
     sample,
     symbol,
 )
-from reports.rows.aggregate import Row
 from reports.rows.budget_surface import WORDS, Surface, captions, surfaces
+from reports.rows.row import Row
 from reports.text.captions import Group
 from reports.text.formatting import number, with_interval
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from reports.rows import domain
-from reports.rows.aggregate import Row, readings
-from reports.rows.controls import BASELINE
+from reports.rows.aggregate import readings
 from reports.rows.intervals import Value
+from reports.rows.row import Row
 from reports.rows.worst import candidates
 from reports.text.captions import COST, Group, costly
 from reports.text.formatting import number, seeds_words, with_interval
@@ -138,7 +138,7 @@ def worst_cases(rows: Iterable[Row], validation: Mapping[str, float | None]) -> 
     """
     by_lock: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row.values["RP"] is not None and row.status == "ok" and row.attack_name not in ("none", BASELINE):
+        if row.values["RP"] is not None and row.status == "ok" and not row.attack_purpose:
             by_lock.setdefault((row.lock, row.key), []).append(row)
     found = []
     for pool in by_lock.values():
@@ -230,7 +230,7 @@ def curves(group: Group) -> list[Chart]:
     """RP against what was spent: one chart for each attack and threat model, a line for each lock."""
     shared: dict[tuple[str, str], list[Row]] = {}
     for row in group.rows:
-        if row.curve and row.attack_name not in ("none", BASELINE):
+        if row.curve and not row.attack_purpose:
             shared.setdefault((row.attack, group.threat(row)), []).append(row)
     charts: list[Chart] = []
     for (attack, letter), members in shared.items():

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
-from reports.rows.aggregate import Row, half_recovery, readings
+from reports.rows.aggregate import half_recovery, readings
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.budget_surface import WORDS, Surface
 from reports.rows.intervals import Value
+from reports.rows.row import Row
 from reports.text.captions import grouped, title
 from reports.text.formatting import EMPTY, number, seeds_words, threat_words
 
@@ -35,8 +36,8 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     """Sample images raw, edited with the key, and edited with the attacker's best guess, predictions under each.
 
     Args:
-        record: whose samples they are; its class names are read from ``notes["classes"]`` where they are there, the
-            best guess from ``notes["selected"]["prompt"]``, the key's prompt from ``key``.
+        record: whose samples they are; its class names are read from ``classes`` where they are there, the
+            best guess from ``selected["prompt"]``, the key's prompt from ``key``.
         evidence: ``samples/raw``, ``samples/key``, ``samples/guess`` (m, 3, H, W) uint8, ``samples/labels`` and
             ``samples/pred_raw``, ``…_key``, ``…_guess`` (m,) int; a kind of image that is absent is left out.
             Answers to a guess without images of its own are shown under the raw ones.
@@ -93,13 +94,13 @@ def _sheet_words(record: Record, kind: str, edited: bool) -> str:
         return f"edited with the key “{prompt}”" if prompt else "edited with the key"
     if not edited:
         return "raw, answers of the attacker's predictor"
-    selected = record.notes.get("selected")
+    selected = record.selected
     guess = selected.get("prompt") if isinstance(selected, Mapping) else None
     return f"attacker's best guess “{guess}”" if guess else "attacker's best guess"
 
 
 def _class(record: Record, index: int) -> str:
-    names = record.notes.get("classes")
+    names = record.classes
     if isinstance(names, Sequence) and 0 <= index < len(names):
         return str(names[index])
     return str(int(index))

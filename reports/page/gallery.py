@@ -42,7 +42,7 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
     """Raw images, images after the key, a near and a wrong one and the attacker's guess, with the answers to them.
 
     Args:
-        record: names the classes (``notes["classes"]``), the keys and the attacker's choice.
+        record: names the classes (``classes``), the keys and the attacker's choice.
         evidence: ``samples/KIND`` (m, 3, H, W) uint8 for each of `KINDS`, ``samples/pred_KIND``, and ``samples/labels``
             or, where a kind has labels of its own, ``samples/labels_KIND``.
         folder: of the page; images go to its ``samples/``.
@@ -53,7 +53,7 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
     """
     found = []
     # Without an attack the predictor is the locked model, whose answers stand there already.
-    for kind in KINDS[:-1] if record.cell.attack.name == "none" else KINDS:
+    for kind in KINDS[:-1] if record.cell.attack.purpose == "no-attack" else KINDS:
         images = evidence.get(f"samples/{kind}")
         labels = evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels"))
         predicted = evidence.get(f"samples/pred_{kind}")
@@ -88,13 +88,13 @@ def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
         return f"after a {kind} key ({first}): the locked model’s answers"
     if not edited:
         return f"raw: the answers of {whose}"
-    selected = record.notes.get("selected")
+    selected = record.selected
     guess = selected.get("prompt") if isinstance(selected, Mapping) else None
     return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
 
 
 def _class(record: Record, index: int) -> str:
-    names = record.notes.get("classes")
+    names = record.classes
     known = isinstance(names, Sequence) and not isinstance(names, str) and 0 <= index < len(names)
     return str(names[index]) if known and names is not None else str(index)
 

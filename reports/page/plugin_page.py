@@ -14,8 +14,8 @@ from bench.plan.wording import installed
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
-from reports.rows.aggregate import Row
 from reports.rows.ensemble import member_name
+from reports.rows.row import Row
 from reports.text.captions import grouped
 from reports.text.formatting import with_interval
 

@@ -28,10 +28,11 @@ from reports.files import slug
 from reports.page import budget_charts, charts, gallery, prose
 from reports.page import plugin_page as plugin_pages
 from reports.rows import budget_surface as surface
-from reports.rows.aggregate import Row, current
+from reports.rows.aggregate import current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.rerun import commands_of
+from reports.rows.row import Row
 from reports.rows.source import Store
 from reports.text.captions import Group, captions, grouped, title
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.rows import statistics
-from reports.rows.aggregate import Row
 from reports.rows.intervals import IMAGES
+from reports.rows.row import Row
 from reports.rows.worst import worst
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from reports.rows import budget_surface as surface
 from reports.rows import ranking as ranks
-from reports.rows.aggregate import MARGIN, Row
-from reports.rows.controls import BASELINE, CALIBRATION, DATA_BUDGET
+from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import IMAGES, NESTED, T
+from reports.rows.row import MARGIN, Row
 from reports.rows.statistics import minimal_effect
 from reports.rows.worst import written_against
 from reports.text.formatting import (

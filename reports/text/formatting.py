@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.rows.controls import said
+from reports.rows.controls import value_text
 from reports.rows.intervals import Value
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
@@ -68,18 +68,20 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
             continue
         if name in ("share", "authorised") and isinstance(value, int | float):
             side = "un-authorised" if name == "share" else "authorised"
-            words.append(f"{said(float(value) * 100)} % labelled {side} images")
+            words.append(f"{value_text(float(value) * 100)} % labelled {side} images")
         elif name == "unlabelled" and isinstance(value, bool):
             words.append("unlabelled pool images" if value else "no unlabelled images")
         elif name == "listed" and isinstance(value, bool):
             words.append("key listed" if value else "key unlisted")
         elif name == "leaked":
-            words.append(f"{said(value)} leaked pairs")
+            words.append(f"{value_text(value)} leaked pairs")
         elif name in ("access", "known", "wordlist"):
-            words.append({"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + said(value))
+            words.append(
+                {"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + value_text(value)
+            )
         else:
-            words.append(f"{name}={said(value)}")
-    limits = [f"{said(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
+            words.append(f"{name}={value_text(value)}")
+    limits = [f"{value_text(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
     return [*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from bench.errors import UserError
 from reports.rows import domain
-from reports.rows.aggregate import ConditionRow, Row, half_costs
+from reports.rows.aggregate import half_costs
 from reports.rows.intervals import IMAGES, Value
 from reports.rows.ranking import best
+from reports.rows.row import ConditionRow, Row
 from reports.text.captions import Group, captions, flag_numbers, grouped, title
 from reports.text.formatting import (
     DASH,

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from bench.cli.console import fold
 from reports.rows import domain
-from reports.rows.aggregate import Row
 from reports.rows.intervals import Value
+from reports.rows.row import Row
 from reports.text.captions import Group, captions, flag_numbers, grouped, lock_name, title
 from reports.text.formatting import DASH, EMPTY, TRANSDUCTIVE, digits, number
 

@@ -1,6 +1,6 @@
 """The fidelity page, from what the plugins say of themselves.
 
-``python -m reports.tools.fidelity > docs/fidelity.md`` writes it.
+``bench fidelity > docs/fidelity.md`` writes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PUBLISHED = Path(__file__).parents[1] / "published"
 _HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
-`python -m reports.tools.fidelity > docs/fidelity.md`; a test fails when the two part ways.
+`bench fidelity > docs/fidelity.md`; a test fails when the two part ways.
 
 Published numbers stand under a method only to be looked up: none of them was measured in a set-up that this suite has
 run (other data, other networks), so there is no number of ours beside them. Each says where it comes from;
@@ -27,7 +27,7 @@ def page() -> str:
     """The whole page as Markdown."""
     parts = [_HEADER]
     for kind, heading in (("lock", "Locks"), ("key", "Keys"), ("attack", "Attacks")):
-        infos = [info for _, info in sorted(registry.find_all(kind).items()) if info.role == "method"]
+        infos = [info for _, info in sorted(registry.current().all(kind).items()) if info.role == "method"]
         parts += [f"## {heading}\n", *(_section(info) for info in infos)]
     return "\n".join(parts)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.kit import tuning
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
+from attacks.kit import tuning
 from attacks.kit.pseudo_labels import with_pseudo_labels
 from attacks.kit.zeros import find_zeros, refilled
 from attacks.realign import distance, in_style, style

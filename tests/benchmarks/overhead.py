@@ -18,6 +18,7 @@ if __name__ == "__main__" and sys.argv[1] == "cell":
 import torch
 
 from bench import models, plan, registry
+from bench.augment import jitter
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.datasets.scenario import draw_share, load
 from bench.editors import session
@@ -28,7 +29,6 @@ from bench.run.judge import SOME
 from bench.run.views import AttackerView, DefenderView
 from bench.store import Store
 from bench.store.identity import Settings
-from bench.augment import jitter
 from bench.training import Run
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})

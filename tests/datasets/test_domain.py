@@ -11,11 +11,11 @@ from example_records import record
 from PIL import Image
 
 from bench import datasets, plan
+from bench.augment import recolour
 from bench.contracts import Images
 from bench.datasets import vision
 from bench.datasets.scenario import load
 from bench.errors import UserError
-from bench.augment import recolour
 from reports.rows.controls import Controls
 
 

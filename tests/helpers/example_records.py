@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
-from reports.rows.aggregate import Row, rows
+from reports.rows.aggregate import rows
+from reports.rows.row import Row
 from reports.text.terminal import terminal
 
 CURVE = [

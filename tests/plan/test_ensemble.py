@@ -12,9 +12,10 @@ from bench.errors import UserError
 from bench.plan import ensemble
 from bench.records import Record
 from bench.threat import ThreatModel
-from reports.rows.aggregate import Row, rows
+from reports.rows.aggregate import rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.planned import as_asked
+from reports.rows.row import Row
 from reports.text.captions import captions, grouped
 
 NAME = "weights-unlabelled"

@@ -25,7 +25,8 @@ from bench.records import Condition, Flag, Measured, Record
 from reports.page import charts, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
-from reports.rows.aggregate import Row, current, rows
+from reports.rows.aggregate import current, rows
+from reports.rows.row import Row
 from reports.text.captions import costly as is_costly
 from reports.text.captions import grouped
 from reports.text.formatting import HEADINGS, digits, interval, number

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.records import Record
-from reports.rows import trials
+from reports.text import trials
 
 
 def trial(lock: str, rate: float, rp: float, replicate: int = 1000, **more: Any) -> Record:

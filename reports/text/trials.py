@@ -19,8 +19,8 @@ from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from reports.rows.aggregate import current, names_of
-from reports.rows.controls import label, said
+from reports.rows.aggregate import current, names_of, rights_of
+from reports.rows.controls import label, value_text
 from reports.text.formatting import number, seeds_words, threat_words
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def trials(records: Iterable[Record]) -> list[Trials]:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in current(records, "judge-validation"):
         cell = record.cell
-        attacked = cell.attack.name != "none"
+        attacked = cell.attack.purpose != "no-attack"
         what = (cell.attack.name, _threat(cell)) if attacked else (f"{cell.lock.name}, key {cell.key.name}", "")
         groups.setdefault((cell.model, *what), []).append(record)
     return [_trials(f"{what} · {model}", threat, groups[model, what, threat]) for model, what, threat in sorted(groups)]
@@ -128,7 +128,7 @@ def terminal(records: Iterable[Record]) -> Board:
 
 
 def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
-    attacked = any(r.cell.attack.name != "none" for r in group)
+    attacked = any(r.cell.attack.purpose != "no-attack" for r in group)
     locks_vary = len({label(r.cell.lock) for r in group}) > len({r.cell.lock.name for r in group})
     by_attack = len({label(r.cell.attack) for r in group}) > 1 or (attacked and not locks_vary)
     tuned = "attack" if by_attack else "lock"
@@ -137,7 +137,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     found: dict[str, dict[str, list[float]]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
-        trial = ", ".join(f"{k} {said(explicit[k])}" for k in varying if k in explicit) or NOT_SET
+        trial = ", ".join(f"{k} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
         for place, value in _measured(record, by_attack).items():
             found.setdefault(trial, {}).setdefault(place, []).append(value)
     table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in found.items()}
@@ -149,7 +149,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names whose value is not the same in all of ``settings``."""
     names = {name for explicit in settings for name in explicit}
-    return sorted(n for n in names if len({said(s[n]) if n in s else None for s in settings}) > 1)
+    return sorted(n for n in names if len({value_text(s[n]) if n in s else None for s in settings}) > 1)
 
 
 def _order(explicit: Mapping[str, Any], varying: Sequence[str]) -> tuple[Any, ...]:
@@ -163,13 +163,13 @@ def _measured(record: Record, by_attack: bool) -> dict[str, float]:
     names = names_of(cell)
     key = "" if names["key"] == cell.key.name else f", {names['key']}"
     place = f"{names['lock'] if by_attack else cell.lock.name} ({names['scenario']}{key})"
-    read = ("RP",) if cell.attack.name != "none" else ("UP", "LP")
+    read = ("RP",) if cell.attack.purpose != "no-attack" else ("UP", "LP")
     values = {name: value.value for name in read if (value := getattr(record, name)) is not None}
     return {place if name == "RP" else f"{place} {name}": value for name, value in values.items()}
 
 
 def _threat(cell: Cell) -> str:
-    return threat_words({**cell.threat, "budget": {k: v for k, v in cell.budget.items() if v is not None}})
+    return threat_words(rights_of(cell))
 
 
 def _columns(group: Trials) -> list[str]:
