@@ -36,8 +36,7 @@ def report(
 ) -> None:
     """Show what the store holds: tables, pictures, a page."""
     from bench.store import Store
-    from reports.rows import aggregate
-    from reports.rows import planned as asked
+    from reports.rows import aggregate, planned
     from reports.text import tables, terminal
     from reports.write import write
 
@@ -76,7 +75,7 @@ def report(
         return
     rows = aggregate.rows(records, opened.evidence)
     if cells is not None:
-        rows = asked.as_asked(rows, cells, records)
+        rows = planned.of_suite(rows, cells, records)
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
-from bench.plan.wording import installed
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
@@ -42,7 +42,7 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
     places = {(row.scenario, row.model) for row in own}
     # Calibration locks stay in sight beside every row they speak for.
     beside = [r for r in rows if id(r) in held or (r.role == "control" and (r.scenario, r.model) in places)]
-    info = installed(kind, name)
+    info = registry.current().get(kind, name)
     # A threat model has the letter that it has in the whole table.
     letters = {(group.scenario, group.model): group.threats for group in site.groups}
     groups = [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)]
@@ -92,7 +92,9 @@ def _params(kind: str, info: PluginInfo | None, own: Sequence[Row], site: Site) 
     tables = [_param_table(kind, info, [getattr(cell, kind) for cell in cells])]
     if kind == "lock":
         for key in dict.fromkeys(cell.key.name for cell in cells):
-            tables.append(_param_table("key", installed("key", key), [c.key for c in cells if c.key.name == key]))
+            tables.append(
+                _param_table("key", registry.current().get("key", key), [c.key for c in cells if c.key.name == key])
+            )
     return tables
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from bench import registry
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.plan.wording import installed
 from bench.records import Record
 from reports.files import slug
 from reports.page import budget_charts, charts, gallery, prose
@@ -223,7 +223,7 @@ class Site:
 
     def plugins(self, kind: str) -> list[tuple[str, str]]:
         """The locks or attacks that appear, with a line on each."""
-        infos = {name: installed(kind, name) for name, _ in self.choices(f"{kind}_name")}
+        infos = {name: registry.current().get(kind, name) for name, _ in self.choices(f"{kind}_name")}
         return [(name, "" if info is None else info.summary) for name, info in infos.items()]
 
     def threat_number(self, row: Row) -> int:

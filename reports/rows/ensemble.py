@@ -49,7 +49,7 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
     return [
         case
         for (threat, _), pool in sorted(pools.items(), key=lambda item: item[0])
-        for made in _of_place(listed, listed.threat(threat), pool)
+        for case in _of_place(listed, listed.threat(threat), pool)
     ]
 
 
@@ -79,14 +79,12 @@ def _of_place(
             by_seed.setdefault(record.cell.replicate, {})[members[_attack(record.cell)]] = record
     if not by_seed or max(map(len, by_seed.values())) < 2:
         return []
-    missing = tuple(sorted({m for pool_of_seed in by_seed.values() for m in members.values() if m not in pool_of_seed}))
-    best = {
-        seed: max((validated(record), name) for name, record in members_of_seed.items())[1]
-        for seed, members_of_seed in by_seed.items()
-    }
+    names = list(members.values())
+    missing = tuple(sorted({name for own in by_seed.values() for name in names if name not in own}))
+    best = {seed: max((validated(record), name) for name, record in own.items())[1] for seed, own in by_seed.items()}
     case = EnsembleCase(
         listed.version, threat.name, best,
-        {seed: max(r.RP.value for r in of_seed.values() if r.RP) for seed, of_seed in by_seed.items()},
+        {seed: max(r.RP.value for r in own.values() if r.RP) for seed, own in by_seed.items()},
         missing, len(members),
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]

@@ -27,11 +27,17 @@ def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
     for cell in planned:
         if (cell.row_key(), cell.replicate) not in measured:
             lacking.setdefault(cell.row_key(), []).append(cell)
-    nothing = dict.fromkeys(VALUES)
-    return [
-        Row(
-            **names_of(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
-            status="not measured", values=nothing, selection=rule.words if (rule := cells[0].attack.selection) else None,
-        )
-        for row_key, cells in lacking.items()
-    ]  # fmt: skip
+    return [_unmeasured(row_key, cells) for row_key, cells in lacking.items()]
+
+
+def _unmeasured(row_key: str, cells: Sequence[Cell]) -> Row:
+    rule = cells[0].attack.selection
+    return Row(
+        **names_of(cells[0]),
+        row_key=row_key,
+        seeds=tuple(sorted(c.replicate for c in cells)),
+        n=(),
+        status="not measured",
+        values=dict.fromkeys(VALUES),
+        selection=None if rule is None else rule.words,
+    )

@@ -24,9 +24,8 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
         threads: of the workers; numbers depend on them in the last digits.
 
     Returns:
-        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the
-        attack's own defaults are left out; a plugin that is not installed here comes with ``--plugin FILE.py``, and then
-        every setting is written out.
+        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the attack's own
+        defaults are left out. A plugin that is not installed comes with ``--plugin FILE.py`` and every setting.
     """
     replicates = sorted(seeds) if seeds else [cell.replicate]
     ensemble = cell.attack.name == ENSEMBLE

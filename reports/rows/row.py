@@ -68,12 +68,19 @@ class ConditionRow:
 class Row:
     """One row of a table: the replicates of one row key that share a status.
 
-    ``values`` has every name of `VALUES`, None where not measured or not to be shown. ``role`` is method, control or
-    given; ``lock_purpose`` and ``attack_purpose`` say what a control is for. ``threat`` holds the threat model's fields and ``budget``, its limits. ``n`` counts test images for each
-    seed. ``curve`` has, for each seed, the judged submissions: meter readings with ``RP`` and ``validation``.
-    ``drops`` has what `reports.rows.domain` derives, for a lock on two domains without an attack; ``ensemble`` what
-    stands behind the row of an ensemble; ``attack_set`` the attack's parameters that were set. ``lock_cost`` has what the
-    lock costs by name, means over seeds, None where not known.
+    ``values`` has every name of `VALUES`, None where not measured or not to be shown.
+
+    | field | what it holds |
+    |---|---|
+    | role | method, control or given |
+    | lock_purpose, attack_purpose | what a control is for |
+    | threat | fields of the threat model, and ``budget`` with its limits |
+    | n | test images of each seed |
+    | curve | for each seed the judged submissions: meter readings with ``RP`` and ``validation`` |
+    | drops | what `reports.rows.domain` derives, for a lock on two domains without an attack |
+    | ensemble | what stands behind the row of an ensemble |
+    | attack_set | the attack's parameters that were set |
+    | lock_cost | what the lock costs by name, means over seeds, None where not known |
     """
 
     row_key: str

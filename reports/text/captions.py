@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import registry
 from reports.rows import budget_surface as surface
 from reports.rows import ranking as ranks
 from reports.rows.controls import CALIBRATION, DATA_BUDGET
@@ -261,11 +262,12 @@ def _controls(group: Group) -> list[str]:
         for row in group.rows
         if row.values["public_baseline"] is not None
     )
-    present = [f"public baseline ({BASELINE}, or the floor) for {'; '.join(budgets)}"] if budgets else []
+    baseline = registry.current().with_purpose("attack", "public-baseline").name
+    present = [f"public baseline ({baseline}, or the floor) for {'; '.join(budgets)}"] if budgets else []
     if any(row.conditions for row in group.rows):
         present.append("key conditions")
     for row in group.controls:
-        if row.lock_name in CALIBRATION and row.values["RP"] is not None and row.attack_name != BASELINE:
+        if row.lock_purpose in CALIBRATION and row.values["RP"] is not None and row.attack_purpose != "public-baseline":
             present.append(f"{name(group, row)}: {_calibrated(row)}")
     lines.append(f"Controls present: {'; '.join(present) if present else 'none'}.")
     commands: dict[tuple[str, str, str], list[str]] = {}
@@ -280,7 +282,7 @@ def _controls(group: Group) -> list[str]:
 
 def _calibrated(row: Row) -> str:
     advantage, recovery = row.values["advantage"], row.values["recovery"]
-    if row.lock_name != "destroyed":
+    if row.lock_purpose == "must-open":
         text = f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
         if recovery is not None and recovery.high is not None and recovery.high < 0.99:
             text += " — IT IS NOT: the attack does not even undo a renaming of the outputs"
@@ -338,7 +340,7 @@ def _adaptive(group: Group) -> list[str]:
         measured = [f"{r.attack} ({group.threat(r)}) RP {number(r.mean('RP'))}" for r in rows]
         known = written.get(row.lock_name)
         said[row.lock] = ", ".join(measured) or ("not measured: " + ", ".join(known) if known else "none yet")
-    attacked = {r.lock for r in group.methods if r.attack_name != "none"}
+    attacked = {r.lock for r in group.methods if r.attack_purpose != "no-attack"}
     lines = [f"{lock}: {words}" for lock, words in said.items() if lock in attacked]
     return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
 
