@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import datasets, registry
+from bench import datasets
 from bench.datasets import base, digits_m, shapes, textures
 from bench.errors import UserError
+from bench.store import code
 
 EMBEDDED = {"digits": 1797, "digits-m": 1797, "fonts": 2000, "shapes": 2400}
 
@@ -190,8 +191,8 @@ def test_importing_the_package_leaves_torch_alone() -> None:
 
 
 def test_what_trains_the_pack_and_what_draws_data_share_no_code() -> None:
-    pack = set(registry.code_identity("tools.miniature.train"))
-    drawn = set(registry.code_identity("bench.datasets.digits_m", "bench.datasets.shapes", "bench.datasets.digits"))
+    pack = set(code.code_identity("tools.miniature.train"))
+    drawn = set(code.code_identity("bench.datasets.digits_m", "bench.datasets.shapes", "bench.datasets.digits"))
     assert "tools.miniature.generator" in pack
     assert "bench.datasets.textures" in drawn
     assert not [module for module in pack if module.startswith("bench.datasets")]

@@ -14,19 +14,19 @@ from rich.console import Console
 from bench import datasets, plan, registry, seeds
 from bench.cli import console
 from bench.errors import UserError
-from bench.store import identity
+from bench.store import code, identity
 
 TUNING = plan.SUITES.parent / "tuning"
 
 
-def _rows(**more: object) -> list[plan.Row]:
+def _rows(**more: object) -> list[plan.SuiteLine]:
     base: dict[str, object] = {
         "locks": ["modellock"],
         "attacks": ["prompt-search"],
         "tasks": ["digits"],
         "models": ["vit"],
     }
-    return [plan.Row(**{**base, **more})]  # type: ignore[arg-type]
+    return [plan.SuiteLine(**{**base, **more})]  # type: ignore[arg-type]
 
 
 def test_every_row_brings_its_controls() -> None:
@@ -74,7 +74,7 @@ def test_wrong_parameters_say_what_is_allowed(params: dict[str, str], said: str)
 )
 def test_wrong_names_get_a_suggestion(kind: str, name: str, near: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean {near}"):
-        registry.find(kind, name)
+        registry.current().find(kind, name)
 
 
 @pytest.mark.parametrize("name", plan.suite_names())
@@ -160,13 +160,13 @@ def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: p
         file.write_text(text)
         registry._code_digest.cache_clear()
         registry._imports.cache_clear()
-        return registry.code_identity(("plug", file))
+        return code.code_identity(("plug", file))
 
     one = digest('"""Doc."""\nx = 1  # why\n')
     assert digest('"""Other doc."""\n\nx = 1\n') == one
     assert digest('"""Doc."""\nx = 2\n') != one
     assert "bench.params" in digest("from bench.params import param\n")
-    assert not any("console" in name for name in registry.code_identity("bench.run.cell"))
+    assert not any("console" in name for name in code.code_identity("bench.run.cell"))
 
 
 def test_row_keys_join_what_hashes_part() -> None:
@@ -196,15 +196,17 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     assert len(chosen) == len(open_rows)
     assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
     assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
-    assert plan.suite_rows("ensemble-v1", {"locks": ["ntl"], "attacks": None})
+    assert plan.suite_lines("ensemble-v1", {"locks": ["ntl"], "attacks": None})
     with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
-        plan.suite_rows("quick", {"locks": ["ntl"], "tasks": None})
+        plan.suite_lines("quick", {"locks": ["ntl"], "tasks": None})
     assert {row.editor for row in plan.narrowed(open_rows, {}, "folder")} == {"folder"}
 
 
 def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {"threat.share": ["0.01", "0.05"]}
-    row = plan.Row(["modellock"], ["finetune"], ["digits"], ["cnn"], {"lock.steps": "60", "key.steps": "1"}, sweep)
+    row = plan.SuiteLine(
+        ["modellock"], ["finetune"], ["digits"], ["cnn"], {"lock.steps": "60", "key.steps": "1"}, sweep
+    )
     planned = plan.build([row])
     lines = [console.in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)

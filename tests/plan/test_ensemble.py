@@ -96,7 +96,7 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
     assert len({(m.attack, str(m.params)) for m in threat.members}) == len(threat.members)
     for member in threat.members:
         cell = plan.make_cell("modellock", member.attack, "digits", "cnn", {**threat.params, **member.params})
-        attack = registry.make("attack", member.attack, cell.attack.params)
+        attack = registry.current().make("attack", member.attack, cell.attack.params)
         assert attack.accepts(ThreatModel(**cell.threat))
         assert cell.threat == _threat(threat.name), "members share one view"
 

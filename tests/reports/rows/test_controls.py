@@ -151,7 +151,7 @@ def _planned(command: str, row_key: str, replicate: int) -> Any:
     for name, value in zip(words[::2], words[1::2], strict=True):
         options.setdefault(name, []).append(value)
     (seeds,), (editor,) = options["--seeds"], options.get("--editor", ["miniature"])
-    row = plan.Row(
+    row = plan.SuiteLine(
         options["--lock"], options["--attack"], options["--task"], options["--model"],
         params=plan.parse_params(options.get("-p", [])), replicates=plan.parse_seeds(seeds), editor=editor,
     )  # fmt: skip
