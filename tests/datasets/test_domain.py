@@ -13,7 +13,7 @@ from PIL import Image
 from bench import datasets, plan
 from bench.augment import recolour
 from bench.contracts import Images
-from bench.datasets import vision
+from bench.datasets import _torchvision as vision
 from bench.datasets.scenario import load
 from bench.errors import UserError
 from reports.rows.controls import Controls

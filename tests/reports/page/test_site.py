@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from places import ROOT
 
 from bench.errors import UserError
-from bench.plan.wording import installed
 from bench.records import Condition, Flag, Measured, Record
 from reports.page import charts, prose
 from reports.page import plugin_page as plugin_pages
@@ -234,7 +233,7 @@ class TestPages:
         text = (site / "lock-map.html").read_text()
         assert '<span class="mark">second-hand</span>' in text
         assert '<span class="mark">digitised</span>' in (site / "lock-modellock.html").read_text()
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         for table in plugin_pages.published("lock", info, []):
             assert {line["lock"] for line in table.rows} == {"NTL"}
@@ -242,7 +241,7 @@ class TestPages:
 
     def test_ours_stands_beside_a_published_number_of_the_same_pair(self) -> None:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         found = plugin_pages.published("lock", info, rows([ours]))
         lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
