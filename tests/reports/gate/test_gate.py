@@ -17,9 +17,9 @@ from rich.console import Console
 from bench.errors import UserError
 from bench.store import Store
 from reports.gate import false_alarms as gate_study
+from reports.gate import output as gate_output
+from reports.gate import snapshot as saved
 from reports.gate.rule import Comparison, Line, compare, deviation, judge, lines
-from reports.gate.rule import output as gate_output
-from reports.gate.rule import snapshot as saved
 from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
 
 EIGHT, TWO = range(8), (0, 1)
