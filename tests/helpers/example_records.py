@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
+from bench.selection import rule
 from reports.rows.aggregate import rows
 from reports.rows.row import Row
 from reports.text.terminal import terminal
@@ -23,7 +24,7 @@ THREAT = {
     "known": "editor+settings", "wordlist": "published", "listed": True,
 }  # fmt: skip
 N = 400
-CONTROLS = ("none", "permuted-logits", "destroyed", "from-scratch")
+PURPOSES = {"permuted-logits": "must-open", "destroyed": "must-not-open", "from-scratch": "public-baseline"}
 
 
 def exactly(value: float, n: int = N) -> Measured:
@@ -35,8 +36,10 @@ def measured(value: float | None, n: int = N) -> Measured | None:
     return None if value is None else exactly(value, n)
 
 
-def ref(name: str, explicit: Mapping[str, Any] | None = None, **more: Any) -> PluginRef:
-    return PluginRef(name=name, explicit=dict(explicit or {}), role="control" if name in CONTROLS else "method", **more)
+def ref(name: str, explicit: Mapping[str, Any] | None = None, kind: str = "key", **more: Any) -> PluginRef:
+    purpose = {**PURPOSES, "none": "victim" if kind == "lock" else "no-attack"}.get(name, "")
+    role = "control" if purpose else "method"
+    return PluginRef(name=name, explicit=dict(explicit or {}), role=role, purpose=purpose, **more)
 
 
 def record(
@@ -58,9 +61,9 @@ def record(
     cell = Cell(
         scenario=scenario,
         model="vit",
-        lock=ref(lock, lock_explicit),
+        lock=ref(lock, lock_explicit, "lock"),
         key=ref("edit"),
-        attack=ref(attack, attack_explicit, selection="own-scorer"),
+        attack=ref(attack, attack_explicit, "attack", selection=rule("own-scorer")),
         threat={**THREAT, **(threat or {})},
         budget={"steps": None, "guesses": 64},
         replicate=replicate,
@@ -68,7 +71,7 @@ def record(
     shown = {
         "UP": measured(88.0), "LP": measured(LP), "RP": measured(RP), "oracle": measured(oracle),
         "victim_authorised": measured(91.0), "meter": {"steps": 0, "guesses": 64, "queries": None},
-        "conditions": [Condition(name="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0)],
+        "conditions": [Condition(kind="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0)],
     }  # fmt: skip
     name = f"{lock}{attack}{replicate}{threat}{created}"
     return Record(

@@ -19,8 +19,8 @@ from markupsafe import escape
 from numpy.typing import NDArray
 from places import ROOT
 
+from bench import registry
 from bench.errors import UserError
-from bench.plan.wording import installed
 from bench.records import Condition, Flag, Measured, Record
 from reports.page import charts, prose
 from reports.page import plugin_page as plugin_pages
@@ -59,9 +59,9 @@ def everything() -> list[Record]:
     """Two seeds of several locks: cheap and costly, failed, lacking controls, and one with a hostile name."""
     conditions = [
         Condition(
-            name="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
+            kind="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
         ),
-        Condition(name=f"near/{EVIL}", what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
+        Condition(kind="near", label=EVIL, what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
     ]
     made = world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25), curve=CURVE, flags=FLAGS)
     for i in (0, 1):
@@ -70,7 +70,7 @@ def everything() -> list[Record]:
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
             record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, notes={"classes": [EVIL, "b"]}
+                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
             ),
         ]
     for lock in ("ntl", "map", EVIL):
@@ -234,7 +234,7 @@ class TestPages:
         text = (site / "lock-map.html").read_text()
         assert '<span class="mark">second-hand</span>' in text
         assert '<span class="mark">digitised</span>' in (site / "lock-modellock.html").read_text()
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         for table in plugin_pages.published("lock", info, []):
             assert {line["lock"] for line in table.rows} == {"NTL"}
@@ -242,7 +242,7 @@ class TestPages:
 
     def test_ours_stands_beside_a_published_number_of_the_same_pair(self) -> None:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         found = plugin_pages.published("lock", info, rows([ours]))
         lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
