@@ -27,8 +27,8 @@ from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
 from reports.rows.row import Row
-from reports.text.captions import costly as is_costly
-from reports.text.captions import grouped
+from reports.text.groups import costly as is_costly
+from reports.text.groups import grouped
 from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'

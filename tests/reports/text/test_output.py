@@ -23,9 +23,12 @@ from reports.page import figures
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
-from reports.text.captions import captions, grouped
+from reports.text.captions import captions
+from reports.text.groups import grouped
 from reports.text.formatting import number
-from reports.text.tables import FIELDS, as_object, render, tex
+from reports.text.data import FIELDS, as_object
+from reports.text.latex import tex
+from reports.text.tables import render
 from reports.write import write
 
 
@@ -80,7 +83,7 @@ class TestTables:
     def test_captions_say_where_numbers_come_from(self) -> None:
         text = render(self.table, "md")
         for words in (
-            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: the attack's own score",
+            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: its own scorer",
             "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
         ):  # fmt: skip
             assert words in text
