@@ -22,7 +22,7 @@ from places import ROOT
 from bench import registry
 from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
-from reports.page import charts, prose
+from reports.page import charts, curves, draw_plotly, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
@@ -221,6 +221,11 @@ class TestPages:
             assert len(str(prose.doc(name)[0])) > 1000
             assert told["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
 
+    def test_the_style_has_the_palette(self, site: Path) -> None:
+        text = (site / "assets" / "page.css").read_text()
+        assert f".right img {{ border-color: {palette.RIGHT}; }}" in text
+        assert "{{" not in text
+
     def test_gallery(self, site: Path) -> None:
         text = (site / "scenario-digits-vit.html").read_text()
         assert "raw: the answers of prompt-search" in text
@@ -281,18 +286,18 @@ class TestCharts:
     def test_plotly_takes_every_figure(self, made: list[Record]) -> None:
         seen = set()
         for group in grouped(rows(made)):
-            some = [charts.trade_off(group, {}), charts.drops(group), *charts.curves(group), *charts.conditions(group)]
-            for chart in some:
+            some = [charts.trade_off(group, {}), charts.drops(group), *charts.conditions(group)]
+            for chart in [*some, *curves.recovery_curves(group)]:
                 if chart is not None:
-                    go.Figure(chart.figure)
-                    json.dumps(chart.figure, allow_nan=False)
-                    assert "<script" not in json.dumps(chart.figure)
+                    figure = draw_plotly.figure(chart)
+                    go.Figure(figure)
+                    assert "<script" not in json.dumps(figure, allow_nan=False)
                     seen.add(chart.id.split("-")[0])
         assert seen == {"trade", "drops", "curve", "conditions"}
 
     def test_the_public_baseline_is_a_line_of_every_curve(self, made: list[Record]) -> None:
         (group,) = [g for g in grouped(rows(made)) if g.scenario == "digits"]
-        for chart in charts.curves(group):
+        for chart in curves.recovery_curves(group):
             assert any(mark.name.startswith("public baseline: 27.0") for mark in chart.marks)
 
     def test_worst_case_is_chosen_on_judge_validation_where_it_is_known(self) -> None:
@@ -306,7 +311,7 @@ class TestCharts:
         assert (blind.row.attack_name, blind.by) == ("finetune", "judge-validation images")
 
     def test_pareto_front(self) -> None:
-        assert charts._front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
+        assert charts.pareto_front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
 
     @pytest.mark.parametrize(("up", "costly"), [(84.1, False), (84.0, False), (83.9, True)])
     def test_six_points(self, up: float, costly: bool) -> None:
