@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from attacks._selection import most_informative
 from bench import models
-from bench.contracts import AttackerView, Batch, Classifier, Images, Run, ThreatModel
+from bench.augment import jitter, recolour
+from bench.contracts import AttackerView, Batch, Classifier, Images, Run
 from bench.predictors import Direct
-from bench.training import jitter, recolour
 
 PARTS = 4
 """Checkpoints that a course keeps, evenly spaced; each is submitted and stands for choice."""
@@ -22,11 +22,6 @@ PARTS = 4
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 weak: Augment = jitter
 strong: Augment = recolour  # moves, new colours and blur
-
-
-def adapts(threat: ThreatModel) -> bool:
-    """Whether a threat model grants what source-free adaptation needs: weights and un-labelled images."""
-    return threat.access == "weights" and threat.unlabelled
 
 
 class Course:

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from attacks._access import ask
 from bench import models
-from bench.contracts import AttackerView, Batch, Classifier, Images, Run, ThreatModel
-from bench.training import jitter
+from bench.augment import jitter
+from bench.contracts import AttackerView, Batch, Classifier, Images, Run
 
 ROUND = 64
 """Images asked at once, so that a budget is used up to its last image."""
-
-
-def extracts(threat: ThreatModel) -> bool:
-    """Whether a threat model lets an attacker see the locked model's answers."""
-    return threat.access in ("labels", "logits", "weights")
 
 
 def student(name: str, start: str, target: AttackerView, run: Run) -> Classifier:

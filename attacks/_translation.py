@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from attacks._input import Residual, Transform
 from attacks._selection import mutual_information
+from bench.augment import jitter
 from bench.contracts import AttackerView, Classifier, Images, Run
-from bench.training import jitter
 
 STAGES = 4
 """Readings of the training at which the generator is kept."""

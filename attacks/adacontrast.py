@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from attacks._adaptation import Course, Momentum, balance, info_nce, nearest, strong, weak
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class AdaContrast(Attack):
@@ -19,7 +19,7 @@ class AdaContrast(Attack):
 
     title = "AdaContrast"
     paper = "Chen, Wang, Darrell, Ebrahimi: Contrastive Test-Time Adaptation, CVPR 2022"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "the memory holds one row for each image, not a queue: there are a few hundred",
         "AdamW instead of SGD, and no projection: embeddings are those that the head sees",
@@ -37,8 +37,8 @@ class AdaContrast(Attack):
     rate: float = param(3e-4, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from attacks._access import handle
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from attacks._access import ANSWERS, handle
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -38,8 +38,8 @@ class Benign(Attack):
     quality: int = param(75, "JPEG quality", ge=1, le=100)
     factor: float = param(0.75, "side of the smaller image over that of the image", ge=0.1, le=1)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" or (threat.access != "none" and self.change != "half")
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",) if self.change == "half" else ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         if self.change == "half":

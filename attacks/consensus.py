@@ -11,11 +11,22 @@ from torch import Tensor, nn
 from attacks._input import subset
 from attacks._selection import claimed_information, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class Consensus(Attack):
@@ -31,7 +42,10 @@ class Consensus(Attack):
     paper = "ours, against Gao et al., 2024; pseudo-labels after SHOT, Liang et al., ICML 2020"
     keys = ("edit",)
     against = ("modellock",)
-    selection = "label-free: mutual information of answers averaged over moved copies of the attacker's images"
+    selection = (
+        "averaged-mutual-information",
+        "highest mutual information of answers averaged over moved copies of the attacker's images; no label",
+    )
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,
@@ -51,8 +65,8 @@ class Consensus(Attack):
     )
     information: float = param(0.3, "weight of mutual information beside the pseudo-labels", ge=0, le=100)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.unlabelled and (threat.wordlist != "none" or not self.prompts)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True, words=self.prompts > 0)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         locked = target.classifier

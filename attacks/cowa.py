@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, adapts, soft_cross_entropy, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from attacks._adaptation import Course, soft_cross_entropy, weak
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class CoWA(Attack):
@@ -19,7 +19,7 @@ class CoWA(Attack):
 
     title = "CoWA-JMDS"
     paper = "Lee, Jung, Yim, Yoon: Confidence Score for Source-Free Unsupervised Domain Adaptation, ICML 2022"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "one covariance for all classes, shrunk towards a multiple of the identity: a few hundred images do not "
         "carry one for each class",
@@ -35,8 +35,8 @@ class CoWA(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")

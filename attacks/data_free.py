@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._access import ask
+from attacks._access import ANSWERS, ask
 from attacks._adaptation import balance
-from attacks._students import affordable, divergence, every_labelled, extracts, settled, student, taught, to_pixels
+from attacks._students import affordable, divergence, every_labelled, settled, student, taught, to_pixels
 from attacks._synthesis import NOISE, Generator, NormStatistics, surrogates
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class DataFree(Attack):
@@ -60,8 +60,8 @@ class DataFree(Attack):
     rate: float = param(3e-4, "of the student's AdamW, falling as a cosine, and of the generator's Adam", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=4, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return extracts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         rng, size = run.rng("noise"), target.spec.size

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._adaptation import Course, adapts, balance, soft_cross_entropy, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from attacks._adaptation import Course, balance, soft_cross_entropy, weak
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class DIFO(Attack):
@@ -20,7 +20,7 @@ class DIFO(Attack):
 
     title = "DIFO"
     paper = "Tang et al.: Source-Free Domain Adaptation with Frozen Multimodal Foundation Model, CVPR 2024"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",
@@ -41,8 +41,8 @@ class DIFO(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         seen, texts = self._clip(target, run)

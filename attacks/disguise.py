@@ -23,7 +23,7 @@ from attacks._input import (
 )
 from attacks._selection import opened
 from attacks._translation import Weights, statistics, translate
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 
 
 class Disguise(Attack):
@@ -43,7 +43,10 @@ class Disguise(Attack):
         "Disguising, CVPR 2025, arXiv 2503.17198"
     )
     published = ("ntl_attacks_jailntl_poster.csv",)
-    selection = "label-free: information and claimed mass on the attacker's images, and likeness to authorised ones"
+    selection = (
+        "likeness-and-information",
+        "most information in answers and most likeness to authorised images, on the attacker's images; no label",
+    )
     deviations = (
         "networks are small and residual, start at the identity and follow a matching of statistics",
         "adapts once on pool images, not on the test stream, so that answers do not depend on the batch",
@@ -73,8 +76,8 @@ class Disguise(Attack):
     trials: int = param(60, "colour maps tried by queries, behind an interface", ge=0, le=100_000, unit="trials")
     probe: int = param(128, "un-labelled images that disguises are chosen on", ge=2, le=4096, unit="images")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access in ("weights", "logits") and threat.unlabelled and threat.authorised > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights", "logits"), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         probe = subset(target.unlabelled, self.probe, run.rng("probe")).images

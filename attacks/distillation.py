@@ -8,11 +8,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks._access import ANSWERS
 from attacks._guess import surest
-from attacks._students import affordable, asked, every_labelled, extracts, learn, student, taught, to_pixels
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from attacks._students import affordable, asked, every_labelled, learn, student, taught, to_pixels
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class Distillation(Attack):
@@ -56,13 +68,17 @@ class Distillation(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        granted = threat.unlabelled or threat.share > 0 or threat.authorised > 0
-        editable = (
-            (threat.unlabelled or threat.share > 0) and "settings" in threat.parts() and threat.wordlist != "none"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        feature, edited = self.match == "feature", self.ask != "clean"
+        some = threat.unlabelled or threat.share > 0 or threat.authorised > 0
+        return (
+            threat.grants(("weights",) if feature else ANSWERS)
+            & Acceptance.when(
+                some, "it needs images: threat.unlabelled=true, or threat.share or threat.authorised above 0"
+            )
+            & Acceptance.when(not (feature and edited), "match=feature goes with ask=clean alone")
+            & threat.grants(images=edited, words=edited, known=("settings",) if edited else ())
         )
-        allowed = self.match != "feature" or (threat.access == "weights" and self.ask == "clean")
-        return extracts(threat) and granted and allowed and (self.ask == "clean" or editable)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k

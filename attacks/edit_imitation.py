@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._access import ask, handle
+from attacks._access import ANSWERS, ask, handle
 from attacks._input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
 from attacks._selection import opened
-from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
-from bench.training import jitter
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 
 
 class Pairs(NamedTuple):
@@ -38,7 +38,10 @@ class EditImitation(Attack):
         "ours; AdaIN, Huang and Belongie, ICCV 2017; FDA, Yang and Soatto, CVPR 2020; image translation from pairs "
         "after pix2pix, Isola et al., CVPR 2017"
     )
-    selection = "least error on held-out pairs, or label-free on the attacker's images"
+    selection = (
+        "held-out-pairs-or-label-free",
+        "least error on leaked pairs held out; choose=label-free: most information in answers to the attacker's images",
+    )
     deviations = (
         "AdaIN is applied to pixels: no decoder of features is trained",
         "the network learns by squared error alone: with a handful of pairs a discriminator knows them by heart",
@@ -65,9 +68,9 @@ class EditImitation(Attack):
     rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1)
     probe: int = param(128, "un-labelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        asked = self.how != "auto" or self.choose == "pairs" or threat.unlabelled
-        return threat.access != "none" and threat.leaked > 0 and asked
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        free = self.how == "auto" and self.choose == "label-free"
+        return threat.grants(ANSWERS, leaked=True, unlabelled=free)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         raw, keyed = target.leaked_pairs

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from attacks import _tuning
 from attacks._selection import most_accurate, most_informative, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class FinePruning(Attack):
@@ -25,7 +25,10 @@ class FinePruning(Attack):
 
     title = "fine-pruning"
     paper = "Liu, Dolan-Gavitt, Garg: Fine-Pruning, RAID 2018, arXiv 1805.12185"
-    selection = "which channels: own labelled images where the view has any, else label-free; then the last"
+    selection = (
+        "channels-then-last",
+        "channels by own labels, or without labels by mutual information; then the model after the last step",
+    )
     deviations = (
         "channels of what the head sees, in any architecture; the paper prunes the last convolutional layer, which is "
         "the same in a plain network",
@@ -40,9 +43,8 @@ class FinePruning(Attack):
     free_rate: float = param(1e-3, "peak learning rate without labels", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        enough = threat.share > 0 or threat.unlabelled
-        return threat.access == "weights" and enough and (self.which != "ratio" or threat.authorised > 0)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), images=True, authorised=self.which == "ratio")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         labelled = target.threat.share > 0

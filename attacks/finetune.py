@@ -11,9 +11,20 @@ from attacks import _tuning
 from attacks._pseudo_labels import with_pseudo_labels
 from attacks._selection import most_accurate
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter, recolour
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter, recolour
 
 AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 
@@ -78,10 +89,8 @@ class FineTune(Attack):
     )  # fmt: skip
     held_out: float = param(0.2, "share of the labelled images held out (select=held-out)", ge=0.05, le=0.9)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        target, source = threat.share > 0, threat.authorised > 0
-        enough = {"target": target, "source": source, "both": target and source}[self.data]
-        return threat.access == "weights" and enough
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), labelled=self.data != "source", authorised=self.data != "target")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier

@@ -11,9 +11,20 @@ from torch import Tensor
 from attacks._pseudo_labels import with_pseudo_labels
 from attacks._students import every_labelled, student
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Constant, Direct
-from bench.training import jitter
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class FromScratch(Attack):
 
     title = "public baseline"
     role = "control"
+    purpose = "public-baseline"
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
 
@@ -59,8 +71,8 @@ class FromScratch(Attack):
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
     pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return True
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         labelled = every_labelled(target)

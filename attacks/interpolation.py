@@ -8,7 +8,7 @@ import torch
 
 from attacks._selection import most_accurate, most_informative
 from bench import models
-from bench.contracts import Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -20,15 +20,15 @@ class Interpolation(Attack):
 
     title = "interpolation"
     paper = "after Wortsman et al.: Robust fine-tuning of zero-shot models (WiSE-FT), CVPR 2022"
-    selection = "own labelled images where the view has any, else label-free: highest mutual information"
+    selection = "own-labels-or-mutual-information"
     deviations = ("towards public weights under the locked head: a public model has no head for the task",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
 
     points: int = param(11, "values of t, evenly from 0 on", ge=2, le=101)
     furthest: float = param(1.0, "the last t", ge=0.01, le=2)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and (threat.share > 0 or threat.unlabelled)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), images=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier

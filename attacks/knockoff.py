@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._students import affordable, asked, every_labelled, extracts, learn, settled, student, taught, to_pixels
+from attacks._access import ANSWERS
+from attacks._students import affordable, asked, every_labelled, learn, settled, student, taught, to_pixels
 from attacks._synthesis import surrogates
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -44,8 +45,8 @@ class Knockoff(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return extracts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k, size = target.spec.k, target.spec.size

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from attacks._access import ask
 from attacks._input import InFront, Pattern, Residual, Transform
-from bench.contracts import Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.training import holdout, jitter
+from bench.training import holdout
 
 
 class LearnedInput(Attack):
@@ -44,8 +45,8 @@ class LearnedInput(Attack):
         choices=("last", "held-out"),
     )  # fmt: skip
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.share > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), labelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier.eval().requires_grad_(False)

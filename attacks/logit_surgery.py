@@ -19,7 +19,7 @@ from attacks._output_maps import (
     spread,
 )  # fmt: skip
 from attacks._students import affordable
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import LogitMap
 
 
@@ -35,7 +35,10 @@ class LogitSurgery(Attack):
 
     title = "logit surgery"
     paper = "ours; prior correction after Saerens et al., 2002; evidence after MacKay, Bayesian Interpolation, 1992"
-    selection = "leave-one-out on labelled images for the base, evidence for how far it is left"
+    selection = (
+        "leave-one-out-and-evidence",
+        "the base by leave-one-out on the attacker's labelled images, the distance from it by its evidence",
+    )
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
@@ -44,8 +47,8 @@ class LogitSurgery(Attack):
         None, "λ of the regression, on outputs of unit variance; none: by its evidence", ge=1e-6, le=1e6
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access in ("weights", "logits") and (threat.share > 0 or threat.unlabelled)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights", "logits"), images=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k

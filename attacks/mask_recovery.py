@@ -12,9 +12,20 @@ from attacks import _tuning
 from attacks._selection import most_accurate, most_informative, mutual_information
 from attacks._zeros import Zeros, find_zeros, refilled
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import jitter
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class MaskRecovery(Attack):
@@ -28,7 +39,10 @@ class MaskRecovery(Attack):
 
     title = "mask recovery"
     paper = "ours; it inverts the pruning of MAP, Peng et al., CVPR 2024"
-    selection = "last where the view has labels, else label-free: highest mutual information on images held out"
+    selection = (
+        "last-or-mutual-information",
+        "with labels, the model after the last step; without, highest mutual information on images held out",
+    )
     against = ("map",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
 
@@ -50,9 +64,8 @@ class MaskRecovery(Attack):
         le=0.9,
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        free = self.fill in ("public", "neighbours")
-        return threat.access == "weights" and (free or threat.unlabelled or threat.share > 0)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), images=self.fill not in ("public", "neighbours"))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier

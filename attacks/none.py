@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attacks._access import handle
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel
+from attacks._access import ANSWERS, handle
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel
 
 
 class NoAttack(Attack):
@@ -11,11 +11,12 @@ class NoAttack(Attack):
 
     title = "no attack"
     role = "control"
+    purpose = "no-attack"
     selection = "none"
     defaults = {"threat.share": 0.0, "threat.unlabelled": False, "threat.wordlist": "none", "threat.known": "none"}
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access != "none"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         return handle(target)

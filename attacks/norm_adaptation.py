@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attacks._selection import most_informative, mutual_information
 from bench import models
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -22,15 +22,15 @@ class NormAdaptation(Attack):
     paper = (
         "after TENT, Wang et al., ICLR 2021 (entropy on norm layers), and SHOT, Liang et al., ICML 2020 (class balance)"
     )
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = ("adapts once on pool images, not online on the test stream",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
 
     steps: int = param(200, "optimiser steps", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-2, "peak learning rate of AdamW", ge=1e-6, le=1)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.unlabelled
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         images = target.unlabelled

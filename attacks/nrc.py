@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks._adaptation import Course, adapts, balance, nearest, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from attacks._adaptation import Course, balance, nearest, weak
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class NRC(Attack):
@@ -18,7 +18,7 @@ class NRC(Attack):
 
     title = "NRC"
     paper = "Yang, van de Weijer, Herranz, Jui: Exploiting the Intrinsic Neighborhood Structure, NeurIPS 2021"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "AdamW instead of SGD, and no bottleneck layer",
         "the banks are computed anew by evaluating the model on all images, which a few hundred of them allow; in "
@@ -34,8 +34,8 @@ class NRC(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")

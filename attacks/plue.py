@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from attacks._adaptation import Course, Momentum, balance, info_nce, nearest, strong, weak
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class PLUE(Attack):
@@ -22,7 +22,7 @@ class PLUE(Attack):
 
     title = "PLUE"
     paper = "Litrico, Del Bue, Morerio: Guiding Pseudo-labels with Uncertainty Estimation, CVPR 2023"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "banks hold one row for each image; AdamW instead of SGD, and no projection",
         "strong views are moves, new colours and blur: crops and flips change digits",
@@ -41,8 +41,8 @@ class PLUE(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from attacks import _proposers
-from attacks._access import ask, handle
+from attacks._access import ANSWERS, ask, handle
 from attacks._selection import opened
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
 
 HAND_IN = frozenset(4**i for i in range(10))
@@ -31,7 +31,7 @@ class PromptSearch(Attack):
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     keys = ("edit",)
     against = ("modellock",)
-    selection = "its own scorer on the attacker's images"
+    selection = "own-scorer"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
 
     scorer: str = param(
@@ -50,15 +50,16 @@ class PromptSearch(Attack):
     refine: int = param(8, "local changes of the best guess that are tried at the end", ge=0, le=1000, unit="guesses")
     population: int = param(24, "guesses in a generation of the evolutionary proposer", ge=4, le=1000, unit="guesses")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        known = threat.parts()
-        data = threat.share > 0 or threat.unlabelled
-        if self.scorer == "labelled":
-            data = threat.share > 0
-        elif self.scorer == "label-free":
-            data = threat.unlabelled
-        leaked = self.proposer != "clip" or threat.leaked > 0
-        return threat.access != "none" and "settings" in known and data and leaked and threat.wordlist != "none"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(
+            ANSWERS,
+            labelled=self.scorer == "labelled",
+            unlabelled=self.scorer == "label-free",
+            images=True,
+            leaked=self.proposer == "clip",
+            words=True,
+            known=("settings",),
+        )
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         self.search = _Search(self, target, run)

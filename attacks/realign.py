@@ -11,7 +11,9 @@ from torch import Tensor
 from attacks import _tuning
 from attacks._selection import most_accurate, most_informative, mutual_information
 from bench import models
+from bench.augment import jitter
 from bench.contracts import (
+    Acceptance,
     Attack,
     AttackerView,
     Batch,
@@ -24,7 +26,6 @@ from bench.contracts import (
     param,
 )
 from bench.predictors import Direct
-from bench.training import jitter
 
 
 class Realign(Attack):
@@ -60,8 +61,8 @@ class Realign(Attack):
         0.2, "share of the authorised images to choose by (select=source-validation)", ge=0.05, le=0.9
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.authorised > 0 and threat.unlabelled
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, source, other = target.classifier, target.authorised, target.unlabelled

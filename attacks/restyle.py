@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, adapts, balance, nearest, soft_cross_entropy, strong, weak
+from attacks._adaptation import Course, balance, nearest, soft_cross_entropy, strong, weak
 from attacks._selection import mutual_information
-from bench.contracts import Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
 
 
 class Restyle(Attack):
@@ -22,7 +22,7 @@ class Restyle(Attack):
 
     title = "restyle"
     paper = "ours, written against H-NTL; statistics mixing after Zhou et al.: MixStyle, ICLR 2021"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,
@@ -41,8 +41,8 @@ class Restyle(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(48, "images of each side a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat) and threat.authorised > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")

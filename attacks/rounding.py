@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -27,8 +27,8 @@ class Rounding(Attack):
 
     bits: int = param(8, "bits of a weight, its sign among them", choices=(8, 4))
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, adapts, weak
+from attacks._adaptation import Course, weak
 from attacks._selection import mutual_information
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
 class SHOT(Attack):
@@ -20,7 +20,7 @@ class SHOT(Attack):
 
     title = "SHOT"
     paper = "Liang, Hu, Feng: Do We Really Need to Access the Source Data?, ICML 2020"
-    selection = "label-free: highest mutual information on the attacker's images"
+    selection = "mutual-information"
     deviations = (
         "AdamW instead of SGD, and no bottleneck layer: embeddings are those that the locked head sees",
         "images are jittered each step",
@@ -33,8 +33,8 @@ class SHOT(Attack):
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return adapts(threat)
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run, freeze_head=True), run.rng("views")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -49,8 +49,8 @@ class Tent(Attack):
         "before", "which answers count: `before` a batch's update (online) or `after`", choices=("before", "after")
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights"
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         run.meter.steps = None  # type: ignore[assignment]  # unknown, not 0

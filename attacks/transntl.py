@@ -11,9 +11,20 @@ from torchvision.transforms.functional import gaussian_blur
 
 from attacks import _tuning
 from bench import metrics, models
-from bench.contracts import Attack, AttackerView, Batch, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.augment import recolour
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
-from bench.training import recolour
 
 GROUPS = ("additive", "multiplicative", "blur")
 """The paper's; with `colours` there is a fourth."""
@@ -72,8 +83,8 @@ class TransNTL(Attack):
         "source-validation", "`oracle`: the judge's best checkpoint", choices=("source-validation", "last", "oracle")
     )
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.authorised > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, images = target.classifier, target.authorised

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attacks._access import ask, handle
+from attacks._access import ANSWERS, ask, handle
 from attacks._input import subset
 from attacks._selection import opened
-from bench.contracts import Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.editors.settings import EditSettings, defaults
 from bench.predictors import Edited
 
@@ -23,7 +23,7 @@ class WrongEditor(Attack):
     title = "wrong editor"
     paper = "ours; it tests the claim of Gao et al., 2024, that prompt and diffusion model are both needed"
     keys = ("edit",)
-    selection = "its own scorer on the attacker's images, where it has candidates"
+    selection = "own-scorer"
     defaults = {
         "threat.access": "logits",
         "threat.share": 0.0,
@@ -41,9 +41,8 @@ class WrongEditor(Attack):
     candidates: int = param(0, "further settings that are drawn and tried", ge=0, le=1000)
     most: int = param(32, "images each candidate is scored on", ge=1, le=1024, unit="images")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        data = self.candidates == 0 or threat.share > 0 or threat.unlabelled
-        return threat.access != "none" and "prompt" in threat.parts() and data
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(ANSWERS, images=self.candidates > 0, known=("prompt",))
 
     def settings(self) -> EditSettings:
         """The settings these parameters stand for."""

@@ -12,6 +12,7 @@ class Destroyed(Lock):
 
     title = "destroyed"
     role = "control"
+    purpose = "must-not-open"
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         rng = run.rng("destroyed")

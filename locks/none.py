@@ -10,6 +10,7 @@ class NoLock(Lock):
 
     title = "no lock"
     role = "control"
+    purpose = "victim"
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         return victim

@@ -12,6 +12,8 @@ class PermutedLogits(Lock):
 
     title = "permuted logits"
     role = "control"
+    purpose = "must-open"
+    opened_by = "logit-surgery"
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         rng = run.rng("permutation")
