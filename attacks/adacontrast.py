@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, Momentum, balance, info_nce, nearest, strong, weak
+from attacks.kit.adaptation import Course, Momentum, balance, info_nce, nearest, strong, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 

@@ -8,8 +8,8 @@ import random
 import torch
 from torch import Tensor, nn
 
-from attacks._input import subset
-from attacks._selection import claimed_information, mutual_information
+from attacks.kit.input import subset
+from attacks.kit.selection import claimed_information, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._access import ANSWERS, ask
-from attacks._adaptation import balance
-from attacks._students import affordable, divergence, every_labelled, settled, student, taught, to_pixels
-from attacks._synthesis import NOISE, Generator, NormStatistics, surrogates
+from attacks.kit.access import ANSWERS, ask
+from attacks.kit.adaptation import balance
+from attacks.kit.students import affordable, divergence, every_labelled, settled, student, taught, to_pixels
+from attacks.kit.synthesis import NOISE, Generator, NormStatistics, surrogates
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

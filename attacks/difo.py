@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._adaptation import Course, balance, soft_cross_entropy, weak
+from attacks.kit.adaptation import Course, balance, soft_cross_entropy, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 

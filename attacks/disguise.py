@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attacks._access import ask, handle
-from attacks._input import (
+from attacks.kit.access import ask, handle
+from attacks.kit.input import (
     Colour,
     InFront,
     Moments,
@@ -21,8 +21,8 @@ from attacks._input import (
     covariance_matched,
     subset,
 )
-from attacks._selection import opened
-from attacks._translation import Weights, statistics, translate
+from attacks.kit.selection import opened
+from attacks.kit.translation import Weights, statistics, translate
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._access import ANSWERS
-from attacks._guess import surest
-from attacks._students import affordable, asked, every_labelled, learn, student, taught, to_pixels
+from attacks.kit.access import ANSWERS
+from attacks.kit.guess import surest
+from attacks.kit.students import affordable, asked, every_labelled, learn, student, taught, to_pixels
 from bench.augment import jitter
 from bench.contracts import (
     Acceptance,

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._access import ANSWERS, ask, handle
-from attacks._input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
-from attacks._selection import opened
+from attacks.kit.access import ANSWERS, ask, handle
+from attacks.kit.input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
+from attacks.kit.selection import opened
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 

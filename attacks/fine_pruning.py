@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
+from attacks.kit import tuning
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
@@ -65,7 +65,7 @@ class FinePruning(Attack):
 
         def loss(batch: Batch) -> Tensor:
             if batch.labels is not None:
-                return _tuning.cross_entropy(model, batch)
+                return tuning.cross_entropy(model, batch)
             return -mutual_information(model(batch.images)[:, : model.k])
 
         if self.steps:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from attacks import _tuning
-from attacks._pseudo_labels import with_pseudo_labels
-from attacks._selection import most_accurate
+from attacks.kit import tuning
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.selection import most_accurate
 from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import (
@@ -100,11 +100,11 @@ class FineTune(Attack):
         sides = {"target": self.data != "source", "source": self.data != "target"}
         data = [target.labelled if side == "target" else target.authorised for side, wanted in sides.items() if wanted]
         data = [
-            _tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
+            tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
         ]
         validation: Images | None = None
         if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
-            data[0], validation = _tuning.held_out(data[0], self.held_out, run.rng("held out"))
+            data[0], validation = tuning.held_out(data[0], self.held_out, run.rng("held out"))
         if self.pseudo and self.data != "source" and target.threat.unlabelled:
             teacher = self._train(copy.deepcopy(model), data, run, "teacher").kept["end"]
             data[0] = with_pseudo_labels(teacher, data[0], target.unlabelled, self.pseudo)
@@ -117,11 +117,11 @@ class FineTune(Attack):
         run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, held_out=scores)
         return Direct(kept.kept[chosen])
 
-    def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> _tuning.Checkpoints:
+    def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> tuning.Checkpoints:
         """``model`` trained in place; its copies along the way, the last one named ``end``."""
 
         def loss(*batches: Batch) -> Tensor:
-            return _tuning.cross_entropy(model, *batches)
+            return tuning.cross_entropy(model, *batches)
 
         if self.head_steps and self.layers in ("all", "layer-wise", "lora"):
             head = [model.get_parameter(n) for n in models.head_names(model)]
@@ -130,7 +130,7 @@ class FineTune(Attack):
                 augment=AUGMENT[self.augment], name=f"{name}/head",
             )  # fmt: skip
         adapters = (
-            _tuning.add_adapters(model, self.rank, run.seed(f"{name}/adapters")) if self.layers == "lora" else None
+            tuning.add_adapters(model, self.rank, run.seed(f"{name}/adapters")) if self.layers == "lora" else None
         )
 
         def plain() -> Classifier:
@@ -139,10 +139,10 @@ class FineTune(Attack):
         usual = 3e-3 if self.layers == "lora" else 1e-2 if self.layers in ("head", "bitfit") else 1e-3
         usual = 1e-2 if self.optimiser == "sgd" else usual
         rate = usual if self.rate is None else self.rate
-        kept = _tuning.Checkpoints(plain, self.steps)
-        _tuning.tune(
+        kept = tuning.Checkpoints(plain, self.steps)
+        tuning.tune(
             run, model, loss, self.steps, *data,
-            groups=_tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
+            groups=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
             optimiser=self.optimiser, batch=self.batch, rho=self.rho, name=name, augment=AUGMENT[self.augment],
             train_mode=self.layers not in ("head", "bitfit"),
             each=kept if self.select != "last" else None,

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._pseudo_labels import with_pseudo_labels
-from attacks._students import every_labelled, student
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.students import every_labelled, student
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (

@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from attacks._selection import most_accurate, most_informative
+from attacks.kit.selection import most_accurate, most_informative
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

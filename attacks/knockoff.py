@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._access import ANSWERS
-from attacks._students import affordable, asked, every_labelled, learn, settled, student, taught, to_pixels
-from attacks._synthesis import surrogates
+from attacks.kit.access import ANSWERS
+from attacks.kit.students import affordable, asked, every_labelled, learn, settled, student, taught, to_pixels
+from attacks.kit.synthesis import surrogates
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._access import ask
-from attacks._input import InFront, Pattern, Residual, Transform
+from attacks.kit.access import ask
+from attacks.kit.input import InFront, Pattern, Residual, Transform
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

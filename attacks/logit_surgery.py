@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks._access import ask, handle
-from attacks._output_maps import (
+from attacks.kit.access import ask, handle
+from attacks.kit.output_maps import (
     Fit,
     Map,
     even_out,
@@ -18,7 +18,7 @@ from attacks._output_maps import (
     residual,
     spread,
 )  # fmt: skip
-from attacks._students import affordable
+from attacks.kit.students import affordable
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import LogitMap
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
-from attacks._zeros import Zeros, find_zeros, refilled
+from attacks.kit import tuning
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.zeros import Zeros, find_zeros, refilled
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -85,7 +85,7 @@ class MaskRecovery(Attack):
         labelled = target.labelled if target.threat.share > 0 else None
         free = judged = target.unlabelled if target.threat.unlabelled else None
         if labelled is None and free is not None:  # what is trained for information must not be judged by it
-            free, judged = _tuning.held_out(free, self.held_out, run.rng("held out"))
+            free, judged = tuning.held_out(free, self.held_out, run.rng("held out"))
         start = "public"
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks._access import ANSWERS, handle
+from attacks.kit.access import ANSWERS, handle
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel
 
 

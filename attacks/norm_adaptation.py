@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
-from attacks._selection import most_informative, mutual_information
+from attacks.kit.selection import most_informative, mutual_information
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

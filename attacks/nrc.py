@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks._adaptation import Course, balance, nearest, weak
+from attacks.kit.adaptation import Course, balance, nearest, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 

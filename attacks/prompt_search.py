@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attacks import _proposers
-from attacks._access import ANSWERS, ask, handle
-from attacks._selection import opened
+from attacks.kit import proposers
+from attacks.kit.access import ANSWERS, ask, handle
+from attacks.kit.selection import opened
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
 
@@ -67,21 +67,21 @@ class PromptSearch(Attack):
         rng = random.Random(run.seed("guesses"))
         if self.proposer == "evolutionary":
             tried = rng.sample(list(words), min(self.population, len(words)))
-            best = self._halve(_proposers.dictionary(tried, rng))
+            best = self._halve(proposers.dictionary(tried, rng))
             for _ in range(3):
-                best = self._halve(_proposers.mutations(best, words, self.population // 2, rng), best)
+                best = self._halve(proposers.mutations(best, words, self.population // 2, rng), best)
         else:
             if self.proposer == "grammar":
-                guesses = _proposers.grammar(words, rng)
+                guesses = proposers.grammar(words, rng)
             elif self.proposer == "clip":
-                guesses = _proposers.clip_guided(words, target.leaked_pairs)
+                guesses = proposers.clip_guided(words, target.leaked_pairs)
             else:
-                guesses = _proposers.dictionary(words, rng)
+                guesses = proposers.dictionary(words, rng)
             if run.budget.guesses is not None:
                 guesses = guesses[: max(1, run.budget.guesses - self.refine)]
             best = self._halve(guesses)
         if self.refine:
-            self._halve(_proposers.mutations(best, words, self.refine, rng), best)
+            self._halve(proposers.mutations(best, words, self.refine, rng), best)
         return self.search.predictor()
 
     def _halve(self, guesses: Sequence[str], incumbents: Sequence[str] = ()) -> list[str]:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import _tuning
-from attacks._selection import most_accurate, most_informative, mutual_information
+from attacks.kit import tuning
+from attacks.kit.selection import most_accurate, most_informative, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -68,8 +68,8 @@ class Realign(Attack):
         model, source, other = target.classifier, target.authorised, target.unlabelled
         validation: Images | None = None
         if self.select == "source-validation":
-            source, validation = _tuning.held_out(source, self.held_out, run.rng("held out"))
-        kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+            source, validation = tuning.held_out(source, self.held_out, run.rng("held out"))
+        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
         kept.keep("as it is")
         run.submit(Direct(kept.kept["as it is"]), checkpoint="as it is")  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
@@ -89,9 +89,9 @@ class Realign(Attack):
             done += 1
             return keep + self.gap * apart - trust * mutual_information(out_t[:, : model.k])
 
-        _tuning.tune(
+        tuning.tune(
             run, model, loss, self.steps, source, other,
-            groups=_tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
             batch=self.batch, train_mode=False, augment=jitter, name="realign", each=kept,
         )  # fmt: skip
         kept.keep("end")

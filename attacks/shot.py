@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks._adaptation import Course, weak
-from attacks._selection import mutual_information
+from attacks.kit.adaptation import Course, weak
+from attacks.kit.selection import mutual_information
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from attacks import _tuning
+from attacks.kit import tuning
 from bench import metrics, models
 from bench.augment import recolour
 from bench.contracts import (
@@ -91,7 +91,7 @@ class TransNTL(Attack):
         run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")
         validation: Images | None = None
         if self.select == "source-validation":
-            images, validation = _tuning.held_out(images, self.held_out, run.rng("held out"))
+            images, validation = tuning.held_out(images, self.held_out, run.rng("held out"))
         rng = run.rng("noise")
         groups = (*GROUPS, "colours") if self.colours else GROUPS
         q = torch.full((len(groups),), 1 / len(groups), device=run.device)
@@ -114,10 +114,10 @@ class TransNTL(Attack):
                 q = reweighted(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
 
-        kept = _tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
-        _tuning.tune(
+        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+        tuning.tune(
             run, model, loss, self.steps, images,
-            groups=_tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
             optimiser="asam" if self.rho else "adamw", batch=self.batch, rho=self.rho, name="transntl",
             each=kept if self.select != "last" else None,
         )  # fmt: skip

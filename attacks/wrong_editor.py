@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attacks._access import ANSWERS, ask, handle
-from attacks._input import subset
-from attacks._selection import opened
+from attacks.kit.access import ANSWERS, ask, handle
+from attacks.kit.input import subset
+from attacks.kit.selection import opened
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.editors.settings import EditSettings, defaults
 from bench.predictors import Edited

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
-from locks._family import capped, divergence, style
-from locks._overlay import Overlay
+from locks.kit.family import capped, divergence, style
+from locks.kit.overlay import Overlay
 
 
 class CUPI(Lock):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
-from locks._family import capped, divergence, per_channel, style
-from locks._overlay import Overlay
+from locks.kit.family import capped, divergence, per_channel, style
+from locks.kit.overlay import Overlay
 
 
 class CUTI(Lock):

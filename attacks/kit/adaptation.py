@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._selection import most_informative
+from attacks.kit.selection import most_informative
 from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import AttackerView, Batch, Classifier, Images, Run

@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attacks import _proposers
-from attacks._access import ask
-from attacks._input import subset
-from attacks._selection import opened
+from attacks.kit import proposers
+from attacks.kit.access import ask
+from attacks.kit.input import subset
+from attacks.kit.selection import opened
 from bench.contracts import AttackerView, Run
 
 
 def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
     """Of ``guesses`` prompts from the word list the best one, and the editor's settings.
 
-    Tried on labelled images where there are any, else on un-labelled ones; `_selection.opened` is the score.
+    Tried on labelled images where there are any, else on un-labelled ones; `selection.opened` is the score.
 
     Args:
         target: grants the editor's settings, a word list and images.
@@ -25,7 +25,7 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     labelled = target.threat.share > 0
     drawn = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
     images, labels = drawn.images, drawn.labels if labelled else None
-    prompts = _proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
+    prompts = proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
     scores: dict[str, float] = {}
     for prompt, edited in run.edits(images, prompts, settings):
         run.guess(prompt)

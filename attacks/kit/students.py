@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._access import ask
+from attacks.kit.access import ask
 from bench import models
 from bench.augment import jitter
 from bench.contracts import AttackerView, Batch, Classifier, Images, Run

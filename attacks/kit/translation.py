@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks._input import Residual, Transform
-from attacks._selection import mutual_information
+from attacks.kit.input import Residual, Transform
+from attacks.kit.selection import mutual_information
 from bench.augment import jitter
 from bench.contracts import AttackerView, Classifier, Images, Run
 

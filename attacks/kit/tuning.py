@@ -238,7 +238,7 @@ class Checkpoints:
         self.kept[name] = self.plain().eval()
 
     def latest_first(self) -> dict[str, Classifier]:
-        """The order in which the rules of `_selection`, which take the first of equals, prefer the longer training."""
+        """The order in which the rules of `attacks.kit.selection`, which take the first of equals, prefer the longer training."""
         return dict(reversed(self.kept.items()))
 
     def hand_in(self, run: Run) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Classifier
-from locks._family import per_channel, style
+from locks.kit.family import per_channel, style
 
 
 class Overlay(nn.Module):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.contracts import Classifier, Images, Run
-from locks._family import mmd, stage, with_stages
+from locks.kit.family import mmd, stage, with_stages
 
 LEVELS = (0.1, 0.2, 0.3, 0.4)
 """MMD to the source at which a generated domain is taken."""

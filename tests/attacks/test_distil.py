@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import _adaptation, _students, cowa, difo, knockoff, nrc, plue, restyle, shot
-from attacks._synthesis import Generator, NormStatistics, surrogates
+from attacks.kit.synthesis import Generator, NormStatistics, surrogates
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError
@@ -83,16 +83,16 @@ def test_info_nce_leaves_out_what_is_no_negative() -> None:
     query = torch.tensor([[1.0, 0.0]])
     queue = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     none, same = torch.tensor([[False, False]]), torch.tensor([[True, False]])
-    full = _adaptation.info_nce(query, query, queue, none, 1.0)
+    full = adaptation.info_nce(query, query, queue, none, 1.0)
     assert float(full) == pytest.approx(math.log((2 * math.e + 1) / math.e), rel=1e-5)
-    assert float(_adaptation.info_nce(query, query, queue, same, 1.0)) == pytest.approx(
+    assert float(adaptation.info_nce(query, query, queue, same, 1.0)) == pytest.approx(
         math.log((math.e + 1) / math.e), rel=1e-5
     )
 
 
 def test_a_momentum_model_follows(spec: Spec) -> None:
     model = models.build("cnn", spec)
-    slow = _adaptation.Momentum(model, 0.75)
+    slow = adaptation.Momentum(model, 0.75)
     name, weight = next(iter(model.named_parameters()))
     before = weight.detach().clone()
     with torch.no_grad():
@@ -103,20 +103,20 @@ def test_a_momentum_model_follows(spec: Spec) -> None:
 
 def test_soft_distillation_is_hintons() -> None:
     logits, theirs = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 0.0]])
-    wanted, weight = _students.taught(theirs, 2, hard=False, temperature=2.0)
+    wanted, weight = students.taught(theirs, 2, hard=False, temperature=2.0)
     p = 1 / (1 + math.e)  # of the first class, softened by 2
     kl = p * math.log(p / (1 - p)) + (1 - p) * math.log((1 - p) / p)
-    found = _students.divergence(logits, wanted, weight, 2.0)
+    found = students.divergence(logits, wanted, weight, 2.0)
     assert float(found) == pytest.approx(4 * kl / 2, rel=1e-5)
-    assert float(_students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_extra_output_is_seen_through_unless_only_labels_are_told() -> None:
     outputs = torch.tensor([[math.log(3.0), 0.0, 50.0], [0.0, 9.0, 0.0]])
-    soft, weight = _students.taught(outputs, 2, hard=False)
+    soft, weight = students.taught(outputs, 2, hard=False)
     torch.testing.assert_close(soft[0], torch.tensor([0.75, 0.25]))
     assert weight.tolist() == [1, 1]
-    hard, weight = _students.taught(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
+    hard, weight = students.taught(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
     assert weight.tolist() == [0, 1]
     assert hard[1].tolist() == [0, 1]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import _tuning
-from attacks._pseudo_labels import with_pseudo_labels
-from attacks._zeros import find_zeros, refilled
+from attacks.kit import tuning
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.zeros import find_zeros, refilled
 from attacks.benign import jpeg, resized
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
@@ -51,7 +51,7 @@ def percent_right(predictor: Any, images: Images) -> float:
 @pytest.fixture
 def victim(spec: Spec, toy: Images) -> Classifier:
     model = models.build("cnn", spec)
-    Run(1).fit(model, lambda batch: _tuning.cross_entropy(model, batch), 10, toy, rate=1e-3, batch=24)
+    Run(1).fit(model, lambda batch: tuning.cross_entropy(model, batch), 10, toy, rate=1e-3, batch=24)
     return model
 
 
@@ -138,7 +138,7 @@ def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_
 
 def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec)
-    handle = _tuning.add_adapters(model, 2, 0)
+    handle = tuning.add_adapters(model, 2, 0)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
@@ -151,7 +151,7 @@ def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images
 @pytest.mark.parametrize("name", ["cnn", "vit"])
 def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
     model = models.build(name, spec)
-    groups = _tuning.parameter_groups(model, "layer-wise", 1.0, 0.5, False)
+    groups = tuning.parameter_groups(model, "layer-wise", 1.0, 0.5, False)
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     named = dict(model.named_parameters())
     assert len(rate) == len(named)
@@ -162,7 +162,7 @@ def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
 
 def test_the_gradient_of_adaptive_sam_by_hand() -> None:
     w = nn.Parameter(torch.tensor([2.0, -1.0]))  # L = (w1² + 3 w2²) / 2, ∇L = (2, -3), T = (2.01, 1.01)
-    value = _tuning.sharpness_aware(lambda: (w[0] ** 2 + 3 * w[1] ** 2) / 2, [w], rho=0.5, eta=0.01)
+    value = tuning.sharpness_aware(lambda: (w[0] ** 2 + 3 * w[1] ** 2) / 2, [w], rho=0.5, eta=0.01)
     norm = (4.02**2 + 3.03**2) ** 0.5
     epsilon = (0.5 * 2.01 * 4.02 / norm, 0.5 * 1.01 * -3.03 / norm)
     assert float(value) == pytest.approx(3.5)
@@ -174,7 +174,7 @@ def test_the_gradient_of_adaptive_sam_by_hand() -> None:
 def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec).train()
     before = model.net.bn1.running_mean.clone()  # type: ignore[union-attr]
-    with _tuning._statistics_kept(model):
+    with tuning._statistics_kept(model):
         model(toy.images[:8])
     assert torch.equal(model.net.bn1.running_mean, before)  # type: ignore[union-attr]
     model(toy.images[:8])
@@ -183,7 +183,7 @@ def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, to
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_label_noise_makes_the_stated_share_wrong(share: float, toy: Images) -> None:
-    noisy = _tuning.with_label_noise(toy, share, 3, torch.Generator().manual_seed(0))
+    noisy = tuning.with_label_noise(toy, share, 3, torch.Generator().manual_seed(0))
     assert noisy.labels is not None
     assert toy.labels is not None
     assert int((noisy.labels != toy.labels).sum()) == share * len(toy)
@@ -191,7 +191,7 @@ def test_label_noise_makes_the_stated_share_wrong(share: float, toy: Images) -> 
 
 
 def test_something_is_held_out_of_two_images(toy: Images) -> None:
-    train, validation = _tuning.held_out(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
+    train, validation = tuning.held_out(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
     assert (len(train), len(validation)) == (1, 1)
 
 

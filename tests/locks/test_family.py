@@ -13,7 +13,7 @@ from torch import nn
 from bench import models, registry
 from bench.contracts import Batch, Images, Spec
 from bench.training import Run
-from locks import _family
+from locks.kit import family
 from locks.cupi import CUPI
 from locks.h_ntl import sampled
 from locks.map import Mask
@@ -34,13 +34,13 @@ def test_mmd_is_the_direct_double_sum() -> None:
     direct = sum(k(i, j) for i in range(5) for j in range(5)) / 25
     direct += sum(k(i, j) for i in range(5, 9) for j in range(5, 9)) / 16
     direct -= 2 * sum(k(i, j) for i in range(5) for j in range(5, 9)) / 20
-    assert float(_family.mmd(x, y)) == pytest.approx(direct, rel=1e-5)
-    assert float(_family.mmd(x, x.clone())) == pytest.approx(0, abs=1e-6)
+    assert float(family.mmd(x, y)) == pytest.approx(direct, rel=1e-5)
+    assert float(family.mmd(x, x.clone())) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_cap_binds_and_stops_the_gradient_or_does_neither() -> None:
     value = torch.tensor(5.0, requires_grad=True)
-    free, bound = _family.capped(value, 0.1, 1.0), _family.capped(value, 0.5, 1.0)
+    free, bound = family.capped(value, 0.1, 1.0), family.capped(value, 0.5, 1.0)
     assert (free.item(), bound.item()) == (0.5, 1.0)
     assert torch.autograd.grad(free, value)[0] == pytest.approx(0.1)
     assert torch.autograd.grad(bound, value)[0] == 0
@@ -49,17 +49,17 @@ def test_a_cap_binds_and_stops_the_gradient_or_does_neither() -> None:
 def test_which_mean_a_divergence_takes() -> None:
     logits = torch.zeros(3, 10)
     labels = torch.tensor([0, 4, 9])
-    assert float(_family.divergence(logits, labels)) == pytest.approx(math.log(10))
-    assert float(_family.divergence(logits, labels, "batch-and-classes")) == pytest.approx(math.log(10) / 10)
+    assert float(family.divergence(logits, labels)) == pytest.approx(math.log(10))
+    assert float(family.divergence(logits, labels, "batch-and-classes")) == pytest.approx(math.log(10) / 10)
 
 
 def test_style_is_mean_and_deviation_of_each_channel() -> None:
     maps = torch.stack([torch.full((2, 2), 3.0), torch.tensor([[0.0, 2.0], [0.0, 2.0]])])[None]
-    mean, std = _family.style(maps)
+    mean, std = family.style(maps)
     assert mean.tolist() == [[3, 1]]
     torch.testing.assert_close(std, torch.tensor([[0.0, 1.0]]), atol=2e-3, rtol=0)
     tokens = maps.flatten(2).transpose(1, 2)
-    torch.testing.assert_close(_family.style(tokens)[1], std)
+    torch.testing.assert_close(family.style(tokens)[1], std)
 
 
 def test_the_weight_of_cupi_in_both_schedules() -> None:
