@@ -108,7 +108,7 @@ class Consensus(Attack):
         affine = [p for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)]
 
         def loss(batch: Batch) -> Tensor:
-            return -mutual_information(model(batch.images)[:, : model.k])
+            return -mutual_information(model.logits(batch.images))
 
         if affine and self.adapt:
             run.fit(
@@ -126,7 +126,7 @@ class Consensus(Attack):
 
         def loss(r: Batch, e: Batch) -> Tensor:
             at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
-            outputs = student(torch.cat([r.images, e.images]))[:, : student.k]
+            outputs = student.logits(torch.cat([r.images, e.images]))
             each = -(labels[at] * outputs.log_softmax(1)).sum(1)
             return (weights[at] * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
 
@@ -156,5 +156,5 @@ def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Te
 
 def _robust_information(model: Classifier, copies: list[Tensor]) -> float:
     """Mutual information of the answers averaged over ``copies`` of the same images: unsteady answers score low."""
-    p = torch.stack([models.logits(model, x)[:, : model.k].softmax(1) for x in copies]).mean(0)
+    p = torch.stack([models.logits(model, x).softmax(1) for x in copies]).mean(0)
     return float(mutual_information(p.clamp_min(1e-8).log()))

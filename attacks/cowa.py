@@ -46,7 +46,7 @@ class CoWA(Attack):
         weights, labels = torch.zeros(n, device=device), torch.zeros(n, course.k, device=device)
 
         def refresh() -> None:
-            embedding, p = course.bank()
+            embedding, p = course.embed_and_answer()
             features = F.normalize(embedding, dim=1)
             data = mixture(features, mixture(features, p, self.shrink).softmax(1), self.shrink)
             score = jmds(data, p)
@@ -63,10 +63,10 @@ class CoWA(Attack):
                 for t in (images, w, y)
                 for part in [share.view(-1, *[1] * (t.ndim - 1))]
             )
-            return (w * soft_cross_entropy(course.real(images), y)).mean()
+            return (w * soft_cross_entropy(course.model.logits(images), y)).mean()
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def mixture(features: Tensor, p: Tensor, shrink: float) -> Tensor:

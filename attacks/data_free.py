@@ -92,7 +92,6 @@ class DataFree(Attack):
                 loss = divergence(model(images), wanted, weight)
             else:
                 known = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
-                assert known.labels is not None
                 outputs = model(torch.cat([images, jitter(known.images.to(run.device), rng)]))
                 loss = divergence(outputs[: len(images)], wanted, weight)
                 loss = loss + F.cross_entropy(outputs[len(images) :], known.labels.to(run.device))

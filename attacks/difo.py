@@ -56,7 +56,7 @@ class DIFO(Attack):
             return (self.scale * seen @ F.normalize(moved, dim=1).T).softmax(1)
 
         def refresh() -> None:
-            _, p = course.bank()
+            _, p = course.embed_and_answer()
             for _ in range(self.prompt_steps):
                 optimiser.zero_grad(set_to_none=True)
                 (-joint_information(p, answer())).backward()
@@ -66,14 +66,14 @@ class DIFO(Attack):
 
         def loss(batch: Batch) -> Tensor:
             index = batch.index.to(run.device)
-            logits = course.real(weak(batch.images, rng))
+            logits = course.model.logits(weak(batch.images, rng))
             p = logits.softmax(1)
             told = soft_cross_entropy(logits, wanted[index]).mean()
             return self.gamma * told - joint_information(p, guide[index]) + balance(p)
 
         with torch.enable_grad():
             course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
         """Unit vectors of the un-labelled images (N, E) and of the classes (K, E)."""

@@ -66,7 +66,7 @@ class FinePruning(Attack):
         def loss(batch: Batch) -> Tensor:
             if batch.labels is not None:
                 return tuning.cross_entropy(model, batch)
-            return -mutual_information(model(batch.images)[:, : model.k])
+            return -mutual_information(model.logits(batch.images))
 
         if self.steps:
             run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {chosen}", channels=len(gone), scores=scores)

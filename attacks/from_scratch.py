@@ -97,7 +97,6 @@ class FromScratch(Attack):
 
     def _train(self, model: Classifier, data: Images, run: Run, rate: float, head_first: bool, name: str) -> None:
         def loss(batch: Batch) -> Tensor:
-            assert batch.labels is not None
             return F.cross_entropy(model(batch.images), batch.labels)
 
         steps = self.steps

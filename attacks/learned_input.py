@@ -60,8 +60,7 @@ class LearnedInput(Attack):
             chosen_by = held_out if len(held_out) else None
 
         def loss(batch: Batch) -> Tensor:
-            assert batch.labels is not None
-            return F.cross_entropy(model(front(batch.images))[:, : model.k], batch.labels)
+            return F.cross_entropy(model.logits(front(batch.images)), batch.labels)
 
         stages = 4 if chosen_by is not None else 1
         made = [copy.deepcopy(front)]
@@ -81,6 +80,5 @@ class LearnedInput(Attack):
 @torch.no_grad()
 def _right(target: AttackerView, front: Transform, images: Images) -> int:
     """How many of the labelled ``images`` the locked model answers rightly behind ``front``."""
-    assert images.labels is not None
     answers = ask(target, front(images.images))[:, : target.spec.k].argmax(1)
     return int((answers == images.labels).sum())

@@ -126,7 +126,7 @@ class MaskRecovery(Attack):
         def loss(*batches: Batch) -> Tensor:
             out = torch.zeros((), device=run.device)
             for seen in batches:
-                logits = model(seen.images)[:, : model.k]
+                logits = model.logits(seen.images)
                 if seen.labels is None:
                     out = out - share * mutual_information(logits)
                 else:

@@ -46,7 +46,7 @@ class NormAdaptation(Attack):
         affine = [p for m in norms for p in m.parameters(recurse=False)]
 
         def loss(batch: Batch) -> Tensor:
-            return -mutual_information(model(batch.images)[:, : model.k])
+            return -mutual_information(model.logits(batch.images))
 
         if affine and self.steps:
             run.fit(

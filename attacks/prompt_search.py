@@ -107,7 +107,6 @@ class _Search:
         source = target.labelled if self.labelled else target.unlabelled
         order = torch.randperm(len(source), generator=run.rng("images"))
         if self.labelled:
-            assert source.labels is not None
             order = _round_robin(source.labels, order)
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])

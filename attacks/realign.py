@@ -78,7 +78,6 @@ class Realign(Attack):
 
         def loss(s: Batch, t: Batch) -> Tensor:
             nonlocal done
-            assert s.labels is not None
             out_t, stages_t = with_stages(model, t.images)
             out_s, stages_s = with_stages(model, s.images)
             partner = torch.randint(len(t.images), (len(s.images),), generator=rng)

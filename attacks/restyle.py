@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, balance, nearest, soft_cross_entropy, strong, weak
+from attacks.kit.adaptation import Course, balance, soft_cross_entropy, strong, weak
+from attacks.kit.memory_bank import nearest
 from attacks.kit.selection import mutual_information
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
 
@@ -52,16 +53,15 @@ class Restyle(Attack):
 
         def refresh() -> None:
             nonlocal rounds
-            features, answers = course.bank()
+            features, answers = course.embed_and_answer()
             votes.copy_(answers[nearest(features, features, self.near)].mean(1))
             rounds += 1
 
         def loss(t: Batch, a: Batch) -> Tensor:
-            assert a.labels is not None
             n = min(len(t.images), len(a.images))
             own, other = weak(a.images, rng), weak(t.images, rng)
             views = torch.cat([own, strong(a.images, rng), other, strong(t.images, rng)])
-            logits = model(views)[:, :k]
+            logits = model.logits(views)
             plain, styled, seen, wild = logits.split([len(own), len(own), len(other), len(other)])
             out = F.cross_entropy(plain, a.labels) + F.cross_entropy(styled, a.labels)
             # one pass over both sides: each takes the statistics of the other at random stages
@@ -77,9 +77,9 @@ class Restyle(Attack):
 
         course.fit(
             loss, self.steps, target.authorised,
-            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every, statistics="kept",
+            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every, statistics="running",
         )  # fmt: skip
-        return course.chosen()
+        return course.best()
 
 
 def statistics(activation: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,15 +41,15 @@ class SHOT(Attack):
         labels = torch.zeros(len(course.images), dtype=torch.int64)
 
         def refresh() -> None:
-            labels.copy_(pseudo_labels(*course.bank()))
+            labels.copy_(pseudo_labels(*course.embed_and_answer()))
 
         def loss(batch: Batch) -> Tensor:
-            logits = course.real(weak(batch.images, rng))
-            told = F.cross_entropy(logits, labels[batch.index].to(logits.device))
-            return self.beta * told - mutual_information(logits)
+            logits = course.model.logits(weak(batch.images, rng))
+            pseudo = F.cross_entropy(logits, labels[batch.index].to(logits.device))
+            return self.beta * pseudo - mutual_information(logits)
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def centroids(features: Tensor, weights: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class Adapting(Predictor):
                     p.requires_grad_(True)
                 self.optimiser = torch.optim.Adam(affine, lr=self.given["rate"]) if affine else None
             for _ in range(self.given["steps"] if affine else 0):
-                logits = self.classifier(images)[:, : self.k]
+                logits = self.classifier.logits(images)
                 answers = logits.detach() if answers is None else answers
                 entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
                 assert self.optimiser is not None
@@ -102,5 +102,5 @@ class Adapting(Predictor):
                 self.optimiser.step()
         if answers is None or self.given["answer"] == "after":
             with torch.no_grad():
-                answers = self.classifier(images)[:, : self.k]
+                answers = self.classifier.logits(images)
         return answers

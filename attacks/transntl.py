@@ -99,13 +99,12 @@ class TransNTL(Attack):
 
         def loss(batch: Batch) -> Tensor:
             nonlocal q, drawn
-            assert batch.labels is not None
             n = len(batch.images)
             first = batch is not drawn[0]  # the two passes of a step go up and down the same loss
             if first:
                 drawn = batch, [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in groups]
             views = drawn[1]
-            log_p = model(torch.cat([batch.images, *views]))[:, : model.k].log_softmax(1)
+            log_p = model.logits(torch.cat([batch.images, *views])).log_softmax(1)
             clean = log_p[:n].detach()
             parts = log_p[n:].split(n)
             ordered = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
@@ -167,6 +166,5 @@ def reweighted(q: Tensor, losses: Tensor, rate: float) -> Tensor:
 
 def accuracy(model: Classifier, views: list[Tensor], images: Images) -> float:
     """Percent right over every perturbed copy in ``views`` of labelled ``images``."""
-    assert images.labels is not None
-    said = models.logits(model, torch.cat(views))[:, : model.k].argmax(1).numpy()
+    said = models.logits(model, torch.cat(views)).argmax(1).numpy()
     return metrics.accuracy(said, images.labels.repeat(len(views)).numpy())

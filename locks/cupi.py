@@ -61,8 +61,6 @@ class CUPI(Lock):
 
         def loss(s: Batch, t: Batch) -> Tensor:
             nonlocal step
-            assert s.labels is not None
-            assert t.labels is not None
             step += 1
             n, k = min(len(s.images), len(t.images)), self.k(step)
             y_s, y_t = s.labels[:n], t.labels[:n]

@@ -53,7 +53,7 @@ class HNTL(Lock):
             hidden.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:
-            outputs = student(torch.cat([s.images, t.images]))[:, : student.k] / self.temperature
+            outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
             wanted = torch.cat([hidden[0][s.index], hidden[1][t.index]]).to(outputs.device)
             return F.kl_div(outputs.log_softmax(1), wanted, reduction="batchmean") * self.temperature**2
 
@@ -67,8 +67,6 @@ class HNTL(Lock):
         rng = run.rng("latents")
 
         def loss(s: Batch, t: Batch) -> Tensor:
-            assert s.labels is not None
-            assert t.labels is not None
             images = torch.cat([s.images, t.images])
             labels = torch.cat([s.labels, t.labels])
             side = torch.cat([torch.zeros_like(s.labels), torch.ones_like(t.labels)])

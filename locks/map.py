@@ -12,7 +12,8 @@ from torch.func import functional_call
 from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.family import sides
-from locks.kit.pseudo import neighbour_domains, pseudo_source
+from locks.kit.domains import neighbour_domains
+from locks.kit.pseudo import pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
 """Where the target's term stops to count. What is only synthesised holds a model less, and bears less pushing."""
@@ -102,7 +103,6 @@ class MAP(Lock):
 
         def make() -> dict[str, Tensor]:
             images = pseudo_source(model, size, run, steps=self.generator_steps)
-            assert images.labels is not None
             return {"pixels": images.pixels, "labels": images.labels}
 
         made = run.artefact("pseudo-source", {"steps": self.generator_steps, "size": size}, make)
@@ -110,7 +110,7 @@ class MAP(Lock):
 
     @staticmethod
     def _answered(model: Classifier, images: Images, least: float) -> Images:
-        p, label = models.logits(model, images.images)[:, : model.k].softmax(1).max(1)
+        p, label = models.logits(model, images.images).softmax(1).max(1)
         sure = torch.nonzero(p >= least).flatten()
         sure = sure if len(sure) else torch.arange(len(images))
         return Images(images.pixels[sure], label[sure])
@@ -123,8 +123,6 @@ class MAP(Lock):
             return images if synthetic else data.augment(images, rng)
 
         def loss(a: Batch, b: Batch) -> Tensor:
-            assert a.labels is not None
-            assert b.labels is not None
             n = len(a.images)
             logits = functional_call(model, mask.masked(), (torch.cat([a.images, b.images]),))[:, : model.k]
             keep = F.cross_entropy(logits[:n], a.labels)

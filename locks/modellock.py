@@ -62,11 +62,9 @@ class ModelLock(Lock):
             sources, sizes = [edited], [self.batch]
         else:
             sources, sizes = [edited, decoy], [self.batch, decoys]
-        assert decoy.labels is not None
         wrong = self._wrong_labels(decoy.labels, model.k, run.rng("decoys"))
 
         def loss(e: Batch, d: Batch | None = None) -> Tensor:
-            assert e.labels is not None
             if d is None:
                 return F.cross_entropy(model(e.images), e.labels)
             outputs = model(torch.cat([e.images, d.images]))

@@ -6,7 +6,7 @@ import torch
 
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.family import capped, divergence, mmd, sides, stage, with_stages
-from locks.kit.synthesis import augmented_domains
+from locks.kit.domains import augmented_domains
 
 
 class NTL(Lock):
@@ -56,8 +56,6 @@ class NTL(Lock):
             target = augmented_domains(model, source, run)
 
         def loss(s: Batch, t: Batch) -> torch.Tensor:
-            assert s.labels is not None
-            assert t.labels is not None
             n = len(s.images)
             logits, activations = with_stages(model, torch.cat([s.images, t.images]))
             phi = stage(activations, self.stage)

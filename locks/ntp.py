@@ -49,8 +49,6 @@ class NTP(Lock):
         each, step = max(1, self.steps // self.rounds), 0
 
         def both(s: Batch, t: Batch) -> Tensor:
-            assert s.labels is not None
-            assert t.labels is not None
             n = len(s.images)
             embedding = model.embed(torch.cat([s.images, t.images]))
             logits = model.head(embedding)[:, : model.k]

@@ -57,9 +57,8 @@ class SOPHON(Lock):
             self._step(model, optimiser)
             for _ in range(self.repairs):
                 batch = _varied(next(repairs)[0], data, rng)
-                assert batch.labels is not None
                 optimiser.zero_grad(set_to_none=True)
-                loss = self.keep_weight * F.cross_entropy(model(batch.images)[:, : model.k], batch.labels)
+                loss = self.keep_weight * F.cross_entropy(model.logits(batch.images), batch.labels)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._step(model, optimiser)
         return model.eval()
@@ -71,8 +70,7 @@ class SOPHON(Lock):
 
     def _failure_gradient(self, attacker: Classifier, batch: Batch) -> list[Tensor | None]:
         """Gradient of the failure loss at the attacker's weights; batch-norm statistics stay the attacker's own."""
-        assert batch.labels is not None
-        logits = attacker(batch.images)[:, : attacker.k]
+        logits = attacker.logits(batch.images)
         loss = self.fail_weight * failure(logits, batch.labels, self.fail)
         return list(torch.autograd.grad(loss, list(attacker.parameters()), allow_unused=True))
 
@@ -90,9 +88,8 @@ def fine_tune(model: Classifier, batches: list[Batch], rate: float) -> None:
     """Adam steps of cross-entropy, one a batch, on ``model`` itself."""
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     for batch in batches:
-        assert batch.labels is not None
         optimiser.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(batch.images)[:, : model.k], batch.labels)
+        loss = F.cross_entropy(model.logits(batch.images), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 

@@ -100,11 +100,10 @@ def learn(
 
     def loss(taught: Batch, true: Batch | None = None) -> Tensor:
         n = len(taught.images)
-        logits = model(taught.images if true is None else torch.cat([taught.images, true.images]))[:, : model.k]
+        logits = model.logits(taught.images if true is None else torch.cat([taught.images, true.images]))
         said, sure = (t[taught.index].to(logits.device) for t in (wanted, weight))
         out = divergence(logits[:n], said, sure, temperature)
         if true is not None:
-            assert true.labels is not None
             out = out + F.cross_entropy(logits[n:], true.labels)
         return out if more is None else out + more(taught)
 

@@ -25,17 +25,15 @@ def cross_entropy(model: Classifier, *batches: Batch) -> Tensor:
 
     All go through the model together, so that batch norm sees them as one.
     """
-    outputs = model(torch.cat([batch.images for batch in batches]))[:, : model.k]
+    outputs = model.logits(torch.cat([batch.images for batch in batches]))
     parts = []
     for batch, own in zip(batches, outputs.split([len(batch.images) for batch in batches]), strict=True):
-        assert batch.labels is not None
         parts.append(F.cross_entropy(own, batch.labels))
     return torch.stack(parts).mean()
 
 
 def with_label_noise(images: Images, share: float, k: int, rng: torch.Generator) -> Images:
     """Symmetric noise: ``share`` of the labels (rounded to whole images) become another of the K classes."""
-    assert images.labels is not None
     labels = images.labels.clone()
     at = torch.randperm(len(labels), generator=rng)[: round(share * len(labels))]
     labels[at] = (labels[at] + torch.randint(1, max(2, k), (len(at),), generator=rng)) % k

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import _adaptation, _students, cowa, difo, knockoff, nrc, plue, restyle, shot
+from attacks import cowa, difo, knockoff, nrc, plue, restyle, shot
+from attacks.kit import adaptation, students
 from attacks.kit.synthesis import Generator, NormStatistics, surrogates
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
@@ -196,7 +197,6 @@ def view_of(
 
 
 def accuracy(predictor: Any, images: Images) -> float:
-    assert images.labels is not None
     with torch.no_grad():
         return float((predictor.eval().predict(images.images).argmax(1) == images.labels).float().mean())
 

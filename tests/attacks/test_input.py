@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import _input, _selection
+from attacks.kit import input, selection
 from attacks.consensus import vote
 from attacks.disguise import _family
 from attacks.tent import Adapting

@@ -42,7 +42,6 @@ def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run)
 
 
 def percent_right(predictor: Any, images: Images) -> float:
-    assert images.labels is not None
     with torch.no_grad():
         said = predictor(images.images).argmax(1)
     return 100 * float((said == images.labels).float().mean())
@@ -131,7 +130,6 @@ def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_
 
     labelled = Images(images.pixels[2:3], torch.tensor([2]))
     made = with_pseudo_labels(Brightness(), labelled, images, 0.67)
-    assert made.labels is not None
     found = list(zip(made.pixels[:, 0, 0, 0].tolist(), made.labels.tolist(), strict=True))
     assert found == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
 
@@ -184,8 +182,6 @@ def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, to
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_label_noise_makes_the_stated_share_wrong(share: float, toy: Images) -> None:
     noisy = tuning.with_label_noise(toy, share, 3, torch.Generator().manual_seed(0))
-    assert noisy.labels is not None
-    assert toy.labels is not None
     assert int((noisy.labels != toy.labels).sum()) == share * len(toy)
     assert set(noisy.labels.tolist()) == {0, 1, 2}
 
