@@ -44,10 +44,10 @@ class Benign(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         if self.change == "half":
             return Direct(target.classifier.half().float())
-        return Changed(handle(target), self.change, self.quality, self.factor)
+        return AfterChange(handle(target), self.change, self.quality, self.factor)
 
 
-class Changed(Predictor):
+class AfterChange(Predictor):
     """An inner predictor on images after ``change``: ``jpeg`` at ``quality``, or ``resize`` by ``factor`` and back."""
 
     def __init__(self, inner: Predictor, change: str, quality: int, factor: float) -> None:
@@ -58,8 +58,8 @@ class Changed(Predictor):
         return {"change": self.change, "quality": self.quality, "factor": self.factor}
 
     def predict(self, images: Tensor) -> Tensor:
-        changed = jpeg(images, self.quality) if self.change == "jpeg" else resized(images, self.factor)
-        return self.inner.predict(changed)
+        images = jpeg(images, self.quality) if self.change == "jpeg" else resize(images, self.factor)
+        return self.inner.predict(images)
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
@@ -72,7 +72,7 @@ def jpeg(images: Tensor, quality: int) -> Tensor:
     return torch.stack(out).permute(0, 3, 1, 2).to(images.device).float() / 255
 
 
-def resized(images: Tensor, factor: float) -> Tensor:
+def resize(images: Tensor, factor: float) -> Tensor:
     """``images`` (N, 3, H, W) in [0, 1] made smaller by ``factor`` and back, bicubic."""
     size = images.shape[-2:]
     small = [max(1, round(side * factor)) for side in size]

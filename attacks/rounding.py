@@ -35,11 +35,11 @@ class Rounding(Attack):
         with torch.no_grad():
             for module in model.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
-                    module.weight.copy_(rounded(module.weight, self.bits))
+                    module.weight.copy_(round_weight(module.weight, self.bits))
         return Direct(model)
 
 
-def rounded(weight: Tensor, bits: int) -> Tensor:
+def round_weight(weight: Tensor, bits: int) -> Tensor:
     """``weight`` (out, ...) at the nearest of 2^bits − 1 values s · {−m, …, m}, m = 2^(bits−1) − 1, s · m = max |w|.
 
     The step s is one for every output channel.

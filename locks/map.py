@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
-from locks.kit.family import sides
 from locks.kit.domains import neighbour_domains
+from locks.kit.family import sides
 from locks.kit.pseudo import pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}

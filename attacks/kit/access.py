@@ -15,7 +15,7 @@ ANSWERS = ("labels", "logits", "weights")
 def ask(target: AttackerView, images: Tensor) -> Tensor:
     """(N, K + extra) logits of the locked model, or ones at the label: by its weights, else by metered queries."""
     if target.threat.access == "weights":
-        return models.logits(target.classifier, images)
+        return models.outputs(target.classifier, images)
     return target.query(images)
 
 

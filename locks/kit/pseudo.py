@@ -6,7 +6,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from bench.contracts import Classifier, Images, Run
 from bench.synthesis import NOISE, ClassGenerator, NormStatistics
