@@ -1,17 +1,13 @@
-"""The fidelity page, from what the plugins say of themselves.
-
-``bench fidelity > docs/fidelity.md`` writes it.
-"""
+"""The fidelity page, made of what the plugins declare: ``bench fidelity > docs/fidelity.md``."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 from bench import registry
-from bench.registry import PluginInfo
+from bench.plugin_source import PluginInfo
+from reports.rows import published
 
-PUBLISHED = Path(__file__).parents[1] / "published"
+LONGEST = 12
+"""Lines of a published table that are printed; a longer one is named only."""
 _HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
@@ -41,27 +37,21 @@ def _section(info: PluginInfo) -> str:
         lines += ["", "What differs, and why:", "", *(f"- {deviation}" for deviation in info.deviations)]
     else:
         lines += ["", "No deviation is known to us."]
-    for name in info.published:
-        lines += ["", *_table(name, info)]
+    for file in info.published:
+        lines += ["", *_table(file, info)]
     if not info.published:
         lines += ["", "Published numbers: none held here. Ours in the same setting: not run."]
     return "\n".join(lines) + "\n"
 
 
-def _table(name: str, info: PluginInfo) -> list[str]:
-    """The rows of a published file that speak of ``info``, or a pointer where they are many."""
-    with (PUBLISHED / name).open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    column = info.kind if info.kind in rows[0] else ""
-    known = {name.upper() for name in (info.name, info.title.split("-domain")[0], info.paper.split(":")[0])}
-    own = [row for row in rows if not column or any(name in row[column].upper() for name in known)]
-    if len(own) > 12:
-        return [f"Published: {len(own)} rows in `reports/published/{name}`. Ours in the same setting: not run."]
-    columns = list(rows[0])
-    lines = [f"Published (`reports/published/{name}`); ours in the same setting: not run.", ""]
-    lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return lines + ["| " + " | ".join(row[c] for c in columns) + " |" for row in own]
-
-
-if __name__ == "__main__":
-    print(page(), end="")
+def _table(file: str, info: PluginInfo) -> list[str]:
+    """The lines of a published file that are about the plugin, or a pointer where they are many."""
+    lines = published.lines_of(info, file)
+    if len(lines) > LONGEST:
+        return [f"Published: {len(lines)} rows in `reports/published/{file}`. Ours in the same setting: not run."]
+    if not lines:
+        return [f"`reports/published/{file}` has no line about it."]
+    columns = list(lines[0])
+    text = [f"Published (`reports/published/{file}`); ours in the same setting: not run.", ""]
+    text += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return text + ["| " + " | ".join(line[c] for c in columns) + " |" for line in lines]
