@@ -1,7 +1,7 @@
-"""Numbers printed in papers: the files of ``reports/published``, the plugins they speak of, and our rows beside them.
+"""Published numbers: which of them are about a plugin, and which of our rows are in the same setting.
 
-A file is a CSV table with a line for each printed number or pair of numbers. Its columns are its own; these have a
-fixed meaning:
+Each file of ``reports/published/`` is a CSV table, a line for each setting. These columns have a fixed meaning where a
+file has them; the others hold the numbers.
 
 | column | meaning |
 |---|---|
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,53 +24,74 @@ from reports.rows.row import Row
 
 FOLDER = Path(__file__).resolve().parents[1] / "published"
 UNATTACKED = "none"
-"""What stands in the column ``attack`` of a lock that nobody attacked."""
+"""What stands in the column ``attack`` for a lock that nobody attacked."""
+MARKS = ("second-hand", "digitised")
+"""Words of a provenance that speak against a number."""
 
 Line = Mapping[str, str]
 """A line of a file, by column."""
 
 
-def files() -> list[str]:
-    """The names of all files."""
-    return sorted(file.name for file in FOLDER.glob("*.csv"))
+@dataclass(frozen=True)
+class PublishedTable:
+    """The lines of one file that are about a plugin.
+
+    Args:
+        file: its name.
+        columns: in the file's order.
+        lines: at least one.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
 
 
 @cache
 def load(file: str) -> tuple[Line, ...]:
-    """The lines of ``file``, in its order."""
-    with (FOLDER / file).open(encoding="utf-8") as stream:
+    """Every line of ``file``, in its order."""
+    with (FOLDER / file).open(encoding="utf-8", newline="") as stream:
         return tuple(csv.DictReader(stream))
 
 
-def speaks_of(line: Line, info: PluginInfo) -> bool:
-    """Whether ``line`` is about the plugin. Lines that must not be shown are about none."""
-    if any("not to be shown" in text for text in line.values()):
-        return False
-    if info.kind == "attack":
-        return not info.purpose and _plain(line.get("attack", "")) in _names(info)
-    return "lock" not in line or _plain(line["lock"]) in _names(info)
-
-
-def lines_of(info: PluginInfo, file: str) -> list[Line]:
-    """The lines of ``file`` that are about the plugin."""
-    return [line for line in load(file) if speaks_of(line, info)]
-
-
-def sides(line: Line) -> tuple[str, str]:
-    """The fields of `reports.rows.row.VALUES` that stand beside a line: authorised side, unauthorised side."""
-    return ("UP", "LP") if line.get("attack") == UNATTACKED else ("authorised_after", "RP")
+def of_plugin(info: PluginInfo) -> list[PublishedTable]:
+    """The tables of the files that a plugin names, without lines about others and lines that must not be shown."""
+    tables = []
+    for file in info.published:
+        lines = tuple(line for line in load(file) if _is_about(line, info))
+        if lines:
+            tables.append(PublishedTable(file, tuple(lines[0]), lines))
+    return tables
 
 
 def same_setting(line: Line, rows: Sequence[Row]) -> list[Row]:
-    """Our measured rows with the pair, lock and attack of ``line``.
+    """Our measured rows with the pair, lock and attack of ``line``: of several, those with the fewest settings.
 
-    Of several, those with the fewest settings of their own; none where the line does not name all three.
+    Empty where the line does not name all three.
     """
     if not {"pair", "lock", "attack"} <= line.keys():
         return []
     same = [row for row in rows if row.status == "ok" and _is_setting(line, row)]
     settings = [row.lock.count("=") + row.attack.count("=") for row in same]
     return [row for row, count in zip(same, settings, strict=True) if count == min(settings)]
+
+
+def sides(line: Line) -> tuple[str, str]:
+    """Our fields that compare with ``line``: of authorised and of unauthorised images, names of a row's values."""
+    return ("UP", "LP") if line.get("attack") == UNATTACKED else ("authorised_after", "RP")
+
+
+def marks(provenance: str) -> list[str]:
+    """What the provenance of a number says against it."""
+    return [mark for mark in MARKS if mark in provenance]
+
+
+def _is_about(line: Line, info: PluginInfo) -> bool:
+    if any("not to be shown" in text for text in line.values()):
+        return False
+    if info.kind == "attack":
+        return _plain(line.get("attack", "")) in _names(info)
+    return "lock" not in line or _plain(line["lock"]) in _names(info)
 
 
 def _is_setting(line: Line, row: Row) -> bool:
@@ -88,9 +110,9 @@ def _is_named(kind: str, name: str, printed: str) -> bool:
 
 def _names(info: PluginInfo) -> set[str]:
     """Names that papers may print for the plugin: its own, its title, and what its paper calls the method."""
-    return {_plain(name) for name in (info.name, info.title, info.paper.split(":")[0])}
+    return {_plain(name) for name in (info.name, info.title, info.paper.partition(":")[0])}
 
 
 def _plain(name: str) -> str:
-    """A method's name without case, hyphens and the affixes that some papers leave out."""
+    """A method's name without case, hyphens, and the prefix or suffix that some papers leave out."""
     return name.lower().removesuffix("-domain").removeprefix("sa-").replace("-", "").replace(" ", "")

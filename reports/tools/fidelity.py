@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bench import registry
 from bench.plugin_source import PluginInfo
-from reports.rows import published
+from reports.rows.published import PublishedTable, of_plugin
 
 LONGEST = 12
-"""Lines of a published table that are printed; a longer one is named only."""
-_HEADER = """# Fidelity
+"""Lines of a published table that the page prints; of a longer one it names the file."""
+HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
 `bench fidelity > docs/fidelity.md`; a test fails when the two part ways.
@@ -20,8 +20,8 @@ second-hand and digitised ones are marked by their provenance.
 
 
 def page() -> str:
-    """The whole page as Markdown."""
-    parts = [_HEADER]
+    """The whole page as Markdown: every lock, key and attack of the registry that is a method."""
+    parts = [HEADER]
     for kind, heading in (("lock", "Locks"), ("key", "Keys"), ("attack", "Attacks")):
         infos = [info for _, info in sorted(registry.current().all(kind).items()) if info.role == "method"]
         parts += [f"## {heading}\n", *(_section(info) for info in infos)]
@@ -37,21 +37,19 @@ def _section(info: PluginInfo) -> str:
         lines += ["", "What differs, and why:", "", *(f"- {deviation}" for deviation in info.deviations)]
     else:
         lines += ["", "No deviation is known to us."]
-    for file in info.published:
-        lines += ["", *_table(file, info)]
-    if not info.published:
+    tables = of_plugin(info)
+    for table in tables:
+        lines += ["", *_table(table)]
+    if not tables:
         lines += ["", "Published numbers: none held here. Ours in the same setting: not run."]
     return "\n".join(lines) + "\n"
 
 
-def _table(file: str, info: PluginInfo) -> list[str]:
-    """The lines of a published file that are about the plugin, or a pointer where they are many."""
-    lines = published.lines_of(info, file)
-    if len(lines) > LONGEST:
-        return [f"Published: {len(lines)} rows in `reports/published/{file}`. Ours in the same setting: not run."]
-    if not lines:
-        return [f"`reports/published/{file}` has no line about it."]
-    columns = list(lines[0])
-    text = [f"Published (`reports/published/{file}`); ours in the same setting: not run.", ""]
-    text += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return text + ["| " + " | ".join(line[c] for c in columns) + " |" for line in lines]
+def _table(table: PublishedTable) -> list[str]:
+    """A published table as Markdown, or a pointer where it is long."""
+    place = f"`reports/published/{table.file}`"
+    if len(table.lines) > LONGEST:
+        return [f"Published: {len(table.lines)} rows in {place}. Ours in the same setting: not run."]
+    text = [f"Published ({place}); ours in the same setting: not run.", ""]
+    text += ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
+    return text + ["| " + " | ".join(line[c] for c in table.columns) + " |" for line in table.lines]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from example_records import record
 
 from bench import registry
@@ -11,26 +14,32 @@ from reports.rows.aggregate import rows
 POSTER = "ntl_attacks_jailntl_poster.csv"
 
 
-def test_every_file_has_lines_with_a_provenance() -> None:
-    assert POSTER in published.files()
-    for file in published.files():
-        lines = published.load(file)
+def test_every_line_has_a_provenance() -> None:
+    for file in published.FOLDER.glob("*.csv"):
+        lines = published.load(file.name)
         assert lines
         assert all(any("provenance" in column and text for column, text in line.items()) for line in lines)
 
 
-def test_a_plugin_goes_by_its_name_its_title_or_its_papers_name() -> None:
-    find = registry.current().find
-    assert {line["lock"] for line in published.lines_of(find("lock", "cuti"), POSTER)} == {"CUTI"}
-    assert {line["lock"] for line in published.lines_of(find("lock", "map"), "map_average.csv")} == {"SA-MAP"}
-    assert {line["attack"] for line in published.lines_of(find("attack", "disguise"), POSTER)} == {"jailntl"}
-    assert published.lines_of(find("lock", "h-ntl"), POSTER) == []
-    no_attack = registry.current().with_purpose("attack", "no-attack")
-    assert published.lines_of(no_attack, POSTER) == []
+@pytest.mark.parametrize(
+    ("kind", "name", "column", "printed"),
+    [
+        ("lock", "cuti", "lock", "CUTI"),
+        ("lock", "map", "lock", "SA-MAP"),
+        ("attack", "disguise", "attack", "jailntl"),
+        ("attack", "transntl", "attack", "transntl"),
+    ],
+)
+def test_a_plugin_goes_by_its_name_its_title_or_its_papers_name(
+    kind: str, name: str, column: str, printed: str
+) -> None:
+    tables = published.of_plugin(registry.current().find(kind, name))
+    assert {line[column] for table in tables for line in table.lines} == {printed}
 
 
-def test_what_must_not_be_shown_speaks_of_nobody() -> None:
-    assert published.lines_of(registry.current().find("lock", "ntl"), "ntlbench_radar.csv") == []
+def test_what_must_not_be_shown_is_about_nobody() -> None:
+    info = replace(registry.current().find("lock", "ntl"), published=("ntlbench_radar.csv",))
+    assert published.of_plugin(info) == []
 
 
 def test_ours_in_the_same_setting_are_the_rows_with_the_fewest_settings() -> None:
