@@ -15,7 +15,7 @@ from reports.rows.row import Row
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
 """What counts as spending, beside every limit of the budget (``budget.*``)."""
 WORDS = {
-    "threat.share": "labelled share of un-authorised images",
+    "threat.share": "labelled share of unauthorised images",
     "threat.authorised": "labelled share of authorised images",
     "threat.leaked": "leaked pairs",
     "attack.steps": "optimiser steps",
@@ -81,10 +81,10 @@ def surfaces(rows: Iterable[Row]) -> list[Surface]:
     return out
 
 
-def captions(found: Sequence[Surface]) -> list[str]:
+def captions(surfaces: Sequence[Surface]) -> list[str]:
     """What half of the lost performance costs on each surface, one sentence a line."""
     lines = []
-    for surface in found:
+    for surface in surfaces:
         first, *others = surface.axes
         costs = []
         for rest, cost in surface.half_costs().items():

@@ -1,7 +1,7 @@
 """What a lock does to two domains: source drop, target drop, ST-D and the mean of both sides.
 
 Defined where a lock is judged on two domains with no attack. A_s and A_t are the locked model's accuracies on source
-(authorised) and target (un-authorised) test images, V_s and V_t those of the victim, all in percent.
+(authorised) and target (unauthorised) test images, V_s and V_t those of the victim, all in percent.
 """
 
 from __future__ import annotations

@@ -81,13 +81,13 @@ class World:
         more: Mapping[str, Any],
     ) -> None:
         values = {name: measured(100.0 * float(r.mean()), IMAGES) for name, r in right.items()}
-        made = record(lock, attack, seed)
-        made = made.model_copy(update={**values, **more})
-        made.provenance.data_fingerprint = f"data-{seed}"
-        self.records.append(made)
+        example = record(lock, attack, seed)
+        example = example.model_copy(update={**values, **more})
+        example.provenance.data_fingerprint = f"data-{seed}"
+        self.records.append(example)
         evidence = {f"pred/{name}": np.where(r, labels, (labels + 1) % 10) for name, r in right.items()}
         index = np.arange(IMAGES)[::-1]
-        self._evidence[made.hash] = {"test_index": index, "test_labels": labels, **evidence}
+        self._evidence[example.hash] = {"test_index": index, "test_labels": labels, **evidence}
 
     def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
         """As a store gives it."""
