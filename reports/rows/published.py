@@ -37,12 +37,12 @@ class PublishedTable:
     """The lines of one file that are about a plugin.
 
     Args:
-        file: its name.
+        name: of the file.
         columns: in the file's order.
         lines: at least one.
     """
 
-    file: str
+    name: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
 
@@ -110,7 +110,7 @@ def _is_named(kind: str, name: str, printed: str) -> bool:
 
 def _names(info: PluginInfo) -> set[str]:
     """Names that papers may print for the plugin: its own, its title, and what its paper calls the method."""
-    return {_plain(name) for name in (info.name, info.title, info.paper.partition(":")[0])}
+    return {_plain(name) for name in (info.name, info.title, info.paper.partition(":")[0]) if name}
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The fidelity page, made of what the plugins declare: ``bench fidelity > docs/fidelity.md``."""
+"""The fidelity page: what each paper says, what is done here, and the published numbers. `bench fidelity` prints it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from bench import registry
 from bench.plugin_source import PluginInfo
 from reports.rows.published import PublishedTable, of_plugin
 
-LONGEST = 12
-"""Lines of a published table that the page prints; of a longer one it names the file."""
 HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
@@ -17,14 +15,16 @@ Published numbers stand under a method only to be looked up: none of them was me
 run (other data, other networks), so there is no number of ours beside them. Each says where it comes from;
 second-hand and digitised ones are marked by their provenance.
 """
+LONGEST = 12
+"""Lines of a published table that the page prints; of a longer one it names the file."""
 
 
 def page() -> str:
     """The whole page as Markdown: every lock, key and attack of the registry that is a method."""
     parts = [HEADER]
     for kind, heading in (("lock", "Locks"), ("key", "Keys"), ("attack", "Attacks")):
-        infos = [info for _, info in sorted(registry.current().all(kind).items()) if info.role == "method"]
-        parts += [f"## {heading}\n", *(_section(info) for info in infos)]
+        methods = [info for _, info in sorted(registry.current().all(kind).items()) if info.role == "method"]
+        parts += [f"## {heading}\n", *(_section(info) for info in methods)]
     return "\n".join(parts)
 
 
@@ -46,10 +46,10 @@ def _section(info: PluginInfo) -> str:
 
 
 def _table(table: PublishedTable) -> list[str]:
-    """A published table as Markdown, or a pointer where it is long."""
-    place = f"`reports/published/{table.file}`"
+    """The published lines, or a pointer where they are many."""
+    file = f"`reports/published/{table.name}`"
     if len(table.lines) > LONGEST:
-        return [f"Published: {len(table.lines)} rows in {place}. Ours in the same setting: not run."]
-    text = [f"Published ({place}); ours in the same setting: not run.", ""]
-    text += ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    return text + ["| " + " | ".join(line[c] for c in table.columns) + " |" for line in table.lines]
+        return [f"Published: {len(table.lines)} rows in {file}. Ours in the same setting: not run."]
+    lines = [f"Published ({file}); ours in the same setting: not run.", ""]
+    lines += ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
+    return lines + ["| " + " | ".join(line[c] for c in table.columns) + " |" for line in table.lines]

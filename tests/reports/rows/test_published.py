@@ -55,3 +55,8 @@ def test_ours_in_the_same_setting_are_the_rows_with_the_fewest_settings() -> Non
     assert published.same_setting({"lock": "NTL"}, table) == []
     assert published.sides(lines["none"]) == ("UP", "LP")
     assert published.sides(lines["jailntl"]) == ("authorised_after", "RP")
+
+
+def test_provenance_is_marked() -> None:
+    assert published.marks("second-hand summary, digitised") == ["second-hand", "digitised"]
+    assert published.marks("printed in the paper") == []
