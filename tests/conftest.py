@@ -132,21 +132,29 @@ def small_task(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def small_run(small_task: str) -> Callable[..., list[str]]:
-    """The arguments of a small run into a store: one lock, one attack, their controls."""
+def small_run(small_task: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """The arguments of a small run into a store: one lock, one attack, their controls, a short public baseline."""
+    suite = tmp_path_factory.mktemp("suites") / "small.toml"
+    suite.write_text(
+        f"""[[row]]
+locks = ["quick-lock"]
+attacks = ["logit-surgery"]
+tasks = ["{small_task}"]
+models = ["tiny"]
+params = {{ "task.size" = 16, "threat.share" = 0.2 }}
+public_baseline = {{ "attack.trials" = 1, "attack.steps" = 10 }}
+"""
+    )
 
     def arguments(store: Path, *more: str) -> list[str]:
-        base = ["run", "--lock", "quick-lock", "--attack", "logit-surgery", "--task", small_task, "--model", "tiny"]
-        small = ["-p", "task.size=16", "-p", "threat.share=0.2", "--threads", "1", "--device", "cpu"]
-        return [*base, *small, "--store", str(store), *SMALL_PLUGINS, f"--plugin={PLUGINS / 'tiny.py'}", *more]
+        base = ["run", "--suite", str(suite), "--threads", "1", "--device", "cpu", "--store", str(store)]
+        return [*base, *SMALL_PLUGINS, f"--plugin={PLUGINS / 'tiny.py'}", *more]
 
     return arguments
 
 
 @pytest.fixture(scope="session")
-def real_store(
-    small_run: Callable[..., list[str]], bench: Bench, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def real_store(small_run: Callable[..., list[str]], bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which the small run is complete: trained once a session, read by many tests, written by none."""
     store = tmp_path_factory.mktemp("store") / "s"
     done = bench(*small_run(store))

@@ -13,8 +13,8 @@ class Tiny(Architecture):
 
     title = "tiny"
     paper = "timm"
-    steps = 3
-    rate = 1e-3
+    steps = 60
+    rate = 1e-2
 
     def build(self, task: Spec, extra: int, hidden: Sequence[int], public: bool) -> Classifier:
         network = {"channels": [8, 8, 8, 8], "stem_width": 8, "output_stride": 8}

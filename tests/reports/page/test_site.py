@@ -6,19 +6,18 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
-from example_records import CURVE, N, measured, record, world
+from example_records import CURVE, FakeStore, N, measured, record, world
 from markupsafe import escape
-from numpy.typing import NDArray
 from places import ROOT
 
+from bench import registry
 from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
 from reports.page import charts, prose
@@ -34,33 +33,13 @@ EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
 
 
-class FakeStore:
-    """What reports ask of a store."""
-
-    def __init__(self, made: list[Record], samples: bool = False) -> None:
-        self.made = made
-        image = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
-        self.kept: dict[str, NDArray[Any]] = {
-            "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
-            "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
-            "samples/pred_guess": np.array([1, 1]),
-            "samples/near": 255 - image, "samples/pred_near": np.array([1, 0]), "samples/labels_near": np.array([1, 0]),
-        } if samples else {}  # fmt: skip
-
-    def records(self) -> list[Record]:
-        return self.made
-
-    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
-        return self.kept if record.cell.lock.name == "modellock" else {}
-
-
 def everything() -> list[Record]:
     """Two seeds of several locks: cheap and costly, failed, lacking controls, and one with a hostile name."""
     conditions = [
         Condition(
-            name="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
+            kind="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
         ),
-        Condition(name=f"near/{EVIL}", what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
+        Condition(kind="near", label=EVIL, what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
     ]
     made = world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25), curve=CURVE, flags=FLAGS)
     for i in (0, 1):
@@ -68,9 +47,7 @@ def everything() -> list[Record]:
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
-            record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, notes={"classes": [EVIL, "b"]}
-            ),
+            record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
         ]
     for lock in ("ntl", "map", EVIL):
         made.append(record(lock, "none", RP=None, conditions=conditions))

@@ -251,13 +251,13 @@ class TestWrite:
 class TestFigures:
     def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
         labels = np.array([0, 1])
-        named = record(notes={"classes": ["zero", "one"]})
+        named = record(classes=["zero", "one"])
         assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", figures.RIGHT)
         assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", figures.WRONG)
         assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
 
     def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        assert figures._sheet_words(record(notes={"selected": {"prompt": "with pastel"}}), "guess", True) == (
+        assert figures._sheet_words(record(selected={"prompt": "with pastel"}), "guess", True) == (
             "attacker's best guess “with pastel”"
         )
         assert "predictor" in figures._sheet_words(record(), "guess", False)
