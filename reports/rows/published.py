@@ -1,7 +1,7 @@
 """Published numbers: which of them speak of a plugin, and which rows of ours are in the same setting.
 
-Each file of ``reports/published/`` is a CSV table with a column of provenance. Columns ``lock``, ``attack`` and ``pair``
-name the setting where a file has them.
+Each file of ``reports/published/`` is a CSV table with a column of provenance. Columns ``lock``, ``attack`` and
+``pair`` name the setting where a file has them.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from reports.tools.key_grid import BEST, grid, markdown
 
 
 def _conditions(**values: float) -> list[Condition]:
-    named = {name.replace("__", "/"): value for name, value in values.items()}
-    return [Condition(name=name, what=name, accuracy=exactly(value)) for name, value in named.items()]
+    """Conditions by kind, with a label after two underscores."""
+    parts = [(*name.partition("__"), value) for name, value in values.items()]
+    return [Condition(kind=kind, label=label, what=label, accuracy=exactly(v)) for kind, _, label, v in parts]  # type: ignore[arg-type]
 
 
 def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
@@ -18,11 +19,11 @@ def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
     again = record(attack="finetune", replicate=0, conditions=_conditions(right=90, wrong__a=20, wrong__b=40))
     second = record(replicate=1, conditions=_conditions(right=92, wrong__c=50, wrong__d=50))
     other = record(lock_explicit={"decoys": "none"}, conditions=_conditions(right=1))
-    found = grid([first, again, second, other])
-    assert found == {
+    result = grid([first, again, second, other])
+    assert result == {
         "right": {"digits, vit": [90, 92], "digits, vit, decoys none": [1]},
         "wrong": {"digits, vit": [30, 50]},
         BEST: {"digits, vit": [40, 50]},
     }
-    assert "| right | 91.0 ± 12.7 |" in markdown(found)
+    assert "| right | 91.0 ± 12.7 |" in markdown(result)
     assert "| right | 90.0 |" in markdown(grid([first]))
