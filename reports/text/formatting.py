@@ -67,7 +67,7 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
         if name == "budget":
             continue
         if name in ("share", "authorised") and isinstance(value, int | float):
-            side = "un-authorised" if name == "share" else "authorised"
+            side = "unauthorised" if name == "share" else "authorised"
             words.append(f"{value_text(float(value) * 100)} % labelled {side} images")
         elif name == "unlabelled" and isinstance(value, bool):
             words.append("unlabelled pool images" if value else "no unlabelled images")
@@ -86,13 +86,15 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
 
 
 def seeds_words(seeds: Sequence[int]) -> str:
-    """``seeds 0–2`` or ``seeds 0, 4``."""
+    """``seed 0``, ``seeds 0–2`` or ``seeds 0, 4``."""
+    return f"seed{'s' if len(set(seeds)) > 1 else ''} {seeds_list(seeds)}" if seeds else "no seeds"
+
+
+def seeds_list(seeds: Sequence[int]) -> str:
+    """``0–2`` or ``0, 4``."""
     listed = sorted(set(seeds))
-    if not listed:
-        return "no seeds"
     run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
-    text = f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
-    return f"seed{'s' if len(listed) > 1 else ''} {text}"
+    return f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
 
 
 def first_line(text: str) -> str:

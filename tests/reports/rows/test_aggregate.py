@@ -296,14 +296,14 @@ class TestReplicates:
 
 class TestHalfRecovery:
     def test_smallest_reading_at_half(self) -> None:
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0) == 4
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="edited") == 128
-        assert half_recovery(CURVE, LP=20.0, oracle=89.0) == 2
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0) == 4
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="edited") == 128
+        assert half_recovery(CURVE, lp=20.0, oracle=89.0) == 2
 
     def test_never_and_nothing_lost(self) -> None:
-        assert half_recovery(CURVE, LP=80.0, oracle=90.0) is None
-        assert half_recovery(CURVE, LP=90.0, oracle=80.0) is None
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="queries") is None
+        assert half_recovery(CURVE, lp=80.0, oracle=90.0) is None
+        assert half_recovery(CURVE, lp=90.0, oracle=80.0) is None
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="queries") is None
 
 
 def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
