@@ -1,7 +1,8 @@
-"""Whether a mark proves whose model it is: claims on marked models, after attacks, and on models nobody marked.
+"""Whether a mark proves whose model it is: claims on marked models, after attacks, and on models that nobody marked.
 
-A lock made with ``use=ownership`` works on clean images and fails on keyed ones. A claim is one-sided McNemar on the
-answers to the same test images, clean and keyed, with p < `LEVEL`, and a fall in accuracy above a margin.
+A lock with ``use=ownership`` works on clean images and fails on keyed ones. A claim compares the answers to the same
+test images, clean and keyed. It needs McNemar's one-sided p below `LEVEL`, and a drop in accuracy above a margin.
+`bench ownership` prints the claims.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from reports.rows.source import Evidence
 from reports.rows.statistics import mcnemar, wilson
 
 LEVEL = 0.01
+"""Of McNemar's one-sided test."""
 MARGINS = (0.0, 10.0)
-"""Points by which accuracy must fall for a claim."""
+"""Points that accuracy must drop by for a claim."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One model under test: accuracies in percent, McNemar's one-sided p."""
+    """One model under test.
+
+    Args:
+        what: its kind, in words.
+        replicate: its seed.
+        clean, keyed: accuracies in percent.
+        p: of McNemar's one-sided test.
+    """
 
     what: str
     replicate: int
@@ -36,11 +45,11 @@ class Claim:
 
     @property
     def drop(self) -> float:
-        """Points that accuracy falls by under the key."""
+        """Points that accuracy drops by under the key."""
         return self.clean - self.keyed
 
     def holds(self, margin: float) -> bool:
-        """Whether ownership can be claimed: significant, and a fall of more than ``margin`` points."""
+        """Whether ownership is claimed at a margin in points."""
         return self.p < LEVEL and self.drop > margin
 
 
@@ -89,7 +98,7 @@ def summary(claims: Sequence[Claim]) -> list[dict[str, Any]]:
             "keyed": float(np.mean([c.keyed for c in own])),
         }
         for margin in MARGINS:
-            hits = sum(c.holds(margin) for c in own)
+            hits = sum(claim.holds(margin) for claim in own)
             row[f"claims/{margin:g}"] = {"rate": hits / len(own), "interval": wilson(hits, len(own))}
         out.append(row)
     return out

@@ -131,8 +131,8 @@ class TestPairedBootstrap:
 
     def test_recovery_has_an_interval_of_its_own(self) -> None:
         right = {"RP": 0.8, "LP": 0.2, "oracle": 0.9}
-        evidence = evidence_of({f"modellock/{k}": np.arange(N) < v * N for k, v in right.items()})
-        value = the_row(world(), evidence).values["recovery"]
+        held = evidence_of({f"modellock/{k}": np.arange(N) < v * N for k, v in right.items()})
+        value = the_row(world(), held).values["recovery"]
         assert value is not None
         assert value.low is not None
         assert value.high is not None
@@ -189,10 +189,10 @@ class TestReplicates:
         reached = {"far": (80.0, 81.0, 79.0), "near": (50.0, 51.0, 49.5), "nearer": (49.5, 50.0, 50.5)}
         locks = [record(lock, replicate=i, RP=rp) for lock, values in reached.items() for i, rp in enumerate(values)]
         records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
-        notes = "\n".join(captions(grouped(rows(records))[0]))
-        assert "nearer 1–2" in notes
-        assert "near 1–2" in notes
-        assert "far 3" in notes
+        text = "\n".join(captions(grouped(rows(records))[0]))
+        assert "nearer 1–2" in text
+        assert "near 1–2" in text
+        assert "far 3" in text
         assert r"\textbf{2" not in render(rows(records), "latex"), "no lock is best beyond noise"
 
     def test_latex_sets_the_best_lock_in_bold_and_only_where_noise_leaves_no_doubt(self) -> None:
@@ -213,8 +213,8 @@ class TestReplicates:
                 records.append(r.model_copy(update={"row_key": r.cell.row_key()}))
         table = rows(records)
         assert [r.key for r in table if r.lock == "modellock"] == ["blockwise", "edit"]
-        notes = "\n".join(captions(grouped(table)[0]))
-        assert "modellock (blockwise) 1, modellock (edit) 2" in notes
+        text = "\n".join(captions(grouped(table)[0]))
+        assert "modellock (blockwise) 1, modellock (edit) 2" in text
         assert "modellock (edit)" in printed(table)
 
     def test_what_a_lock_costs_stands_under_its_table(self) -> None:
@@ -222,8 +222,8 @@ class TestReplicates:
         records = [record(replicate=i, lock_meter={"seconds": 30.0 + 2 * i, "steps": 500}, **costs) for i in (0, 1)]
         (row,) = rows(records)
         assert as_object(row)["lock_cost"] == {**costs, "seconds": 31.0, "steps": 500.0}
-        notes = "\n".join(captions(grouped([row])[0]))
-        assert "31 s, 500 steps, +65 parameters, key 20.0 ms an image, key 5.5 MB of weights" in notes
+        text = "\n".join(captions(grouped([row])[0]))
+        assert "31 s, 500 steps, +65 parameters, key 20.0 ms an image, key 5.5 MB of weights" in text
         assert "Cost of the lock" not in "\n".join(captions(grouped(rows([record()]))[0]))
 
     def test_differences_are_judged_across_the_whole_table(self) -> None:
@@ -231,18 +231,18 @@ class TestReplicates:
         near, next_to = (48.0, 50.0, 52.0), (56.0, 58.0, 60.5)
         few = {"a": near, "b": next_to}
         many = few | {f"c{i}": (53.0 + i / 9, 55.0, 57.0) for i in range(6)}
-        notes = {}
+        text = {}
         for name, reached in (("few", few), ("many", many)):
             locks = [record(k, replicate=i, RP=rp) for k, values in reached.items() for i, rp in enumerate(values)]
             records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
-            notes[name] = "\n".join(captions(grouped(rows(records))[0]))
-        assert "a 1, b 2" in notes["few"] or "b 2, a 1" in notes["few"]
-        assert "a 1–" in notes["many"]
+            text[name] = "\n".join(captions(grouped(rows(records))[0]))
+        assert "a 1, b 2" in text["few"] or "b 2, a 1" in text["few"]
+        assert "a 1–" in text["many"]
 
     def test_planned_cells_that_nobody_measured_stand_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]
-        planned = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
-        lacking = unmeasured(planned, done)
+        asked = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
+        lacking = unmeasured(asked, done)
         assert [(r.attack_name, r.seeds, r.verdict) for r in lacking] == [
             ("prompt-search", (2,), "not measured"), ("finetune", (0,), "not measured"),
         ]  # fmt: skip
@@ -284,8 +284,8 @@ class TestReplicates:
         flagged = [records[0], records[-1]]
         for r, value in zip(flagged, ("LP 2", "LP 3"), strict=True):
             r.flags = [Flag(name="lp-below-floor", detail=value)]
-        notes = "\n".join(captions(grouped(rows(records))[0]))
-        assert "lp-below-floor: LP 2 for the first (" in notes or "lp-below-floor: LP 3 for the first (" in notes
+        text = "\n".join(captions(grouped(rows(records))[0]))
+        assert "lp-below-floor: LP 2 for the first (" in text or "lp-below-floor: LP 3 for the first (" in text
         flagged[1].flags = flagged[0].flags
         assert "lp-below-floor: LP 2 (" in "\n".join(captions(grouped(rows(records))[0]))
 
@@ -296,25 +296,25 @@ class TestReplicates:
 
 class TestHalfRecovery:
     def test_smallest_reading_at_half(self) -> None:
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0) == 4
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="edited") == 128
-        assert half_recovery(CURVE, LP=20.0, oracle=89.0) == 2
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0) == 4
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="edited") == 128
+        assert half_recovery(CURVE, lp=20.0, oracle=89.0) == 2
 
     def test_never_and_nothing_lost(self) -> None:
-        assert half_recovery(CURVE, LP=80.0, oracle=90.0) is None
-        assert half_recovery(CURVE, LP=90.0, oracle=80.0) is None
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="queries") is None
+        assert half_recovery(CURVE, lp=80.0, oracle=90.0) is None
+        assert half_recovery(CURVE, lp=90.0, oracle=80.0) is None
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="queries") is None
 
 
 def test_a_pair_has_a_table_of_its_own_and_says_whether_it_counts() -> None:
-    on_pair = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
-    on_pair.cell.key.name = "domain"
-    on_pair.row_key = on_pair.cell.row_key()
-    table = rows([on_pair])
+    outcome = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
+    outcome.cell.key.name = "domain"
+    outcome.row_key = outcome.cell.row_key()
+    table = rows([outcome])
     text = render(table, "md")
     assert "Source and target" in text
     assert "does not count" in text, "39 is less than 4 times the floor of 10"
-    on_pair.oracle = exactly(41.0)
-    assert "the pair counts" in render(rows([on_pair]), "latex")
-    assert "ST-D" in printed(rows([on_pair]))
-    assert as_object(rows([on_pair])[0])["domain"]["source_drop"]["mean"] == pytest.approx(3)
+    outcome.oracle = exactly(41.0)
+    assert "the pair counts" in render(rows([outcome]), "latex")
+    assert "ST-D" in printed(rows([outcome]))
+    assert as_object(rows([outcome])[0])["domain"]["source_drop"]["mean"] == pytest.approx(3)
