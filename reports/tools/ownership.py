@@ -74,7 +74,7 @@ def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
 def _answers(record: Record) -> tuple[str, str, str] | None:
     """What is tested, and the evidence's names of its answers to clean and to keyed images."""
     cell = record.cell
-    if cell.key.name in ("domain", "none"):
+    if cell.key.role == "control":  # such keys leave images as they are
         return None
     where = f"{cell.scenario}, {cell.model}, {cell.key.name} key"
     if cell.lock.params.get("use") == "ownership":
