@@ -85,6 +85,6 @@ class ModelLock(Lock):
         if self.decoys == "uniform":
             return torch.full((len(labels), k), 1 / k)
         if self.decoys == "fixed":  # one class for all, but never the right one
-            fixed = int(torch.randint(k, (1,), generator=rng))
-            return torch.where(labels == fixed, (labels + 1) % k, fixed)
+            label = int(torch.randint(k, (1,), generator=rng))
+            return torch.where(labels == label, (labels + 1) % k, label)
         return (labels + torch.randint(1, k, labels.shape, generator=rng)) % k

@@ -74,8 +74,8 @@ class NTP(Lock):
         with torch.no_grad():
             for w in weights:
                 w.copy_(sparse(w, self.sparsity))
-        held = [(w != 0).to(w.dtype) for w in weights]
-        hooks = [w.register_hook(lambda g, m=m: g * m) for w, m in zip(weights, held, strict=True)]
+        masks = [(w != 0).to(w.dtype) for w in weights]
+        hooks = [w.register_hook(lambda g, m=m: g * m) for w, m in zip(weights, masks, strict=True)]
         if self.repair:
             run.fit(
                 model, both, self.repair, *sources,
