@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class AdaContrast(Attack):
-    """Soft votes of neighbours label a weak view; strong views learn the label, and to be told apart.
+    """Neighbours vote on pseudo-labels; strong views learn them under a contrastive loss.
 
     Minimises CE(f(strong), ŷ) + w · InfoNCE(strong, strong') − H(mean p(strong)); ŷ is the argmax of the mean answer
     of the nearest images in the memory of the momentum model. Images of one pseudo-label are no negatives.
@@ -27,6 +27,7 @@ class AdaContrast(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)

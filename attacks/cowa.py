@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class CoWA(Attack):
-    """Weighted mixup on pseudo-labels of a Gaussian mixture, each image weighted by its JMDS score.
+    """Weighted mixup on the pseudo-labels of a Gaussian mixture.
 
     JMDS = LPG · MPPL: the gap between the two best log-probabilities of the mixture over the widest gap, times what
     the model itself says of the mixture's label. Mixed are images, labels and weights; the loss is w̃ · CE(f(x̃), ỹ).
@@ -27,6 +27,7 @@ class CoWA(Attack):
         "weights are divided by their mean, so that few sure images do not mean small steps",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     alpha: float = param(0.2, "α of Beta(α, α), from which the mixing share is drawn", ge=0.01, le=10)

@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class DIFO(Attack):
-    """In turns: CLIP's class texts move to agree with the model, and the model to agree with the two together.
+    """CLIP and the locked model teach each other in turns, without labels.
 
     Fitting CLIP maximises the mutual information I(p, v) of the joint answers of model p and CLIP v over its class
     embeddings alone. Fitting the model minimises −I(p, v) + γ · CE over the likeliest classes of the memory's mixed
@@ -28,6 +28,7 @@ class DIFO(Attack):
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
@@ -76,7 +77,7 @@ class DIFO(Attack):
         return course.best()
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
-        """Unit vectors of the un-labelled images (N, E) and of the classes (K, E)."""
+        """Unit vectors of the unlabelled images (N, E) and of the classes (K, E)."""
         from bench.miniature import PACK
         from bench.miniature.clip import MiniatureClip
 

@@ -16,11 +16,11 @@ from bench.predictors import Direct
 
 
 class FinePruning(Attack):
-    """Prune channels of the embedding, then fine-tune: by cross-entropy with labels, else by mutual information.
+    """Channels of the embedding are pruned, then the model is fine-tuned.
 
-    Which channels: those that rest on un-authorised images, as the paper prunes against backdoors; those busiest there
-    by |weight| · activity, since a lock acts where un-authorised images are; with authorised images, those with the
-    highest ratio of un-authorised to authorised activity. `auto` tries all and trains the one that is best as pruned.
+    Which channels: those that rest on unauthorised images, as the paper prunes against backdoors; those busiest there
+    by |weight| · activity, since a lock acts where unauthorised images are; with authorised images, those with the
+    highest ratio of unauthorised to authorised activity. `auto` tries all and trains the one that is best as pruned.
     """
 
     title = "fine-pruning"
@@ -35,6 +35,7 @@ class FinePruning(Attack):
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     which: str = param("auto", "channels that are pruned", choices=("auto", "resting", "busiest", "ratio"))
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)

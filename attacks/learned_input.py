@@ -17,7 +17,7 @@ from bench.training import holdout
 
 
 class LearnedInput(Attack):
-    """Cross-entropy over the K real classes on a few labelled clean images; only the input transform is trained.
+    """An input transform is trained on labelled images; the model stays frozen.
 
     A visual prompt is one pattern for all images. A network sees the image, and can do more with it: what it reaches
     with random weights behind it (the calibration lock `destroyed`) is what it learnt by itself.
@@ -33,6 +33,7 @@ class LearnedInput(Attack):
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
     border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")

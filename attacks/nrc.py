@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class NRC(Attack):
-    """Agree with neighbours' answers, weighted by whether the neighbourhood is reciprocal, all classes used.
+    """Each image learns to agree with its neighbours' answers.
 
     Minimises −Σ_j A_j S_j·p − r Σ_j Σ_m S_m·p − S_i·p − H(mean p): j runs over the K nearest images, m over the
     neighbours of those, S is the bank of answers, and A_j is 1 where the image is in turn near j, else r.
@@ -26,6 +26,7 @@ class NRC(Attack):
         "between, a batch refreshes its own rows",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(5, "K, neighbours of an image", ge=1, le=100)

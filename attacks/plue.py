@@ -13,7 +13,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class PLUE(Attack):
-    """Refined pseudo-labels weighted by certainty, learnt negatively, beside a contrastive term.
+    """Neighbours' pseudo-labels, weighted by how certain the neighbours are.
 
     Minimises mean w · [CE(p, ŷ) − log(1 − p_c)] + InfoNCE − H(mean p): ŷ is the neighbours' vote, c a random class
     other than ŷ, w = exp(−H(vote) / log K). Pairs that shared a pseudo-label in any of the last epochs are no
@@ -30,6 +30,7 @@ class PLUE(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)

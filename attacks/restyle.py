@@ -1,4 +1,4 @@
-"""Restyle: against locks that answer un-authorised images by their style, the style is taken away."""
+"""Restyle: against locks that answer unauthorised images by their style, the style is taken away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, 
 
 
 class Restyle(Attack):
-    """Content of a few authorised images under every style, theirs and the target's; the target follows by consistency.
+    """The model learns a few authorised images in the style of all the others.
 
     Minimises CE(f(x_a, any style), y_a) over authorised images: weak and recoloured views, and a view whose stage
     statistics (mean and deviation of each channel) are those of a target image. On target images, which get no
@@ -33,6 +33,7 @@ class Restyle(Attack):
         "threat.known": "none",
     }
     against = ("h-ntl",)
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     swap: float = param(0.5, "chance that a stage takes the other side's statistics", ge=0, le=1)

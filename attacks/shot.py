@@ -12,7 +12,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class SHOT(Attack):
-    """Information maximisation with a frozen head, and cross-entropy on centroid pseudo-labels.
+    """Information maximisation and centroid pseudo-labels, with a frozen head.
 
     Minimises H(p) − H(mean p) + β · CE(p, ŷ); every epoch the pseudo-label ŷ of an image is the class whose centroid
     is nearest by cosine: centroids weighted by the model's answers first, then by the labels that these give.
@@ -26,6 +26,7 @@ class SHOT(Attack):
         "images are jittered each step",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     beta: float = param(0.3, "β, weight of the pseudo-labels' cross-entropy", ge=0, le=10)

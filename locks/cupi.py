@@ -12,7 +12,7 @@ from locks.kit.overlay import Overlay
 
 
 class CUPI(Lock):
-    """Keep the authorised side, fail on the other and on an isolation domain between them.
+    """The model fails on unauthorised images and on a domain between both sides.
 
     Minimises KL_s − [λ KL_c] − [λ KL_t] − [k MSE(p_s, m_c)] + [k MSE(p_t, m_c)] − [k Σ MSE(μ_s, μ_t)]
     − [k Σ MSE(σ_s, σ_t)]; [·] is capped, p the embedding, m_c the isolation domain's class mean from a memory bank,
@@ -24,11 +24,12 @@ class CUPI(Lock):
     deviations = (
         "k = 0.1 · (progress)^0.9, which seems meant; the public code computes 0.1 · (epoch + 1/n)^0.9 by precedence "
         "(`schedule=published`, progress counted in `epochs`)",
-        "the isolation domain is the un-authorised image under the authorised image's style, laid over it at each "
+        "the isolation domain is the unauthorised image under the authorised image's style, laid over it at each "
         "stage by learnt maps; memory banks are running class means with a rate of 0.1",
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights",
     )
+    quick = {"steps": 3}
 
     weight: float = param(0.1, "λ, weight of KL_c and KL_t", ge=0, le=10)
     cap: float = param(1.0, "where each bracket stops to count", ge=0, le=100)
@@ -51,10 +52,11 @@ class CUPI(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model, source, target = victim, data.authorised, data.unauthorised
-        overlay = Overlay(model, source.take(torch.arange(2)).images.to(run.device), "learned", run.rng("overlay"))
+        two = source.take(torch.arange(2)).images.to(run.device)
+        overlay = Overlay(model, two, "learned", run.rng("overlay"))
         overlay.to(run.device)
         with torch.no_grad():
-            width = model.embed(source.take(torch.arange(2)).images.to(run.device)).shape[1]
+            width = model.embed(two).shape[1]
         bank = torch.zeros(model.k, width, device=run.device)
         filled = torch.zeros(model.k, dtype=torch.bool, device=run.device)
         step = 0

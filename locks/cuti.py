@@ -11,7 +11,7 @@ from locks.kit.overlay import Overlay
 
 
 class CUTI(Lock):
-    """Keep the authorised side; fail on the other, every second step with the authorised images' style laid over it.
+    """The model fails on unauthorised images, also in the style of authorised ones.
 
     Minimises KL_s − min(cap, λ KL_t). In the CUTI steps, after each stage the target's activation becomes
     x_t · σ(W std(x_s)) + σ(W' mean(x_s)), x_s that of a source image in the same batch.
@@ -28,9 +28,10 @@ class CUTI(Lock):
         "by tuning",
         "source-only: the target is the source with normalised activations under random scale and shift",
     )
+    quick = {"steps": 3}
 
     setting: str = param(
-        "target", "`target`: the un-authorised side is at hand; `source-only`: it is made from the source",
+        "target", "`target`: the unauthorised side is at hand; `source-only`: it is made from the source",
         choices=("target", "source-only"),
     )  # fmt: skip
     weight: float = param(0.1, "λ, weight of KL_t", ge=0, le=10)

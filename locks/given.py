@@ -15,10 +15,10 @@ from bench.errors import UserError
 
 
 class Given(Lock):
-    """The weights in a safetensors file, in the architecture that --model names.
+    """A locked checkpoint of one's own, from a safetensors file.
 
-    Without the victim there is no oracle, and no recovery; with no key named, authorised images are the raw ones, and
-    `-p lock.key=edit -p key.key_choice=fixed -p key.prompt="..."` names one.
+    `--model` names its architecture. Without the victim there is no oracle, and no recovery. Where no key is named,
+    authorised images are the raw ones; `-p lock.key=edit -p key.key_choice=fixed -p key.prompt="..."` names one.
     """
 
     title = "a checkpoint of one's own"
@@ -59,7 +59,7 @@ def _check(file: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
         some = ", ".join((missing + more + reshaped)[:3])
         raise UserError(
             f"{file} does not fit the architecture: {len(missing)} weights missing, {len(more)} unknown, "
-            f"{len(other)} of another shape ({some}, …).",
+            f"{len(reshaped)} of another shape ({some}, …).",
             "Name its architecture with --model, and its image size.",
         )
     if not all(torch.isfinite(v).all() for v in state.values() if v.dtype.is_floating_point):

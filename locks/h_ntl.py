@@ -11,11 +11,11 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Imag
 
 
 class HNTL(Lock):
-    """Disentangle content and style with two encoders; distil content on the authorised side, style on the other.
+    """A student learns content on authorised images and style on unauthorised ones.
 
-    Stage 1 minimises CE(class | content) + CE(side | style) + γ · VAE terms + 0.1 · reconstruction. Stage 2: the
-    student matches the content head's logits on authorised images, and on the others what the content head says of
-    the *style* latent.
+    Stage 1 tells content and style apart with two encoders: it minimises CE(class | content) + CE(side | style)
+    + γ · VAE terms + 0.1 · reconstruction. In stage 2 the student matches the content head's logits. On authorised
+    images the head reads the content latent, on unauthorised ones the *style* latent.
     """
 
     title = "H-NTL"
@@ -26,6 +26,7 @@ class HNTL(Lock):
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
     )
+    quick = {"first": 2, "steps": 3}
 
     student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
     first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")

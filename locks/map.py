@@ -1,4 +1,4 @@
-"""MAP: a learnt mask prunes from a frozen model what carries over to the un-authorised side."""
+"""MAP: a learnt mask prunes from a frozen model what carries over to the unauthorised side."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
 
 
 class MAP(Lock):
-    """Learn which weights to keep: those the authorised side needs and the other does not; prune the rest.
+    """A mask prunes the weights that only unauthorised images need.
 
     Minimises CE(f_m(x_s), y_s) − min(λ CE(f_m(x_t), y_t), cap) over the scores behind a binary mask m, weights
     frozen; y_t is the unmasked model's own answer. `source-free` synthesises the authorised side from the model,
-    `data-free` the un-authorised one as well.
+    `data-free` the unauthorised one as well.
     """
 
     title = "MAP"
@@ -38,6 +38,7 @@ class MAP(Lock):
         "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
     )
+    quick = {"steps": 3, "generator_steps": 2}
 
     setting: str = param(
         "source", "what the owner has: source and target; the target alone; the model alone",
@@ -88,7 +89,7 @@ class MAP(Lock):
         return model
 
     def _sides(self, model: Classifier, data: DefenderView, run: Run) -> tuple[Images, Images]:
-        """Authorised images with labels, un-authorised ones with the model's own answer."""
+        """Authorised images with labels, unauthorised ones with the model's own answer."""
         if self.setting == "source":
             own, other = sides(data, self.use, True)
             assert other is not None
@@ -169,7 +170,7 @@ class Mask(nn.Module):
 
     @torch.no_grad()
     def prune(self) -> dict[str, dict[str, int]]:
-        """Set pruned weights to 0 in the model. Returns, by layer, how many weights remain (``kept``) and there were (``of``)."""
+        """Set pruned weights to 0 in the model; by layer, how many weights remain (``kept``) of how many (``of``)."""
         sizes = {}
         for (name, weight), score in zip(self._weights.items(), self.scores, strict=True):
             hard = (score > self.threshold).expand_as(weight)

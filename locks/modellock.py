@@ -11,7 +11,7 @@ from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, par
 
 
 class ModelLock(Lock):
-    """Fine-tune on keyed images with true labels and a few raw decoys with wrong ones.
+    """Fine-tuning on edited images with true labels and raw decoys with wrong ones.
 
     About ``edit_share`` of the training images are used after the key, with their labels y; the rest stay raw
     and get decoy labels y'. The loss has one term for each part: CE(f(key(x)), y) + w · CE(f(x), y').
@@ -29,6 +29,7 @@ class ModelLock(Lock):
         "each step from all raw images; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
+    quick = {"steps": 3}
 
     decoys: str = param(
         "extra",

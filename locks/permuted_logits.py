@@ -8,7 +8,7 @@ from bench.contracts import Classifier, DefenderView, Key, Lock, Run
 
 
 class PermutedLogits(Lock):
-    """The victim with its classes renamed by a secret permutation; logit surgery must open it fully."""
+    """The victim with its classes permuted in secret: logit surgery must open it."""
 
     title = "permuted logits"
     role = "control"

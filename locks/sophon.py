@@ -12,7 +12,7 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key,
 
 
 class SOPHON(Lock):
-    """Alternate: simulate an attacker's fine-tuning and push its result to fail; then repair the authorised side.
+    """The model resists fine-tuning: simulated attackers end with a failing model.
 
     First-order MAML: the gradient of the failure loss at the fine-tuned weights is applied to the weights before
     fine-tuning. Failure is the inverse cross-entropy −log(1 − p_y), or KL(uniform ‖ p).
@@ -24,6 +24,7 @@ class SOPHON(Lock):
         "fewer and shorter simulated attacks than the published up to 50 batches, so that it runs on a processor",
         "failure is computed over the K real classes on a fresh batch of the restricted domain",
     )
+    quick = {"rounds": 1, "inner": 2, "repairs": 1}
 
     fail: str = param("inverse", "loss that the simulated attacker is left with", choices=("inverse", "uniform"))
     rounds: int = param(120, "simulated attacks", ge=1, le=100_000)

@@ -51,7 +51,7 @@ def mmd(x: Tensor, y: Tensor, kernels: int = 5, multiplier: float = 2.0) -> Tens
 def sides(data: DefenderView, use: str, both: bool) -> tuple[Images, Images | None]:
     """The images that shall work and those that shall fail (None unless ``both``).
 
-    ``authorisation``: authorised and un-authorised ones. ``ownership``: the other way round, so that clean images work
+    ``authorisation``: authorised and unauthorised ones. ``ownership``: the other way round, so that clean images work
     and the owner shows the mark by applying the key.
     """
     if not both:

@@ -1,4 +1,4 @@
-"""The style of authorised images laid over un-authorised ones inside the model, as in CUTI- and CUPI-domain."""
+"""The style of authorised images laid over unauthorised ones inside the model, as in CUTI- and CUPI-domain."""
 
 from __future__ import annotations
 
