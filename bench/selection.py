@@ -44,7 +44,6 @@ RULES: dict[str, SelectionRule] = {
         SelectionRule("source-validation", "most accurate on authorised images that the attacker holds out"),
         SelectionRule("label-free", "highest mutual information of answers to the attacker's images; no label"),
         SelectionRule("own-scorer", "the attack's own score on the attacker's images"),
-        SelectionRule("held-out-pairs", "least error on leaked pairs that the attacker holds out"),
         SelectionRule("judge-validation", "the judge, on judge-validation images", by_judge=True),
         SelectionRule(
             "oracle", "the judge, on judge-validation images: labels no attacker has", by_judge=True, peeks=True

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from bench.params import BadParameter, Parametrised, param
 
+ANSWERS = ("labels", "logits", "weights")
+"""Kinds of access under which the locked model answers."""
 KEY_PARTS = ("editor", "prompt", "settings", "geometry")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.records import Record
-    from reports.rows.aggregate import Row
+    from reports.rows.row import Row
     from reports.rows.source import Store
 
 EXTENSIONS = {"md": "md", "csv": "csv", "json": "json", "latex": "tex"}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench import plan, seeds
 from bench.errors import UserError
-from bench.params import BadParameter, Param, Parametrised, param
 from bench.hashing import canonical, digest
+from bench.params import BadParameter, Param, Parametrised, param
 from bench.threat import ThreatModel
 
 JSON = st.recursive(

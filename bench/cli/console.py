@@ -1,8 +1,9 @@
-"""All that is printed: progress, tables, errors. Nothing else in the package writes to the terminal."""
+"""All that is printed: progress, tables, errors. Only `bench.cli` writes to the terminal, and only through here."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.errors import UserError
-from bench.plan.wording import plugins_set, rights_set, written
+from bench.plan.wording import plugins_set, rights_set, settings_of
 
 if TYPE_CHECKING:
     from bench.plan import Planned
-    from bench.records import Cell
     from bench.registry import PluginInfo
 
 out = Console(highlight=False)
@@ -33,6 +33,11 @@ def say(text: str, style: str = "") -> None:
     out.print(escape(text), style=style or None)
 
 
+def raw(text: str) -> None:
+    """``text`` as it is, for files and pipes."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
 def fail(error: UserError) -> None:
     """What is wrong and what to do, on standard error."""
     err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
@@ -41,6 +46,7 @@ def fail(error: UserError) -> None:
 
 
 def warn(text: str) -> None:
+    """One line of warning, on standard error."""
     err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 
@@ -52,17 +58,6 @@ def minutes(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def in_short(cell: Cell) -> str:
-    """A cell in one line, with what was set of it."""
-    said = _each({**plugins_set(cell, "lock", "key", "attack"), **rights_set(cell), **cell.explicit})
-    extra = f" [{', '.join(said)}]" if said else ""
-    return f"{cell.scenario} · {cell.model} · {cell.lock.name} × {cell.attack.name}{extra} · seed {cell.replicate}"
-
-
-def _each(settings: Mapping[str, Any]) -> list[str]:
-    return [f"{name}={written(value)}" for name, value in settings.items()]
 
 
 def fold(text: str, width: int, indent: str = "") -> str:
@@ -84,8 +79,8 @@ def fold(text: str, width: int, indent: str = "") -> str:
 
 def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:
     """A name in a table, each setting on a line under it, on more where it is over ``width``."""
-    told = [line if width is None else fold(line, width, indent=" ") for line in _each(settings)]
-    return escape("\n".join([name, *told]))
+    lines = [line if width is None else fold(line, width, indent=" ") for line in settings_of(settings)]
+    return escape("\n".join([name, *lines]))
 
 
 class Live:
@@ -109,16 +104,18 @@ class Live:
         self.started, self.spent, self.done, self.expected = time.monotonic(), 0.0, 0, 0.0
 
     def expect(self, seconds: float) -> None:
-        """How long the cells that remain are thought to take."""
+        """Show how long the cells that remain may take."""
         self.expected = seconds
         self.progress.update(self.cells, left=f"about {minutes(seconds)} left" if seconds else "")
 
-    def tell(self, stage: str, done: int, total: int, what: str) -> None:
+    def update(self, stage: str, done: int, total: int, what: str) -> None:
+        """Show how far the stage at work is."""
         self.progress.update(
             self.stage, description=f"  {stage}: {what}"[:60], completed=done, total=total, visible=True
         )
 
     def finished(self, line: str) -> None:
+        """Count a cell and print ``line`` above the bars."""
         self.progress.advance(self.cells)
         self.progress.update(self.stage, visible=False)
         self.progress.console.print(line, soft_wrap=True)
@@ -133,7 +130,7 @@ def live(total: int) -> Iterator[Live]:
 
 
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
-    """The plan of a dry run: what is asked, what stands beside it, what is cached, how long the rest may take."""
+    """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     widths: dict[str, int] = {}
     if planned and out.width < ROOMY:  # a narrow screen breaks what was set, not names or numbers
@@ -145,7 +142,7 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
         table.add_row(
-            _below(cell.scenario, cell.explicit),
+            _below(cell.scenario, cell.task_settings),
             cell.model,
             _below(cell.lock.name, plugins_set(cell, "lock", "key"), widths.get("lock")),
             _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
@@ -182,13 +179,13 @@ def named_list(title: str, items: dict[str, str]) -> None:
 
 
 def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
-    """Everything a plugin says of itself; ``groups`` are tables of parameters by prefix."""
+    """Everything a plugin says about itself; ``groups`` are tables of parameters by prefix."""
     out.print(f"[bold]{info.kind} {info.name}[/]" + (f" — {escape(info.title)}" if info.title else ""))
     out.print(escape(info.doc), soft_wrap=True)
     out.print()
     rows = {"role": info.role, "paper": info.paper or "none", "file": str(info.file)}
     if info.kind == "attack":
-        rows["selection"] = info.selection
+        rows["selection"] = info.rule({}).words
         if info.against:
             rows["written against"] = ", ".join(info.against)
     if info.kind == "lock":

@@ -1,25 +1,18 @@
-"""The commands that read a store: `bench report` and `bench ownership`."""
+"""`bench report`: tables, pictures and a page of what the store holds. No torch here."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import console
-from bench.cli.gate import DEFAULT_STORE, StoreOption
+from bench.cli.options import DEFAULT_STORE, StoreOption
 from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.records import Cell, Record
-
-
-def register(app: typer.Typer) -> None:
-    """Add this file's commands to the command line."""
-    app.command()(report)
-    app.command()(ownership)
 
 
 def report(
@@ -37,14 +30,13 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="with --suite: as it was run with (repeatable)")
     ] = None,
-    tuning: Annotated[bool, typer.Option("--tuning", help="trials of tuning seeds, side by side")] = False,
+    tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Tables, pictures and a page of what the store holds."""
+    """Show what the store holds: tables, pictures, a page."""
     from bench.store import Store
-    from reports.rows import aggregate
-    from reports.rows import planned as asked
+    from reports.rows import aggregate, planned
     from reports.text import tables, terminal
     from reports.write import write
 
@@ -77,21 +69,21 @@ def report(
         from bench import plan
 
         wanted = {"locks": lock, "models": model, "tasks": task}
-        cells = [p.cell for p in plan.build(plan.suite_rows(suite, wanted))]
+        cells = [p.cell for p in plan.build(plan.suite_lines(suite, wanted))]
     if tuning:
-        _say_trials(records, cells, format)
+        _show_trials(records, cells, format)
         return
     rows = aggregate.rows(records, opened.evidence)
     if cells is not None:
-        rows = asked.as_asked(rows, cells, records)
+        rows = planned.of_suite(rows, cells, records)
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:
-        sys.stdout.write(tables.render(rows, format).rstrip("\n") + "\n")
+        console.raw(tables.render(rows, format))
 
 
-def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
-    from reports.rows import trials
+def _show_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
+    from reports.text import trials
 
     if cells is not None:
         keys = {cell.row_key() for cell in cells}
@@ -99,16 +91,4 @@ def _say_trials(records: list[Record], cells: list[Cell] | None, format: str) ->
     if format == "terminal":
         console.out.print(trials.terminal(records))
     else:
-        sys.stdout.write(trials.render(records, format).rstrip("\n") + "\n")
-
-
-def ownership(store: StoreOption = DEFAULT_STORE) -> None:
-    """Claims of ownership on marked and un-marked models of the store (see bench/plan/suites/ownership.toml)."""
-    from bench.store import Store
-    from reports.tools.ownership import claims, table
-
-    opened = Store(store, write=False)
-    found = claims(opened.records(), opened.evidence)
-    if not found:
-        raise UserError("the store has no model to claim.", "Run: bench run --suite ownership")
-    console.out.print(table(found))
+        console.raw(trials.render(records, format))

@@ -27,19 +27,19 @@ class CLASS(Lock):
     paper = "ours"  # or authors, title, venue, identifier
     deviations = ()  # what differs from the paper, and why
     key = "edit"
+    quick = {"steps": 3}  # a short run, for conformance
 
-    weight: float = param(0.1, "w, weight of the un-authorised term", ge=0, le=10)
+    weight: float = param(0.1, "w, weight of the unauthorised term", ge=0, le=10)
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(5e-4, "peak learning rate of AdamW", ge=1e-6, le=1)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         def loss(authorised: Batch, unauthorised: Batch) -> Tensor:
-            assert authorised.labels is not None and unauthorised.labels is not None
-            keep = F.cross_entropy(victim(authorised.images), authorised.labels)
-            hurt = F.cross_entropy(victim(unauthorised.images), unauthorised.labels)
+            keep = F.cross_entropy(victim.logits(authorised.images), authorised.labels)
+            hurt = F.cross_entropy(victim.logits(unauthorised.images), unauthorised.labels)
             return keep - self.weight * hurt.clamp(max=10)
 
-        run.fit(victim, loss, self.steps, data.authorised, data.unauthorised, rate=self.rate)
+        run.fit(victim, loss, self.steps, data.authorised, data.unauthorised, rate=self.rate, augment=data.augment)
         return victim
 '''
 
@@ -50,7 +50,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.contracts import Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
 
@@ -62,42 +62,73 @@ class CLASS(Attack):
 
     title = "TITLE"
     paper = "ours"  # or authors, title, venue, identifier
-    selection = "last step"  # the rule by which it chooses what it hands back; never by labels it should not have
+    selection = "last"  # a rule of bench/selection.py, or a pair: a name and a sentence
+    quick = {"steps": 3}  # a short run, for conformance
     defaults = {"threat.access": "weights", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
 
     steps: int = param(100, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-4, "peak learning rate of AdamW", ge=1e-6, le=1)
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return threat.access == "weights" and threat.share > 0
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(["weights"], labelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
 
         def loss(batch: Batch) -> Tensor:
-            assert batch.labels is not None
-            return F.cross_entropy(model(batch.images), batch.labels)
+            return F.cross_entropy(model.logits(batch.images), batch.labels)
 
         run.fit(model, loss, self.steps, target.labelled, rate=self.rate)
         return Direct(model)
 '''
 
 
+TASK = '''"""TITLE: where the images come from, in one line."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.contracts import DataSource
+from bench.datasets.base import Dataset
+
+
+class CLASS(DataSource):
+    """One line that `bench list` prints: how many images of what, and how many classes."""
+
+    title = "TITLE"
+    paper = "ours"  # or authors, title, venue, identifier
+
+    def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+        rng = torch.Generator().manual_seed(generator_seed)
+        labels = torch.arange(300) % 3
+        images = torch.randint(0, 90, (300, 3, size, size), generator=rng, dtype=torch.uint8)
+        for label in range(3):  # a bright bar at the left, in the middle, or at the right
+            images[labels == label, :, :, label * size // 3 : (label + 1) * size // 3] += 120
+        return Dataset("NAME", images, labels, ("left", "middle", "right"))
+'''
+STUBS = {"lock": (LOCK, Path("locks")), "attack": (ATTACK, Path("attacks")), "task": (TASK, Path("bench/datasets"))}
+"""Kind -> the text of a stub, and its room."""
+
+
 def write(kind: str, name: str, folder: Path | None = None) -> Path:
-    """Write the stub of a ``lock`` or ``attack`` called ``name``.
+    """Write the stub of a lock, attack or task called ``name``.
 
     Raises:
         UserError: another kind, a name that is no identifier, or the file exists.
     """
-    if kind not in ("lock", "attack"):
-        raise UserError(f"cannot write a new '{kind}'.", "Use: bench new lock NAME, or bench new attack NAME.")
+    if kind not in STUBS:
+        raise UserError(f"cannot write a new '{kind}'.", f"Use: bench new KIND NAME, KIND one of {', '.join(STUBS)}.")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UserError(f"'{name}' is no plugin name.", "Lower-case words joined by hyphens, e.g. my-lock.")
-    file = (folder or Path(f"{kind}s")) / f"{name.replace('-', '_')}.py"
+    text, room = STUBS[kind]
+    file = (folder or room) / f"{name.replace('-', '_')}.py"
     if file.exists():
         raise UserError(f"{file} exists already.", "Choose another name, or remove it first.")
     file.parent.mkdir(parents=True, exist_ok=True)
     words = name.replace("-", " ")
-    text = LOCK if kind == "lock" else ATTACK
-    file.write_text(text.replace("TITLE", words).replace("CLASS", words.title().replace(" ", "")), encoding="utf-8")
+    names = {"TITLE": words, "CLASS": words.title().replace(" ", ""), "NAME": name}
+    for mark, value in names.items():
+        text = text.replace(mark, value)
+    file.write_text(text, encoding="utf-8")
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from bench import registry
@@ -37,6 +38,18 @@ def rights(threat: ThreatModel, budget: Budget) -> dict[str, Any]:
     return {f"threat.{k}": v for k, v in threat.values().items()} | {
         f"budget.{k}": v for k, v in budget.values().items()
     }
+
+
+def settings_of(values: Mapping[str, Any]) -> list[str]:
+    """``NAME=VALUE`` for each of ``values``, as the command line takes it."""
+    return [f"{name}={text_of(value)}" for name, value in values.items()]
+
+
+def in_short(cell: Cell) -> str:
+    """A cell in one line, with what was set of it."""
+    chosen = settings_of({**plugins_set(cell, "lock", "key", "attack"), **rights_set(cell), **cell.task_settings})
+    extra = f" [{', '.join(chosen)}]" if chosen else ""
+    return f"{cell.scenario} · {cell.model} · {cell.lock.name} × {cell.attack.name}{extra} · seed {cell.replicate}"
 
 
 def text_of(value: Any) -> str:

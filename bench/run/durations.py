@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from bench import registry
 from bench.records import Cell, Record
 
 TYPICAL = {"victim": 20.0, "protected": 25.0, "judged": 40.0, "unlocked": 25.0, "scored": 12.0}
@@ -19,7 +20,7 @@ def seconds(cells: Sequence[Cell], records: Sequence[Record]) -> list[float]:
             if spent > 1.0:
                 known.setdefault(_like(stage, record.cell), []).append(spent)
     out = []
-    made: set[str] = set()
+    planned: set[str] = set()
     for cell in cells:
         total = 0.0
         for stage, typical in TYPICAL.items():
@@ -28,18 +29,23 @@ def seconds(cells: Sequence[Cell], records: Sequence[Record]) -> list[float]:
                 "protected": f"{cell.scenario}/{cell.model}/{cell.replicate}/{cell.lock}/{cell.key}",
                 "judged": f"{cell.scenario}/{cell.model}/{cell.replicate}/{cell.lock}/{cell.key}",
             }.get(stage)
-            if shared is not None and f"{stage}/{shared}" in made:
+            if shared is not None and f"{stage}/{shared}" in planned:
                 continue
-            made.add(f"{stage}/{shared}")
-            if cell.attack.name == "none" and stage in ("unlocked", "scored"):
+            planned.add(f"{stage}/{shared}")
+            if cell.attack.purpose == "no-attack" and stage in ("unlocked", "scored"):
                 typical = 1.0
             if cell.lock.role == "control" and stage == "protected":
                 typical = 1.0
-            if cell.key.name != "edit" and stage in ("judged", "scored"):  # no image is edited
+            if not _is_costly(cell) and stage in ("judged", "scored"):
                 typical = 3.0
             total += median(known.get(_like(stage, cell), [typical]))
         out.append(total)
     return out
+
+
+def _is_costly(cell: Cell) -> bool:
+    key = registry.current().get("key", cell.key.name)
+    return key is not None and key.costly
 
 
 def _like(stage: str, cell: Cell) -> str:

@@ -6,21 +6,11 @@ import multiprocessing
 import os
 from multiprocessing import forkserver
 
-PRELOADED = [
-    "bench.run.attack_process",
-    "bench.registry",
-    "bench.predictors",
-    "bench.editors.engine",
-    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_instruct_pix2pix",
-    "transformers.models.clip.modeling_clip",
-]
-"""What the fork server imports once, so that an attack's process does not: imports are most of its start."""
-
-
+PRELOADED = ["bench.run.preload"]
+"""What the server imports once, so that an attack's process does not: imports are most of its start."""
 ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-"""What the server has in its environment: some of what it imports asks torch whether there is a GPU. Asked of the
-CUDA runtime, that initialises CUDA, and no process forked from one that did can use a GPU; asked of the driver's
-management library it does not."""
+"""Environment of the server. Some of its imports ask torch whether there is a GPU. Through the CUDA runtime that
+initialises CUDA, and no process forked afterwards can use a GPU. Through the driver's library it does not."""
 
 
 def start() -> None:

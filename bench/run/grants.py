@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
-from bench.contracts import Classifier, Images, Key, ThreatModel
+from bench.contracts import Classifier, Images, Key
 from bench.datasets.scenario import Scenario, Side, draw_share
 from bench.editors import vocabulary
-from bench.run.attack_process import Job
+from bench.records import Cell
+from bench.run.job import Job
 from bench.seeds import derive
+from bench.store.settings import Settings
 
 
-def materialise(
-    scenario: Scenario,
-    locked: Classifier,
-    key: Key,
-    threat: ThreatModel,
-    budget: Mapping[str, Any],
-    attack: dict[str, Any],
-    model: str,
-    seed: int,
-    device: str,
-    threads: int,
-) -> Job:
-    """The job of an attack under ``threat``.
+def materialise(scenario: Scenario, locked: Classifier, key: Key, cell: Cell, seed: int, settings: Settings) -> Job:
+    """The job of the attack of ``cell`` under its threat model.
 
-    Labelled images are drawn from the attacker pool as a share of the defender's training count, the same
-    draw for every attack, nested as the share grows; un-labelled ones are the pool. Leaked pairs are raw
-    images of the pool with the same images after the key.
+    Labelled images come from the attacker pool as a share of the defender's training count: the same sample for every
+    attack, nested as the share grows. Unlabelled ones are the pool. Leaked pairs are raw images of the pool with the
+    same images after the key.
     """
+    threat = cell.threat
     side = scenario.unauthorised
     pool = side.splits.attacker
 
-    def drawn(share: float, side: Side, more: int = 0) -> Images:
-        seed = derive("share", task=side.dataset.name, split=side.splits.fingerprint) + more
+    def sample(share: float, side: Side, more: int = 0) -> Images:
+        order = derive("share", task=side.dataset.name, split=side.splits.fingerprint) + more
         parts = side.splits
-        return side.images(draw_share(side.dataset.labels, parts.attacker, share, len(parts.defender), seed))
+        return side.images(draw_share(side.dataset.labels, parts.attacker, share, len(parts.defender), order))
 
     granted: dict[str, Images | tuple[Images, Images]] = {}
     if threat.share > 0:
-        granted["labelled"] = drawn(threat.share, side)
+        granted["labelled"] = sample(threat.share, side)
     if threat.unlabelled:
         granted["unlabelled"] = side.images(pool).unlabelled()
     if threat.authorised > 0:
-        granted["authorised"] = keyed(key, drawn(threat.authorised, scenario.authorised, 1))
+        granted["authorised"] = keyed(key, sample(threat.authorised, scenario.authorised, 1))
     if threat.leaked > 0:
         rng = torch.Generator().manual_seed(derive("leaked", task=side.dataset.name, split=side.splits.fingerprint))
         raw = side.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
@@ -58,21 +47,23 @@ def materialise(
         if not threat.listed and "prompt" in parts:
             words = list(vocabulary.without(words, [parts["prompt"]]))
     return Job(
-        attack=attack,
-        model=model,
-        spec={"size": scenario.spec.size, "classes": list(scenario.spec.classes), "kind": scenario.spec.kind},
-        threat=threat.values(),
-        budget=dict(budget),
+        attack=cell.attack.name,
+        params=cell.attack.params,
+        plugin_files=list(settings.plugin_files),
+        model=cell.model,
+        task=scenario.spec,
+        threat=threat,
+        budget=cell.budget,
         seed=seed,
         granted=granted,
         classifier=(locked.spec, locked.state_dict()) if threat.access == "weights" else None,
         known={name: parts[name] for name in threat.parts() if name in parts},
         words=words,
-        device=device,
-        threads=threads,
+        device=settings.device,
+        threads=settings.threads,
     )
 
 
 def keyed(key: Key, images: Images) -> Images:
     """``images`` after ``key``, in 8 bit, with the labels they had."""
-    return Images((key(images.images) * 255).round().clamp(0, 255).byte(), images.labels)
+    return images.with_pixels((key(images.images) * 255).round().clamp(0, 255).byte())

@@ -1,15 +1,16 @@
-"""What each side may see. What it may not see raises `AccessDenied`, and the view remembers that it was asked."""
+"""What each side may see: the views of `bench.contracts`. A withheld read raises `AccessDenied` and is noted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from bench.augment import jitter
 from bench.contracts import (
     AccessDenied,
+    Augment,
     Budget,
     BudgetSpent,
     Classifier,
@@ -20,14 +21,12 @@ from bench.contracts import (
     Spec,
     ThreatModel,
 )
-from bench.training import jitter
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 PublicModel = Callable[[int], Classifier]
 
 
 class DefenderView:
-    """The owner's data: authorised images are keyed, un-authorised ones raw, each made when first asked for.
+    """The owner's data: authorised images are keyed, unauthorised ones raw, each made when first read.
 
     Args:
         spec: the task.
@@ -35,8 +34,11 @@ class DefenderView:
         key: None while the key is being made.
         needs: what the lock declared; the rest raises `AccessDenied`.
         public_model: makes the public model with so many extra outputs.
-        unauthorised: training and validation images of the un-authorised side, where it is other data.
-        augment: how the victim's training images were varied; a lock that trains varies its images likewise.
+        unauthorised: training and validation images of the unauthorised side, where it is other data.
+        augment: how the victim's training images were varied.
+
+    Attributes:
+        denied: names of what was read without being declared.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class DefenderView:
         self._other = unauthorised or (raw, validation)
         self._raw, self._validation, self._key = raw, validation, key
         self._needs, self._public_model = needs, public_model
-        self._made: dict[str, Images] = {}
+        self._after_key: dict[str, Images] = {}
         self.denied: list[str] = []
 
     def _deny(self, what: str) -> AccessDenied:
@@ -62,12 +64,12 @@ class DefenderView:
         return AccessDenied(f"{what}: not among this lock's needs()")
 
     def _keyed(self, name: str, images: Images) -> Images:
-        if name not in self._made:
+        if name not in self._after_key:
             if self._key is None:
                 raise self._deny(f"{name} before there is a key")
             keyed = (self._key(images.images) * 255).round().clamp(0, 255)
-            self._made[name] = Images(keyed.byte(), images.labels)
-        return self._made[name]
+            self._after_key[name] = images.with_pixels(keyed.byte())
+        return self._after_key[name]
 
     def _side(self, name: str, images: Images, allowed: bool, labelled: bool) -> Images:
         if not allowed:
@@ -76,7 +78,6 @@ class DefenderView:
 
     @property
     def authorised(self) -> Images:
-        """Training images after the key."""
         needs = self._needs
         if not needs.authorised:
             raise self._deny("authorised")
@@ -84,18 +85,15 @@ class DefenderView:
 
     @property
     def unauthorised(self) -> Images:
-        """Training images that the model shall fail on: those before the key, or those of the other domain."""
         needs = self._needs
         return self._side("unauthorised", self._other[0], needs.unauthorised, needs.unauthorised_labels)
 
     @property
     def raw(self) -> Images:
-        """Training images of the authorised side before the key."""
         return self._side("raw", self._raw, self._needs.raw, True)
 
     @property
     def validation_authorised(self) -> Images:
-        """The owner's validation images after the key."""
         if not self._needs.authorised:
             raise self._deny("validation_authorised")
         keyed = self._keyed("validation", self._validation)
@@ -103,12 +101,10 @@ class DefenderView:
 
     @property
     def validation_unauthorised(self) -> Images:
-        """The owner's validation images of the un-authorised side."""
         needs = self._needs
         return self._side("validation_unauthorised", self._other[1], needs.unauthorised, needs.unauthorised_labels)
 
     def public_model(self, extra: int = 0) -> Classifier:
-        """The victim's architecture with public weights."""
         return self._public_model(extra)
 
 
@@ -121,8 +117,11 @@ class AttackerView:
         granted: by name, what was handed over: classifier, labelled, unlabelled, authorised, leaked_pairs, words.
         known: the known key parts.
         public_model: makes the public model with so many extra outputs.
-        answer: asks the locked model behind its interface; None where there is none.
+        answer: the locked model behind its interface; None where there is none.
         meter: counts queries.
+
+    Attributes:
+        denied: names of what was read although the threat model withholds it.
     """
 
     def __init__(
@@ -153,46 +152,34 @@ class AttackerView:
 
     @property
     def classifier(self) -> Classifier:
-        """The locked model itself, in evaluation mode; white-box only."""
         model: Classifier = self._get("classifier")
         return model
 
     @property
     def labelled(self) -> Images:
-        """Labelled un-authorised images."""
         images: Images = self._get("labelled")
         return images
 
     @property
     def unlabelled(self) -> Images:
-        """Un-labelled un-authorised images of the attacker pool."""
         images: Images = self._get("unlabelled")
         return images
 
     @property
     def authorised(self) -> Images:
-        """Labelled authorised images."""
         images: Images = self._get("authorised")
         return images
 
     @property
     def leaked_pairs(self) -> tuple[Images, Images]:
-        """Raw images and the same images after the key."""
         pairs: tuple[Images, Images] = self._get("leaked_pairs")
         return pairs
 
     @property
     def known(self) -> Mapping[str, Any]:
-        """The key parts the attacker knows, by name."""
         return dict(self._known)
 
     def query(self, images: Tensor) -> Tensor:
-        """The locked model's answer to ``images`` (N, 3, H, W): (N, K + extra) logits, or ones at the label.
-
-        Raises:
-            AccessDenied: the threat model gives no interface.
-            BudgetSpent: the query budget does not cover the images.
-        """
         if self._answer is None:
             self.denied.append("query")
             raise AccessDenied("query: the threat model gives no interface to the locked model")
@@ -203,10 +190,8 @@ class AttackerView:
         return self._answer(images)
 
     def wordlist(self) -> Sequence[str]:
-        """The concepts the attacker would try, in order; the harness has dropped what the threat model drops."""
         words: Sequence[str] = self._get("words")
         return words
 
     def public_model(self, extra: int = 0) -> Classifier:
-        """The victim's architecture with public weights, as anyone may have it."""
         return self._public_model(extra)

@@ -71,8 +71,8 @@ def export(store: Store, file: Path) -> int:
                     member = f"records/{folder.name}/{name}"
                     files[member] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
                     _add(out, member, content)
-            told = {"format": FORMAT, "schema": SCHEMA, "files": files}
-            _add(out, MANIFEST, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+            manifest = {"format": FORMAT, "schema": SCHEMA, "files": files}
+            _add(out, MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
         part.replace(file)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from None
@@ -140,8 +140,8 @@ def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
     if MANIFEST not in names:
         raise _refused(file, f"it has no {MANIFEST}")
     try:
-        told = json.loads(_content(opened, MANIFEST, opened.getinfo(MANIFEST).file_size))
-        form, schema, files = told["format"], told["schema"], told["files"]
+        manifest = json.loads(_content(opened, MANIFEST, opened.getinfo(MANIFEST).file_size))
+        form, schema, files = manifest["format"], manifest["schema"], manifest["files"]
         listed = {name: {"sha256": str(x["sha256"]), "bytes": int(x["bytes"])} for name, x in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _refused(file, f"its {MANIFEST} cannot be read ({type(error).__name__})") from None
@@ -201,14 +201,14 @@ def _adds_up(provenance: Provenance) -> bool:
     inputs = provenance.inputs
     try:
         parents = [item for stage in inputs.values() for item in stage.get("parents", {}).items()]
-        told = [*parents, *provenance.parents.items(), ("record", provenance.hash)]
-        return all(digest(inputs[name]) == hash for name, hash in told)
+        named = [*parents, *provenance.parents.items(), ("record", provenance.hash)]
+        return all(digest(inputs[name]) == hash for name, hash in named)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # a strange shape, or no JSON
         return False
 
 
 def _marked(record: Record, file: Path) -> Record:
     """``record`` as another's; the flag makes every table say so."""
-    flag = Flag(name="third-party", detail=f"imported from {file.name}; not measured here")
+    flag = Flag(name=THIRD_PARTY, detail=f"imported from {file.name}; not measured here")
     others = [f for f in record.flags if f.name != flag.name]
-    return record.model_copy(update={"notes": {**record.notes, THIRD_PARTY: file.name}, "flags": [*others, flag]})
+    return record.model_copy(update={"third_party": file.name, "flags": [*others, flag]})

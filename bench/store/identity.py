@@ -1,13 +1,12 @@
 """The two identities of a cell: a *hash* decides reuse, a *row key* (in `bench.records`) decides comparison.
 
-A hash covers the plugin's code and the project modules it imports, parameters, data, parent artefacts, the
-miniature pack, threads, device, library versions, seeds and schema. It is computed without torch, so that
-a finished run is recognised in a second.
+A hash covers the plugin's code and the project modules it imports, parameters, data, parent artefacts, the models that
+a plugin runs, threads, device, library versions, seeds and schema. It is computed without torch, so that a finished run
+is recognised in a second.
 """
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,32 +15,31 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, registry, seeds
+from bench import assets, datasets, registry, seeds
 from bench.errors import UserError
-from bench.hashing import digest
-from bench.miniature import PACK
+from bench.hashing import digest, file_digest
+from bench.plugin_source import PluginInfo
 from bench.records import SCHEMA, Cell, PluginRef
+from bench.store.code import code_identity
+from bench.store.settings import Settings
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How things are computed: part of every hash, since numbers may depend on it."""
-
-    device: str = "cpu"
-    threads: int = 2
-    skip_bad: bool = False
-    plugin_files: tuple[str, ...] = ()
+STAGES = ("victim", "key", "protected", "judged", "unlocked")
+"""Artefacts of a cell, in the order in which they are made."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Hashes of a cell's stages with all that entered them."""
+    """Hashes of a cell's stages with all that entered them, and the seeds of its random numbers."""
 
     hashes: dict[str, str]
     inputs: dict[str, Any] = field(repr=False)
     seeds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def record(self) -> str:
+        """The hash of the record."""
+        return self.hashes["record"]
 
 
 @cache
@@ -57,134 +55,128 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def folder_digest(folder: Path) -> str:
-    """Digest of the content of every file under ``folder``."""
-    sums = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sums.update(str(file.relative_to(folder)).encode())
-        sums.update(hashlib.sha256(file.read_bytes()).digest())
-    return sums.hexdigest()[:20]
-
-
-@cache
-def data_identity(task: str, size: int, skip_bad: bool, generator: int) -> dict[str, Any]:
-    """What decides the content of the data: code for embedded sets, names, sizes and times of a folder's files."""
+def _data_identity(task: str, size: int, skip_bad: bool, generator: int, _plugins: registry.Registry) -> dict[str, Any]:
+    """What decides the content of the data: code, size, and names, sizes and times of a folder's files."""
     if sides := datasets.pair(task):
-        return {"task": task, "sides": [data_identity(side, size, skip_bad, generator) for side in sides]}
-    out: dict[str, Any] = {"task": task, "size": size, "generator": generator}
-    if task.startswith("folder:"):
-        root = Path(task.removeprefix("folder:")).expanduser()
-        files = sorted(p for p in root.rglob("*") if p.is_file())
-        out["files"] = digest([[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files])
-        out["skip_bad"] = skip_bad
-        module = "bench.datasets.folder"
-    elif task in datasets.TORCHVISION:
-        module = "bench.datasets.vision"
-    else:
-        module = f"bench.datasets.{task.replace('-', '_')}"
-    out["code"] = registry.code_identity(module, "bench.datasets.scenario")
-    return out
+        return {"task": task, "sides": [_data_identity(side, size, skip_bad, generator, _plugins) for side in sides]}
+    info = datasets.source(task)
+    if info is None:
+        datasets.check(task)
+        raise UserError(f"Unknown task '{task}'.", "See `bench list`.")
+    content = datasets.content(task)
+    return {
+        "task": task,
+        "size": size,
+        "generator": generator,
+        **content,
+        **({"skip_bad": skip_bad} if content else {}),
+        "code": code_identity(info, "bench.datasets.scenario"),
+    }
 
 
-@cache
-def _editor_identity(editor: str) -> str:
-    if editor == "miniature":
-        return folder_digest(PACK / "editor")
-    folder = Path(editor).expanduser()
-    return folder_digest(folder) if folder.is_dir() else editor
+def seeds_of(cell: Cell) -> dict[str, int]:
+    """The seed of each axis of ``cell``: split, victim, key, lock, attack."""
+    task, replicate = cell.scenario, cell.replicate
+    trained = {"task": task, "model": cell.model, "replicate": replicate}
+    return {
+        "split": seeds.derive("split", task=task, replicate=replicate),
+        "victim": seeds.derive("victim", **trained),
+        "key": seeds.derive("key", task=task, replicate=replicate),
+        "lock": seeds.derive("lock", **trained, lock=cell.lock.name),
+        "attack": seeds.derive("attack", **trained, attack=cell.attack.name),
+    }
 
 
 def of(cell: Cell, settings: Settings) -> Identity:
-    """The identity of ``cell``: a hash for each stage, in the order in which they are made."""
+    """The identity of ``cell``: a hash for each stage, in the order in which they are made.
+
+    Raises:
+        UserError: a plugin that is not known, or a parameter that names no file.
+    """
+    plugins = registry.current()
+    lock, key, attack = (plugins.find(k, r.name) for k, r in _refs(cell).items())
     generator = 1 if seeds.is_tuning(cell.replicate) else 0
-    drawn = {
-        "split": seeds.derive("split", task=cell.scenario, replicate=cell.replicate),
-        "victim": seeds.derive("victim", task=cell.scenario, model=cell.model, replicate=cell.replicate),
-        "key": seeds.derive("key", task=cell.scenario, replicate=cell.replicate),
-        "lock": seeds.derive(
-            "lock", task=cell.scenario, model=cell.model, replicate=cell.replicate, lock=cell.lock.name
-        ),
-        "attack": seeds.derive(
-            "attack", task=cell.scenario, model=cell.model, replicate=cell.replicate, attack=cell.attack.name
-        ),
-    }
-    base = {
-        "schema": SCHEMA,
-        "versions": versions(),
-        "device": settings.device,
-        "threads": settings.threads,
-        "data": data_identity(cell.scenario, cell.size, settings.skip_bad, generator),
-        "split_seed": drawn["split"],
-    }
-    files = settings.plugin_files
+    cell_seeds = seeds_of(cell)
     inputs: dict[str, Any] = {}
     hashes: dict[str, str] = {}
 
-    def stage(name: str, parents: Iterable[str], **own: Any) -> None:
-        inputs[name] = {**own, "parents": {p: hashes[p] for p in parents}}
+    def stage(name: str, parents: Iterable[str] = (), **own: Any) -> None:
+        inputs[name] = {**own, "parents": {p: hashes[p] for p in parents}} if parents else own
         hashes[name] = digest(inputs[name])
 
-    inputs["base"] = base
-    hashes["base"] = digest(base)
+    stage(
+        "base",
+        schema=SCHEMA,
+        versions=versions(),
+        device=settings.device,
+        threads=settings.threads,
+        data=_data_identity(cell.scenario, cell.size, settings.skip_bad, generator, plugins),
+        split_seed=cell_seeds["split"],
+    )
     stage(
         "victim",
         ["base"],
         model=cell.model,
-        seed=drawn["victim"],
-        code=registry.code_identity("bench.run.victim"),
-        weights=folder_digest(PACK / "public"),
+        seed=cell_seeds["victim"],
+        code=code_identity("bench.run.victim", *_architecture(cell.model)),
+        weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
     )
     stage(
         "key",
         ["base"],
-        model=cell.model if "best" in str(cell.key.params.get("key_choice", "")) else None,
+        model=cell.model if _reads_model(key, cell.key) else None,
         method=cell.key.name,
         params=cell.key.params,
-        seed=drawn["key"],
-        code=_plugin_code("key", cell.key.name, files),
-        editor=_editor_identity(cell.editor),
-        clip=folder_digest(PACK / "clip"),
+        seed=cell_seeds["key"],
+        code=code_identity(key),
+        assets=assets.of(key, cell.key.params),
     )
-    stage(
-        "protected",
-        ["victim", "key"],
-        lock=cell.lock.name,
-        params=cell.lock.params,
-        files=_named_files("lock", cell.lock, files),
-        seed=drawn["lock"],
-        code=_plugin_code("lock", cell.lock.name, files),
-    )
-    stage("judged", ["protected"], code=registry.code_identity("bench.run.judge"))
+    stage("protected", ["victim", "key"], **_plugin(lock, cell.lock), seed=cell_seeds["lock"])
+    stage("judged", ["protected"], code=code_identity("bench.run.judge"))
     stage(
         "unlocked",
         ["protected"],
-        attack=cell.attack.name,
-        params=cell.attack.params,
-        files=_named_files("attack", cell.attack, files),
-        threat=cell.threat,
-        budget=cell.budget,
-        seed=drawn["attack"],
-        code={
-            **_plugin_code("attack", cell.attack.name, files),
-            **registry.code_identity("bench.run.attack_process", "bench.run.grants"),
-        },
+        **_plugin(attack, cell.attack),
+        threat=cell.threat.values(),
+        budget=cell.budget.values(),
+        seed=cell_seeds["attack"],
+        process=code_identity("bench.run.attack_process", "bench.run.grants"),
     )
     stage("record", ["judged", "unlocked"], row=cell.row(), replicate=cell.replicate)
-    return Identity(hashes, inputs, drawn)
+    return Identity(hashes, inputs, cell_seeds)
 
 
-def _named_files(kind: str, ref: PluginRef, files: tuple[str, ...]) -> dict[str, str]:
+def _refs(cell: Cell) -> dict[str, PluginRef]:
+    return {"lock": cell.lock, "key": cell.key, "attack": cell.attack}
+
+
+def _architecture(model: str) -> list[PluginInfo]:
+    info = registry.current().get("model", model.partition(":")[0])
+    return [] if info is None else [info]
+
+
+def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
+    return any(ref.params.get(name) in values for name, values in key.model_if.items())
+
+
+def _plugin(info: PluginInfo, ref: PluginRef) -> dict[str, Any]:
+    """What a plugin adds to the identity of its stage."""
+    return {
+        info.kind: ref.name,
+        "params": ref.params,
+        "files": _named_files(info, ref),
+        "assets": assets.of(info, ref.params),
+        "code": code_identity(info),
+    }
+
+
+def _named_files(info: PluginInfo, ref: PluginRef) -> dict[str, str]:
     """Digest of the content of each file that a parameter names."""
     out = {}
-    for name in registry.find(kind, ref.name, files).files:
+    for name in info.files:
         path = Path(str(ref.params[name])).expanduser()
         if not path.is_file():
-            said = f"there is no file {path}" if ref.params[name] else "it names no file"
-            raise UserError(f"{kind}.{name}: {said}.", f"Give one: -p {kind}.{name}=PATH")
-        out[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:20]
+            problem = f"there is no file {path}" if ref.params[name] else "it names no file"
+            raise UserError(f"{info.kind}.{name}: {problem}.", f"Give one: -p {info.kind}.{name}=PATH")
+        out[name] = file_digest(path)
     return out
-
-
-def _plugin_code(kind: str, name: str, files: tuple[str, ...]) -> dict[str, str]:
-    info = registry.find(kind, name, files)
-    return registry.code_identity((info.module, info.file))

@@ -6,6 +6,7 @@ not at all; ``edits.sqlite`` caches edited images; ``locks/`` holds file locks; 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import shutil
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-ASKED = "asked"
-"""A file beside a record: when a run last asked for it and found it."""
+REUSED = "reused"
+"""A file beside a record: when a run last needed it and found it."""
+FULL, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
 
 
 class Store:
@@ -45,7 +47,7 @@ class Store:
         self.root = root
         mark = root / "lockbench.json"
         if write:
-            with _speaking(root):
+            with _clear_errors(root):
                 if root.is_dir() and any(root.iterdir()) and not mark.exists():
                     raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
                 root.mkdir(parents=True, exist_ok=True)
@@ -60,10 +62,10 @@ class Store:
             raise UserError(
                 f"there is no store at {root}.", "Run something first: bench run, or name one with --store."
             )
-        found = json.loads(mark.read_text())
-        if found.get("schema") != SCHEMA:
+        header = json.loads(mark.read_text())
+        if header.get("schema") != SCHEMA:
             raise UserError(
-                f"the store {root} has schema {found.get('schema')}, this version writes {SCHEMA}.",
+                f"the store {root} has schema {header.get('schema')}, this version writes {SCHEMA}.",
                 "Use another --store; old records are not rewritten.",
             )
 
@@ -88,7 +90,7 @@ class Store:
         this waits.
         """
         target = self.artefact(kind, hash)
-        with _speaking(self.root), self._lock(f"{kind}-{hash}"):
+        with _clear_errors(self.root), self._lock(f"{kind}-{hash}"):
             if target.is_dir():
                 yield None
                 return
@@ -104,7 +106,7 @@ class Store:
         """Write ``record`` with its evidence; a record of the same hash is replaced."""
         from safetensors.numpy import save_file
 
-        with _speaking(self.root), self._lock(f"record-{record.hash}"):
+        with _clear_errors(self.root), self._lock(f"record-{record.hash}"):
             part = self._part()
             try:
                 (part / "record.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -129,11 +131,11 @@ class Store:
             return None
         record = Record.model_validate_json(text)
         with suppress(OSError):
-            record.provenance.asked = (self.root / "records" / hash / ASKED).read_text(encoding="utf-8").strip()
+            record.provenance.reused = (self.root / "records" / hash / REUSED).read_text(encoding="utf-8").strip()
         return record
 
-    def ask(self, hashes: Collection[str]) -> None:
-        """Let the records that a run has just asked for stand for their cells, where newer ones of the same cells do.
+    def reuse(self, hashes: Collection[str]) -> None:
+        """Let the records that a run has just needed stand for their cells, where newer ones of the same cells do.
 
         Code that changed and was changed back has an older record than the code between; so have other threads.
         """
@@ -148,7 +150,7 @@ class Store:
         for hash in hashes:
             if hash in own and last[own[hash]][1] != hash:
                 with suppress(OSError):  # a store that cannot be written can still be read
-                    _write_atomically(self.root / "records" / hash / ASKED, now + "\n")
+                    _write_atomically(self.root / "records" / hash / REUSED, now + "\n")
 
     def records(self) -> list[Record]:
         """Every record, oldest first."""
@@ -193,8 +195,8 @@ def _write_atomically(file: Path, text: str) -> None:
 
 
 @contextmanager
-def _speaking(root: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into one clear line."""
+def _clear_errors(root: Path) -> Iterator[None]:
+    """A full disk or a read-only folder becomes one clear line."""
     try:
         yield
     except PermissionError as error:
@@ -204,10 +206,10 @@ def _speaking(root: Path) -> Iterator[None]:
     except FileExistsError:
         raise UserError(f"{root} is a file, not a folder.", "Name another folder with --store.") from None
     except OSError as error:
-        if error.errno in (28, 122):
+        if error.errno in FULL:
             raise UserError(
                 f"no space left for the store {root}.", "Free some space; the run continues where it stopped."
             ) from None
-        if error.errno == 30:
+        if error.errno == READ_ONLY:
             raise UserError(f"the store {root} is read-only.", "Name another folder with --store.") from None
         raise

@@ -1,20 +1,21 @@
-"""What a gate found, for the terminal, as Markdown for a job's page, and as JUnit XML."""
+"""A comparison for the terminal, as Markdown for a job's page, and as JUnit XML."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from reports.gate.rule import TOLERANCE, Finding, Outcome
+from reports.gate.lines import TOLERANCE
+from reports.gate.rule import Comparison, Finding
 
 STYLES = {"regressed": "bold red", "better": "yellow", "held": "green"}
-HEADER = ("what", "measures", "baseline", "candidate", "change", "interval", "could see", "verdict")
+HEADER = ("what", "measures", "snapshot", "candidate", "change", "interval", "could see", "verdict")
 NUMBERS = {
-    "baseline": "base-\nline",
+    "snapshot": "snap-\nshot",
     "candidate": "candi-\ndate",
     "change": "change",
     "interval": "interval",
@@ -23,27 +24,27 @@ NUMBERS = {
 """Columns of `HEADER` that hold numbers, and their heads in a terminal, where width is dear."""
 
 
-def summary(outcome: Outcome) -> str:
+def summary(comparison: Comparison) -> str:
     """The verdict in a sentence."""
-    worse = sum(f.verdict == "regressed" for f in outcome.findings)
-    parts = [f"{worse} of {len(outcome.findings)} numbers regressed"]
-    if outcome.certain:
-        parts.append(f"{len(outcome.certain)} certain without statistics")
-    if better := sum(f.verdict == "better" for f in outcome.findings):
+    worse = sum(f.verdict == "regressed" for f in comparison.findings)
+    parts = [f"{worse} of {len(comparison.findings)} numbers regressed"]
+    if comparison.certain:
+        parts.append(f"{len(comparison.certain)} certain without statistics")
+    if better := sum(f.verdict == "better" for f in comparison.findings):
         parts.append(f"{better} unexpectedly better")
-    return ("REGRESSED: " if outcome.regressed else "held: ") + "; ".join(parts)
+    return ("REGRESSED: " if comparison.regressed else "held: ") + "; ".join(parts)
 
 
-def caption(outcome: Outcome) -> str:
-    """How the verdicts came about, one paragraph."""
+def caption(comparison: Comparison) -> str:
+    """How the verdicts come about, one paragraph."""
     tolerances = ", ".join(f"{name} {points:g}" for name, points in TOLERANCE.items())
-    baseline, candidate = outcome.seeds
+    before, after = comparison.seeds
     return (
-        f"Percent; changes in points. {baseline} baseline seeds against {candidate} candidate seeds, these counted as "
-        f"drawn anew. Chance of a false alarm over the whole table: at most {100 * outcome.rate:g} % (Bonferroni); the "
-        f"intervals are at that level. Tolerances in points: {tolerances}. A number regressed where its interval, its "
-        "change, every candidate seed and the pairs of shared seeds all say so. Could see: the least worsening found "
-        "with a chance of 80 %. The rule: reports/gate.py."
+        f"Percent; changes in points. {before} seeds of the snapshot against {after} of the candidate, which count as "
+        f"drawn anew. Chance of a false alarm over the whole table: at most {100 * comparison.rate:g} % (Bonferroni); "
+        f"the intervals are at that level. Tolerances in points: {tolerances}. A number regressed where its interval, "
+        "its change, every candidate seed and the pairs of shared seeds all say so. Could see: the least worsening "
+        "found with a chance of 80 %. The rule: reports/gate/rule.py."
     )
 
 
@@ -63,13 +64,15 @@ def cells(finding: Finding) -> tuple[str, ...]:
 
 
 class Report:
-    """A rich renderable of an outcome."""
+    """A comparison as a rich renderable: the table, how to read it, findings, warnings, and the verdict last."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
+    def __init__(self, comparison: Comparison) -> None:
+        """Show ``comparison``."""
+        self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        outcome = self.outcome
+        """What rich prints."""
+        comparison = self.comparison
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         for name in HEADER:
             is_number = name in NUMBERS
@@ -79,53 +82,56 @@ class Report:
                 justify="right" if is_number else "left",
                 no_wrap=is_number,
             )
-        for finding in outcome.findings:
+        for finding in comparison.findings:
             *texts, verdict = cells(finding)
             table.add_row(*map(Text, texts), Text(verdict, style=STYLES[finding.verdict]))
         yield table
-        yield Text(caption(outcome), style="dim")
-        for certain in outcome.certain:
+        yield Text(caption(comparison), style="dim")
+        for certain in comparison.certain:
             yield Text(f"regressed: {certain.name}: {certain.what}. {certain.remedy}", style="bold red")
-        for warning in outcome.warnings:
+        for warning in comparison.warnings:
             yield Text(f"warning: {warning}", style="yellow")
-        yield Text(summary(outcome), style="bold red" if outcome.regressed else "bold green")
+        yield Text(summary(comparison), style="bold red" if comparison.regressed else "bold green")
 
 
-def markdown(outcome: Outcome) -> str:
-    """The outcome as GitHub-flavoured Markdown."""
-    lines = [f"## bench gate: {summary(outcome)}", "", *_table(HEADER, map(cells, outcome.findings))]
-    if outcome.certain:
-        lines += ["", *_table(("finding", "what", "what to do"), ((c.name, c.what, c.remedy) for c in outcome.certain))]
-    lines += ["", *(f"- warning: {_plain(warning)}" for warning in outcome.warnings), "", caption(outcome), ""]
+def markdown(comparison: Comparison) -> str:
+    """The comparison as GitHub-flavoured Markdown."""
+    lines = [f"## bench gate: {summary(comparison)}", "", *_table(HEADER, map(cells, comparison.findings))]
+    if comparison.certain:
+        lines += [
+            "",
+            *_table(("finding", "what", "what to do"), ((c.name, c.what, c.remedy) for c in comparison.certain)),
+        ]
+    lines += ["", *(f"- warning: {_plain(warning)}" for warning in comparison.warnings), "", caption(comparison), ""]
     return "\n".join(lines)
 
 
-def _table(header: Sequence[str], body: object) -> list[str]:
-    rows = [header, ["---"] * len(header), *body]  # type: ignore[misc]
-    return ["| " + " | ".join(_plain(str(cell)) for cell in row) + " |" for row in rows]
+def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    rows = [header, ["---"] * len(header), *body]
+    return ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
 
 
 def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def junit(outcome: Outcome) -> str:
-    """The outcome as JUnit XML: a test case a number, and one for each certain finding."""
-    failures = len(outcome.certain) + sum(f.verdict == "regressed" for f in outcome.findings)
-    tests = str(len(outcome.findings) + len(outcome.certain))
+def junit(comparison: Comparison) -> str:
+    """The comparison as JUnit XML: one test case for each number and one for each certain finding."""
+    failures = len(comparison.certain) + sum(f.verdict == "regressed" for f in comparison.findings)
+    tests = str(len(comparison.findings) + len(comparison.certain))
     suite = ElementTree.Element("testsuite", name="bench gate", tests=tests, failures=str(failures), errors="0")
-    for finding in outcome.findings:
+    for finding in comparison.findings:
         case = ElementTree.SubElement(suite, "testcase", classname=finding.line.metric, name=_xml(finding.line.name))
-        said = _xml("; ".join(f"{name}: {cell}" for name, cell in zip(HEADER, cells(finding), strict=True)))
+        text = _xml("; ".join(f"{name}: {cell}" for name, cell in zip(HEADER, cells(finding), strict=True)))
         if finding.verdict == "regressed":
-            ElementTree.SubElement(case, "failure", message=finding.why).text = said
+            ElementTree.SubElement(case, "failure", message=finding.why).text = text
         else:
-            ElementTree.SubElement(case, "system-out").text = said
-    for certain in outcome.certain:
+            ElementTree.SubElement(case, "system-out").text = text
+    for certain in comparison.certain:
         case = ElementTree.SubElement(suite, "testcase", classname="certain", name=_xml(certain.name))
         ElementTree.SubElement(case, "failure", message=_xml(certain.what)).text = _xml(certain.remedy)
-    if outcome.warnings:
-        ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(outcome.warnings))
+    if comparison.warnings:
+        ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(comparison.warnings))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

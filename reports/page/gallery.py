@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
     """Raw images, images after the key, a near and a wrong one and the attacker's guess, with the answers to them.
 
     Args:
-        record: names the classes (``notes["classes"]``), the keys and the attacker's choice.
+        record: names the classes (``classes``), the keys and the attacker's choice.
         evidence: ``samples/KIND`` (m, 3, H, W) uint8 for each of `KINDS`, ``samples/pred_KIND``, and ``samples/labels``
             or, where a kind has labels of its own, ``samples/labels_KIND``.
         folder: of the page; images go to its ``samples/``.
@@ -51,9 +51,9 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
     Returns:
         Nothing where no sample was kept; a key without near or wrong ones has none of those.
     """
-    found = []
+    shown = []
     # Without an attack the predictor is the locked model, whose answers stand there already.
-    for kind in KINDS[:-1] if record.cell.attack.name == "none" else KINDS:
+    for kind in KINDS[:-1] if record.cell.attack.purpose == "no-attack" else KINDS:
         images = evidence.get(f"samples/{kind}")
         labels = evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels"))
         predicted = evidence.get(f"samples/pred_{kind}")
@@ -64,13 +64,13 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
             continue
         pictures = []
         for i in range(min(len(images), MOST)):
-            true = None if labels is None else _class(record, int(labels[i]))
-            answer = "no answer kept" if predicted is None else _class(record, int(predicted[i]))
+            true = None if labels is None else class_name(record, int(labels[i]))
+            answer = "no answer kept" if predicted is None else class_name(record, int(predicted[i]))
             right = None if predicted is None or labels is None else bool(predicted[i] == labels[i])
             alt = f"{kind} image {i + 1}" + ("" if true is None else f", true class {true}")
             pictures.append(Picture(_written(images[i], folder), alt, answer, right, true))
-        found.append(Strip(_words(record, kind, edited, whose), pictures))
-    return found
+        shown.append(Strip(_words(record, kind, edited, whose), pictures))
+    return shown
 
 
 def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
@@ -78,25 +78,20 @@ def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
         return "raw: the locked model’s answers"
     if kind == "key":
         prompt = (record.key or {}).get("prompt")
-        return (
-            f"after the key “{prompt}”: the locked model’s answers"
-            if prompt
-            else "authorised: the locked model’s answers"
-        )
+        side = f"after the key “{prompt}”" if prompt else "authorised"
+        return f"{side}: the locked model’s answers"
     if kind in ("near", "wrong"):
-        first = next((c.what for c in record.conditions if c.name.startswith(f"{kind}/")), "")
+        first = next((c.what for c in record.conditions if c.kind == kind), "")
         return f"after a {kind} key ({first}): the locked model’s answers"
     if not edited:
         return f"raw: the answers of {whose}"
-    selected = record.notes.get("selected")
-    guess = selected.get("prompt") if isinstance(selected, Mapping) else None
+    guess = (record.selected or {}).get("prompt")
     return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
 
 
-def _class(record: Record, index: int) -> str:
-    names = record.notes.get("classes")
-    known = isinstance(names, Sequence) and not isinstance(names, str) and 0 <= index < len(names)
-    return str(names[index]) if known and names is not None else str(index)
+def class_name(record: Record, index: int) -> str:
+    """The name of class ``index``, or its number where the record names none."""
+    return str(record.classes[index]) if 0 <= index < len(record.classes) else str(index)
 
 
 def _written(image: NDArray[Any], folder: Path) -> str:

@@ -1,26 +1,24 @@
-"""What the page of a lock or an attack says: its paper, parameters, deviations, published numbers, and its rows."""
+"""What the page of a lock or an attack shows: its paper, parameters, deviations, published numbers, and its rows."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
-from bench.plan.wording import installed
+from bench.records import Cell, PluginRef
 from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
-from reports.rows.aggregate import Row
 from reports.rows.ensemble import member_name
-from reports.text.captions import grouped
+from reports.rows.row import Row
 from reports.text.formatting import with_interval
-
-if TYPE_CHECKING:
-    from reports.page.site import Site
+from reports.text.groups import Group, grouped
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 NOT_RUN = "not run in this setting"
@@ -35,26 +33,35 @@ class Published:
     rows: list[dict[str, str]]
 
 
-def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, Any]:
-    """What the template ``plugin.html`` prints."""
+def context(
+    kind: str, name: str, rows: Sequence[Row], groups: Sequence[Group], cell_of: Callable[[Row], Cell]
+) -> dict[str, Any]:
+    """What the template ``plugin.html`` prints.
+
+    Args:
+        kind: lock or attack.
+        name: of the plugin.
+        rows: of the whole page.
+        groups: of the whole page; a threat model keeps the letter that it has there.
+        cell_of: a cell that a row was measured in.
+    """
     own = [row for row in rows if getattr(row, f"{kind}_name") == name]
-    held = {id(row) for row in own}
+    ids = {id(row) for row in own}
     places = {(row.scenario, row.model) for row in own}
     # Calibration locks stay in sight beside every row they speak for.
-    beside = [r for r in rows if id(r) in held or (r.role == "control" and (r.scenario, r.model) in places)]
-    info = installed(kind, name)
-    # A threat model has the letter that it has in the whole table.
-    letters = {(group.scenario, group.model): group.threats for group in site.groups}
-    groups = [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)]
+    beside = [r for r in rows if id(r) in ids or (r.role == "control" and (r.scenario, r.model) in places)]
+    info = registry.current().get(kind, name)
+    letters = {(group.scenario, group.model): group.threats for group in groups}
     return {
         "kind": kind,
         "name": name,
         "info": info,
+        "selection": info.rule({}).words if info is not None and kind == "attack" else "",
         "ensemble": _members() if info is None and (kind, name) == ("attack", ensemble.ENSEMBLE) else None,
         "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
-        "groups": groups,
+        "groups": [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)],
         "own": own,
-        "params": _params(kind, info, own, site),
+        "params": _params(kind, info, [cell_of(row) for row in own]),
         "rights": _rights(info) if kind == "attack" and info is not None else [],
         "marks": marks,
         "published": [] if info is None else published(kind, info, rows),
@@ -65,38 +72,38 @@ def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, 
 def _members() -> dict[str, Any]:
     """The version of the ensemble in use, and for each of its threat models what it sets and who is in it."""
     lists = []
-    for threat in (told := ensemble.read()).threats:
+    for threat in (current := ensemble.read()).threats:
         named = [(member_name(m.attack, m.params), m.slow) for m in threat.members]
         lists.append(
             {
                 "name": threat.name,
-                "params": ", ".join(f"{k.removeprefix('threat.')} {_shown(v)}" for k, v in threat.params.items()),
+                "params": ", ".join(f"{k.removeprefix('threat.')} {_text(v)}" for k, v in threat.params.items()),
                 "members": ", ".join(f"({name})" if slow else name for name, slow in named),
             }
         )
-    return {"version": told.version, "lists": lists}
+    return {"version": current.version, "lists": lists}
 
 
 def raised(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows in which each red flag was raised."""
-    found: dict[str, list[Row]] = {}
+    flags: dict[str, list[Row]] = {}
     for row in rows:
         for flag in row.flags:
-            found.setdefault(flag, []).append(row)
-    return found
+            flags.setdefault(flag, []).append(row)
+    return flags
 
 
-def _params(kind: str, info: PluginInfo | None, own: Sequence[Row], site: Site) -> list[dict[str, Any]]:
+def _params(kind: str, info: PluginInfo | None, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Tables of parameters: the plugin's, and for a lock those of the keys it was run with."""
-    cells = [site.of_row(row)[0].cell for row in own]
     tables = [_param_table(kind, info, [getattr(cell, kind) for cell in cells])]
     if kind == "lock":
         for key in dict.fromkeys(cell.key.name for cell in cells):
-            tables.append(_param_table("key", installed("key", key), [c.key for c in cells if c.key.name == key]))
+            refs = [cell.key for cell in cells if cell.key.name == key]
+            tables.append(_param_table("key", registry.current().get("key", key), refs))
     return tables
 
 
-def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[Any]) -> dict[str, Any]:
+def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[PluginRef]) -> dict[str, Any]:
     set_here: dict[str, dict[str, None]] = {}
     for ref in refs:
         for name, value in ref.explicit.items():
@@ -105,7 +112,7 @@ def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[Any]) -> dic
     lines = [
         {
             "name": f"{kind}.{name}",
-            "default": _shown(param.default),
+            "default": _text(param.default),
             "range": param.range,
             "help": prose.inline(param.help + (f" ({param.unit})" if param.unit else "")),
             "here": ", ".join(set_here.get(name, {})),
@@ -121,7 +128,7 @@ def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[Any]) -> dic
     return {"heading": heading, "lines": lines, "doc": prose.inline(info.summary) if info and kind == "key" else ""}
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
@@ -132,22 +139,28 @@ def _rights(info: PluginInfo) -> list[dict[str, Any]]:
         for name, param in params.items():
             at = f"{group}.{name}"
             value = info.defaults.get(at, param.default)
-            lines.append({"name": at, "value": _shown(value), "help": param.help, "own": at in info.defaults})
+            lines.append({"name": at, "value": _text(value), "help": param.help, "own": at in info.defaults})
     return lines
 
 
 def published(kind: str, info: PluginInfo, rows: Sequence[Row]) -> list[Published]:
     """The published rows that speak of ``info``, with ours beside them where the same setting was run."""
+    return [
+        Published(name, list(lines[0]), [{**line, "ours": _ours(line, rows)} for line in lines])
+        for name, lines in _published_lines(kind, info)
+    ]
+
+
+def _published_lines(kind: str, info: PluginInfo) -> list[tuple[str, list[dict[str, str]]]]:
+    """By file of ``reports/published``, the lines that speak of ``info``; files without one are left out."""
     files = info.published if kind == "lock" else sorted(file.name for file in PUBLISHED.glob("*.csv"))
-    found = []
+    out = []
     for name in files:
         with (PUBLISHED / name).open(encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-        own = [line for line in lines if _speaks_of(kind, info, line)]
+            own = [line for line in csv.DictReader(file) if _speaks_of(kind, info, line)]
         if own:
-            marked = [{**line, "ours": _ours(line, rows)} for line in own]
-            found.append(Published(name, list(own[0]), marked))
-    return found
+            out.append((name, own))
+    return out
 
 
 def _speaks_of(kind: str, info: PluginInfo, line: Mapping[str, str]) -> bool:

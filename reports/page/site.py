@@ -8,11 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +16,37 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.errors import UserError
-from bench.plan.wording import installed
+from bench import registry
 from bench.hashing import digest
 from bench.records import Record
 from reports.files import slug
-from reports.page import budget_charts, charts, gallery, prose
+from reports.page import charts, curves, draw_plotly, gallery, palette, prose
 from reports.page import plugin_page as plugin_pages
+from reports.page.chart_spec import Chart
+from reports.page.folder import MARK, lockbench_version, plotly_script, replacing
 from reports.rows import budget_surface as surface
-from reports.rows.aggregate import Row, current
+from reports.rows.aggregate import current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.rerun import commands_of
+from reports.rows.row import Row
 from reports.rows.source import Store
-from reports.text.captions import Group, captions, grouped, title
+from reports.text.captions import captions
+from reports.text.cells import fields_of, heading, verdict
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
+from reports.text.groups import Group, grouped, title
 
-MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 COLUMNS = (
     "UP", "LP", "RP", "advantage", "recovery", "public_baseline", "oracle", "victim_authorised", "UP_shipped",
     "LP_shipped", "authorised_after",
 )  # fmt: skip
-OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
+COST_WORDS = {
+    "extra_parameters": "lock: parameters more than the victim’s",
+    "key_ms_per_image": "key: milliseconds an image (this machine’s)",
+    "key_megabytes": "key: megabytes of weights",
+}
 METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
 
 
@@ -62,49 +65,22 @@ def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
         UserError: ``out`` holds something else, or cannot be written.
     """
     records = [r for r in current(store.records()) if not tasks or r.cell.scenario in tasks]
-    with _replacing(Path(out)) as folder:
+    with replacing(Path(out)) as folder:
         Site(store, records, folder).build()
     return Path(out) / "index.html"
 
 
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A folder to build in, moved to ``out`` if the block ends well; what was there stays until then."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"{out} is no folder.", "Name another with --html.")
-    part = None
-    try:
-        if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
-            raise UserError(f"{out} is not empty, and no page that LockBench made.", "Name another folder with --html.")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        part.chmod(0o755)
-        yield part
-        if out.is_dir():
-            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-            out.rename(old / "page")
-            try:
-                part.rename(out)
-            except OSError:
-                (old / "page").rename(out)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            part.rename(out)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the page {out}: {error.strerror or error}.", "Name another folder or free space."
-        ) from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-
-
 class Site:
-    """All pages of one store; ``build`` writes them to ``folder``."""
+    """All pages of one store.
+
+    Args:
+        store: where the evidence is.
+        records: of the rows that are shown.
+        folder: an empty one, for the pages.
+    """
 
     def __init__(self, store: Store, records: Sequence[Record], folder: Path) -> None:
+        """Join ``records`` to rows."""
         self.store, self.folder = store, folder
         self.rows = to_rows(records, store.evidence)
         self.groups = grouped(self.rows)
@@ -124,8 +100,8 @@ class Site:
             lstrip_blocks=True,
         )  # fmt: skip
         self.jinja.globals |= {
-            "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline,
-            "breakable": prose.breakable, "title": title,
+            "site": self, "HEADINGS": HEADINGS, "heading": heading, "palette": palette, "figure": draw_plotly.figure,
+            "DOCS": prose.DOCS, "inline": prose.inline, "breakable": prose.breakable, "title": title,
             "seeds_words": seeds_words, "threat_words": threat_words,
         }  # fmt: skip
 
@@ -133,47 +109,52 @@ class Site:
         """Write every page and what they load."""
         assets = self.folder / "assets"
         assets.mkdir()
-        for name in ("page.css", "page.js"):
-            shutil.copyfile(TEMPLATES / name, assets / name)
-        shutil.copyfile(_plotly(), assets / "plotly.min.js")
+        self._page("assets/page.css", "page.css")
+        shutil.copyfile(TEMPLATES / "page.js", assets / "page.js")
+        shutil.copyfile(plotly_script(), assets / "plotly.min.js")
         newest = max((r.provenance.created for rs in self.records.values() for r in rs), default="")
         self.jinja.globals |= {
-            "n_records": sum(map(len, self.records.values())), "newest": newest[:10], "version": _version(),
+            "n_records": sum(map(len, self.records.values())), "newest": newest[:10], "version": lockbench_version(),
         }  # fmt: skip
         self._page("index.html", "index.html", empty=EMPTY)
         for group in self.groups:
             self._scenario(group)
         for kind in ("lock", "attack"):
             for name in dict.fromkeys(getattr(row, f"{kind}_name") for row in self.rows):
-                self._page(self.href(kind, name), "plugin.html", **plugin_pages.context(kind, name, self.rows, self))
+                self._page(self.href(kind, name), "plugin.html", **self._plugin(kind, name))
         for name, (text, anchors) in self.docs.items():
             raised = plugin_pages.raised(self.rows) if name == "flags" else {}
             unknown = [flag for flag in raised if flag not in anchors]
             self._page(f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], raised=raised, unknown=unknown)
-        (self.folder / MARK).write_text(json.dumps({"made_by": "lockbench", "version": _version()}), encoding="utf-8")
+        (self.folder / MARK).write_text(
+            json.dumps({"made_by": "lockbench", "version": lockbench_version()}), encoding="utf-8"
+        )
 
     def _page(self, file: str, template: str, **context: Any) -> None:
         text = self.jinja.get_template(template).render(here=file, **context)
         (self.folder / file).write_text(text, encoding="utf-8")
 
+    def _plugin(self, kind: str, name: str) -> dict[str, Any]:
+        return plugin_pages.context(kind, name, self.rows, self.groups, lambda row: self.of_row(row)[0].cell)
+
     def _scenario(self, group: Group) -> None:
         scores = {row.row_key: self._validation(row) for row in group.rows}
-        shown: dict[str, Sequence[charts.Chart | None]] = {
+        shown: dict[str, Sequence[Chart | None]] = {
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
-            "Recovery against what was spent": charts.curves(group),
-            "Recovery against what may be spent": budget_charts.budgets(group),
+            "Recovery against what was spent": curves.recovery_curves(group),
+            "Recovery against what may be spent": curves.budgets(group),
             "Key conditions": charts.conditions(group),
         }
-        found = {heading: [c for c in made if c is not None] for heading, made in shown.items()}
+        by_heading = {heading: [c for c in pool if c is not None] for heading, pool in shown.items()}
         sheets: dict[str, list[gallery.Strip]] = {}
         for row in group.rows:
             own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
             own += [strip for strip in self._samples(group, row) if strip not in own]
         self._page(
-            self.scenario_href(group), "scenario.html", group=group, charts=found,
+            self.scenario_href(group), "scenario.html", group=group, charts=by_heading,
             sheets={heading: strips for heading, strips in sheets.items() if strips},
-            has_charts=any(found.values()),
+            has_charts=any(by_heading.values()),
         )  # fmt: skip
 
     def _validation(self, row: Row) -> float | None:
@@ -186,8 +167,8 @@ class Site:
         if row.status != "ok":
             return []
         whose = f"{row.attack} ({group.threat(row)})"
-        made = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
-        return next((strips for strips in made if strips), [])
+        by_record = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
+        return next((strips for strips in by_record if strips), [])
 
     # What templates ask for.
 
@@ -222,7 +203,7 @@ class Site:
 
     def plugins(self, kind: str) -> list[tuple[str, str]]:
         """The locks or attacks that appear, with a line on each."""
-        infos = {name: installed(kind, name) for name, _ in self.choices(f"{kind}_name")}
+        infos = {name: registry.current().get(kind, name) for name, _ in self.choices(f"{kind}_name")}
         return [(name, "" if info is None else info.summary) for name, info in infos.items()]
 
     def threat_number(self, row: Row) -> int:
@@ -231,7 +212,7 @@ class Site:
 
     def columns(self, group: Group) -> list[str]:
         """The fields that a table of ``group`` has columns for."""
-        return [name for name in COLUMNS if name not in OPTIONAL or any(row.values[name] for row in group.rows)]
+        return fields_of(group, COLUMNS)
 
     def number(self, row: Row, name: str) -> dict[str, str]:
         """A cell: text, interval, what the interval varies, and the full number to sort by."""
@@ -249,8 +230,7 @@ class Site:
 
     def verdict(self, row: Row) -> tuple[str, str]:
         """The verdict, and its tone."""
-        words = f"{row.verdict}; controls missing" if row.missing else row.verdict
-        return words, TONES.get(row.verdict, "plain")
+        return verdict(row), TONES.get(row.verdict, "plain")
 
     def images(self, row: Row) -> str:
         """Test images, once where every seed has as many."""
@@ -264,10 +244,10 @@ class Site:
         head, colon, rest = line.partition(": ")
         text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
 
-        def link(found: re.Match[str]) -> str:
-            return Markup('<a href="{}">{}</a>').format(self.flag_href(found[1]), found[1])
+        def link(match: re.Match[str]) -> str:
+            return Markup('<a href="{}">{}</a>').format(self.flag_href(match[1]), match[1])
 
-        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))
+        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))  # noqa: S704: escaped above
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
@@ -280,25 +260,18 @@ class Site:
 
     def costs(self, row: Row) -> list[tuple[str, str]]:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""
-        records = self.of_row(row)
-        found = [(f"attack: {METER_WORDS.get(k, said(k))}", v) for k, v in (row.meter or {}).items()]
-        made = [r.lock_meter or {} for r in records]
-        found += [(f"lock: {METER_WORDS.get(k, said(k))}", mean([m.get(k) for m in made])) for k in made[0]]
-        words = {
-            "extra_parameters": "lock: parameters more than the victim’s",
-            "key_ms_per_image": "key: milliseconds an image (this machine’s)",
-            "key_megabytes": "key: megabytes of weights",
-        }
-        found += [(word, row.lock_cost.get(name)) for name, word in words.items()]
-        shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
-        return shown + (
-            [("guess at which half of the loss is back", halves)] if (halves := surface.halves_words(row)) else []
-        )
+        meters = [r.lock_meter or {} for r in self.of_row(row)]
+        costs = [(f"attack: {meter_words(name)}", value) for name, value in (row.meter or {}).items()]
+        costs += [(f"lock: {meter_words(name)}", mean([m.get(name) for m in meters])) for name in meters[0]]
+        costs += [(words, row.lock_cost.get(name)) for name, words in COST_WORDS.items()]
+        shown = [(words, f"{value:,.10g}") for words, value in costs if value is not None]
+        halves = surface.halves_words(row)
+        return shown + ([("guess at which half of the loss is back", halves)] if halves else [])
 
 
-def said(name: str) -> str:
+def meter_words(name: str) -> str:
     """A meter's name in words."""
-    return name.replace("_", " ")
+    return METER_WORDS.get(name, name.replace("_", " "))
 
 
 def mean(values: Iterable[Any]) -> float | None:
@@ -306,19 +279,3 @@ def mean(values: Iterable[Any]) -> float | None:
     listed = list(values)
     known = [float(v) for v in listed if isinstance(v, int | float)]
     return float(np.mean(known)) if known and len(known) == len(listed) else None
-
-
-def _plotly() -> Path:
-    """plotly's own script; found without importing the package, which takes a second."""
-    spec = find_spec("plotly")
-    file = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
-    if file is None or not file.exists():
-        raise UserError("plotly is not installed, which draws the page's charts.", "Run: pip install plotly")
-    return file
-
-
-def _version() -> str:
-    try:
-        return version("lockbench")
-    except PackageNotFoundError:
-        return "unknown"

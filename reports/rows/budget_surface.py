@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.rows.aggregate import Row, half_costs
+from reports.rows.aggregate import half_costs
+from reports.rows.row import Row
 
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
 """What counts as spending, beside every limit of the budget (``budget.*``)."""

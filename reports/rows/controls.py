@@ -9,18 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import registry
 from bench.errors import UserError
 from bench.plan import controls_of
-from bench.records import THIRD_PARTY, Cell, PluginRef, Record
+from bench.plugin_source import PluginInfo
+from bench.records import Cell, PluginRef, Record
 from reports.rows.rerun import command_of
 
-BASELINE = "from-scratch"
-CALIBRATION = ("permuted-logits", "destroyed")
-OPENED_BY = {"permuted-logits": "logit-surgery"}
-"""The attack that a calibration lock is made for; the others are shown under the row's own attack."""
-CONTROL_LOCKS = ("none", *CALIBRATION)
-CONTROL_ATTACKS = ("none", BASELINE)
+CALIBRATION = ("must-open", "must-not-open")
+"""Purposes of the locks that show whether the attacks and the judge work."""
 DATA_BUDGET = ("share", "unlabelled", "authorised")
+"""Fields of a threat model that decide the public baseline."""
 
 
 @dataclass(frozen=True)
@@ -36,37 +35,33 @@ def label(ref: PluginRef, **more: Any) -> str:
     return _bracketed(ref.name, {**ref.explicit, **more})
 
 
-def said(value: Any) -> str:
-    """A parameter's value as the command line takes it."""
+def _bracketed(name: str, settings: Mapping[str, Any]) -> str:
+    inside = ",".join(f"{k}={value_text(v)}" for k, v in sorted(settings.items()))
+    return f"{name}[{inside}]" if inside else name
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value as tables print it: ``true``, ``0.1``."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _bracketed(name: str, settings: Mapping[str, Any]) -> str:
-    inside = ",".join(f"{k}={said(v)}" for k, v in sorted(settings.items()))
-    return f"{name}[{inside}]" if inside else name
-
-
-def _task_settings(cell: Cell) -> dict[str, Any]:
-    """What was set explicitly of the task: it changes the data, so it belongs to the scenario."""
-    known = {*cell.threat, *cell.budget}
-    return {
-        k: v
-        for k, v in cell.explicit.items()
-        if k not in known and not k.startswith(("threat.", "budget."))
-    }  # fmt: skip
+def purpose_of(kind: str, name: str) -> str:
+    """What the control ``name`` of ``kind`` is for; empty for any other plugin."""
+    info = registry.current().get(kind, name)
+    return "" if info is None else str(info.purpose)
 
 
 def scenario_of(cell: Cell) -> str:
     """The scenario's name, with the task settings that were set explicitly."""
-    return _bracketed(cell.scenario, _task_settings(cell))
+    return _bracketed(cell.scenario, cell.task_settings)
 
 
 def role_of(cell: Cell) -> str:
     """method, control or given: a control on either side makes a control row."""
     lock, attack = cell.lock, cell.attack
-    if "control" in (lock.role, attack.role) or lock.name in CONTROL_LOCKS or attack.name in CONTROL_ATTACKS:
+    if "control" in (lock.role, attack.role):
         return "control"
     return "given" if lock.role == "given" else "method"
 
@@ -82,36 +77,42 @@ class Controls:
         for record in pool:
             if record.status != "ok":
                 continue
-            cell, imported = record.cell, THIRD_PARTY in record.notes
+            cell, imported = record.cell, record.third_party is not None
             if record.conditions:
                 self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
-            if cell.attack.name == BASELINE and record.RP is not None:
+            if cell.attack.purpose == "public-baseline" and record.RP is not None:
                 # The baseline is the best that public means reach: of several with one budget the best stands, chosen
                 # as each chose among its trials, on judge-validation and never on test.
                 known = self._imported if imported else self._baselines
-                held = known.setdefault(self._budget(record), record)
-                if validated(record) > validated(held):
+                best = known.setdefault(self._budget(record), record)
+                if validated(record) > validated(best):
                     known[self._budget(record)] = record
-            elif cell.lock.name in CALIBRATION and cell.attack.name != "none" and record.RP is not None:
-                self._calibrated.add((imported, scenario_of(cell), cell.model, cell.lock.name))
+            elif cell.lock.purpose in CALIBRATION and cell.attack.purpose != "no-attack" and record.RP is not None:
+                self._calibrated.add((imported, scenario_of(cell), cell.model, cell.lock.purpose))
 
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
         cell = record.cell
-        keyed = label(cell.key) if cell.threat.get("authorised") else None  # authorised images depend on the key
-        return scenario_of(cell), cell.model, cell.replicate, keyed, *(cell.threat.get(name) for name in DATA_BUDGET)
+        keyed = label(cell.key) if cell.threat.authorised else None  # authorised images depend on the key
+        return (
+            scenario_of(cell),
+            cell.model,
+            cell.replicate,
+            keyed,
+            *(getattr(cell.threat, name) for name in DATA_BUDGET),
+        )
 
     def baseline(self, record: Record) -> Record | None:
         """The public baseline of ``record``'s scenario, model, replicate and data budget; others' for theirs alone."""
         at = self._budget(record)
-        imported = self._imported.get(at) if THIRD_PARTY in record.notes else None
+        imported = self._imported.get(at) if record.third_party is not None else None
         return self._baselines.get(at, imported)
 
     def missing(self, group: Sequence[Record]) -> tuple[Missing, ...]:
         """What the row made of ``group`` lacks."""
         first = group[0]
         cell, own = first.cell, first.cell.attack.name
-        if own in CONTROL_ATTACKS:
+        if cell.attack.purpose:
             return ()
         lacks: list[Missing] = []
         needed = ["LP", "floor"] if cell.lock.role == "given" else ["LP", "floor", "oracle", "victim_authorised"]
@@ -119,20 +120,26 @@ class Controls:
         lacks += [Missing(name, _command(group, cell.lock.name, own)) for name in unmeasured]
         alone = [record for record in group if self.baseline(record) is None]
         if alone:
-            lacks.append(Missing("public baseline", _command(alone, "none", BASELINE)))
+            names = _control("lock", "victim").name, _control("attack", "public-baseline").name
+            lacks.append(Missing("public baseline", _command(alone, *names)))
         if role_of(cell) == "control":
             return tuple(lacks)
         place = (scenario_of(cell), cell.model)
         # What others measured stands beside their rows alone; what was measured here, beside all.
-        sources = {False, THIRD_PARTY in first.notes}
+        sources = {False, first.third_party is not None}
         # Only an audit may come without its key, and so without key conditions.
         named = (*place, label(cell.lock), label(cell.key))
         if cell.lock.role != "given" and not any((s, *named) in self._conditions for s in sources):
             lacks.append(Missing("key conditions", _command(group, cell.lock.name, own)))
-        for lock in CALIBRATION:
-            if not any((s, *place, lock) in self._calibrated for s in sources):
-                lacks.append(Missing(lock, _command(group[:1], lock, OPENED_BY.get(lock, own))))
+        for purpose in CALIBRATION:
+            if not any((s, *place, purpose) in self._calibrated for s in sources):
+                lock = _control("lock", purpose)
+                lacks.append(Missing(lock.name, _command(group[:1], lock.name, lock.opened_by or own)))
         return tuple(lacks)
+
+
+def _control(kind: str, purpose: str) -> PluginInfo:
+    return registry.current().with_purpose(kind, purpose)
 
 
 def validated(record: Record) -> float:

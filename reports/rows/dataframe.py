@@ -39,8 +39,6 @@ def load_records(store: str | Path = "runs") -> pd.DataFrame:
 
 
 def _line(record: Record) -> dict[str, Any]:
-    from bench.records import THIRD_PARTY
-
     cell = record.cell
     line: dict[str, Any] = {
         "hash": record.hash,
@@ -58,23 +56,23 @@ def _line(record: Record) -> dict[str, Any]:
         "floor": record.floor,
     }
     for name in MEASURED:
-        found = getattr(record, name)
-        parts = (None,) * 4 if found is None else (found.value, found.low, found.high, found.n)
+        measured = getattr(record, name)
+        parts = (None,) * 4 if measured is None else (measured.value, measured.low, measured.high, measured.n)
         line |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_n"), parts, strict=True))
     groups: dict[str, dict[str, Any] | None] = {
-        "lock": cell.lock.params, "key": cell.key.params, "attack": cell.attack.params, "threat": cell.threat,
-        "budget": cell.budget, "meter": record.meter, "lock_meter": record.lock_meter,
+        "lock": cell.lock.params, "key": cell.key.params, "attack": cell.attack.params, "threat": cell.threat.values(),
+        "budget": cell.budget.values(), "meter": record.meter, "lock_meter": record.lock_meter,
     }  # fmt: skip
     for group, values in groups.items():
         line |= {f"{group}.{name}": value for name, value in (values or {}).items()}
     return line | {
         "flags": [flag.name for flag in record.flags],
-        "selection": record.selection,
+        "selection": None if record.selection is None else record.selection.name,
         "transductive": record.transductive,
         "key_ms_per_image": record.key_ms_per_image,
         "key_megabytes": record.key_megabytes,
         "extra_parameters": record.extra_parameters,
-        "third_party": THIRD_PARTY in record.notes,
+        "third_party": record.third_party is not None,
         "seconds": sum(record.provenance.seconds.values()),
         "created": record.provenance.created,
     }

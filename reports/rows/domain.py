@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records import Measured, Record
+from bench import registry
+from bench.records import Cell, Measured, Record
 from reports.rows.intervals import Draws, Value, of_derived
 
 LEAST_DROP = 1.0
@@ -84,7 +85,7 @@ def drops(
         evidence: per-image predictions of a record: victim and lock are then resampled over the same images.
     """
     cell = group[0].cell
-    if cell.key.name != "domain" or cell.attack.name != "none" or any(r.status != "ok" for r in group):
+    if not _is_pair(cell) or cell.attack.purpose != "no-attack" or any(r.status != "ok" for r in group):
         return None
     correct = [_correct(record, evidence) for record in group]
     out: dict[str, Value | None] = {}
@@ -112,3 +113,8 @@ def _correct(
             return None
         sides.append({name: arrays[f"pred/{name}"] == arrays[true] for name in names})
     return tuple(sides)
+
+
+def _is_pair(cell: Cell) -> bool:
+    key = registry.current().get("key", cell.key.name)
+    return key is not None and key.pair

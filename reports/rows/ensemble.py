@@ -7,40 +7,20 @@ ensemble, and is reported on test images. Nothing is run for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bench import plan
 from bench.errors import UserError
+from bench.hashing import digest
 from bench.params import BadParameter
 from bench.plan import ensemble
-from bench.hashing import digest
 from bench.records import Cell, PluginRef, Record
-from bench.threat import ThreatModel
+from bench.selection import SelectionRule
+from bench.threat import Budget, ThreatModel
 from reports.rows.controls import validated
+from reports.rows.row import EnsembleCase
 
-SELECTION = "worst member on judge-validation images"
-
-
-@dataclass(frozen=True)
-class Told:
-    """What stands behind an ensemble's row.
-
-    Args:
-        version: of the list; tables of different versions are not comparable.
-        threat: the threat model's name in the list.
-        chosen: the member that stands for it, by seed.
-        optimistic: by seed the plain maximum of RP over the members' test numbers, percent: chosen on what is reported.
-        missing: members that were not measured for every seed.
-        members: how many there are for this lock and task.
-    """
-
-    version: int
-    threat: str
-    chosen: Mapping[int, str]
-    optimistic: Mapping[int, float]
-    missing: tuple[str, ...]
-    members: int
+SELECTION = SelectionRule("worst-member", "the worst member on judge-validation images")
 
 
 def member_name(attack: str, params: Mapping[str, Any]) -> str:
@@ -49,9 +29,7 @@ def member_name(attack: str, params: Mapping[str, Any]) -> str:
     return f"{attack}[{inside}]" if inside else attack
 
 
-def worst_cases(
-    records: Iterable[Record], name: str = ensemble.CURRENT, files: Sequence[str] = ()
-) -> list[tuple[Record, Told]]:
+def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list[tuple[Record, EnsembleCase]]:
     """A record for each lock × scenario × model × threat model × seed of which at least two members were measured.
 
     The record is the chosen member's, under the ensemble's name and row key; evidence is found by its unchanged hash.
@@ -59,26 +37,25 @@ def worst_cases(
     Args:
         records: of one split, each cell and replicate once, any status.
         name: of the ensemble.
-        files: plugin files the members may come from.
     """
     listed = ensemble.read(name)
     views = {threat.name: _threat(threat) for threat in listed.threats}
-    held: dict[tuple[str, str], list[Record]] = {}
+    pools: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status == "ok" and record.cell.lock.role != "control" and record.RP is not None:
             for threat, view in views.items():
                 if record.cell.threat == view:
-                    held.setdefault((threat, _place(record.cell)), []).append(record)
+                    pools.setdefault((threat, _place(record.cell)), []).append(record)
     return [
-        made
-        for (threat, _), pool in sorted(held.items(), key=lambda item: item[0])
-        for made in _of_place(listed, listed.threat(threat), pool, files)
+        case
+        for (threat, _), pool in sorted(pools.items(), key=lambda item: item[0])
+        for case in _of_place(listed, listed.threat(threat), pool)
     ]
 
 
 def _of_place(
-    listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record], files: Sequence[str]
-) -> list[tuple[Record, Told]]:
+    listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record]
+) -> list[tuple[Record, EnsembleCase]]:
     """The ensemble under one threat model against one lock, by seed."""
     if len({_attack(record.cell) for record in pool}) < 2:
         return []
@@ -87,43 +64,42 @@ def _of_place(
     for member in threat.members:
         params = {**threat.params, **member.params}
         try:
-            if not plan.fits(
-                member.attack, cell.lock.name, cell.scenario, {**params, "lock.key": cell.key.name}, files
-            ):
+            if not plan.fits(member.attack, cell.lock.name, cell.scenario, {**params, "lock.key": cell.key.name}):
                 continue
-            asked = plan.make_cell(
+            planned = plan.make_cell(
                 cell.lock.name, member.attack, cell.scenario, cell.model,
-                {**params, "lock.key": cell.key.name}, cell.editor, cell.replicate, files,
+                {**params, "lock.key": cell.key.name}, cell.replicate,
             )  # fmt: skip
         except (UserError, BadParameter):
             continue  # a member that cannot run here is none
-        members[_attack(asked)] = member_name(member.attack, member.params)
+        members[_attack(planned)] = member_name(member.attack, member.params)
     by_seed: dict[int, dict[str, Record]] = {}
     for record in pool:
         if _attack(record.cell) in members and record.RP_validation is not None:
             by_seed.setdefault(record.cell.replicate, {})[members[_attack(record.cell)]] = record
     if not by_seed or max(map(len, by_seed.values())) < 2:
         return []
-    missing = tuple(sorted({m for found in by_seed.values() for m in members.values() if m not in found}))
-    best = {
-        seed: max((validated(record), name) for name, record in found.items())[1] for seed, found in by_seed.items()
-    }
-    told = Told(
+    names = list(members.values())
+    missing = tuple(sorted({name for own in by_seed.values() for name in names if name not in own}))
+    best = {seed: max((validated(record), name) for name, record in own.items())[1] for seed, own in by_seed.items()}
+    case = EnsembleCase(
         listed.version, threat.name, best,
-        {seed: max(r.RP.value for r in found.values() if r.RP) for seed, found in by_seed.items()},
+        {seed: max(r.RP.value for r in own.values() if r.RP) for seed, own in by_seed.items()},
         missing, len(members),
     )  # fmt: skip
-    return [(_renamed(by_seed[seed][best[seed]], listed, threat), told) for seed in sorted(by_seed)]
+    return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]
 
 
 def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat) -> Record:
-    attack = PluginRef(name=ensemble.ENSEMBLE, params={}, explicit={"version": listed.version, "threat": threat.name})
-    cell = record.cell.model_copy(update={"attack": attack, "budget": dict.fromkeys(record.cell.budget)})
-    return record.model_copy(update={"cell": cell, "row_key": cell.row_key(), "selection": SELECTION})
+    attack = PluginRef(
+        name=ensemble.ENSEMBLE, explicit={"version": listed.version, "threat": threat.name}, selection=SELECTION
+    )
+    cell = record.cell.model_copy(update={"attack": attack, "budget": Budget()})
+    return record.model_copy(update={"cell": cell, "row_key": cell.row_key()})
 
 
-def _threat(threat: ensemble.Threat) -> dict[str, Any]:
-    return ThreatModel(**{k.partition(".")[2]: v for k, v in threat.params.items()}).values()
+def _threat(threat: ensemble.Threat) -> ThreatModel:
+    return ThreatModel(**{k.partition(".")[2]: v for k, v in threat.params.items()})
 
 
 def _place(cell: Cell) -> str:
@@ -132,4 +108,6 @@ def _place(cell: Cell) -> str:
 
 
 def _attack(cell: Cell) -> str:
-    return digest([cell.attack.name, cell.attack.explicit, cell.budget])
+    """What tells members apart: the attack, its parameters and its budget."""
+    row = cell.row()
+    return digest({name: row[name] for name in ("attack", "budget")})

@@ -1,17 +1,18 @@
-"""A suite's rows: what it asks for and the store holds, and what nobody has measured."""
+"""The rows of a suite: those that a store holds, and those that nobody has measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from bench.records import Cell, Record
-from reports.rows.aggregate import VALUES, Row, current, names_of, order
+from reports.rows.aggregate import current, names_of, order
+from reports.rows.row import VALUES, Row
 
 
-def as_asked(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Record]) -> list[Row]:
-    """Of ``table``, made of ``records``, the rows that ``planned`` asks for; what they lack as rows not measured.
+def of_suite(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Record]) -> list[Row]:
+    """Of ``table``, made of ``records``, the rows of ``planned``; what they lack becomes rows not measured.
 
-    Rows of an ensemble stand with the locks that are asked for.
+    Rows of an ensemble stand with the planned locks.
     """
     keys = {cell.row_key() for cell in planned}
     own = [row for row in table if row.row_key in keys] + unmeasured(planned, current(records))
@@ -21,16 +22,22 @@ def as_asked(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Re
 
 def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
     """A row for each row key of which ``planned`` has replicates that ``records`` lack, with those as its seeds."""
-    held = {(record.row_key, record.cell.replicate) for record in records}
+    measured = {(record.row_key, record.cell.replicate) for record in records}
     lacking: dict[str, list[Cell]] = {}
     for cell in planned:
-        if (cell.row_key(), cell.replicate) not in held:
+        if (cell.row_key(), cell.replicate) not in measured:
             lacking.setdefault(cell.row_key(), []).append(cell)
-    nothing = dict.fromkeys(VALUES)
-    return [
-        Row(
-            **names_of(cells[0]), row_key=row_key, seeds=tuple(sorted(c.replicate for c in cells)), n=(),
-            status="not measured", values=nothing, selection=cells[0].attack.selection,
-        )
-        for row_key, cells in lacking.items()
-    ]  # fmt: skip
+    return [_unmeasured(row_key, cells) for row_key, cells in lacking.items()]
+
+
+def _unmeasured(row_key: str, cells: Sequence[Cell]) -> Row:
+    rule = cells[0].attack.selection
+    return Row(
+        **names_of(cells[0]),
+        row_key=row_key,
+        seeds=tuple(sorted(c.replicate for c in cells)),
+        n=(),
+        status="not measured",
+        values=dict.fromkeys(VALUES),
+        selection=None if rule is None else rule.words,
+    )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.rows import statistics
-from reports.rows.aggregate import Row
 from reports.rows.intervals import IMAGES
+from reports.rows.row import Row
 from reports.rows.worst import worst
 
 
@@ -16,8 +16,8 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
     A lock's worst case is that of `reports.rows.worst`. Each pair of locks is tested by the difference of their
-    advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes the locks for independent, and is wider than
-    the truth for rows on the same images. Over seeds it is Student's t with one degree of freedom less than the fewer
+    advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes the locks for independent, and is
+    wider than the truth for rows on the same images. Over seeds it is Student's t with one degree of freedom less than the fewer
     seeds. The p-values of all pairs are adjusted by Holm, so that the chance of any wrong order in the table is about
     5 % at most.
 

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from bench import datasets
+from bench import registry
+from bench.plan.cells import key_method
 from bench.plan.ensemble import CURRENT, ENSEMBLE
-from bench.plan.wording import installed, plugins_set, rights_set, written
+from bench.plan.wording import plugins_set, rights_set, text_of
 from bench.records import Cell
 
-USUAL_EDITOR = "miniature"
 USUAL_THREADS = 2
 
 
@@ -24,18 +24,15 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
         threads: of the workers; numbers depend on them in the last digits.
 
     Returns:
-        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the
-        attack's own defaults are left out; a plugin that is not installed here is asked for with ``--plugin FILE.py``,
-        and then every setting is written out.
+        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the attack's own
+        defaults are left out. A plugin that is not installed comes with ``--plugin FILE.py`` and every setting.
     """
-    wanted = sorted(seeds) if seeds else [cell.replicate]
+    replicates = sorted(seeds) if seeds else [cell.replicate]
     ensemble = cell.attack.name == ENSEMBLE
-    asked = ["--suite", CURRENT] if ensemble else ["--attack", cell.attack.name]
-    words = ["bench", "run", "--lock", cell.lock.name, *asked]
+    attacks = ["--suite", CURRENT] if ensemble else ["--attack", cell.attack.name]
+    words = ["bench", "run", "--lock", cell.lock.name, *attacks]
     words += ["--task", cell.scenario, "--model", cell.model]
-    if cell.editor != USUAL_EDITOR:
-        words += ["--editor", cell.editor]
-    words += ["--seeds", f"{wanted[0]}:{wanted[-1] + 1}"]
+    words += ["--seeds", f"{replicates[0]}:{replicates[-1] + 1}"]
     if threads not in (0, USUAL_THREADS):
         words += ["--threads", str(threads)]
     settings: dict[str, Any] = {}
@@ -43,11 +40,11 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
         settings["lock.key"] = cell.key.name
     settings |= plugins_set(cell, "lock", "key")
     settings |= {} if ensemble else plugins_set(cell, "attack") | rights_set(cell, every=True)
-    settings |= cell.explicit
+    settings |= cell.task_settings
     for name, value in sorted(settings.items()):
-        words += ["-p", f"{name}={written(value)}"]
+        words += ["-p", f"{name}={text_of(value)}"]
     named = (("lock", cell.lock),) if ensemble else (("lock", cell.lock), ("attack", cell.attack))
-    if any(installed(kind, ref.name) is None for kind, ref in named):
+    if any(registry.current().get(kind, ref.name) is None for kind, ref in named):
         words += ["--plugin", "FILE.py"]
     return shlex.join(words)
 
@@ -64,7 +61,5 @@ def commands_of(cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS) 
 
 
 def _usual_key(cell: Cell) -> str | None:
-    if datasets.pair(cell.scenario) is not None:
-        return "domain"
-    info = installed("lock", cell.lock.name)
-    return None if info is None else info.key
+    info = registry.current().get("lock", cell.lock.name)
+    return None if info is None else key_method(info, cell.scenario, {}).name

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
-    from bench.records import Record
+from bench.records import Record
+
+Evidence = Callable[[Record], Mapping[str, NDArray[Any]]]
+"""The per-image arrays of a record, by name."""
 
 
 class Store(Protocol):

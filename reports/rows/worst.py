@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bench import registry
-
-if TYPE_CHECKING:
-    from reports.rows.aggregate import Row
+from reports.rows.row import Row
 
 
 def candidates(rows: Sequence[Row]) -> list[Row]:
@@ -19,8 +16,8 @@ def candidates(rows: Sequence[Row]) -> list[Row]:
     headline = [row for row in rows if row.ensemble is not None]
     if not headline:
         return list(rows)
-    written = written_against()
-    return headline + [row for row in rows if row.attack_name in written.get(row.lock_name, ())]
+    adaptive = written_against()
+    return headline + [row for row in rows if row.attack_name in adaptive.get(row.lock_name, ())]
 
 
 def worst(rows: Sequence[Row]) -> Row | None:
@@ -31,8 +28,8 @@ def worst(rows: Sequence[Row]) -> Row | None:
 
 def written_against() -> dict[str, list[str]]:
     """Attacks by the lock they were written against."""
-    written: dict[str, list[str]] = {}
-    for info in registry.find_all("attack").values():
+    adaptive: dict[str, list[str]] = {}
+    for info in registry.current().all("attack").values():
         for lock in info.against:
-            written.setdefault(lock, []).append(info.name)
-    return written
+            adaptive.setdefault(lock, []).append(info.name)
+    return adaptive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.rows.controls import said
+from reports.rows.controls import value_text
 from reports.rows.intervals import Value
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
@@ -67,30 +67,34 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
         if name == "budget":
             continue
         if name in ("share", "authorised") and isinstance(value, int | float):
-            side = "un-authorised" if name == "share" else "authorised"
-            words.append(f"{said(float(value) * 100)} % labelled {side} images")
+            side = "unauthorised" if name == "share" else "authorised"
+            words.append(f"{value_text(float(value) * 100)} % labelled {side} images")
         elif name == "unlabelled" and isinstance(value, bool):
             words.append("unlabelled pool images" if value else "no unlabelled images")
         elif name == "listed" and isinstance(value, bool):
             words.append("key listed" if value else "key unlisted")
         elif name == "leaked":
-            words.append(f"{said(value)} leaked pairs")
+            words.append(f"{value_text(value)} leaked pairs")
         elif name in ("access", "known", "wordlist"):
-            words.append({"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + said(value))
+            words.append(
+                {"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + value_text(value)
+            )
         else:
-            words.append(f"{name}={said(value)}")
-    limits = [f"{said(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
+            words.append(f"{name}={value_text(value)}")
+    limits = [f"{value_text(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
     return [*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"]
 
 
 def seeds_words(seeds: Sequence[int]) -> str:
-    """``seeds 0–2`` or ``seeds 0, 4``."""
+    """``seed 0``, ``seeds 0–2`` or ``seeds 0, 4``."""
+    return f"seed{'s' if len(set(seeds)) > 1 else ''} {seeds_list(seeds)}" if seeds else "no seeds"
+
+
+def seeds_list(seeds: Sequence[int]) -> str:
+    """``0–2`` or ``0, 4``."""
     listed = sorted(set(seeds))
-    if not listed:
-        return "no seeds"
     run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
-    text = f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
-    return f"seed{'s' if len(listed) > 1 else ''} {text}"
+    return f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
 
 
 def first_line(text: str) -> str:

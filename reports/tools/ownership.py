@@ -15,7 +15,8 @@ import numpy as np
 from rich.table import Table
 
 from bench.records import Record
-from reports.rows.aggregate import Evidence, current
+from reports.rows.aggregate import current
+from reports.rows.source import Evidence
 from reports.rows.statistics import mcnemar, wilson
 
 LEVEL = 0.01
@@ -68,10 +69,10 @@ def _answers(record: Record) -> tuple[str, str, str] | None:
         return None
     where = f"{cell.scenario}, {cell.model}, {cell.key.name} key"
     if cell.lock.params.get("use") == "ownership":
-        if cell.attack.name == "none":
+        if cell.attack.purpose == "no-attack":
             return f"marked by {cell.lock.name} ({where})", "LP", "UP"
         return f"marked by {cell.lock.name}, then {cell.attack.name} ({where})", "RP", "authorised_after"
-    if cell.lock.name == "none" and cell.attack.name == "none":
+    if cell.lock.purpose == "victim" and cell.attack.purpose == "no-attack":
         return f"not marked ({where})", "oracle", "victim_authorised"
     return None
 

@@ -18,6 +18,7 @@ if __name__ == "__main__" and sys.argv[1] == "cell":
 import torch
 
 from bench import models, plan, registry
+from bench.augment import jitter
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.datasets.scenario import draw_share, load
 from bench.editors import session
@@ -28,7 +29,7 @@ from bench.run.judge import SOME
 from bench.run.views import AttackerView, DefenderView
 from bench.store import Store
 from bench.store.identity import Settings
-from bench.training import Run, jitter
+from bench.training import Run
 
 CELL = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
 THREADS = min(2, os.cpu_count() or 1)
@@ -57,13 +58,15 @@ def plain(folder: Path) -> None:
         return models.build("vit", spec, extra)
 
     def score(model: Classifier, images: torch.Tensor) -> None:
-        found = models.logits(model, images)[:, : spec.k].argmax(1)
+        found = models.outputs(model, images)[:, : spec.k].argmax(1)
         print(float((found == labels[: len(images)]).float().mean()))
 
-    key = registry.make("key", "edit", {}).make(
-        DefenderView(spec, data, data, None, DefenderNeeds(raw=True), public), Run(2)
+    key = (
+        registry.current()
+        .make("key", "edit", {})
+        .make(DefenderView(spec, data, data, None, DefenderNeeds(raw=True), public), Run(2))
     )
-    lock = registry.make("lock", "modellock", {})
+    lock = registry.current().make("lock", "modellock", {})
     locked = lock.protect(original, key, DefenderView(spec, data, data, key, lock.needs(), public), Run(3))
     keyed = key(test.images)
     for model in (original, locked):
@@ -78,10 +81,10 @@ def plain(folder: Path) -> None:
     run = Run(6)
 
     def answer(images: torch.Tensor) -> torch.Tensor:
-        return models.logits(locked, images)
+        return models.outputs(locked, images)
 
     view = AttackerView(spec, ThreatModel(access="logits"), Budget(), granted, known, public, answer, Meter())
-    last = registry.make("attack", "prompt-search", {}).unlock(view, run)
+    last = registry.current().make("attack", "prompt-search", {}).unlock(view, run)
     session.use("cpu", "float32", cache)
     engine = session.engine("miniature")
     for submission in run.submissions:

@@ -6,10 +6,15 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
-from reports.rows.aggregate import Row, rows
+from bench.selection import SelectionRule
+from bench.threat import Budget, ThreatModel
+from reports.rows.aggregate import rows
+from reports.rows.row import Row
 from reports.text.terminal import terminal
 
 CURVE = [
@@ -22,7 +27,11 @@ THREAT = {
     "known": "editor+settings", "wordlist": "published", "listed": True,
 }  # fmt: skip
 N = 400
-CONTROLS = ("none", "permuted-logits", "destroyed", "from-scratch")
+PURPOSES = {
+    "lock": {"none": "victim", "permuted-logits": "must-open", "destroyed": "must-not-open"},
+    "attack": {"none": "no-attack", "from-scratch": "public-baseline"},
+}
+OWN_SCORER = SelectionRule("own-scorer", "its own scorer")
 
 
 def exactly(value: float, n: int = N) -> Measured:
@@ -34,8 +43,10 @@ def measured(value: float | None, n: int = N) -> Measured | None:
     return None if value is None else exactly(value, n)
 
 
-def ref(name: str, explicit: Mapping[str, Any] | None = None, **more: Any) -> PluginRef:
-    return PluginRef(name=name, explicit=dict(explicit or {}), role="control" if name in CONTROLS else "method", **more)
+def ref(kind: str, name: str, explicit: Mapping[str, Any] | None = None, **more: Any) -> PluginRef:
+    purpose = PURPOSES.get(kind, {}).get(name, "")
+    role = "control" if purpose else "method"
+    return PluginRef(name=name, explicit=dict(explicit or {}), role=role, purpose=purpose, **more)  # type: ignore[arg-type]
 
 
 def record(
@@ -57,17 +68,17 @@ def record(
     cell = Cell(
         scenario=scenario,
         model="vit",
-        lock=ref(lock, lock_explicit),
-        key=ref("edit"),
-        attack=ref(attack, attack_explicit, selection="own-scorer"),
-        threat={**THREAT, **(threat or {})},
-        budget={"steps": None, "guesses": 64},
+        lock=ref("lock", lock, lock_explicit),
+        key=ref("key", "edit"),
+        attack=ref("attack", attack, attack_explicit, selection=OWN_SCORER),
+        threat=ThreatModel(**{**THREAT, **(threat or {})}),
+        budget=Budget(guesses=64),
         replicate=replicate,
     )
     shown = {
         "UP": measured(88.0), "LP": measured(LP), "RP": measured(RP), "oracle": measured(oracle),
         "victim_authorised": measured(91.0), "meter": {"steps": 0, "guesses": 64, "queries": None},
-        "conditions": [Condition(name="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0)],
+        "conditions": [Condition(kind="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0)],
     }  # fmt: skip
     name = f"{lock}{attack}{replicate}{threat}{created}"
     return Record(
@@ -97,3 +108,23 @@ def printed(table: list[Row], width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO(), record=True, color_system=None)
     console.print(terminal(table))
     return console.export_text()
+
+
+class FakeStore:
+    """What reports ask of a store."""
+
+    def __init__(self, made: list[Record], samples: bool = False) -> None:
+        self.made = made
+        image = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
+        self.kept: dict[str, NDArray[Any]] = {
+            "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
+            "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
+            "samples/pred_guess": np.array([1, 1]),
+            "samples/near": 255 - image, "samples/pred_near": np.array([1, 0]), "samples/labels_near": np.array([1, 0]),
+        } if samples else {}  # fmt: skip
+
+    def records(self) -> list[Record]:
+        return self.made
+
+    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        return self.kept if record.cell.lock.name == "modellock" else {}

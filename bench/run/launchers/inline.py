@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.records import Cell, Record
-from bench.run.cell import Context, Progress, run_cell
-from bench.store import Store
-from bench.store.identity import Settings
+from bench.run.cell import run_cell
+from bench.run.context import Context, Progress
+from bench.store.settings import Settings
+from bench.store.store import Store
 
 
 def launch(
@@ -19,7 +20,7 @@ def launch(
     progress: Progress,
     done: Callable[[Record], None],
 ) -> None:
-    """Run ``cells`` in order; ``done`` hears of each record."""
+    """Run ``cells`` in order; ``done`` is called with each record."""
     context = Context(Store(store), settings, progress, command)
     for cell in cells:
         done(run_cell(cell, context))

@@ -11,21 +11,23 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from bench.store import Store, identity
-from bench.store.identity import Settings
+from bench.store import identity
+from bench.store.settings import Settings
+from bench.store.store import Store
 
 Artefact = tuple[str, str]
 """Kind and hash."""
 POLL = 1.0
-"""Seconds after which the store is asked again what was made meanwhile."""
+"""Seconds between looks at what the store has by now."""
 
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
     """Run one cell given as JSON; its record as JSON."""
-    from bench.run import forkserver as forks
+    from bench.run import forkserver
 
-    forks.start()  # before this process imports torch
-    from bench.run.cell import Context, run_cell
+    forkserver.start()  # before this process imports torch
+    from bench.run.cell import run_cell
+    from bench.run.context import Context
 
     context = Context(Store(Path(store)), settings, lambda *_: None, command)
     return run_cell(Cell.model_validate_json(cell), context).model_dump_json()
@@ -38,9 +40,10 @@ def workers(jobs: int) -> ProcessPoolExecutor:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went: a run that was killed leaves nothing."""
+    """End this process when the one that started it is gone, so that a run that was killed leaves nothing."""
     parent = multiprocessing.parent_process()
-    assert parent is not None
+    if parent is None:  # not a worker
+        return
 
     def watch() -> None:
         parent.join()
@@ -57,7 +60,7 @@ def launch(
     jobs: int,
     done: Callable[[Record], None],
 ) -> None:
-    """Run ``cells`` in ``jobs`` processes; ``done`` hears of each record as it is ready.
+    """Run ``cells`` in ``jobs`` processes; ``done`` is called with each record as it is ready.
 
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
     never decides a number; it is chosen so that they seldom have to.
@@ -69,8 +72,8 @@ def launch(
         try:
             while waiting or running:
                 while len(running) < jobs:
-                    asked = set[Artefact]().union(*(needs[i] for i in running.values()))
-                    turn = first_free(waiting, needs, {lacking for lacking in asked if not opened.has(*lacking)})
+                    claimed = set[Artefact]().union(*(needs[i] for i in running.values()))
+                    turn = first_free(waiting, needs, {lacking for lacking in claimed if not opened.has(*lacking)})
                     if turn is None:
                         break
                     waiting.remove(turn)
@@ -92,6 +95,6 @@ def first_free(
 
 
 def shared(cell: Cell, settings: Settings) -> frozenset[Artefact]:
-    """What ``cell`` shares with others: its victim, its lock, what the judge says of it."""
+    """What ``cell`` shares with others: its victim, its lock, the verdict on the lock."""
     hashes = identity.of(cell, settings).hashes
     return frozenset((kind, hashes[kind]) for kind in ("victim", "protected", "judged"))

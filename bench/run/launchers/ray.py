@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.records import Cell, Record
 from bench.run.launchers.processes import one
-from bench.store.identity import Settings
+from bench.store.settings import Settings
 
 
 def launch(
@@ -18,7 +18,7 @@ def launch(
     command: str,
     done: Callable[[Record], None],
 ) -> None:
-    """Run ``cells`` wherever ray puts them; ``done`` hears of each record as it is ready.
+    """Run ``cells`` wherever ray puts them; ``done`` is called with each record as it is ready.
 
     Raises:
         UserError: ray is not installed.

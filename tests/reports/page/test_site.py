@@ -19,15 +19,16 @@ from markupsafe import escape
 from numpy.typing import NDArray
 from places import ROOT
 
+from bench import registry
 from bench.errors import UserError
-from bench.plan.wording import installed
 from bench.records import Condition, Flag, Measured, Record
-from reports.page import charts, prose
+from reports.page import charts, curves, draw_plotly, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
-from reports.rows.aggregate import Row, current, rows
-from reports.text.captions import costly as is_costly
-from reports.text.captions import grouped
+from reports.rows.aggregate import current, rows
+from reports.rows.row import Row
+from reports.text.groups import costly as is_costly
+from reports.text.groups import grouped
 from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
@@ -58,9 +59,9 @@ def everything() -> list[Record]:
     """Two seeds of several locks: cheap and costly, failed, lacking controls, and one with a hostile name."""
     conditions = [
         Condition(
-            name="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
+            kind="right", what="with oil pastel", accuracy=Measured(value=88.0, n=N, low=85, high=91), shipped=87
         ),
-        Condition(name=f"near/{EVIL}", what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
+        Condition(kind="near", label=EVIL, what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
     ]
     made = world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25), curve=CURVE, flags=FLAGS)
     for i in (0, 1):
@@ -69,7 +70,7 @@ def everything() -> list[Record]:
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
             record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, notes={"classes": [EVIL, "b"]}
+                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
             ),
         ]
     for lock in ("ntl", "map", EVIL):
@@ -220,6 +221,11 @@ class TestPages:
             assert len(str(prose.doc(name)[0])) > 1000
             assert told["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
 
+    def test_the_style_has_the_palette(self, site: Path) -> None:
+        text = (site / "assets" / "page.css").read_text()
+        assert f".right img {{ border-color: {palette.RIGHT}; }}" in text
+        assert "{{" not in text
+
     def test_gallery(self, site: Path) -> None:
         text = (site / "scenario-digits-vit.html").read_text()
         assert "raw: the answers of prompt-search" in text
@@ -233,7 +239,7 @@ class TestPages:
         text = (site / "lock-map.html").read_text()
         assert '<span class="mark">second-hand</span>' in text
         assert '<span class="mark">digitised</span>' in (site / "lock-modellock.html").read_text()
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         for table in plugin_pages.published("lock", info, []):
             assert {line["lock"] for line in table.rows} == {"NTL"}
@@ -241,7 +247,7 @@ class TestPages:
 
     def test_ours_stands_beside_a_published_number_of_the_same_pair(self) -> None:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
-        info = installed("lock", "ntl")
+        info = registry.current().get("lock", "ntl")
         assert info is not None
         found = plugin_pages.published("lock", info, rows([ours]))
         lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
@@ -280,18 +286,18 @@ class TestCharts:
     def test_plotly_takes_every_figure(self, made: list[Record]) -> None:
         seen = set()
         for group in grouped(rows(made)):
-            some = [charts.trade_off(group, {}), charts.drops(group), *charts.curves(group), *charts.conditions(group)]
-            for chart in some:
+            some = [charts.trade_off(group, {}), charts.drops(group), *charts.conditions(group)]
+            for chart in [*some, *curves.recovery_curves(group)]:
                 if chart is not None:
-                    go.Figure(chart.figure)
-                    json.dumps(chart.figure, allow_nan=False)
-                    assert "<script" not in json.dumps(chart.figure)
+                    figure = draw_plotly.figure(chart)
+                    go.Figure(figure)
+                    assert "<script" not in json.dumps(figure, allow_nan=False)
                     seen.add(chart.id.split("-")[0])
         assert seen == {"trade", "drops", "curve", "conditions"}
 
     def test_the_public_baseline_is_a_line_of_every_curve(self, made: list[Record]) -> None:
         (group,) = [g for g in grouped(rows(made)) if g.scenario == "digits"]
-        for chart in charts.curves(group):
+        for chart in curves.recovery_curves(group):
             assert any(mark.name.startswith("public baseline: 27.0") for mark in chart.marks)
 
     def test_worst_case_is_chosen_on_judge_validation_where_it_is_known(self) -> None:
@@ -305,7 +311,7 @@ class TestCharts:
         assert (blind.row.attack_name, blind.by) == ("finetune", "judge-validation images")
 
     def test_pareto_front(self) -> None:
-        assert charts._front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
+        assert charts.pareto_front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
 
     @pytest.mark.parametrize(("up", "costly"), [(84.1, False), (84.0, False), (83.9, True)])
     def test_six_points(self, up: float, costly: bool) -> None:

@@ -19,13 +19,16 @@ from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
-from reports.page import figures
+from reports.page import curves, figures, palette
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
-from reports.text.captions import captions, grouped
+from reports.text.captions import captions
+from reports.text.groups import grouped
 from reports.text.formatting import number
-from reports.text.tables import FIELDS, as_object, render, tex
+from reports.text.data import FIELDS, as_object
+from reports.text.latex import tex
+from reports.text.tables import render
 from reports.write import write
 
 
@@ -80,7 +83,7 @@ class TestTables:
     def test_captions_say_where_numbers_come_from(self) -> None:
         text = render(self.table, "md")
         for words in (
-            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: own-scorer",
+            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: its own scorer",
             "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
         ):  # fmt: skip
             assert words in text
@@ -251,13 +254,13 @@ class TestWrite:
 class TestFigures:
     def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
         labels = np.array([0, 1])
-        named = record(notes={"classes": ["zero", "one"]})
-        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", figures.RIGHT)
-        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", figures.WRONG)
+        named = record(classes=["zero", "one"])
+        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", palette.RIGHT)
+        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", palette.WRONG)
         assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
 
     def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        assert figures._sheet_words(record(notes={"selected": {"prompt": "with pastel"}}), "guess", True) == (
+        assert figures._sheet_words(record(selected={"prompt": "with pastel"}), "guess", True) == (
             "attacker's best guess “with pastel”"
         )
         assert "predictor" in figures._sheet_words(record(), "guess", False)
@@ -277,9 +280,8 @@ class TestFigures:
         assert figures.guess_curve(world(curve=CURVE), tmp_path / "a.png").exists()
 
     def test_a_curve_is_the_best_so_far(self) -> None:
-        ((x, best),) = figures._curves(the_row(world(curve=CURVE)), "guesses").values()
-        assert x.tolist() == [1, 2, 4, 9]
-        assert best.tolist() == [10.0, 54.9, 55.0, 80.0]
+        (curve,) = curves.best_curves(the_row(world(curve=CURVE)), "guesses").values()
+        assert curve == [(1, 10.0), (2, 54.9), (4, 55.0), (9, 80.0)]
 
     def test_no_conditions(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no key conditions"):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.records import Record
-from reports.rows import trials
+from reports.text import trials
 
 
 def trial(lock: str, rate: float, rp: float, replicate: int = 1000, **more: Any) -> Record:
@@ -108,4 +108,4 @@ def test_the_terminal_shows_the_best_and_says_where_there_is_nothing() -> None:
     out.print(trials.terminal([]))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert "Highest mean: rate 0.001." in shown
-    assert "bench/tuning/" in shown
+    assert "bench/plan/tuning/" in shown

@@ -19,14 +19,17 @@ from rich.text import Text
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from reports.rows.aggregate import current, names_of
-from reports.rows.controls import label, said
+from reports.rows.aggregate import current, names_of, rights_of
+from reports.rows.controls import label, value_text
 from reports.text.formatting import number, seeds_words, threat_words
+from reports.text.markdown_table import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EMPTY = "No trials: nothing of tuning seeds is in the store. Run a file of bench/tuning/ with bench run --suite FILE"
+EMPTY = (
+    "No trials: nothing of tuning seeds is in the store. Run a file of bench/plan/tuning/ with bench run --suite FILE"
+)
 NOT_SET = "as declared"
 FORMATS = ("terminal", "md", "csv", "json")
 
@@ -64,7 +67,7 @@ def trials(records: Iterable[Record]) -> list[Trials]:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in current(records, "judge-validation"):
         cell = record.cell
-        attacked = cell.attack.name != "none"
+        attacked = cell.attack.purpose != "no-attack"
         what = (cell.attack.name, _threat(cell)) if attacked else (f"{cell.lock.name}, key {cell.key.name}", "")
         groups.setdefault((cell.model, *what), []).append(record)
     return [_trials(f"{what} · {model}", threat, groups[model, what, threat]) for model, what, threat in sorted(groups)]
@@ -108,6 +111,7 @@ class Board:
     groups: Sequence[Trials]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """A table for each attack or lock that was tuned."""
         if not self.groups:
             yield Text(EMPTY)
         for group in self.groups:
@@ -128,19 +132,19 @@ def terminal(records: Iterable[Record]) -> Board:
 
 
 def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
-    attacked = any(r.cell.attack.name != "none" for r in group)
+    attacked = any(r.cell.attack.purpose != "no-attack" for r in group)
     locks_vary = len({label(r.cell.lock) for r in group}) > len({r.cell.lock.name for r in group})
     by_attack = len({label(r.cell.attack) for r in group}) > 1 or (attacked and not locks_vary)
     tuned = "attack" if by_attack else "lock"
     settings = [getattr(r.cell, tuned).explicit for r in group]
     varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
-    found: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, list[float]]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
-        trial = ", ".join(f"{k} {said(explicit[k])}" for k in varying if k in explicit) or NOT_SET
+        trial = ", ".join(f"{k} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
         for place, value in _measured(record, by_attack).items():
-            found.setdefault(trial, {}).setdefault(place, []).append(value)
-    table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in found.items()}
+            values.setdefault(trial, {}).setdefault(place, []).append(value)
+    table = {t: {p: sum(v) / len(v) for p, v in own.items()} for t, own in values.items()}
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
     return Trials(title, threat, seeds, places, table, by_attack)
@@ -149,7 +153,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names whose value is not the same in all of ``settings``."""
     names = {name for explicit in settings for name in explicit}
-    return sorted(n for n in names if len({said(s[n]) if n in s else None for s in settings}) > 1)
+    return sorted(n for n in names if len({value_text(s[n]) if n in s else None for s in settings}) > 1)
 
 
 def _order(explicit: Mapping[str, Any], varying: Sequence[str]) -> tuple[Any, ...]:
@@ -163,13 +167,13 @@ def _measured(record: Record, by_attack: bool) -> dict[str, float]:
     names = names_of(cell)
     key = "" if names["key"] == cell.key.name else f", {names['key']}"
     place = f"{names['lock'] if by_attack else cell.lock.name} ({names['scenario']}{key})"
-    read = ("RP",) if cell.attack.name != "none" else ("UP", "LP")
+    read = ("RP",) if cell.attack.purpose != "no-attack" else ("UP", "LP")
     values = {name: value.value for name in read if (value := getattr(record, name)) is not None}
     return {place if name == "RP" else f"{place} {name}": value for name, value in values.items()}
 
 
 def _threat(cell: Cell) -> str:
-    return threat_words({**cell.threat, "budget": {k: v for k, v in cell.budget.items() if v is not None}})
+    return threat_words(rights_of(cell))
 
 
 def _columns(group: Trials) -> list[str]:
@@ -188,7 +192,7 @@ def _caption(group: Trials) -> str:
 
 
 def _markdown(group: Trials) -> str:
-    head = ["trial", *_columns(group)]
-    lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
-    lines += [f"| {' | '.join(_cells(group, trial))} |" for trial in group.table]
-    return "\n".join([f"**{group.title}.** {_caption(group)}", "", *lines])
+    headings = ["trial", *_columns(group)]
+    lines = [_cells(group, trial) for trial in group.table]
+    table = markdown_table(headings, lines, "l" + "r" * (len(headings) - 1))
+    return f"**{group.title}.** {_caption(group)}\n\n{table}"

@@ -1,0 +1,32 @@
+"""`bench export` and `bench import`: records as one file. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import console
+from bench.cli.options import DEFAULT_STORE
+from bench.store import Store, archive
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="the store")],
+    file: Annotated[Path, typer.Argument(help="one file to write, e.g. records.zip")],
+) -> None:
+    """Write the records of a store, with evidence and checksums, as one file that others can import."""
+    n = archive.export(Store(store, write=False), file)
+    console.say(f"wrote {file}: {n} records with their evidence", "green")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="what `bench export` wrote")],
+    store: Annotated[Path, typer.Option("--store", help="folder to add the records to")] = DEFAULT_STORE,
+) -> None:
+    """Add another's records to a store: checksums verified, nothing executed, rows marked third-party."""
+    imported = archive.load(file, Store(store))
+    console.say(f"{store}: {imported.added} records added, {imported.known} already there", "green")
+    if imported.added:
+        console.say("they are marked third-party: their numbers were not measured here", "yellow")

@@ -1,0 +1,21 @@
+"""`bench new`: write a working plugin to start from. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import console, stubs
+
+
+def new(
+    kind: Annotated[str, typer.Argument(help="lock, attack or task")],
+    name: Annotated[str, typer.Argument(help="its name, e.g. my-lock")],
+    folder: Annotated[Path | None, typer.Option(help="where to write it; default: the room of its kind here")] = None,
+) -> None:
+    """Write a working plugin to start from; it passes conformance as it is."""
+    file = stubs.write(kind, name, folder)
+    console.say(f"wrote {file}", "green")
+    console.say(f"try it: bench run --{kind} {name}" + ("" if folder is None else f" --plugin {file}"))

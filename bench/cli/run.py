@@ -1,0 +1,167 @@
+"""`bench run`: run locks against attacks, and show what was measured."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bench import plan
+from bench.cli import console
+from bench.cli.options import (
+    DEFAULT_STORE,
+    AttacksOption,
+    DeviceOption,
+    EditorOption,
+    LocksOption,
+    ModelsOption,
+    ParamOption,
+    PluginOption,
+    SeedsOption,
+    StoreOption,
+    TasksOption,
+    ThreadsOption,
+    device_of,
+    lines_of,
+    plugin_files,
+)
+from bench.errors import UserError
+from bench.plan.wording import in_short
+from bench.records import Cell, Record
+from bench.run.durations import seconds as estimate
+from bench.store import Store, identity
+from bench.store.settings import Settings
+
+LAUNCHERS = ("local", "ray")
+_MARKS = {"ok": "[green]ok[/]", "invalid": "[yellow]invalid[/]", "failed": "[red]failed[/]"}
+
+
+def run(
+    lock: LocksOption = None,
+    attack: AttacksOption = None,
+    task: TasksOption = None,
+    model: ModelsOption = None,
+    editor: EditorOption = None,
+    seeds: SeedsOption = None,
+    suite: Annotated[str | None, typer.Option(help="a suite by name, or a .toml file")] = None,
+    param: ParamOption = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="GROUP.NAME=A,B,C: every value, e.g. threat.share=0.01,0.1 (repeatable)")
+    ] = None,
+    plugin: PluginOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="cells at once, each in a process of its own")] = 1,
+    threads: ThreadsOption = 2,
+    launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+) -> None:
+    """Run locks against attacks. What is done already is not done again."""
+    files = plugin_files(plugin)
+    settings = Settings(device=device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
+    names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
+    planned = plan.build(lines_of(names, seeds, suite, param, editor, sweep))
+    if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
+        planned, left = plan.accepted(planned)
+        for cell, reason in left:
+            console.say(f"left out: {in_short(cell)}: {reason}", "yellow")
+    if not planned:
+        raise UserError(
+            "none of these attacks can run there: they speak to another key, or the view lacks what they need.",
+            "Ask for others: `bench list`, `bench show NAME`.",
+        )
+    cells = [p.cell for p in planned]
+    hashes = [identity.of(cell, settings).record for cell in cells]
+    opened = None if dry_run and not (store / "lockbench.json").exists() else Store(store, write=not dry_run)
+    done = [opened is not None and (stored := opened.get(h)) is not None and stored.complete for h in hashes]
+    if dry_run or opened is None:
+        console.plan_table(planned, done, estimate(cells, opened.records() if opened else []))
+        return
+    opened.clean()
+    opened.reuse([hash for hash, d in zip(hashes, done, strict=True) if d])
+    todo = [cell for cell, d in zip(cells, done, strict=True) if not d]
+    if not todo:
+        console.say(f"nothing to do: all {len(cells)} cells are in {store}", "green")
+    else:
+        if suite is None:
+            chosen = {kind.removesuffix("s"): wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
+            _say_choices({**chosen, "editor": [editor] if editor else [], "seeds": [seeds or "1"]})
+        if sum(done):
+            console.say(f"{sum(done)} of {len(cells)} cells are in {store} already")
+        _launch(todo, planned, opened, settings, jobs, launcher)
+    records = [r for r in (opened.get(h) for h in hashes) if r is not None]
+    _show(opened, records)
+    failed = [r for r in records if r.status == "failed"]
+    for record in failed:
+        console.warn(f"failed: {in_short(record.cell)}: {(record.error or '').splitlines()[0]}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
+    parts = [f"{name} {', '.join(values)}" for name, values in chosen.items() if values]
+    console.say("running " + " · ".join(parts) + "  (see `bench run --help` to change any)", "dim")
+
+
+def _launch(
+    todo: list[Cell], planned: list[plan.Planned], store: Store, settings: Settings, jobs: int, launcher: str
+) -> None:
+    from bench.run import forkserver
+
+    if launcher not in LAUNCHERS:
+        raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
+    _find_editors(todo)
+    if launcher == "local" and jobs == 1:
+        forkserver.start()  # `check_accepts` is the first to import torch
+    plan.check_accepts(planned)
+    command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
+    known = store.records()
+    left = list(todo)
+    with console.live(len(todo)) as live:
+        live.expect(sum(estimate(left, known)))
+
+        def done(record: Record) -> None:
+            known.append(record)
+            left[:] = [cell for cell in left if cell != record.cell]
+            measured = "" if record.RP is None else f"  RP {record.RP.value:.1f}"
+            spent = console.minutes(sum(record.provenance.seconds.values()))
+            text = console.escape(in_short(record.cell))
+            live.finished(f"{_MARKS[record.status]} {text}{measured}  ({spent})")
+            live.expect(sum(estimate(left, known)))
+
+        if launcher == "ray":
+            from bench.run.launchers import ray
+
+            ray.launch(todo, store.root, settings, command, done)
+        elif jobs > 1:
+            from bench.run.launchers import processes
+
+            processes.launch(todo, store.root, settings, command, jobs, done)
+        else:
+            from bench.run.launchers import inline
+
+            inline.launch(todo, store.root, settings, command, live.update, done)
+
+
+def _find_editors(cells: Sequence[Cell]) -> None:
+    """Refuse an editor that is not here before anything runs."""
+    from bench.editors.loading import find
+
+    for editor in {cell.editor for cell in cells if "editor" in cell.key.params}:
+        find(editor)
+
+
+def _show(store: Store, records: list[Record]) -> None:
+    from reports.rows import aggregate
+    from reports.text import terminal, trials
+
+    splits = {r.split for r in records}  # reporting and tuning seeds stay apart
+    if splits != {"judge-validation"}:
+        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence)))
+    if "judge-validation" in splits:
+        console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
+        console.out.print(trials.terminal(records))

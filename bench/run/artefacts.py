@@ -1,0 +1,106 @@
+"""What stages leave in the store, as safetensors and JSON: written to a folder, read back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench import models
+from bench.contracts import Classifier
+from bench.run.job import AttackOutput
+from bench.run.judge import Evidence, LockVerdict
+
+_SUBMISSIONS = ("submissions", "meter", "denied", "error", "traceback", "spent")
+
+
+@dataclass
+class Trained:
+    """A classifier, what its training spent, and what the lock notes about itself."""
+
+    classifier: Classifier
+    meter: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def save_trained(trained: Trained, folder: Path) -> None:
+    """Write ``trained`` to ``folder``.
+
+    Raises:
+        TypeError: no classifier.
+    """
+    model = trained.classifier
+    if not isinstance(model, Classifier):
+        raise TypeError(f"protect() must return a Classifier, not {type(model).__name__}")
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    save_file(weights, folder / "classifier.safetensors")
+    _write(folder / "meta.json", {"spec": model.spec, "meter": trained.meter, "notes": trained.notes})
+
+
+def load_trained(folder: Path) -> Trained:
+    """What `save_trained` wrote."""
+    meta = _read(folder / "meta.json")
+    return Trained(models.load(folder, meta["spec"]), meta["meter"], meta["notes"])
+
+
+def save_json(value: Mapping[str, Any], folder: Path) -> None:
+    """Write a JSON object to ``folder``."""
+    _write(folder / "value.json", value)
+
+
+def load_json(folder: Path) -> dict[str, Any]:
+    """What `save_json` wrote."""
+    return _read(folder / "value.json")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Write tensors by name to ``folder``."""
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "tensors.safetensors")
+
+
+def load_tensors(folder: Path) -> dict[str, Tensor]:
+    """What `save_tensors` wrote."""
+    return dict(load_file(folder / "tensors.safetensors"))
+
+
+def save_verdict(judged: tuple[LockVerdict, Evidence], folder: Path) -> None:
+    """Write a verdict with its evidence to ``folder``."""
+    verdict, evidence = judged
+    (folder / "judged.json").write_text(verdict.model_dump_json())
+    save_file({k: torch.from_numpy(np.asarray(v)) for k, v in evidence.items()}, folder / "evidence.safetensors")
+
+
+def load_verdict(folder: Path) -> tuple[LockVerdict, Evidence]:
+    """What `save_verdict` wrote."""
+    verdict = LockVerdict.model_validate_json((folder / "judged.json").read_text())
+    return verdict, {k: v.numpy() for k, v in load_file(folder / "evidence.safetensors").items()}
+
+
+def save_output(output: AttackOutput, folder: Path) -> None:
+    """Write what an attack handed in to ``folder``."""
+    for i, state in enumerate(output.states):
+        save_file(state, folder / f"{i:04d}.safetensors")
+    _write(folder / "output.json", {name: getattr(output, name) for name in _SUBMISSIONS})
+
+
+def load_output(folder: Path) -> AttackOutput:
+    """What `save_output` wrote."""
+    output = _read(folder / "output.json")
+    states = [load_file(folder / f"{i:04d}.safetensors") for i in range(len(output["submissions"]))]
+    return AttackOutput(states=states, **output)
+
+
+def _write(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(file.read_text())
+    return value

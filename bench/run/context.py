@@ -1,0 +1,60 @@
+"""Where cells run: the store, how things are computed, and what cells share while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from bench import registry, session
+from bench.contracts import Key
+from bench.datasets import scenario as scenarios
+from bench.datasets.scenario import Scenario
+from bench.records import Cell
+from bench.run import determinism
+from bench.run.judge import Judge
+from bench.store.settings import Settings
+from bench.store.store import Store
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with the stage, steps done, steps in all, and what they are."""
+
+
+class Context:
+    """Where cells run. Making one sets threads, determinism, plugins and the session of this process.
+
+    Args:
+        store: of artefacts and records.
+        settings: device, threads, plugin files.
+        progress: called as stages go on.
+        command: the command line, for the record.
+    """
+
+    def __init__(self, store: Store, settings: Settings, progress: Progress, command: str = "") -> None:
+        self.store, self.settings, self.progress, self.command = store, settings, progress, command
+        self.plugins = registry.use(settings.plugin_files)
+        torch.set_num_threads(settings.threads)
+        determinism.deterministic(settings.device)
+        session.use(settings.device, "float32", store.edits)
+        self._scenarios: dict[tuple[str, int, int], Scenario] = {}
+        self._judges: dict[tuple[str, str, int], Judge] = {}
+
+    def scenario(self, cell: Cell) -> Scenario:
+        """Data and splits of ``cell``, read once.
+
+        Raises:
+            UserError: no such data, or data that cannot serve.
+        """
+        at = (cell.scenario, cell.size, cell.replicate)
+        if at not in self._scenarios:
+            self._scenarios[at] = scenarios.load(
+                cell.scenario, cell.replicate, size=cell.size, skip_bad=self.settings.skip_bad
+            )
+        return self._scenarios[at]
+
+    def judge(self, scenario: Scenario, key: Key, key_hash: str, split: str, replicate: int) -> Judge:
+        """The judge of ``split`` for the key of that hash: its keyed images are made once."""
+        at = (key_hash, split, replicate)
+        if at not in self._judges:
+            self._judges[at] = Judge(scenario, key, split, self.settings.device)
+        return self._judges[at]

@@ -1,0 +1,22 @@
+"""How things are computed: part of every hash, since numbers may depend on it. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Device, threads and plugin files of a run.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: of each worker.
+        skip_bad: whether image files that cannot be read are left out.
+        plugin_files: full paths of plugin files outside the packages.
+    """
+
+    device: str = "cpu"
+    threads: int = 2
+    skip_bad: bool = False
+    plugin_files: tuple[str, ...] = ()

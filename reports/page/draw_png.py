@@ -1,0 +1,126 @@
+"""Charts as a PNG file, one panel under the other. matplotlib is imported when the first is drawn."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reports import files
+from reports.page.chart_spec import Bar, Chart, Series, arms
+from reports.page.palette import DASHES, INK, NEUTRAL, SYMBOLS
+from reports.text.formatting import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 8.2
+"""Of a file, inches."""
+_PIXELS = 92.0
+"""Of a chart's height in one inch."""
+_LEGEND_LINE, _TITLE = 0.22, 0.9
+"""Inches of a line of the legend, and of what stands above a panel and below its axis."""
+
+
+def draw(charts: Sequence[Chart], path: str | Path) -> Path:
+    """Draw ``charts`` into the PNG ``path``, which is replaced at once.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    heights = [c.height / _PIXELS + _LEGEND_LINE * ((len(c.marks) + 1) // 2) + _TITLE for c in charts]
+    canvas = figure(WIDTH, sum(heights))
+    axes = canvas.subplots(len(charts), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, chart in zip(axes, charts, strict=True):
+        _panel(axis, chart)
+    return save(canvas, path)
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches, that needs no display."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save(canvas: Figure, path: str | Path) -> Path:
+    """Write ``canvas`` to the PNG ``path``, which is replaced at once."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(canvas)
+    return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
+
+
+def _panel(axis: Axes, chart: Chart) -> None:
+    from matplotlib.lines import Line2D
+
+    for series in chart.series:
+        _series(axis, series)
+    if chart.bars:
+        _bars(axis, chart.bars)
+    for level in chart.levels:
+        line = axis.axhline if level.axis == "y" else axis.axvline
+        line(level.value, color=level.colour, linestyle=DASHES[level.dash].matplotlib, linewidth=1.4)
+    for name, spec in (("x", chart.x), ("y", chart.y)):
+        if spec.log:
+            axis.set(**{f"{name}scale": "log"})
+        if spec.ticks:
+            axis.set(**{f"{name}ticks": spec.ticks, f"{name}ticklabels": [f"{tick:g}" for tick in spec.ticks]})
+            axis.minorticks_off()
+        if spec.range is not None:
+            axis.set(**{f"{name}lim": spec.range})
+        axis.set(**{f"{name}label": spec.title})
+    axis.grid(alpha=0.25, axis="x" if chart.bars else "both")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    # Two texts of two sizes: the title stands above the lines of the place.
+    place = textwrap.fill(chart.place, 120)
+    axis.set_title(textwrap.fill(chart.title, 80), fontsize=10, loc="left", pad=8 + 10 * (place.count("\n") + 1))
+    axis.text(0, 1.0, place + "\n", transform=axis.transAxes, va="bottom", fontsize=7, color=NEUTRAL, linespacing=1.1)
+    handles = [
+        Line2D(
+            [], [], color=mark.colour, linestyle=DASHES[mark.dash].matplotlib if mark.dash else "none",
+            marker=SYMBOLS[mark.symbol].matplotlib if mark.symbol else "none", markersize=6,
+        )
+        for mark in chart.marks
+    ]  # fmt: skip
+    names = [textwrap.fill(mark.name, 60) for mark in chart.marks]
+    # An anchor outside the axes, which the layout makes room for whatever the panel's height.
+    axis.legend(
+        handles, names, loc="upper left", bbox_to_anchor=(0, -44 / chart.height), ncols=2, fontsize=8, frameon=False
+    )
+
+
+def _series(axis: Axes, series: Series) -> None:
+    x, y = ([getattr(point, name) for point in series.points] for name in ("x", "y"))
+    errors = {f"{n}err": np.array([getattr(p, f"{n}_arms") for p in series.points]).T.clip(0) for n in ("x", "y")}
+    axis.errorbar(
+        x, y, **{name: lengths for name, lengths in errors.items() if lengths.any()},
+        linestyle=DASHES[series.dash].matplotlib if series.dash else "none",
+        marker=SYMBOLS[series.symbol].matplotlib if series.symbol else "none", markersize=5 if series.dash else 8,
+        markerfacecolor="none" if series.hollow else series.colour, color=series.colour, linewidth=series.width,
+        drawstyle="steps-post" if series.stepped else "default", alpha=series.opacity, elinewidth=1.1, capsize=2.5,
+    )  # fmt: skip
+
+
+def _bars(axis: Axes, bars: Sequence[Bar]) -> None:
+    y, means = np.arange(len(bars)), [bar.value.mean for bar in bars]
+    axis.barh(y, means, color=[bar.colour for bar in bars], height=0.66, alpha=0.85)
+    lengths = np.array([arms(bar.value) for bar in bars]).T.clip(0)
+    axis.errorbar(means, y, xerr=lengths, fmt="none", ecolor=INK, elinewidth=1.1, capsize=2.5)
+    for i, mean in enumerate(means):
+        axis.text(1.01, i, number(mean), va="center", fontsize=8, transform=axis.get_yaxis_transform())
+    axis.set_yticks(y, [_label(bar) for bar in bars], fontsize=8)
+    axis.invert_yaxis()
+
+
+def _label(bar: Bar) -> str:
+    """The name, and what was applied where it is short."""
+    return f"{bar.name}  ({bar.what})" if bar.what and len(bar.name + bar.what) <= 46 else bar.name

@@ -1,0 +1,94 @@
+"""Recovery and advantage: formulas, and their intervals from paired images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.records import Measured, Record
+from reports.rows.intervals import Draws, of_derived
+from reports.rows.source import Evidence
+
+HEADROOM = 10.0
+"""Points between b and the oracle under which recovery is not defined."""
+
+
+def derived(group: Sequence[Record], baselines: Sequence[Record | None], evidence: Evidence | None) -> dict[str, Any]:
+    """Recovery and advantage of a row that has its controls."""
+    recovery: list[float | None] = []
+    advantage: list[float | None] = []
+    measured: list[dict[str, Measured]] = []
+    for record, baseline in zip(group, baselines, strict=True):
+        public = None if baseline is None else baseline.RP
+        named = {"RP": record.RP, "LP": record.LP, "oracle": record.oracle, "baseline": public}
+        known = {name: m for name, m in named.items() if m is not None}
+        measured.append(known)
+        point = {name: np.array([m.value]) for name, m in known.items()}
+        floor = record.floor if record.floor is not None else 0.0
+        # Decimal percentages differ by rounding error; a gap of exactly 10 points counts.
+        enough = {"RP", "LP", "oracle"} <= set(known) and _headroom(point, floor)[0] >= HEADROOM - 1e-9
+        recovery.append(float(_recovery(point, floor)[0]) if enough else None)
+        measurable = {"RP", "baseline"} <= set(known) and record.floor is not None
+        advantage.append(float(_advantage(point, floor)[0]) if measurable else None)
+    # Test splits are the same for every seed, and so are their floors.
+    floor = max((r.floor for r in group if r.floor is not None), default=0.0)
+    correct = [_correct(r, b, evidence) if evidence else None for r, b in zip(group, baselines, strict=True)]
+
+    def paired(*names: str) -> tuple[list[dict[str, Measured]], list[dict[str, NDArray[np.bool_]] | None]]:
+        chosen = [{n: m[n] for n in names if n in m} for m in measured]
+        right = [c and {n: c[n] for n in names} if c and set(names) <= set(c) else None for c in correct]
+        return chosen, right
+
+    # The baseline of a baseline is itself: its advantage would be 0 by definition, which is no measurement.
+    own = group[0].cell.attack.purpose == "public-baseline"
+    return {
+        "recovery": of_derived(recovery, lambda x: _recovery(x, floor), *paired("RP", "LP", "oracle")),
+        "advantage": None if own else of_derived(advantage, lambda x: _advantage(x, floor), *paired("RP", "baseline")),
+    }
+
+
+def _headroom(x: Mapping[str, Draws], floor: float) -> Draws:
+    return x["oracle"] - np.maximum(x["LP"], floor)
+
+
+def _recovery(x: Mapping[str, Draws], floor: float) -> Draws:
+    gap = _headroom(x, floor)
+    return np.where(gap > 0, (x["RP"] - np.maximum(x["LP"], floor)) / np.where(gap > 0, gap, 1.0), np.nan)
+
+
+def _advantage(x: Mapping[str, Draws], floor: float) -> Draws:
+    return x["RP"] - np.maximum(x["baseline"], floor)
+
+
+def _correct(record: Record, baseline: Record | None, evidence: Evidence) -> dict[str, NDArray[np.bool_]] | None:
+    """Whether each test image was right, (n,) by name, in the order of the test index."""
+    own = _right(record, evidence(record), {"RP": record.RP, "LP": record.LP, "oracle": record.oracle})
+    if own is None:
+        return None
+    index, right = own
+    if baseline is not None:
+        other = _right(baseline, evidence(baseline), {"RP": baseline.RP})
+        if other is not None and "RP" in other[1] and np.array_equal(other[0], index):
+            right["baseline"] = other[1]["RP"]
+    return right
+
+
+def _right(
+    record: Record, arrays: Mapping[str, NDArray[Any]], measured: Mapping[str, Measured | None]
+) -> tuple[NDArray[Any], dict[str, NDArray[np.bool_]]] | None:
+    if "test_labels" not in arrays or "test_index" not in arrays:
+        return None
+    order = np.argsort(arrays["test_index"], kind="stable")
+    right: dict[str, NDArray[np.bool_]] = {}
+    for name, m in measured.items():
+        predicted = arrays.get(f"pred/{name}")
+        if m is None or predicted is None or predicted.shape != arrays["test_labels"].shape:
+            continue
+        hits = (predicted == arrays["test_labels"])[order]
+        # Evidence speaks for a number only where it reproduces it.
+        if hits.ndim == 1 and abs(100.0 * hits.mean() - m.value) < 0.05:
+            right[name] = hits
+    return arrays["test_index"][order], right

@@ -1,0 +1,68 @@
+"""Rows as LaTeX tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.rows.row import Row
+from reports.text.cells import Cell, Table, leaderboard, side_tables
+from reports.text.formatting import EMPTY, flat
+from reports.text.groups import grouped, title
+
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", "—": "---", "–": "--", "×": r"$\times$", "·": r"\textperiodcentered{}",
+    "†": r"$\dagger$", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "−": "$-$", "→": r"$\rightarrow$",
+    "…": r"\ldots{}", "α": r"$\alpha$",
+}  # fmt: skip
+
+
+def tex(text: str) -> str:
+    """``text`` on one line with everything that LaTeX would read as a command escaped."""
+    return "".join(_TEX.get(c, c) for c in flat(text))
+
+
+def _tex_cell(cell: Cell) -> str:
+    text = cell.text
+    if text.startswith("-"):  # a negative number, with a minus sign and not a hyphen
+        text = "−" + text[1:]
+    out = tex(text)
+    if cell.beside:
+        out += r" {\scriptsize " + tex(cell.beside.replace("-", "−")) + "}"
+    return rf"\textbf{{{out}}}" if cell.best else out
+
+
+def as_latex(rows: Sequence[Row]) -> str:
+    """LaTeX tables with booktabs; bold is the advantage of a lock that holds best beyond noise, nothing else."""
+    if not rows:
+        return tex(EMPTY) + "\n"
+    parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
+    for group in grouped(rows):
+        parts.append(_table(leaderboard(group), title(group)))
+        parts += [_table(table, f"{table.title}, {title(group)}") for table in side_tables(group)]
+    return "\n".join(parts)
+
+
+def _table(table: Table, heading: str) -> str:
+    blocks = []
+    for name, lines in table.blocks:
+        above = [rf"\multicolumn{{{len(table.headings)}}}{{l}}{{\emph{{{tex(name)}}}}} \\"] if name else []
+        blocks.append("\n".join([*above, *(" & ".join(map(_tex_cell, line)) + r" \\" for line in lines)]))
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{\textbf{{{tex(heading)}.}} {tex(' '.join(table.captions))}}}",
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{table.align}}}",
+            r"\toprule",
+            " & ".join(map(tex, table.headings)) + r" \\",
+            r"\midrule",
+            "\n\\midrule\n".join(blocks),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table*}",
+            "",
+        ]
+    )
