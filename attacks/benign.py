@@ -17,7 +17,7 @@ from bench.predictors import Direct
 
 
 class Benign(Attack):
-    """Use the locked model as a rightful user might: with float16 weights, on JPEG images, on images made smaller.
+    """A change that a rightful user might make: float16, JPEG or another size.
 
     As an attack it asks whether a lock opens by accident; `authorised_after` tells whether the rightful user, whose
     images after the key take the same way, loses access.

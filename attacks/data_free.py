@@ -26,13 +26,13 @@ from bench.synthesis import NOISE, Generator, NormStatistics, surrogates
 
 
 class DataFree(Attack):
-    """No images: a generator makes them, against the weights where those are at hand, else through the student.
+    """A student learns from images that a generator makes: the attacker needs none.
 
     With weights t the generator minimises H(p_t) − 5 H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
     answers, the batch-norm statistics that the model keeps, and disagreement with the student s. With answers alone
     it minimises the first two under the student. The student learns from a memory of answers, which
     starts with procedural images, and from true labels where the view has any; its batch-norm statistics are at last
-    those of un-labelled images where the view has them.
+    those of unlabelled images where the view has them.
     """
 
     title = "data-free extraction"

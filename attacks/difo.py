@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class DIFO(Attack):
-    """In turns: CLIP's class texts move to agree with the model, and the model to agree with the two together.
+    """CLIP and the locked model teach each other in turns, without labels.
 
     Fitting CLIP maximises the mutual information I(p, v) of the joint answers of model p and CLIP v over its class
     embeddings alone. Fitting the model minimises −I(p, v) + γ · CE over the likeliest classes of the memory's mixed
@@ -77,7 +77,7 @@ class DIFO(Attack):
         return course.best()
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
-        """Unit vectors of the un-labelled images (N, E) and of the classes (K, E)."""
+        """Unit vectors of the unlabelled images (N, E) and of the classes (K, E)."""
         from bench.miniature import PACK
         from bench.miniature.clip import MiniatureClip
 

@@ -28,7 +28,7 @@ from bench.predictors import Direct
 
 
 class Distillation(Attack):
-    """A student matches the locked model's answers on the attacker's images, and true labels where it has some.
+    """A student learns the locked model's answers to the attacker's images.
 
     Minimises T² · KL(softmax(o_K / T) ‖ softmax(s / T)) over the K real outputs, plus cross-entropy on labelled
     images; `match=feature` adds ‖W φ_s − φ_t‖², a learned linear map between normalised embeddings. With `ask=guess`
@@ -47,7 +47,7 @@ class Distillation(Attack):
         "they are left out",
         "features are those that the head sees, one layer and not a hint in the middle",
     )
-    quick = {"rounds": 1, "steps": 3}
+    quick = {"steps": 3, "rounds": 1}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

@@ -55,7 +55,7 @@ TRIALS = (
 
 
 class FromScratch(Attack):
-    """Public or random weights on every labelled image the view holds, then on pseudo-labels as well.
+    """What the attacker's data and public weights reach without the locked model.
 
     Every trial is handed in, and the judge takes the best on judge-validation images: a baseline is allowed
     the choice that no attack has, so an advantage over it is not one of luck.
@@ -66,7 +66,7 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 2, "pseudo_share": 0.5}
+    quick = {"steps": 3, "trials": 2}
 
     steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)

@@ -25,7 +25,7 @@ from bench.synthesis import surrogates
 
 
 class Knockoff(Attack):
-    """Ask about procedural surrogate images, chosen at random or by uncertainty and diversity, and learn the answers.
+    """A student learns the locked model's answers to procedural images.
 
     Each round takes the surrogates that the student is least sure of, away from one another in its embedding, asks
     about them, and trains the student on all that is known. Mosaics of the attacker's own images are among the
@@ -44,7 +44,7 @@ class Knockoff(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
-    quick = {"queries": 80, "rounds": 1, "steps": 3}
+    quick = {"steps": 3, "queries": 80, "rounds": 1}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

@@ -17,7 +17,7 @@ from bench.training import holdout
 
 
 class LearnedInput(Attack):
-    """Cross-entropy over the K real classes on a few labelled clean images; only the input transform is trained.
+    """An input transform is trained on labelled images; the model stays frozen.
 
     A visual prompt is one pattern for all images. A network sees the image, and can do more with it: what it reaches
     with random weights behind it (the calibration lock `destroyed`) is what it learnt by itself.

@@ -24,9 +24,9 @@ from bench.predictors import LogitMap
 
 
 class LogitSurgery(Attack):
-    """A linear map of the locked model's outputs, fitted on what images the attacker has.
+    """A linear map of the locked model's outputs, fitted to the attacker's images.
 
-    Without labels: the first K outputs, class priors evened out on un-labelled images. With a few, one of these is the
+    Without labels: the first K outputs, class priors evened out on unlabelled images. With a few, one of these is the
     base, by leave-one-out accuracy, the likelier of equals: the first K outputs; the best one-to-one renaming by the
     labels, of the K outputs or of all; either evened out. A ridge regression of the labels on the outputs, shrunk
     towards the base and not towards 0, is handed back: with one label a class, leave-one-out cannot judge it, since it

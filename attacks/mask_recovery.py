@@ -29,10 +29,10 @@ from bench.predictors import Direct
 
 
 class MaskRecovery(Attack):
-    """Refill the weights that are exactly zero: from the public model, from their neighbours, or by training only them.
+    """Weights that are exactly zero are filled in again.
 
     What was kept stays as it is, bit for bit. A model without zeros comes back unchanged, and the note says so.
-    Training minimises −MI(p) on un-labelled images, and cross-entropy on labelled ones where the view has any. With
+    Training minimises −MI(p) on unlabelled images, and cross-entropy on labelled ones where the view has any. With
     labels it sees them all, and the trained fill is handed back: a few labels cannot be shared between training and
     choosing. Without, the choice is by mutual information on images that training did not see.
     """
@@ -51,7 +51,7 @@ class MaskRecovery(Attack):
         "auto",
         "`public`: the public model's weights; `neighbours`: drawn as the kept weights of the same filter lie; "
         "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
-        "re-estimated where the view has un-labelled images; `auto`: all, and the best is chosen",
+        "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
     )
     steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
@@ -60,7 +60,7 @@ class MaskRecovery(Attack):
     information: float = param(1.0, "weight of mutual information where there are labels too", ge=0, le=10)
     held_out: float = param(
         0.3,
-        "share of the un-labelled images to choose by, without labels, which training does not see",
+        "share of the unlabelled images to choose by, without labels, which training does not see",
         ge=0.05,
         le=0.9,
     )

@@ -20,11 +20,11 @@ HAND_IN = frozenset(4**i for i in range(10))
 
 
 class PromptSearch(Attack):
-    """Successive halving over candidate prompts, then local changes of the best.
+    """Many prompts are guessed, and the one that opens the lock best is used.
 
     Each rung scores its prompts on more images than the one before and keeps the best part. The scorer is
     the mean log-probability of the right label on a few labelled clean images, or, without labels,
-    confidence and class balance on un-labelled ones.
+    confidence and class balance on unlabelled ones.
     """
 
     title = "prompt search"

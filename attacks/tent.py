@@ -14,7 +14,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predic
 
 
 class Tent(Attack):
-    """Minimise the mean entropy of the K real classes over the norm layers' affine parameters, online.
+    """The norm layers minimise entropy on each batch of the test stream.
 
     Batch norms take the statistics of the batch at hand. Answers are those before the batch's own update.
     """

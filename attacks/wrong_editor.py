@@ -14,7 +14,7 @@ from bench.predictors import Edited
 
 
 class WrongEditor(Attack):
-    """Edit with the leaked prompt in an editor of one's own, at settings of one's own.
+    """The right prompt in the attacker's own editor, at its own settings.
 
     By default the editor's plain settings with another noise seed. With ``candidates``, that many other settings are
     drawn and the best is kept: by log-probability of the label on labelled images, if any, else label-free.
@@ -30,7 +30,7 @@ class WrongEditor(Attack):
         "threat.known": "prompt",
         "threat.wordlist": "none",
     }
-    quick = {"steps": 3, "most": 2}
+    quick = {"steps": 3}
 
     editor: str = param("miniature", "the attacker's editor: miniature, a diffusers folder, or a hub name")
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)

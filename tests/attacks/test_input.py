@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.kit import input, selection
 from attacks.consensus import vote
 from attacks.disguise import _family
+from attacks.kit import input, selection
 from attacks.tent import Adapting
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Predictor, Spec, ThreatModel
-from bench.editors import session
+from bench.editors import engine
 from bench.editors.settings import EditSettings
 from bench.predictors import Direct, Queried, describe, rebuild
 from bench.run.views import AttackerView
@@ -111,7 +111,7 @@ def attacked(
 
     def answer(images: Tensor) -> Tensor:
         asked.append(len(images))
-        return models.logits(locked(lock), images)
+        return models.outputs(locked(lock), images)
 
     run = Run(7, budget=budget)
     view = AttackerView(
@@ -120,10 +120,10 @@ def attacked(
     )  # fmt: skip
     torch.manual_seed(0)
     with metered(run):
-        predictor = registry.make("attack", name, params).unlock(view, run)
+        predictor = registry.INSTALLED.make("attack", name, params).unlock(view, run)
     for part in predictor.modules():
         if isinstance(part, Queried):
-            part.answer = lambda images: models.logits(locked(lock), images)
+            part.answer = lambda images: models.outputs(locked(lock), images)
     return Attacked(predictor, run, asked)
 
 
@@ -207,7 +207,7 @@ WITHHELD = [
 @pytest.mark.parametrize(("name", "threat"), WITHHELD)
 def test_what_the_threat_model_withholds_is_denied_and_not_accepted(name: str, threat: dict[str, Any]) -> None:
     full = ThreatModel(**{"access": "weights", "share": 0.0, **threat})
-    assert not registry.make("attack", name, {}).accepts(full)
+    assert not registry.INSTALLED.make("attack", name, {}).accepts(full)
     with pytest.raises(AccessDenied):
         attacked(name, {}, "destroyed", threat)
 
@@ -238,7 +238,7 @@ class InvertingEditor:
 def test_another_editor_opens_where_its_settings_come_near_the_key(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "engine", lambda _name: InvertingEditor())
+    monkeypatch.setattr(engine, "current", lambda _name: InvertingEditor())
     threat = {"known": "prompt", "access": "logits", "share": share}
     plain = attacked("wrong-editor", {}, "inverted", threat)
     assert plain.run.meter.edited == 0
@@ -264,7 +264,7 @@ def test_a_linear_colour_map_is_recovered_from_pairs() -> None:
     torch.testing.assert_close(input.least_squares(grey, grey)(grey), grey, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("match", [input.channel_matched, input.covariance_matched])
+@pytest.mark.parametrize("match", [input.match_channels, input.match_covariance])
 def test_matched_colours_have_the_statistics_of_the_other_set(match: Any) -> None:
     rng = torch.Generator().manual_seed(0)
     images = torch.rand((6, 3, 16, 16), generator=rng) * 0.5
@@ -352,4 +352,4 @@ def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
     sure = F.one_hot(torch.arange(30) % 3, 4).float() * 8
     led = sure.clone()
     led[:, 3] = 12
-    assert selection.claimed_information(sure, 3) > selection.claimed_information(led, 3) + 1
+    assert selection.information_and_mass(sure, 3) > selection.information_and_mass(led, 3) + 1

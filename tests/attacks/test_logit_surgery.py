@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from attacks.kit.output_maps import (
-    evened_axes,
     evidence,
+    half_whitening,
     leave_one_out,
     likeliest,
     regression,
@@ -98,10 +98,10 @@ def test_a_base_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
 
 def test_axes_are_half_evened_out() -> None:
     outputs = torch.randn((4000, 2), generator=torch.Generator().manual_seed(2)) @ torch.diag(torch.tensor([4.0, 1.0]))
-    seen = torch.cov((outputs @ evened_axes(outputs)).T)
+    seen = torch.cov((outputs @ half_whitening(outputs)).T)
     torch.testing.assert_close(seen.diag(), torch.tensor([1.6, 0.4]), atol=0.05, rtol=0)  # 16 : 1 becomes 4 : 1
     assert float(seen.diag().mean()) == pytest.approx(1, abs=1e-4)
-    assert evened_axes(outputs[:1]).equal(torch.eye(2))
+    assert half_whitening(outputs[:1]).equal(torch.eye(2))
 
 
 def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> None:
@@ -118,7 +118,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
         lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
     )  # fmt: skip
     with metered(run):
-        made = registry.make("attack", "logit-surgery", {}).unlock(target, run)
+        made = registry.INSTALLED.make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions[-1].predictor is made
     said = (answers @ made.weight.T + made.bias).argmax(1)
     assert float((said == labels).float().mean()) > 0.9
@@ -128,7 +128,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
     threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
     return AttackerView(
-        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.logits(model, x),
+        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.outputs(model, x),
         run.meter,
     )  # fmt: skip
 
@@ -142,6 +142,6 @@ def test_a_budget_of_queries_is_kept_and_something_is_always_handed_in(
     run = Run(1, budget=budget)
     target = _view(model, spec, budget, run, labelled=toy, unlabelled=toy.unlabelled())
     with metered(run):
-        registry.make("attack", "logit-surgery", {}).unlock(target, run)
+        registry.INSTALLED.make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions
     assert queries is None or (run.meter.queries or 0) <= queries

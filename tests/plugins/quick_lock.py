@@ -15,6 +15,7 @@ class QuickLock(Lock):
 
     paper = "ours"
     key = "tint"
+    quick = {"steps": 2}
     steps: int = param(20, "optimiser steps", ge=0, le=1000)
     fail: bool = param(False, "raise instead")
 
