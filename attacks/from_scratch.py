@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.pseudo_labels import with_pseudo_labels
-from attacks.kit.students import every_labelled, student
+from attacks.kit.students import all_labelled, student
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -76,7 +76,7 @@ class FromScratch(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        labelled = every_labelled(target)
+        labelled = all_labelled(target)
         if labelled is None:
             return Constant(target.spec.k)
         last: Predictor = Constant(target.spec.k)

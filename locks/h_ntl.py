@@ -50,7 +50,7 @@ class HNTL(Lock):
         parts.eval().requires_grad_(False)
         hidden: list[Tensor] = []
         for images in (source, target):
-            logits = models.outputs(Answer(parts, content=images is source), images.images)
+            logits = models.logits(Answer(parts, content=images is source), images.images)
             hidden.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:

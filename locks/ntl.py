@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
+from locks.kit.domains import augmented_domains
 from locks.kit.family import capped, divergence, mmd, sides, stage, with_stages
-from locks.kit.synthesis import augmented_domains
 
 
 class NTL(Lock):

@@ -51,8 +51,8 @@ def test_a_sweep_on_the_command_line() -> None:
 def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
     row = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
     runs, left = plan.accepted(plan.build([row]))
-    assert {c.attack.name for c in left} == {"finetune"}
-    assert all(c.threat["share"] == 0 for c in left)
-    assert 0.1 in {p.cell.threat["share"] for p in runs if p.cell.attack.name == "finetune"}
+    assert {c.attack.name for c, _ in left} == {"finetune"}
+    assert all(c.threat.share == 0 and "labelled" in reason for c, reason in left)
+    assert 0.1 in {p.cell.threat.share for p in runs if p.cell.attack.name == "finetune"}
     with pytest.raises(UserError, match="finetune cannot run with access=weights, share=0"):
         plan.check_accepts(plan.build([row]))
