@@ -108,4 +108,4 @@ def _place(cell: Cell) -> str:
 
 
 def _attack(cell: Cell) -> str:
-    return digest([cell.attack.name, cell.attack.explicit, cell.budget])
+    return digest([cell.attack.name, cell.attack.explicit, cell.budget.values()])
