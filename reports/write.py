@@ -37,7 +37,7 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
     from reports.page import figures
     from reports.rows.aggregate import current, rows
     from reports.rows.budget_surface import surfaces
-    from reports.text.captions import grouped
+    from reports.text.groups import grouped
     from reports.text.tables import render
 
     out = Path(out_dir)

@@ -25,8 +25,8 @@ from reports.page.charts import (
 )
 from reports.rows.budget_surface import WORDS, Surface, captions, surfaces
 from reports.rows.row import Row
-from reports.text.captions import Group
 from reports.text.formatting import number, with_interval
+from reports.text.groups import Group
 
 
 def budgets(group: Group) -> list[Chart]:

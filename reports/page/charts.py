@@ -18,8 +18,8 @@ from reports.rows.aggregate import readings
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.worst import candidates
-from reports.text.captions import COST, Group, costly
 from reports.text.formatting import number, seeds_words, with_interval
+from reports.text.groups import COST, Group, costly
 
 PALETTE = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")

@@ -18,8 +18,8 @@ from reports.rows.aggregate import rows as to_rows
 from reports.rows.budget_surface import WORDS, Surface
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.text.captions import grouped, title
 from reports.text.formatting import EMPTY, number, seeds_words, threat_words
+from reports.text.groups import grouped, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,8 @@ from bench.threat import Budget, ThreatModel
 from reports.page import prose
 from reports.rows.ensemble import member_name
 from reports.rows.row import Row
-from reports.text.captions import grouped
 from reports.text.formatting import with_interval
+from reports.text.groups import grouped
 
 if TYPE_CHECKING:
     from reports.page.site import Site

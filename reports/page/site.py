@@ -34,8 +34,9 @@ from reports.rows.ensemble import worst_cases
 from reports.rows.rerun import commands_of
 from reports.rows.row import Row
 from reports.rows.source import Store
-from reports.text.captions import Group, captions, grouped, title
+from reports.text.captions import captions
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
+from reports.text.groups import Group, grouped, title
 
 MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -7,6 +7,7 @@ from typing import Any
 
 from reports.rows.controls import value_text
 from reports.rows.intervals import Value
+from reports.rows.row import Row
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"
@@ -26,6 +27,8 @@ HEADINGS = {
     "recovery": "recovery",
     "advantage": "advantage",
 }
+
+FIELD_WORDS = {"access": "access", "known": "knows", "wordlist": "word list"}
 
 
 def digits(name: str) -> int:
@@ -55,6 +58,11 @@ def with_interval(value: Value | None, decimals: int = 1) -> str:
     return f"{number(value.mean, decimals)} {interval(value, decimals)}".strip()
 
 
+def verdict_words(row: Row) -> str:
+    """The row's verdict, and that controls are missing where they are."""
+    return f"{row.verdict}; controls missing" if row.missing else row.verdict
+
+
 def threat_words(threat: Mapping[str, Any]) -> str:
     """A threat model and its budget in words."""
     return ", ".join(threat_terms(threat))
@@ -67,7 +75,7 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
         if name == "budget":
             continue
         if name in ("share", "authorised") and isinstance(value, int | float):
-            side = "un-authorised" if name == "share" else "authorised"
+            side = "unauthorised" if name == "share" else "authorised"
             words.append(f"{value_text(float(value) * 100)} % labelled {side} images")
         elif name == "unlabelled" and isinstance(value, bool):
             words.append("unlabelled pool images" if value else "no unlabelled images")
@@ -75,10 +83,8 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
             words.append("key listed" if value else "key unlisted")
         elif name == "leaked":
             words.append(f"{value_text(value)} leaked pairs")
-        elif name in ("access", "known", "wordlist"):
-            words.append(
-                {"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + value_text(value)
-            )
+        elif name in FIELD_WORDS:
+            words.append(f"{FIELD_WORDS[name]}: {value_text(value)}")
         else:
             words.append(f"{name}={value_text(value)}")
     limits = [f"{value_text(v)} {k}" for k, v in (threat.get("budget") or {}).items()]

@@ -11,12 +11,13 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.console import fold
-from reports.rows import domain
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.text.captions import Group, captions, flag_numbers, grouped, lock_name, title
+from reports.text.captions import captions
+from reports.text.cells import domain_counts
+from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, TRANSDUCTIVE, digits, number
+from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 
 FITS = 100
 STYLES = {
@@ -40,15 +41,17 @@ class Leaderboard:
     rows: Sequence[Row]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The tables, one for each scenario and model, each with its captions."""
         if not self.rows:
             yield Text(EMPTY)
         for group in grouped(self.rows):
             yield Rule(Text(title(group), style="bold"), align="left")
             yield _table(group, narrow=options.max_width < FITS)
-            if any(row.drops is not None for row in group.rows):
-                yield _domain_table(group)
-                yield Padding(Text(_counts(group), style="dim", overflow="fold"), (0, 0, 0, 2))
-            for line in captions(group):
+            lines = captions(group)
+            if pairs := [row for row in group.rows if row.drops is not None]:
+                yield _domain_table(pairs)
+                lines.insert(0, domain_counts(pairs))
+            for line in lines:
                 yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
             yield Text("")
 
@@ -77,22 +80,15 @@ def _table(group: Group, narrow: bool) -> Table:
     return table
 
 
-def _counts(group: Group) -> str:
-    most = max((row for row in group.rows if row.drops is not None), key=lambda row: len(row.seeds))
-    victim, floor = most.values["oracle"], most.values["floor"]
-    return "" if victim is None or floor is None else domain.counts(victim, floor)
-
-
-def _domain_table(group: Group) -> Table:
+def _domain_table(pairs: Sequence[Row]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", title_justify="left")
     table.add_column("source and target", overflow="fold")
     for heading in ("source\nA_s", "target\nA_t", "source\ndrop", "target drop\n%", "ST-D", "(A_s+100\n-A_t)/2"):
         table.add_column(heading, justify="right")
-    for row in group.rows:
-        if row.drops is not None:
-            sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
-            drops = [_stacked(value, 3 if name == "st_d" else 1) for name, value in row.drops.items()]
-            table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
+    for row in pairs:
+        sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
+        drops = [_stacked(value, 3 if name == "st_d" else 1) for name, value in (row.drops or {}).items()]
+        table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
     return table
 
 

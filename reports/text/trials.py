@@ -22,6 +22,7 @@ from bench.records import Cell, Record
 from reports.rows.aggregate import current, names_of, rights_of
 from reports.rows.controls import label, value_text
 from reports.text.formatting import number, seeds_words, threat_words
+from reports.text.markdown_table import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,7 @@ class Board:
     groups: Sequence[Trials]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """A table for each attack, or lock, that was tuned."""
         if not self.groups:
             yield Text(EMPTY)
         for group in self.groups:
@@ -134,13 +136,13 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     tuned = "attack" if by_attack else "lock"
     settings = [getattr(r.cell, tuned).explicit for r in group]
     varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
-    found: dict[str, dict[str, list[float]]] = {}
+    accuracies: dict[str, dict[str, list[float]]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
         trial = ", ".join(f"{k} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
         for place, value in _measured(record, by_attack).items():
-            found.setdefault(trial, {}).setdefault(place, []).append(value)
-    table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in found.items()}
+            accuracies.setdefault(trial, {}).setdefault(place, []).append(value)
+    table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in accuracies.items()}
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
     return Trials(title, threat, seeds, places, table, by_attack)
@@ -188,7 +190,5 @@ def _caption(group: Trials) -> str:
 
 
 def _markdown(group: Trials) -> str:
-    head = ["trial", *_columns(group)]
-    lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * (len(head) - 1)]
-    lines += [f"| {' | '.join(_cells(group, trial))} |" for trial in group.table]
-    return "\n".join([f"**{group.title}.** {_caption(group)}", "", *lines])
+    table = markdown_table(["trial", *_columns(group)], [_cells(group, trial) for trial in group.table], "lr")
+    return f"**{group.title}.** {_caption(group)}\n\n{table}"

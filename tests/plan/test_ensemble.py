@@ -16,7 +16,8 @@ from reports.rows.aggregate import rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.planned import as_asked
 from reports.rows.row import Row
-from reports.text.captions import captions, grouped
+from reports.text.captions import captions
+from reports.text.groups import grouped
 
 NAME = "weights-unlabelled"
 

@@ -27,9 +27,9 @@ from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
 from reports.rows.row import Row
-from reports.text.captions import costly as is_costly
-from reports.text.captions import grouped
 from reports.text.formatting import HEADINGS, digits, interval, number
+from reports.text.groups import costly as is_costly
+from reports.text.groups import grouped
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]

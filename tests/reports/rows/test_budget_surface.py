@@ -13,7 +13,7 @@ from bench.records import Record
 from reports.page import budget_charts, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
-from reports.text.captions import grouped
+from reports.text.groups import grouped
 
 
 def _swept(*points: tuple[float, int, float]) -> list[Record]:
