@@ -108,4 +108,6 @@ def _place(cell: Cell) -> str:
 
 
 def _attack(cell: Cell) -> str:
-    return digest([cell.attack.name, cell.attack.explicit, cell.budget.values()])
+    """What tells members apart: the attack, its parameters and its budget."""
+    row = cell.row()
+    return digest({name: row[name] for name in ("attack", "budget")})

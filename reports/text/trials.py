@@ -27,7 +27,9 @@ from reports.text.markdown_table import markdown_table
 if TYPE_CHECKING:
     import pandas as pd
 
-EMPTY = "No trials: nothing of tuning seeds is in the store. Run a file of bench/tuning/ with bench run --suite FILE"
+EMPTY = (
+    "No trials: nothing of tuning seeds is in the store. Run a file of bench/plan/tuning/ with bench run --suite FILE"
+)
 NOT_SET = "as declared"
 FORMATS = ("terminal", "md", "csv", "json")
 

@@ -170,7 +170,7 @@ def view_of(
     locked: Classifier, spec: Spec, images: Images, name: str, work: Run, **threat: Any
 ) -> tuple[AttackerView, list[int]]:
     """What ``name``'s usual threat model grants of ``locked``, and a list of the batches that were asked."""
-    usual = {k[7:]: v for k, v in registry.find("attack", name).defaults.items() if k.startswith("threat.")}
+    usual = {k[7:]: v for k, v in registry.current().find("attack", name).defaults.items() if k.startswith("threat.")}
     full = ThreatModel(**{**usual, **threat})
     asked: list[int] = []
 
@@ -271,7 +271,7 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
     view, _ = view_of(locked, spec, toy, row.attack, work, **{**threat, **row.threat})
     torch.manual_seed(0)
     with metered(work):
-        found = accuracy(registry.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
+        found = accuracy(registry.current().make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
     assert row.least <= found <= row.most
     assert view.denied == []
     assert work.meter.steps >= row.params["steps"]
@@ -290,7 +290,7 @@ def test_every_question_is_metered_and_none_over_budget(
     for budget in (None, 70):
         work = Run(5, budget=Budget(queries=budget))
         view, asked = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
-        registry.make("attack", name, params).unlock(view, work)
+        registry.current().make("attack", name, params).unlock(view, work)
         assert work.meter.queries == sum(asked) > 0
         assert budget is None or sum(asked) == budget
         assert len(work.submissions) >= 1
@@ -302,7 +302,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
     params = {"steps": 12} | ({"queries": 60} if name in ("knockoff", "data-free") else {})
     view, _ = view_of(victim, spec, toy, name, work)
     with pytest.raises(BudgetSpent), metered(work):
-        registry.make("attack", name, params).unlock(view, work)
+        registry.current().make("attack", name, params).unlock(view, work)
     assert work.meter.steps == 5
     assert work.submissions
 
@@ -311,7 +311,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
 def test_label_free_attacks_never_ask_for_labels(name: str, victim: Classifier, toy: Images, spec: Spec) -> None:
     work = Run(5)
     view, _ = view_of(victim, spec, toy, name, work)
-    registry.make("attack", name, {"steps": 2}).unlock(view, work)
+    registry.current().make("attack", name, {"steps": 2}).unlock(view, work)
     assert view.denied == []
     assert (work.meter.labelled, work.meter.authorised) == (0, 0)
     assert view.unlabelled.labels is None
@@ -323,12 +323,16 @@ def test_a_clip_that_is_not_here_says_what_to_do(victim: Classifier, toy: Images
     work = Run(5)
     view, _ = view_of(victim, spec, toy, "difo", work)
     with pytest.raises(UserError, match="no such folder"):
-        registry.make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
+        registry.current().make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
 
 
 def test_restyle_needs_authorised_images_and_features_need_weights() -> None:
-    restyling = registry.make("attack", "restyle", {})
+    restyling = registry.current().make("attack", "restyle", {})
     assert not restyling.accepts(ThreatModel(share=0.1))
     assert restyling.accepts(ThreatModel(share=0, authorised=0.01))
-    assert not registry.make("attack", "distillation", {"match": "feature"}).accepts(ThreatModel(access="logits"))
-    assert not registry.make("attack", "shot", {}).accepts(ThreatModel(access="logits"))
+    assert (
+        not registry.current()
+        .make("attack", "distillation", {"match": "feature"})
+        .accepts(ThreatModel(access="logits"))
+    )
+    assert not registry.current().make("attack", "shot", {}).accepts(ThreatModel(access="logits"))

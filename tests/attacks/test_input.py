@@ -120,7 +120,7 @@ def attacked(
     )  # fmt: skip
     torch.manual_seed(0)
     with metered(run):
-        predictor = registry.make("attack", name, params).unlock(view, run)
+        predictor = registry.current().make("attack", name, params).unlock(view, run)
     for part in predictor.modules():
         if isinstance(part, Queried):
             part.answer = lambda images: models.outputs(locked(lock), images)
@@ -207,7 +207,7 @@ WITHHELD = [
 @pytest.mark.parametrize(("name", "threat"), WITHHELD)
 def test_what_the_threat_model_withholds_is_denied_and_not_accepted(name: str, threat: dict[str, Any]) -> None:
     full = ThreatModel(**{"access": "weights", "share": 0.0, **threat})
-    assert not registry.make("attack", name, {}).accepts(full)
+    assert not registry.current().make("attack", name, {}).accepts(full)
     with pytest.raises(AccessDenied):
         attacked(name, {}, "destroyed", threat)
 

@@ -118,7 +118,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
         lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
     )  # fmt: skip
     with metered(run):
-        made = registry.make("attack", "logit-surgery", {}).unlock(target, run)
+        made = registry.current().make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions[-1].predictor is made
     said = (answers @ made.weight.T + made.bias).argmax(1)
     assert float((said == labels).float().mean()) > 0.9
@@ -142,6 +142,6 @@ def test_a_budget_of_queries_is_kept_and_something_is_always_handed_in(
     run = Run(1, budget=budget)
     target = _view(model, spec, budget, run, labelled=toy, unlabelled=toy.unlabelled())
     with metered(run):
-        registry.make("attack", "logit-surgery", {}).unlock(target, run)
+        registry.current().make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions
     assert queries is None or (run.meter.queries or 0) <= queries

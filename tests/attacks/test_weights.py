@@ -33,7 +33,7 @@ def view(spec: Spec, model: Classifier, run: Run, threat: Mapping[str, Any], **g
 
 
 def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run) -> Predictor:
-    attack = registry.make("attack", name, params)
+    attack = registry.current().make("attack", name, params)
     assert attack.accepts(target.threat)
     with metered(run):
         predictor = attack.unlock(target, run)
@@ -355,7 +355,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
         granted["unlabelled"] = noise(24).unlabelled()
     run = Run(5)
     target = view(spec, models.build("cnn", spec, weights="random", seed=6), run, case.threat, **granted)
-    steps = {"steps": 4} if "steps" in registry.find("attack", name).params else {}
+    steps = {"steps": 4} if "steps" in registry.current().find("attack", name).params else {}
     predictor = unlock(name, {**steps, **case.params}, target, run)
     assert percent_right(predictor, noise(120)) < 50
 
@@ -364,7 +364,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
 def test_labels_that_the_view_withholds_stay_out_of_reach(name: str, spec: Spec, toy: Images) -> None:
     run = Run(5)
     target = view(spec, models.build("cnn", spec), run, {"unlabelled": True}, unlabelled=toy.unlabelled())
-    attack = registry.make("attack", name, {"steps": 1})
+    attack = registry.current().make("attack", name, {"steps": 1})
     assert not attack.accepts(target.threat)
     with pytest.raises(AccessDenied):
         attack.unlock(target, run)

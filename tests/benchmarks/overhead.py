@@ -61,10 +61,12 @@ def plain(folder: Path) -> None:
         found = models.outputs(model, images)[:, : spec.k].argmax(1)
         print(float((found == labels[: len(images)]).float().mean()))
 
-    key = registry.make("key", "edit", {}).make(
-        DefenderView(spec, data, data, None, DefenderNeeds(raw=True), public), Run(2)
+    key = (
+        registry.current()
+        .make("key", "edit", {})
+        .make(DefenderView(spec, data, data, None, DefenderNeeds(raw=True), public), Run(2))
     )
-    lock = registry.make("lock", "modellock", {})
+    lock = registry.current().make("lock", "modellock", {})
     locked = lock.protect(original, key, DefenderView(spec, data, data, key, lock.needs(), public), Run(3))
     keyed = key(test.images)
     for model in (original, locked):
@@ -82,7 +84,7 @@ def plain(folder: Path) -> None:
         return models.outputs(locked, images)
 
     view = AttackerView(spec, ThreatModel(access="logits"), Budget(), granted, known, public, answer, Meter())
-    last = registry.make("attack", "prompt-search", {}).unlock(view, run)
+    last = registry.current().make("attack", "prompt-search", {}).unlock(view, run)
     session.use("cpu", "float32", cache)
     engine = session.engine("miniature")
     for submission in run.submissions:

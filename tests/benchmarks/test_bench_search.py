@@ -66,7 +66,7 @@ def test_prompt_search_over_the_wide_list(benchmark: Any) -> None:
         run, meter = Run(1), Meter()
         known = {"settings": SETTINGS.to_json()}
         view = AttackerView(spec, threat, Budget(), granted, known, lambda e: models.build("vit", spec, e), None, meter)
-        registry.make("attack", "prompt-search", {}).unlock(view, run)
+        registry.current().make("attack", "prompt-search", {}).unlock(view, run)
         runs.append(run)
 
     benchmark.pedantic(search, rounds=1, warmup_rounds=0)

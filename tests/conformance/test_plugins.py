@@ -18,9 +18,9 @@ from bench.run.attack_process import Job, run
 from bench.run.views import DefenderView
 from bench.training import Run, metered
 
-LOCKS = sorted(registry.find_all("lock"))
-ATTACKS = sorted(registry.find_all("attack"))
-KEYS = sorted(registry.find_all("key"))
+LOCKS = sorted(registry.current().all("lock"))
+ATTACKS = sorted(registry.current().all("attack"))
+KEYS = sorted(registry.current().all("key"))
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 BASE = {"lock": Lock, "attack": Attack, "key": KeyMethod}
 SHORT = {"steps": 3, "pseudo_share": 0.5, "first": 2, "most": 2, "refine": 0}
@@ -35,9 +35,9 @@ class Tinted(Identity):
         return (images + torch.tensor([0.2, 0.0, 0.0], device=images.device).view(1, 3, 1, 1)).clamp(0, 1)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in BASE for n in sorted(registry.find_all(k))])
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in BASE for n in sorted(registry.current().all(k))])
 def test_a_plugin_is_what_its_source_says(kind: str, name: str) -> None:
-    info = registry.find(kind, name)
+    info = registry.current().find(kind, name)
     cls = registry.load(info)
     assert issubclass(cls, BASE[kind])
     assert {n: p.default for n, p in info.params.items()} == cls().values()
@@ -54,7 +54,7 @@ def test_a_plugin_is_what_its_source_says(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_only_controls_are_chosen_by_the_judge(name: str) -> None:
-    info = registry.find("attack", name)
+    info = registry.current().find("attack", name)
     assert info.selection
     assert info.selection != "judge-validation" or info.role == "control"
 
@@ -69,9 +69,9 @@ def _short(info: registry.PluginInfo) -> dict[str, int | float]:
 def test_a_lock_returns_a_classifier_that_its_spec_rebuilds(
     name: str, model: str, device: str, toy: Images, spec: Spec, tmp_path: Path
 ) -> None:
-    info = registry.find("lock", name)
+    info = registry.current().find("lock", name)
     save_file(models.build(model, spec, 1).state_dict(), tmp_path / "weights.safetensors")
-    lock = registry.make(
+    lock = registry.current().make(
         "lock", name, {**_short(info), **{n: str(tmp_path / "weights.safetensors") for n in info.files}}
     )
 
@@ -108,7 +108,7 @@ def test_a_lock_that_reads_more_than_it_needs_is_caught(toy: Images, spec: Spec)
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, device: str, toy: Images, spec: Spec) -> None:
-    info = registry.find("attack", name)
+    info = registry.current().find("attack", name)
     threat = {k.removeprefix("threat."): v for k, v in info.defaults.items() if k.startswith("threat.")}
     threat = {**threat, "share": threat.get("share", 0.1)}
     locked = models.build("cnn", spec, 1, "public", 2)
@@ -142,7 +142,7 @@ def test_an_attack_hands_back_a_predictor_from_its_own_process(name: str, device
     def answer(images: torch.Tensor) -> torch.Tensor:
         return models.outputs(locked.to(device), images)
 
-    assert registry.make("attack", name, {}).accepts(full)
+    assert registry.current().make("attack", name, {}).accepts(full)
     outcomes = [run(job, answer, lambda *_: None) for _ in range(2)]
     outcome = outcomes[0]
     assert outcome.error is None, outcome.notes

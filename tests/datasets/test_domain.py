@@ -13,7 +13,7 @@ from PIL import Image
 from bench import datasets, plan
 from bench.augment import recolour
 from bench.contracts import Images
-from bench.datasets import vision
+from bench.datasets import _torchvision as vision
 from bench.datasets.scenario import load
 from bench.errors import UserError
 from reports.rows.controls import Controls
@@ -118,5 +118,5 @@ def test_the_remedy_for_a_missing_calibration_is_the_cell_that_the_plan_makes() 
     words = shlex.split(lack.command)
     asked = plan.parse_params([words[words.index("-p") + 1]])
     told = plan.make_cell("permuted-logits", "logit-surgery", "digits:fonts", "cnn", asked)
-    planned = plan.build([plan.Row(["ntl"], ["finetune"], ["digits:fonts"], ["cnn"])])
+    planned = plan.build([plan.SuiteLine(["ntl"], ["finetune"], ["digits:fonts"], ["cnn"])])
     assert told.row_key() in {item.cell.row_key() for item in planned}

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
-from bench.selection import rule
+from bench.selection import SelectionRule
+from bench.threat import Budget, ThreatModel
 from reports.rows.aggregate import rows
 from reports.rows.row import Row
 from reports.text.terminal import terminal
@@ -24,7 +25,11 @@ THREAT = {
     "known": "editor+settings", "wordlist": "published", "listed": True,
 }  # fmt: skip
 N = 400
-PURPOSES = {"permuted-logits": "must-open", "destroyed": "must-not-open", "from-scratch": "public-baseline"}
+PURPOSES = {
+    "lock": {"none": "victim", "permuted-logits": "must-open", "destroyed": "must-not-open"},
+    "attack": {"none": "no-attack", "from-scratch": "public-baseline"},
+}
+OWN_SCORER = SelectionRule("own-scorer", "its own scorer")
 
 
 def exactly(value: float, n: int = N) -> Measured:
@@ -36,10 +41,10 @@ def measured(value: float | None, n: int = N) -> Measured | None:
     return None if value is None else exactly(value, n)
 
 
-def ref(name: str, explicit: Mapping[str, Any] | None = None, kind: str = "key", **more: Any) -> PluginRef:
-    purpose = {**PURPOSES, "none": "victim" if kind == "lock" else "no-attack"}.get(name, "")
+def ref(kind: str, name: str, explicit: Mapping[str, Any] | None = None, **more: Any) -> PluginRef:
+    purpose = PURPOSES.get(kind, {}).get(name, "")
     role = "control" if purpose else "method"
-    return PluginRef(name=name, explicit=dict(explicit or {}), role=role, purpose=purpose, **more)
+    return PluginRef(name=name, explicit=dict(explicit or {}), role=role, purpose=purpose, **more)  # type: ignore[arg-type]
 
 
 def record(
@@ -61,11 +66,11 @@ def record(
     cell = Cell(
         scenario=scenario,
         model="vit",
-        lock=ref(lock, lock_explicit, "lock"),
-        key=ref("edit"),
-        attack=ref(attack, attack_explicit, "attack", selection=rule("own-scorer")),
-        threat={**THREAT, **(threat or {})},
-        budget={"steps": None, "guesses": 64},
+        lock=ref("lock", lock, lock_explicit),
+        key=ref("key", "edit"),
+        attack=ref("attack", attack, attack_explicit, selection=OWN_SCORER),
+        threat=ThreatModel(**{**THREAT, **(threat or {})}),
+        budget=Budget(guesses=64),
         replicate=replicate,
     )
     shown = {

@@ -66,7 +66,7 @@ def test_blocks_that_do_not_tile_are_refused() -> None:
 
 @pytest.mark.parametrize("key", [PatchKey(40), BlockwiseKey("feistel", 4, 3)])
 def test_a_key_comes_back_from_json_with_its_conditions(key: PatchKey | BlockwiseKey) -> None:
-    method = registry.load(registry.find("key", key.to_json()["method"]))
+    method = registry.load(registry.current().find("key", key.to_json()["method"]))
     assert method.from_json(key.to_json()) == key
     conditions = key.conditions(5)
     assert "none" in conditions

@@ -99,7 +99,7 @@ def test_what_a_map_setting_does_not_allow_is_never_touched(spec: Spec, toy: Ima
     from bench.run.views import DefenderView
 
     for setting, denied in (("source-free", ["authorised"]), ("data-free", ["authorised", "unauthorised"])):
-        lock = registry.make("lock", "map", {"setting": setting, "steps": 2, "generator_steps": 2})
+        lock = registry.current().make("lock", "map", {"setting": setting, "steps": 2, "generator_steps": 2})
         view = DefenderView(spec, toy, toy, InDomain(), lock.needs(), lambda e: models.build("cnn", spec, e))
         lock.protect(models.build("cnn", spec), InDomain(), view, Run(1))
         assert view.denied == []

@@ -17,7 +17,7 @@ from bench.training import Run
 
 
 def _given(file: Path, toy: Images, spec: Spec, model: str = "cnn") -> torch.nn.Module:
-    lock = registry.make("lock", "given", {"file": str(file)})
+    lock = registry.current().make("lock", "given", {"file": str(file)})
     view = DefenderView(spec, toy, toy, Identity(), lock.needs(), lambda extra: models.build(model, spec, extra))
     return lock.protect(models.build(model, spec), Identity(), view, Run(1))  # type: ignore[no-any-return]
 

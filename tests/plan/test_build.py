@@ -11,22 +11,24 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import datasets, plan, registry, seeds
+from bench import datasets, plan, plugin_source, registry, seeds
 from bench.cli import console
 from bench.errors import UserError
-from bench.store import identity
+from bench.plan.wording import in_short
+from bench.store import code, identity
+from bench.store.settings import Settings
 
 TUNING = plan.SUITES.parent / "tuning"
 
 
-def _rows(**more: object) -> list[plan.Row]:
+def _rows(**more: object) -> list[plan.SuiteLine]:
     base: dict[str, object] = {
         "locks": ["modellock"],
         "attacks": ["prompt-search"],
         "tasks": ["digits"],
         "models": ["vit"],
     }
-    return [plan.Row(**{**base, **more})]  # type: ignore[arg-type]
+    return [plan.SuiteLine(**{**base, **more})]  # type: ignore[arg-type]
 
 
 def test_every_row_brings_its_controls() -> None:
@@ -41,8 +43,8 @@ def test_every_row_brings_its_controls() -> None:
 def test_the_public_baseline_has_the_data_of_the_attack_and_is_shared() -> None:
     rows = _rows(attacks=["prompt-search", "logit-surgery"], params={"threat.share": 0.1})
     baselines = [p.cell for p in plan.build(rows) if p.cell.attack.name == "from-scratch"]
-    assert sorted(c.threat["share"] for c in baselines) == [0.01, 0.1]
-    assert all(c.threat["access"] == "none" for c in baselines)
+    assert sorted(c.threat.share for c in baselines) == [0.01, 0.1]
+    assert all(c.threat.access == "none" for c in baselines)
 
 
 def test_a_parameter_reaches_the_lock_or_its_key() -> None:
@@ -74,7 +76,7 @@ def test_wrong_parameters_say_what_is_allowed(params: dict[str, str], said: str)
 )
 def test_wrong_names_get_a_suggestion(kind: str, name: str, near: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean {near}"):
-        registry.find(kind, name)
+        registry.current().find(kind, name)
 
 
 @pytest.mark.parametrize("name", plan.suite_names())
@@ -98,10 +100,10 @@ def test_suites_can_be_planned_and_keep_off_the_tuning_seeds(
 def test_a_suite_keeps_its_seeds_unless_told(
     bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    told = ["run", "--suite", "full", "--task", "digits", "--model", "cnn", "--attack", "none", "--dry-run"]
+    arguments = ["run", "--suite", "full", "--task", "digits", "--model", "cnn", "--attack", "none", "--dry-run"]
     counts = []
     for more in ([], ["--seeds", "1"]):
-        done = bench(*told, *more, "--store", str(tmp_path / "none"))
+        done = bench(*arguments, *more, "--store", str(tmp_path / "none"))
         counts.append(int(re.search(r"(\d+) cells", done.stdout)[1]))  # type: ignore[index]
     assert counts[0] == 3 * counts[1]
 
@@ -109,8 +111,8 @@ def test_a_suite_keeps_its_seeds_unless_told(
 def test_on_two_domains_the_calibration_lock_is_opened_with_labels_enough() -> None:
     planned = plan.build(_rows(locks=["ntl"], attacks=["finetune"], tasks=["digits:fonts"], models=["cnn"]))
     (opened,) = [p.cell for p in planned if p.cell.lock.name == "permuted-logits"]
-    assert opened.threat["share"] == 0.1
-    budgets = {p.cell.threat["share"] for p in planned if p.cell.attack.name == "from-scratch"}
+    assert opened.threat.share == 0.1
+    budgets = {p.cell.threat.share for p in planned if p.cell.attack.name == "from-scratch"}
     assert budgets == {0.1}
 
 
@@ -137,7 +139,7 @@ def test_a_suite_with_a_wrong_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None:
-    settings = identity.Settings()
+    settings = Settings()
     base = plan.make_cell("modellock", "prompt-search", "digits", "vit", {})
     first = identity.of(base, settings).hashes
     assert identity.of(base.model_copy(deep=True), settings).hashes == first
@@ -147,7 +149,7 @@ def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None
     assert {k for k in first if attack.hashes[k] != first[k]} == {"unlocked", "record"}
     lock = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "7"}), settings)
     assert {k for k in first if lock.hashes[k] != first[k]} == {"protected", "judged", "unlocked", "record"}
-    threads = identity.of(base, identity.Settings(threads=1)).hashes
+    threads = identity.of(base, Settings(threads=1)).hashes
     assert not set(threads.values()) & set(first.values())
     other = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1), settings).hashes
     assert not set(other.values()) & set(first.values())
@@ -158,15 +160,15 @@ def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: p
 
     def digest(text: str) -> dict[str, str]:
         file.write_text(text)
-        registry._code_digest.cache_clear()
-        registry._imports.cache_clear()
-        return registry.code_identity(("plug", file))
+        for cached in (code._code_digest, code._imports, plugin_source.parsed):
+            cached.cache_clear()
+        return code.code_identity(plugin_source.PluginInfo("lock", "plug", file, "plug", "Plug", ""))
 
     one = digest('"""Doc."""\nx = 1  # why\n')
     assert digest('"""Other doc."""\n\nx = 1\n') == one
     assert digest('"""Doc."""\nx = 2\n') != one
     assert "bench.params" in digest("from bench.params import param\n")
-    assert not any("console" in name for name in registry.code_identity("bench.run.cell"))
+    assert not any("console" in name for name in code.code_identity("bench.run.cell"))
 
 
 def test_row_keys_join_what_hashes_part() -> None:
@@ -181,7 +183,7 @@ def test_a_size_belongs_to_the_task_and_its_controls_have_it_too() -> None:
     assert cell.size == 64
     assert cell.row_key() != plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {}).row_key()
     assert {control.size for control, _ in plan.controls_of(cell)} == {64}
-    settings = identity.Settings()
+    settings = Settings()
     plain = identity.of(plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {"task.size": "32"}), settings)
     assert (
         plain.hashes == identity.of(plan.make_cell("modellock", "logit-surgery", "digits", "cnn", {}), settings).hashes
@@ -196,22 +198,24 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     assert len(chosen) == len(open_rows)
     assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
     assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
-    assert plan.suite_rows("ensemble-v1", {"locks": ["ntl"], "attacks": None})
+    assert plan.suite_lines("ensemble-v1", {"locks": ["ntl"], "attacks": None})
     with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
-        plan.suite_rows("quick", {"locks": ["ntl"], "tasks": None})
-    assert {row.editor for row in plan.narrowed(open_rows, {}, "folder")} == {"folder"}
+        plan.suite_lines("quick", {"locks": ["ntl"], "tasks": None})
+    assert {row.replicates[0] for row in plan.narrowed(open_rows, {}, [7])} == {7}
 
 
 def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {"threat.share": ["0.01", "0.05"]}
-    row = plan.Row(["modellock"], ["finetune"], ["digits"], ["cnn"], {"lock.steps": "60", "key.steps": "1"}, sweep)
+    row = plan.SuiteLine(
+        ["modellock"], ["finetune"], ["digits"], ["cnn"], {"lock.steps": "60", "key.steps": "1"}, sweep
+    )
     planned = plan.build([row])
-    lines = [console.in_short(p.cell) for p in planned]
+    lines = [in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)
     assert any("[lock.steps=60, key.steps=1, threat.share=0.05]" in line for line in lines)
     console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
-    told = capsys.readouterr().out
-    assert all(words in told for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
+    printed = capsys.readouterr().out
+    assert all(words in printed for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
 
 
 def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from bench.records import Record
 from bench.threat import ThreatModel
 from reports.rows.aggregate import rows
 from reports.rows.ensemble import worst_cases
-from reports.rows.planned import as_asked
+from reports.rows.planned import of_suite
 from reports.rows.row import Row
 from reports.text.captions import captions
 from reports.text.groups import grouped
@@ -78,8 +78,8 @@ def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
 def test_a_suite_shows_the_ensembles_of_the_locks_that_it_asks_for() -> None:
     row = _ensemble_row([_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)])
     here, elsewhere = (plan.make_cell(lock, "none", "digits", "vit", {}, "miniature") for lock in ("modellock", "map"))
-    assert row in as_asked([row], [here], [])
-    assert row not in as_asked([row], [elsewhere], [])
+    assert row in of_suite([row], [here], [])
+    assert row not in of_suite([row], [elsewhere], [])
 
 
 def test_one_member_is_no_ensemble() -> None:
@@ -97,7 +97,7 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
     assert len({(m.attack, str(m.params)) for m in threat.members}) == len(threat.members)
     for member in threat.members:
         cell = plan.make_cell("modellock", member.attack, "digits", "cnn", {**threat.params, **member.params})
-        attack = registry.make("attack", member.attack, cell.attack.params)
+        attack = registry.current().make("attack", member.attack, cell.attack.params)
         assert attack.accepts(ThreatModel(**cell.threat))
         assert cell.threat == _threat(threat.name), "members share one view"
 
@@ -126,7 +126,7 @@ def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None
 
 
 def test_the_page_shows_the_ensemble_its_members_and_the_command_that_runs_them(tmp_path: Path) -> None:
-    from test_html import FakeStore
+    from example_records import FakeStore
 
     from reports.page import site as html
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from bench import metrics, models
-from bench.contracts import Classifier, EditStage, Predictor
+from bench.contracts import Classifier, EditStage, KeyCondition, Predictor
 from bench.datasets.base import Dataset
 from bench.datasets.scenario import Scenario, Side, split
 from bench.keys.domain import InDomain
 from bench.keys.none import Identity
 from bench.predictors import Direct, LogitMap, describe, rebuild
-from bench.run.judge import Judge
+from bench.records import Measured
+from bench.run.judge import Judge, LockVerdict
 
 K = 4
 
@@ -38,8 +39,9 @@ class Green(Identity):
         out[:, 1] = 1.0
         return out
 
-    def conditions(self, seed: int):  # type: ignore[no-untyped-def]
-        return {"none": Identity(), "wrong": Identity(), "near/same": self, "near/other": Identity()}
+    def conditions(self, seed: int) -> list[KeyCondition]:
+        keys = {("none", ""): Identity(), ("near", "same"): self, ("near", "other"): Identity()}
+        return [KeyCondition(kind, label, key) for (kind, label), key in keys.items()]
 
 
 class Reader(Classifier):
@@ -74,8 +76,12 @@ class Reader(Classifier):
 
 def _flags(locked: Classifier) -> tuple[dict[str, float], set[str]]:
     judge = Judge(_scenario(), Green())
-    verdict = judge.lock(Reader(), locked, 0, lambda *_: None)
-    return {k: m.value for k, m in verdict.measured.items()}, {f.name for f in verdict.flags}
+    verdict, _ = judge.lock(Reader(), locked, 0, lambda *_: None)
+    return _values(verdict), {f.name for f in verdict.flags}
+
+
+def _values(verdict: LockVerdict) -> dict[str, float]:
+    return {k: m.value for k in type(verdict).model_fields if isinstance(m := getattr(verdict, k), Measured)}
 
 
 def test_a_lock_that_holds_raises_no_flag() -> None:
@@ -103,10 +109,10 @@ def test_numbers_as_shipped_and_over_the_real_classes() -> None:
 
 
 def test_images_and_answers_under_the_first_near_key_are_kept_to_be_looked_at() -> None:
-    kept = Judge(_scenario(), Green()).lock(Reader(), Reader("constant"), 0, lambda *_: None).evidence
-    assert kept["samples/near"].shape == (K, 3, 32, 32)
-    assert (kept["samples/near"][:, 1] == 255).all(), "of the first, which writes green"
-    assert kept["samples/pred_near"].tolist() == kept["samples/labels_near"].tolist() == list(range(K))
+    _, evidence = Judge(_scenario(), Green()).lock(Reader(), Reader("constant"), 0, lambda *_: None)
+    assert evidence["samples/near"].shape == (K, 3, 32, 32)
+    assert (evidence["samples/near"][:, 1] == 255).all(), "of the first, which writes green"
+    assert evidence["samples/pred_near"].tolist() == evidence["samples/labels_near"].tolist() == list(range(K))
 
 
 def test_two_domains_are_judged_each_by_its_own_labels() -> None:
@@ -117,15 +123,15 @@ def test_two_domains_are_judged_each_by_its_own_labels() -> None:
     images[:, 1] = 255
     source = Dataset("source", images, labels, tuple("abcd"))
     judge = Judge(Scenario(Side(source, split(source, 1)), scenario.unauthorised), InDomain())
-    value = {k: m.value for k, m in judge.lock(Reader(), Reader("constant"), 0, lambda *_: None).measured.items()}
+    value = _values(judge.lock(Reader(), Reader("constant"), 0, lambda *_: None)[0])
     assert (value["UP"], value["victim_authorised"], value["oracle"], value["LP"]) == (100, 100, 100, 25)
     assert len(judge.authorised_labels) != len(judge.labels)
-    assert judge.predictor(Direct(Reader("constant"))).measured["authorised_after"].value == 100
+    assert judge.predictor(Direct(Reader("constant")))[0].authorised_after.value == 100
 
 
 def test_no_victim_no_oracle() -> None:
-    verdict = Judge(_scenario(), Green()).lock(None, Reader("constant"), 0, lambda *_: None)
-    assert set(verdict.measured) == {"UP", "LP", "UP_shipped", "LP_shipped"}
+    verdict, _ = Judge(_scenario(), Green()).lock(None, Reader("constant"), 0, lambda *_: None)
+    assert set(_values(verdict)) == {"UP", "LP", "UP_shipped", "LP_shipped"}
 
 
 def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
@@ -141,9 +147,10 @@ def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
     for m in locked.modules():
         if isinstance(m, nn.BatchNorm2d):
             m.running_mean.add_(3 * m.running_var.sqrt())
-    verdict = judge.lock(victim, locked, 0, lambda *_: None)
+    verdict, _ = judge.lock(victim, locked, 0, lambda *_: None)
     assert "lives-in-batch-norm" in {f.name for f in verdict.flags}
-    assert verdict.notes["LP_after_batch_norm"] > verdict.measured["LP"].value + 10
+    assert verdict.LP_after_batch_norm is not None
+    assert verdict.LP_after_batch_norm > verdict.LP.value + 10
 
 
 def test_what_a_lock_adds_to_the_model_is_counted() -> None:
@@ -151,10 +158,10 @@ def test_what_a_lock_adds_to_the_model_is_counted() -> None:
     victim = models.build("cnn", _scenario().spec, 0, "public", 1)
     width = models.head_names(victim)[0]
     wide = models.widen(victim, 2, 0)
-    verdict = judge.lock(victim, wide, 0, lambda *_: None)
-    assert verdict.notes["extra_parameters"] == 2 * (victim.get_parameter(width).shape[1] + 1)
-    assert verdict.notes["key_megabytes"] == 0
-    assert judge.lock(None, wide, 0, lambda *_: None).notes["extra_parameters"] is None
+    verdict, _ = judge.lock(victim, wide, 0, lambda *_: None)
+    assert verdict.extra_parameters == 2 * (victim.get_parameter(width).shape[1] + 1)
+    assert verdict.key_megabytes == 0
+    assert judge.lock(None, wide, 0, lambda *_: None)[0].extra_parameters is None
 
 
 class ByBatch(Predictor):
@@ -184,18 +191,18 @@ class Memory(Predictor):
 def test_flags_of_predictors() -> None:
     scenario = _scenario()
     judge = Judge(scenario, Green())
-    assert judge.predictor(Direct(Reader())).flags == []
-    assert {f.name for f in judge.predictor(ByBatch()).flags} == {"depends-on-batch"}
-    assert judge.predictor(Online()).flags == []
+    assert judge.predictor(Direct(Reader()))[0].flags == []
+    assert {f.name for f in judge.predictor(ByBatch())[0].flags} == {"depends-on-batch"}
+    assert judge.predictor(Online())[0].flags == []
     memory = Memory(scenario.authorised.images(scenario.authorised.splits.test).images)
-    verdict = judge.predictor(memory)
-    assert verdict.measured["RP"].value == 100
+    verdict, _ = judge.predictor(memory)
+    assert verdict.RP.value == 100
     assert {f.name for f in verdict.flags} == {"too-good-on-labels"}
 
 
 def test_both_sides_of_a_predictor_are_judged() -> None:
-    verdict = Judge(_scenario(), Green()).predictor(Direct(Reader("constant")))
-    assert (verdict.measured["RP"].value, verdict.measured["authorised_after"].value) == (25, 100)
+    verdict, _ = Judge(_scenario(), Green()).predictor(Direct(Reader("constant")))
+    assert (verdict.RP.value, verdict.authorised_after.value) == (25, 100)
 
 
 def test_a_predictor_crosses_as_json_and_tensors() -> None:

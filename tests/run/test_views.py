@@ -9,12 +9,15 @@ import torch
 from places import PLUGINS
 
 from bench import models
-from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
+from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Key, Meter, Spec, ThreatModel
 from bench.datasets.scenario import Scenario, draw_share, load, split
 from bench.keys.none import Identity
-from bench.run.attack_process import ChildDied, Job, Outcome, run
+from bench.records import Cell, PluginRef
+from bench.run.attack_process import ChildDied, run
 from bench.run.grants import materialise
+from bench.run.job import AttackOutput, Job
 from bench.run.views import AttackerView
+from bench.store.settings import Settings
 from bench.training import Run, metered
 
 NOSY = str(PLUGINS / "nosy.py")
@@ -26,15 +29,31 @@ def scenario() -> Scenario:
     return load("digits", 0)
 
 
+def _cell(attack: str, params: dict[str, str], threat: ThreatModel, budget: Budget | None = None) -> Cell:
+    return Cell(
+        scenario="digits",
+        model="cnn",
+        lock=PluginRef(name="none"),
+        key=PluginRef(name="none"),
+        attack=PluginRef(name=attack, params=params),
+        threat=threat,
+        budget=budget or Budget(),
+        replicate=0,
+    )
+
+
+def _materialise(scenario: Scenario, cell: Cell, key: Key | None = None, files: tuple[str, ...] = ()) -> Job:
+    locked = models.build("cnn", scenario.spec, 0, "random", 1)
+    return materialise(scenario, locked, key or Identity(), cell, 3, Settings(threads=1, plugin_files=files))
+
+
 def _job(scenario: Scenario, ask: str, budget: dict[str, int] | None = None, **threat: object) -> Job:
     chosen = {"access": "none", "share": 0.0, "unlabelled": False, "wordlist": "none", **threat}
-    locked = models.build("cnn", scenario.spec, 0, "random", 1)
-    told = {"name": "nosy", "params": {"ask": ask}, "files": [NOSY]}
-    full = Budget(**(budget or {})).values()
-    return materialise(scenario, locked, Identity(), ThreatModel(**chosen), full, told, "cnn", 3, "cpu", 1)
+    cell = _cell("nosy", {"ask": ask}, ThreatModel(**chosen), Budget(**(budget or {})))
+    return _materialise(scenario, cell, files=(NOSY,))
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: Job) -> AttackOutput:
     return run(job, lambda images: torch.zeros(len(images), 10), lambda *_: None)
 
 
@@ -49,9 +68,9 @@ def test_each_thing_withheld_is_denied_even_if_the_attack_swallows_it(thing: str
 
 
 def test_a_denial_crosses_the_process(scenario: Scenario) -> None:
-    outcome = _run(_job(scenario, "classifier", access="labels"))
-    assert outcome.denied == ["classifier"]
-    assert len(outcome.submissions) == 2, "it went on all the same"
+    output = _run(_job(scenario, "classifier", access="labels"))
+    assert output.denied == ["classifier"]
+    assert len(output.submissions) == 2, "it went on all the same"
 
 
 def test_the_process_holds_nothing_else(scenario: Scenario) -> None:
@@ -65,26 +84,25 @@ def test_the_process_holds_nothing_else(scenario: Scenario) -> None:
 
 
 def test_a_query_budget_ends_the_attack_with_its_last_submission(scenario: Scenario) -> None:
-    outcome = _run(_job(scenario, "query", {"queries": 35}, access="labels"))
-    assert outcome.spent is not None
-    assert outcome.meter["queries"] == 30
-    assert len(outcome.submissions) == 1
+    output = _run(_job(scenario, "query", {"queries": 35}, access="labels"))
+    assert output.spent is not None
+    assert output.meter["queries"] == 30
+    assert len(output.submissions) == 1
 
 
 def test_over_budget_without_a_submission_the_locked_model_itself_is_handed_in(scenario: Scenario) -> None:
     locked = models.build("cnn", scenario.spec, 0, "random", 1)
     threat = ThreatModel(access="weights", share=0.1, unlabelled=False, wordlist="none", known="none")
-    told = {"name": "learned-input", "params": {}, "files": []}
-    job = materialise(scenario, locked, Identity(), threat, Budget(steps=1).values(), told, "cnn", 3, "cpu", 1)
-    outcome = _run(job)
-    assert outcome.spent == "optimiser steps: 1"
-    (state,) = outcome.states
+    job = _materialise(scenario, _cell("learned-input", {}, threat, Budget(steps=1)))
+    output = _run(job)
+    assert output.spent == "optimiser steps: 1"
+    (state,) = output.states
     assert all(torch.equal(state[f"classifier.{k}"], v) for k, v in locked.state_dict().items())
 
 
 def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
-    outcome = _run(_job(scenario, "raise", access="labels"))
-    assert outcome.error == "RuntimeError: the attack was told to fail"
+    output = _run(_job(scenario, "raise", access="labels"))
+    assert output.error == "RuntimeError: the attack was told to fail"
     with pytest.raises(ChildDied, match="exit code 7"):
         _run(_job(scenario, "crash", access="labels"))
 
@@ -93,11 +111,10 @@ def test_an_unlisted_key_is_dropped_from_the_word_list(scenario: Scenario) -> No
     from bench.keys.edit import Edit
 
     key = Edit(key_choice="fixed", prompt="with oil pastel").make(None, None)  # type: ignore[arg-type]
-    locked = models.build("cnn", scenario.spec, 0, "random", 1)
     words = {}
     for listed in (True, False):
         threat = ThreatModel(wordlist="wide", listed=listed)
-        job = materialise(scenario, locked, key, threat, {}, {}, "cnn", 3, "cpu", 1)
+        job = _materialise(scenario, _cell("none", {}, threat), key)
         assert job.words is not None
         words[listed] = job.words
         assert "prompt" not in job.known

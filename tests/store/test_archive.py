@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bench import plan
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.records import THIRD_PARTY, Measured, Provenance, Record
+from bench.records import Measured, Provenance, Record
 from bench.store import Store
 from bench.store import archive as exchange
 from reports.rows.aggregate import current
@@ -55,7 +55,7 @@ def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_pat
     assert exchange.load(written, here) == exchange.Imported(added=2, known=0)
     theirs = {r.hash: r for r in Store(tmp_path / "from").records()}
     for record in here.records():
-        assert record.notes[THIRD_PARTY] == "records.zip"
+        assert record.third_party == "records.zip"
         assert [flag.name for flag in record.flags] == ["third-party"]
         plain = record.model_copy(update={"notes": {}, "flags": []})
         assert plain == theirs[record.hash]
@@ -65,12 +65,12 @@ def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_pat
 
 def test_a_record_that_calls_itself_imported_is_flagged_all_the_same(tmp_path: Path) -> None:
     store = Store(tmp_path / "from")
-    store.put(_record(0, notes={THIRD_PARTY: "theirs.zip"}), {"pred/UP": np.arange(8)})
+    store.put(_record(0, third_party="theirs.zip"), {"pred/UP": np.arange(8)})
     exchange.export(store, tmp_path / "x.zip")
     exchange.load(tmp_path / "x.zip", Store(tmp_path / "to"))
     (record,) = Store(tmp_path / "to").records()
     assert [flag.name for flag in record.flags] == ["third-party"]
-    assert record.notes[THIRD_PARTY] == "x.zip"
+    assert record.third_party == "x.zip"
 
 
 def test_the_same_records_give_the_same_file(written: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.store import Store
-from reports.gate.rule import Line, Outcome, compare, deviation, judge, lines
-from reports.gate.rule import false_alarms as gate_study
+from reports.gate import false_alarms as gate_study
+from reports.gate.rule import Comparison, Line, compare, deviation, judge, lines
 from reports.gate.rule import output as gate_output
 from reports.gate.rule import snapshot as saved
 from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
@@ -34,8 +34,8 @@ def before() -> Snapshot:
     return taken(World(EIGHT, noise=1))
 
 
-def regressed(outcome: Outcome) -> set[tuple[str, str]]:
-    return {(f.line.metric, f.line.name) for f in outcome.findings if f.verdict == "regressed"}
+def regressed(comparison: Comparison) -> set[tuple[str, str]]:
+    return {(f.line.metric, f.line.name) for f in comparison.findings if f.verdict == "regressed"}
 
 
 PLACE = "digits · vit · modellock"
@@ -43,15 +43,15 @@ PLACE = "digits · vit · modellock"
 
 def test_no_change_is_held_when_the_noise_is_drawn_again(before: Snapshot) -> None:
     for noise in range(10, 14):
-        outcome = compare(before, taken(World(TWO, noise)))
-        assert not outcome.regressed, gate_output.summary(outcome)
+        comparison = compare(before, taken(World(TWO, noise)))
+        assert not comparison.regressed, gate_output.summary(comparison)
         assert not compare(before, taken(World((8, 9), noise))).regressed  # other seeds
 
 
 def test_a_rerun_that_is_bit_identical_is_held_and_moves_no_pair(before: Snapshot) -> None:
-    outcome = compare(before, taken(World(TWO, noise=1)))
-    assert not outcome.regressed
-    assert all(f.verdict == "held" for f in outcome.findings)
+    comparison = compare(before, taken(World(TWO, noise=1)))
+    assert not comparison.regressed
+    assert all(f.verdict == "held" for f in comparison.findings)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_a_rerun_that_is_bit_identical_is_held_and_moves_no_pair(before: Snapsho
     ],
 )
 def test_a_weaker_or_costlier_lock_is_caught(before: Snapshot, change: dict, metric: str) -> None:  # type: ignore[type-arg]
-    outcome = compare(before, taken(World(TWO, 20, **change)))
-    assert metric in {name for name, _ in regressed(outcome)}
+    comparison = compare(before, taken(World(TWO, 20, **change)))
+    assert metric in {name for name, _ in regressed(comparison)}
 
 
 @pytest.mark.parametrize(("row", "rp"), [(("modellock", "prompt-search"), 60.0), (("none", "from-scratch"), 25.0)])
 def test_a_weaker_attack_is_caught(before: Snapshot, row: tuple[str, str], rp: float) -> None:
-    outcome = compare(before, taken(World(TWO, 21, attacks={row: rp})))
-    ((metric, name),) = regressed(outcome)
+    comparison = compare(before, taken(World(TWO, 21, attacks={row: rp})))
+    ((metric, name),) = regressed(comparison)
     assert metric == "RP"
     assert row[1] in name
 
@@ -90,16 +90,16 @@ def test_a_lock_that_returns_the_victim_is_caught_and_named(before: Snapshot) ->
             for seed in row.seeds.values():
                 for name, other in (("UP", "victim_authorised"), ("LP", "oracle")):
                     seed.values[name], seed.right[name] = seed.values[other], seed.right[other]
-    outcome = compare(before, candidate)
-    assert ("LP", PLACE) in regressed(outcome)
-    assert [c.what for c in outcome.certain] == ["the lock answers as the victim does: nothing is locked"]
+    comparison = compare(before, candidate)
+    assert ("LP", PLACE) in regressed(comparison)
+    assert [c.what for c in comparison.certain] == ["the lock answers as the victim does: nothing is locked"]
 
 
 def test_an_attack_that_returns_the_locked_model_is_caught_even_where_seeds_vary_wildly() -> None:
     wild = taken(World(EIGHT, 1, deviation=25.0))
     candidate = taken(World(TWO, 23, deviation=25.0, attacks={("modellock", "prompt-search"): -1}))
-    outcome = compare(wild, candidate)
-    assert [c.what for c in outcome.certain] == ["the attack answers as the locked model does: nothing was attacked"]
+    comparison = compare(wild, candidate)
+    assert [c.what for c in comparison.certain] == ["the attack answers as the locked model does: nothing was attacked"]
     assert compare(
         taken(World(EIGHT, 1)), taken(World(TWO, 23, attacks={("modellock", "prompt-search"): -1}))
     ).regressed
@@ -133,8 +133,8 @@ def test_an_attack_that_spends_less_than_half_is_named(spends: int, said: set[st
     def spent(guesses: int) -> dict[str, object]:
         return {"guesses": guesses, "queries": 100, "steps": 0, "edited": None, "seconds": 3.5}
 
-    outcome = compare(taken(World(EIGHT, 1, meter=spent(24))), taken(World(TWO, 10, meter=spent(spends))))
-    assert {c.what for c in outcome.certain} == {f"the attack spends less: {words}" for words in said}
+    comparison = compare(taken(World(EIGHT, 1, meter=spent(24))), taken(World(TWO, 10, meter=spent(spends))))
+    assert {c.what for c in comparison.certain} == {f"the attack spends less: {words}" for words in said}
 
 
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
@@ -146,9 +146,9 @@ def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> Non
 
 
 def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:
-    outcome = compare(before, taken(World(TWO, 24, locks={"modellock": (96.0, 10.0)})))
-    assert not outcome.regressed
-    assert {f.line.metric for f in outcome.findings if f.verdict == "better"} >= {"UP", "LP"}
+    comparison = compare(before, taken(World(TWO, 24, locks={"modellock": (96.0, 10.0)})))
+    assert not comparison.regressed
+    assert {f.line.metric for f in comparison.findings if f.verdict == "better"} >= {"UP", "LP"}
 
 
 def test_one_outlying_seed_does_not_alarm(before: Snapshot) -> None:
@@ -213,14 +213,14 @@ class TestWhatIsMissing:
         del short.seeds[1]
         failed.seeds[0] = saved.Seed(status="failed", error="out of memory")
         invalid.seeds[1] = saved.Seed(status="invalid", error="AccessDenied")
-        outcome = compare(before, candidate, remake="bench run --suite mine")
-        assert outcome.regressed
-        said = {c.name: c.what for c in outcome.certain}
+        comparison = compare(before, candidate, remake="bench run --suite mine")
+        assert comparison.regressed
+        said = {c.name: c.what for c in comparison.certain}
         assert said[gone.words()] == "missing from the candidate"
         assert said[short.words()] == "seed 1 missing from the candidate"
         assert said[failed.words()] == "seed 0 failed: out of memory"
         assert said[invalid.words()] == "seed 1 invalid: AccessDenied"
-        assert all("bench run --suite mine" in c.remedy for c in outcome.certain)
+        assert all("bench run --suite mine" in c.remedy for c in comparison.certain)
 
     def test_a_number_that_is_no_longer_measured_is_a_finding(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 27))
@@ -299,23 +299,23 @@ class TestFile:
         assert "bench baseline save" in caught.value.remedy
 
 
-def test_the_outcome_in_all_its_forms(before: Snapshot) -> None:
+def test_the_comparison_in_all_its_forms(before: Snapshot) -> None:
     candidate = taken(World(TWO, 31, locks={"modellock": (88.0, 80.0)}))
     candidate.rows[-1].seeds[0] = saved.Seed(status="failed", error="a | b \x1b[1m")
-    outcome = compare(before, candidate)
+    comparison = compare(before, candidate)
     console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(gate_output.Report(outcome))
-    printed, markdown = console.export_text(), gate_output.markdown(outcome)
+    console.print(gate_output.Report(comparison))
+    printed, markdown = console.export_text(), gate_output.markdown(comparison)
     for text in (printed, markdown):
         assert "REGRESSED" in text
         assert "the lock holds less" in text
         assert "at most 1 %" in text
     narrow = Console(width=80, file=io.StringIO(), record=True)
-    narrow.print(gate_output.Report(outcome))
+    narrow.print(gate_output.Report(comparison))
     lines = narrow.export_text()
-    for finding in outcome.findings:  # no number is broken in a narrow terminal
+    for finding in comparison.findings:  # no number is broken in a narrow terminal
         assert all(cell in lines for cell in gate_output.cells(finding)[2:7])
-    suite = ElementTree.fromstring(gate_output.junit(outcome)).find("testsuite")
+    suite = ElementTree.fromstring(gate_output.junit(comparison)).find("testsuite")
     assert suite is not None
     assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
     assert len(suite.findall("testcase/failure")) == int(suite.attrib["failures"]) >= 2

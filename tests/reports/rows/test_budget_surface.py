@@ -70,7 +70,7 @@ def test_a_sweep_on_the_command_line() -> None:
 
 
 def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
-    row = plan.Row(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
+    row = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
     runs, left = plan.accepted(plan.build([row]))
     assert {c.attack.name for c in left} == {"finetune"}
     assert all(c.threat["share"] == 0 for c in left)

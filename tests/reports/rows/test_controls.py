@@ -42,10 +42,10 @@ class TestMissingControls:
     def test_anothers_controls_do_not_stand_beside_our_row(self) -> None:
         records = world((80.0,), (30.0,))
         for control in [r for r in records if r.cell.attack.name == "from-scratch" or r.cell.lock.name == "destroyed"]:
-            control.notes["third_party"] = "theirs.zip"
+            control.third_party = "theirs.zip"
         assert [lack.control for lack in the_row(records).missing] == ["public baseline", "destroyed"]
         for record_ in records:
-            record_.notes["third_party"] = "theirs.zip"
+            record_.third_party = "theirs.zip"
         assert not the_row(records).missing
 
     def test_one_replicate_without_baseline_is_enough(self) -> None:
@@ -105,7 +105,9 @@ class TestCommands:
     def test_planning_a_command_gives_its_cell(
         self, lock: str, attack: str, task: str, params: dict[str, Any], editor: str
     ) -> None:
-        cell = plan.make_cell(lock, attack, task, "vit", params, editor, replicate=3)
+        cell = plan.make_cell(
+            lock, attack, task, "vit", {**params, **({"key.editor": editor} if editor != "miniature" else {})}, 3
+        )
         assert _planned(command_of(cell), cell.row_key(), 3) == cell
 
     def test_seeds_that_follow_one_another_share_a_command(self) -> None:
@@ -131,13 +133,13 @@ class TestCommands:
         cell = plan.make_cell(lock, attack, task, "cnn", params, replicate=3)
         lacking = record(lock, attack).model_copy(update={"cell": cell})
         wanted = {(c.lock.name, c.attack.name): c for c, _ in reversed(plan.controls_of(cell))}
-        said = {lack.control: lack.command for lack in Controls([]).missing([lacking])}
+        commands = {lack.control: lack.command for lack in Controls([]).missing([lacking])}
         for control, names in {
             "public baseline": ("none", "from-scratch"),
             "destroyed": ("destroyed", attack),
             "permuted-logits": ("permuted-logits", "logit-surgery"),
         }.items():
-            assert _planned(said[control], wanted[names].row_key(), 3) == wanted[names]
+            assert _planned(commands[control], wanted[names].row_key(), 3) == wanted[names]
 
     def test_a_plugin_that_is_not_installed(self) -> None:
         assert command_of(record("my-lock").cell).endswith("--plugin FILE.py")
@@ -151,10 +153,10 @@ def _planned(command: str, row_key: str, replicate: int) -> Any:
     options: dict[str, list[str]] = {}
     for name, value in zip(words[::2], words[1::2], strict=True):
         options.setdefault(name, []).append(value)
-    (seeds,), (editor,) = options["--seeds"], options.get("--editor", ["miniature"])
-    row = plan.Row(
+    (seeds,) = options["--seeds"]
+    row = plan.SuiteLine(
         options["--lock"], options["--attack"], options["--task"], options["--model"],
-        params=plan.parse_params(options.get("-p", [])), replicates=plan.parse_seeds(seeds), editor=editor,
+        params=plan.parse_params(options.get("-p", [])), replicates=plan.parse_seeds(seeds),
     )  # fmt: skip
     (cell,) = [
         p.cell for p in plan.build([row]) if p.cell.row_key() == row_key and p.cell.replicate == replicate

@@ -108,4 +108,4 @@ def test_the_terminal_shows_the_best_and_says_where_there_is_nothing() -> None:
     out.print(trials.terminal([]))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert "Highest mean: rate 0.001." in shown
-    assert "bench/tuning/" in shown
+    assert "bench/plan/tuning/" in shown
