@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
-from bench.registry import PluginInfo
+from bench.plugin_source import PluginInfo
+from bench.records import Cell, PluginRef
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
 from reports.rows.ensemble import member_name
 from reports.rows.row import Row
 from reports.text.formatting import with_interval
-from reports.text.groups import grouped
-
-if TYPE_CHECKING:
-    from reports.page.site import Site
+from reports.text.groups import Group, grouped
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 NOT_RUN = "not run in this setting"
@@ -35,37 +33,49 @@ class Published:
     rows: list[dict[str, str]]
 
 
-def context(kind: str, name: str, rows: Sequence[Row], site: Site) -> dict[str, Any]:
-    """What the template ``plugin.html`` prints."""
+def context(
+    kind: str, name: str, rows: Sequence[Row], groups: Sequence[Group], cell_of: Callable[[Row], Cell]
+) -> dict[str, Any]:
+    """What the template ``plugin.html`` prints.
+
+    Args:
+        kind: lock or attack.
+        name: of the plugin.
+        rows: of the whole store.
+        groups: of the whole store: a threat model keeps the letter that it has there.
+        cell_of: a row's cell, in its first seed.
+    """
     own = [row for row in rows if getattr(row, f"{kind}_name") == name]
-    held = {id(row) for row in own}
     places = {(row.scenario, row.model) for row in own}
     # Calibration locks stay in sight beside every row they speak for.
-    beside = [r for r in rows if id(r) in held or (r.role == "control" and (r.scenario, r.model) in places)]
+    beside = [
+        row
+        for row in rows
+        if getattr(row, f"{kind}_name") == name or (row.role == "control" and (row.scenario, row.model) in places)
+    ]
     info = registry.current().get(kind, name)
-    # A threat model has the letter that it has in the whole table.
-    letters = {(group.scenario, group.model): group.threats for group in site.groups}
-    groups = [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)]
+    letters = {(group.scenario, group.model): group.threats for group in groups}
     return {
         "kind": kind,
         "name": name,
         "info": info,
         "ensemble": _members() if info is None and (kind, name) == ("attack", ensemble.ENSEMBLE) else None,
         "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
-        "groups": groups,
+        "groups": [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)],
         "own": own,
-        "params": _params(kind, info, own, site),
+        "params": _params(kind, info, [cell_of(row) for row in own]),
         "rights": _rights(info) if kind == "attack" and info is not None else [],
         "marks": marks,
         "published": [] if info is None else published(kind, info, rows),
-        "flags": raised(own),
+        "flags": rows_by_flag(own),
     }
 
 
 def _members() -> dict[str, Any]:
     """The version of the ensemble in use, and for each of its threat models what it sets and who is in it."""
     lists = []
-    for threat in (told := ensemble.read()).threats:
+    listed = ensemble.read()
+    for threat in listed.threats:
         named = [(member_name(m.attack, m.params), m.slow) for m in threat.members]
         lists.append(
             {
@@ -74,31 +84,29 @@ def _members() -> dict[str, Any]:
                 "members": ", ".join(f"({name})" if slow else name for name, slow in named),
             }
         )
-    return {"version": told.version, "lists": lists}
+    return {"version": listed.version, "lists": lists}
 
 
-def raised(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def rows_by_flag(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows in which each red flag was raised."""
-    found: dict[str, list[Row]] = {}
+    by_flag: dict[str, list[Row]] = {}
     for row in rows:
         for flag in row.flags:
-            found.setdefault(flag, []).append(row)
-    return found
+            by_flag.setdefault(flag, []).append(row)
+    return by_flag
 
 
-def _params(kind: str, info: PluginInfo | None, own: Sequence[Row], site: Site) -> list[dict[str, Any]]:
+def _params(kind: str, info: PluginInfo | None, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Tables of parameters: the plugin's, and for a lock those of the keys it was run with."""
-    cells = [site.of_row(row)[0].cell for row in own]
     tables = [_param_table(kind, info, [getattr(cell, kind) for cell in cells])]
     if kind == "lock":
         for key in dict.fromkeys(cell.key.name for cell in cells):
-            tables.append(
-                _param_table("key", registry.current().get("key", key), [c.key for c in cells if c.key.name == key])
-            )
+            refs = [cell.key for cell in cells if cell.key.name == key]
+            tables.append(_param_table("key", registry.current().get("key", key), refs))
     return tables
 
 
-def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[Any]) -> dict[str, Any]:
+def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[PluginRef]) -> dict[str, Any]:
     set_here: dict[str, dict[str, None]] = {}
     for ref in refs:
         for name, value in ref.explicit.items():

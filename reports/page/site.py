@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +21,11 @@ from markupsafe import Markup, escape
 from bench import registry
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.records import Record
+from bench.records import Cell, Record
 from reports.files import slug
-from reports.page import budget_charts, charts, gallery, prose
-from reports.page import plugin_page as plugin_pages
+from reports.page import charts, curves, draw_plotly, gallery, plugin_page, prose
+from reports.page.chart_spec import Chart
+from reports.page.folder import MARK, replacing
 from reports.rows import budget_surface as surface
 from reports.rows.aggregate import current
 from reports.rows.aggregate import rows as to_rows
@@ -35,18 +34,32 @@ from reports.rows.rerun import commands_of
 from reports.rows.row import Row
 from reports.rows.source import Store
 from reports.text.captions import captions
-from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
+from reports.text.cells import heading, shown
+from reports.text.formatting import (
+    EMPTY,
+    HEADINGS,
+    digits,
+    interval,
+    number,
+    seeds_words,
+    threat_terms,
+    threat_words,
+    verdict_words,
+)
 from reports.text.groups import Group, grouped, title
 
-MARK = "lockbench-page.json"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 COLUMNS = (
     "UP", "LP", "RP", "advantage", "recovery", "public_baseline", "oracle", "victim_authorised", "UP_shipped",
     "LP_shipped", "authorised_after",
 )  # fmt: skip
-OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
 METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
+COST_WORDS = {
+    "extra_parameters": "lock: parameters more than the victim’s",
+    "key_ms_per_image": "key: milliseconds an image (this machine’s)",
+    "key_megabytes": "key: megabytes of weights",
+}
 
 
 def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
@@ -64,49 +77,16 @@ def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
         UserError: ``out`` holds something else, or cannot be written.
     """
     records = [r for r in current(store.records()) if not tasks or r.cell.scenario in tasks]
-    with _replacing(Path(out)) as folder:
+    with replacing(Path(out)) as folder:
         Site(store, records, folder).build()
     return Path(out) / "index.html"
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A folder to build in, moved to ``out`` if the block ends well; what was there stays until then."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"{out} is no folder.", "Name another with --html.")
-    part = None
-    try:
-        if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
-            raise UserError(f"{out} is not empty, and no page that LockBench made.", "Name another folder with --html.")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        part.chmod(0o755)
-        yield part
-        if out.is_dir():
-            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-            out.rename(old / "page")
-            try:
-                part.rename(out)
-            except OSError:
-                (old / "page").rename(out)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            part.rename(out)
-    except OSError as error:
-        raise UserError(
-            f"cannot write the page {out}: {error.strerror or error}.", "Name another folder or free space."
-        ) from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 class Site:
     """All pages of one store; ``build`` writes them to ``folder``."""
 
     def __init__(self, store: Store, records: Sequence[Record], folder: Path) -> None:
+        """Rows and what they share; nothing is written yet."""
         self.store, self.folder = store, folder
         self.rows = to_rows(records, store.evidence)
         self.groups = grouped(self.rows)
@@ -129,6 +109,7 @@ class Site:
             "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline,
             "breakable": prose.breakable, "title": title,
             "seeds_words": seeds_words, "threat_words": threat_words,
+            "figure": draw_plotly.figure, "column_heading": heading,
         }  # fmt: skip
 
     def build(self) -> None:
@@ -147,12 +128,15 @@ class Site:
             self._scenario(group)
         for kind in ("lock", "attack"):
             for name in dict.fromkeys(getattr(row, f"{kind}_name") for row in self.rows):
-                self._page(self.href(kind, name), "plugin.html", **plugin_pages.context(kind, name, self.rows, self))
+                context = plugin_page.context(kind, name, self.rows, self.groups, self._cell)
+                self._page(self.href(kind, name), "plugin.html", **context)
         for name, (text, anchors) in self.docs.items():
-            raised = plugin_pages.raised(self.rows) if name == "flags" else {}
-            unknown = [flag for flag in raised if flag not in anchors]
-            self._page(f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], raised=raised, unknown=unknown)
-        (self.folder / MARK).write_text(json.dumps({"made_by": "lockbench", "version": _version()}), encoding="utf-8")
+            by_flag = plugin_page.rows_by_flag(self.rows) if name == "flags" else {}
+            unknown = [flag for flag in by_flag if flag not in anchors]
+            self._page(
+                f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], by_flag=by_flag, unknown=unknown
+            )
+        (self.folder / MARK).write_text(json.dumps({"program": "lockbench", "version": _version()}), encoding="utf-8")
 
     def _page(self, file: str, template: str, **context: Any) -> None:
         text = self.jinja.get_template(template).render(here=file, **context)
@@ -160,22 +144,22 @@ class Site:
 
     def _scenario(self, group: Group) -> None:
         scores = {row.row_key: self._validation(row) for row in group.rows}
-        shown: dict[str, Sequence[charts.Chart | None]] = {
+        by_heading: dict[str, Sequence[Chart | None]] = {
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
-            "Recovery against what was spent": charts.curves(group),
-            "Recovery against what may be spent": budget_charts.budgets(group),
+            "Recovery against what was spent": curves.curves(group),
+            "Recovery against what may be spent": curves.budgets(group),
             "Key conditions": charts.conditions(group),
         }
-        found = {heading: [c for c in made if c is not None] for heading, made in shown.items()}
+        drawn = {heading: [c for c in listed if c is not None] for heading, listed in by_heading.items()}
         sheets: dict[str, list[gallery.Strip]] = {}
         for row in group.rows:
             own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
             own += [strip for strip in self._samples(group, row) if strip not in own]
         self._page(
-            self.scenario_href(group), "scenario.html", group=group, charts=found,
+            self.scenario_href(group), "scenario.html", group=group, charts=drawn,
             sheets={heading: strips for heading, strips in sheets.items() if strips},
-            has_charts=any(found.values()),
+            has_charts=any(drawn.values()),
         )  # fmt: skip
 
     def _validation(self, row: Row) -> float | None:
@@ -188,15 +172,18 @@ class Site:
         if row.status != "ok":
             return []
         whose = f"{row.attack} ({group.threat(row)})"
-        made = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
-        return next((strips for strips in made if strips), [])
+        by_seed = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
+        return next((strips for strips in by_seed if strips), [])
+
+    def _cell(self, row: Row) -> Cell:
+        return self.of_row(row)[0].cell
 
     # What templates ask for.
 
     all_columns = (*COLUMNS, "floor")
 
     def of_row(self, row: Row) -> list[Record]:
-        """The records that ``row`` was made of."""
+        """The records behind ``row``."""
         return self.records[row.row_key, row.status]
 
     def href(self, kind: str, name: str) -> str:
@@ -233,7 +220,7 @@ class Site:
 
     def columns(self, group: Group) -> list[str]:
         """The fields that a table of ``group`` has columns for."""
-        return [name for name in COLUMNS if name not in OPTIONAL or any(row.values[name] for row in group.rows)]
+        return shown(group, COLUMNS)
 
     def number(self, row: Row, name: str) -> dict[str, str]:
         """A cell: text, interval, what the interval varies, and the full number to sort by."""
@@ -251,8 +238,7 @@ class Site:
 
     def verdict(self, row: Row) -> tuple[str, str]:
         """The verdict, and its tone."""
-        words = f"{row.verdict}; controls missing" if row.missing else row.verdict
-        return words, TONES.get(row.verdict, "plain")
+        return verdict_words(row), TONES.get(row.verdict, "plain")
 
     def images(self, row: Row) -> str:
         """Test images, once where every seed has as many."""
@@ -266,10 +252,11 @@ class Site:
         head, colon, rest = line.partition(": ")
         text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
 
-        def link(found: re.Match[str]) -> str:
-            return Markup('<a href="{}">{}</a>').format(self.flag_href(found[1]), found[1])
+        def link(match: re.Match[str]) -> str:
+            return Markup('<a href="{}">{}</a>').format(self.flag_href(match[1]), match[1])
 
-        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))
+        linked = re.sub(r"docs/flags\.md#([\w-]+)", link, str(text))
+        return Markup(linked)  # noqa: S704 - `text` is escaped
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
@@ -282,25 +269,17 @@ class Site:
 
     def costs(self, row: Row) -> list[tuple[str, str]]:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""
-        records = self.of_row(row)
-        found = [(f"attack: {METER_WORDS.get(k, said(k))}", v) for k, v in (row.meter or {}).items()]
-        made = [r.lock_meter or {} for r in records]
-        found += [(f"lock: {METER_WORDS.get(k, said(k))}", mean([m.get(k) for m in made])) for k in made[0]]
-        words = {
-            "extra_parameters": "lock: parameters more than the victim’s",
-            "key_ms_per_image": "key: milliseconds an image (this machine’s)",
-            "key_megabytes": "key: megabytes of weights",
-        }
-        found += [(word, row.lock_cost.get(name)) for name, word in words.items()]
-        shown = [(name, f"{value:,.10g}") for name, value in found if value is not None]
-        return shown + (
-            [("guess at which half of the loss is back", halves)] if (halves := surface.halves_words(row)) else []
-        )
+        costs = [(f"attack: {_meter_words(name)}", value) for name, value in (row.meter or {}).items()]
+        meters = [r.lock_meter or {} for r in self.of_row(row)]
+        costs += [(f"lock: {_meter_words(name)}", mean([m.get(name) for m in meters])) for name in meters[0]]
+        costs += [(words, row.lock_cost.get(name)) for name, words in COST_WORDS.items()]
+        known = [(words, f"{value:,.10g}") for words, value in costs if value is not None]
+        halves = surface.halves_words(row)
+        return known + ([("guess at which half of the loss is back", halves)] if halves else [])
 
 
-def said(name: str) -> str:
-    """A meter's name in words."""
-    return name.replace("_", " ")
+def _meter_words(name: str) -> str:
+    return METER_WORDS.get(name, name.replace("_", " "))
 
 
 def mean(values: Iterable[Any]) -> float | None:

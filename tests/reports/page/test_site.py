@@ -17,12 +17,13 @@ import pytest
 from example_records import CURVE, N, measured, record, world
 from markupsafe import escape
 from numpy.typing import NDArray
+from PIL import Image
 from places import ROOT
 
 from bench import registry
 from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
-from reports.page import charts, prose
+from reports.page import charts, curves, draw_plotly, draw_png, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
@@ -69,9 +70,7 @@ def everything() -> list[Record]:
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
-            record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
-            ),
+            record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
         ]
     for lock in ("ntl", "map", EVIL):
         made.append(record(lock, "none", RP=None, conditions=conditions))
@@ -281,19 +280,43 @@ class TestCharts:
     def test_plotly_takes_every_figure(self, made: list[Record]) -> None:
         seen = set()
         for group in grouped(rows(made)):
-            some = [charts.trade_off(group, {}), charts.drops(group), *charts.curves(group), *charts.conditions(group)]
+            some = [charts.trade_off(group, {}), charts.drops(group), *curves.curves(group), *charts.conditions(group)]
             for chart in some:
                 if chart is not None:
-                    go.Figure(chart.figure)
-                    json.dumps(chart.figure, allow_nan=False)
-                    assert "<script" not in json.dumps(chart.figure)
+                    figure = draw_plotly.figure(chart)
+                    go.Figure(figure)
+                    assert "<script" not in json.dumps(figure, allow_nan=False)
                     seen.add(chart.id.split("-")[0])
         assert seen == {"trade", "drops", "curve", "conditions"}
 
     def test_the_public_baseline_is_a_line_of_every_curve(self, made: list[Record]) -> None:
         (group,) = [g for g in grouped(rows(made)) if g.scenario == "digits"]
-        for chart in charts.curves(group):
-            assert any(mark.name.startswith("public baseline: 27.0") for mark in chart.marks)
+        for chart in curves.curves(group):
+            assert any(line.name.startswith("public baseline: 27.0") for line in chart.references)
+
+    def test_every_chart_is_drawn_both_ways(self, made: list[Record], tmp_path: Path) -> None:
+        for group in grouped(rows(made)):
+            some = [charts.trade_off(group, {}), charts.drops(group), *curves.curves(group), *charts.conditions(group)]
+            drawn = [chart for chart in some if chart is not None]
+            if drawn:
+                file = draw_png.write(drawn, tmp_path / "charts.png")
+                with Image.open(file) as picture:
+                    assert picture.height > 200 * len(drawn)
+            for chart in drawn:
+                traces = draw_plotly.figure(chart)["data"]
+                shown = [(list(t["x"]), list(t["y"])) for t in traces if t["type"] == "scatter"]
+                assert shown == [([p.x for p in s.points], [p.y for p in s.points]) for s in chart.series]
+
+    def test_the_page_and_the_palette_agree(self) -> None:
+        style = (html.TEMPLATES / "page.css").read_text().partition("@media")[0]
+        names = {"ink": palette.INK, "soft": palette.SOFT, "line": palette.LINE, "good": palette.GOOD}
+        for name, colour in {**names, "bad": palette.BAD}.items():
+            assert f"--{name}: {colour};" in style
+
+    def test_series_are_told_apart_without_their_colour(self) -> None:
+        looks = [palette.style(i) for i in range(32)]
+        assert len(set(looks)) == 32
+        assert all(look.symbol and look.dash for look in looks)
 
     def test_worst_case_is_chosen_on_judge_validation_where_it_is_known(self) -> None:
         made = [*world(), record(attack="finetune", RP=70.0)]
