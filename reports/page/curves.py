@@ -105,8 +105,8 @@ def of_row(row: Row, meter: str) -> Chart:
 
 
 def _steps(name: str, points: Readings, look: Style, faint: bool = False) -> Series:
-    drawn = [Point(x, rp, f"{name}: RP {rp:.1f} at {x:g}") for x, rp in points]
-    return Series(name, drawn, look, "steps", faint=faint)
+    steps = [Point(x, rp, f"{name}: RP {rp:.1f} at {x:g}") for x, rp in points]
+    return Series(name, steps, look, "steps", faint=faint)
 
 
 def _mean(seeds: Sequence[Readings]) -> Readings:

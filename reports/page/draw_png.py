@@ -15,6 +15,7 @@ from reports.text.formatting import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
 WIDTH = 7.6
 """Inches."""
@@ -34,7 +35,7 @@ def write(charts: Sequence[Chart], path: str | Path) -> Path:
     figure = new_figure(WIDTH, sum(heights))
     axes = figure.subplots(len(charts), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, chart in zip(axes, charts, strict=True):
-        _draw(axis, chart)
+        _draw(axis, chart, figure.dpi_scale_trans)
     return save(figure, path)
 
 
@@ -62,7 +63,7 @@ def _legend_columns(chart: Chart) -> int:
     return 2 if max((len(name) for name, _ in chart.legend), default=0) <= LABEL else 1
 
 
-def _draw(axis: Axes, chart: Chart) -> None:
+def _draw(axis: Axes, chart: Chart, inches: Transform) -> None:
     if chart.bars:
         _bars(axis, chart.bars)
     for i, series in enumerate(chart.series):
@@ -90,14 +91,14 @@ def _draw(axis: Axes, chart: Chart) -> None:
         axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     if axis.get_legend_handles_labels()[0]:
-        _legend(axis, _legend_columns(chart))
+        _legend(axis, _legend_columns(chart), inches)
 
 
-def _legend(axis: Axes, columns: int) -> None:
+def _legend(axis: Axes, columns: int, inches: Transform) -> None:
     """Under the axis, at a distance that does not grow with the chart."""
     from matplotlib.transforms import ScaledTranslation
 
-    below = ScaledTranslation(0, -0.42, axis.get_figure().dpi_scale_trans)
+    below = ScaledTranslation(0, -0.42, inches)
     axis.legend(
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=axis.transAxes + below, ncols=columns, fontsize=8,
         frameon=False,

@@ -25,10 +25,10 @@ def conditions_bars(rows: Sequence[Row], path: str | Path) -> Path:
     Raises:
         UserError: no row has key conditions.
     """
-    found = [chart for group in grouped(rows) for chart in charts.conditions(group, controls=True)]
-    if not found:
+    panels = [chart for group in grouped(rows) for chart in charts.conditions(group, controls=True)]
+    if not panels:
         raise UserError("There are no key conditions to draw.", EMPTY)
-    return draw_png.write(found, path)
+    return draw_png.write(panels, path)
 
 
 def guess_curve(rows_or_records: Sequence[Row] | Sequence[Record], path: str | Path, meter: str = "guesses") -> Path:

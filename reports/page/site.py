@@ -151,15 +151,15 @@ class Site:
             "Recovery against what may be spent": curves.budgets(group),
             "Key conditions": charts.conditions(group),
         }
-        drawn = {heading: [c for c in listed if c is not None] for heading, listed in by_heading.items()}
+        by_section = {section: [c for c in listed if c is not None] for section, listed in by_heading.items()}
         sheets: dict[str, list[gallery.Strip]] = {}
         for row in group.rows:
             own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
             own += [strip for strip in self._samples(group, row) if strip not in own]
         self._page(
-            self.scenario_href(group), "scenario.html", group=group, charts=drawn,
+            self.scenario_href(group), "scenario.html", group=group, charts=by_section,
             sheets={heading: strips for heading, strips in sheets.items() if strips},
-            has_charts=any(drawn.values()),
+            has_charts=any(by_section.values()),
         )  # fmt: skip
 
     def _validation(self, row: Row) -> float | None:

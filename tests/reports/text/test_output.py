@@ -84,7 +84,8 @@ class TestTables:
         text = render(self.table, "md")
         for words in (
             f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)",
-            f"prompt-search: {self.table[0].selection}", "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
+            f"prompt-search: {self.table[0].selection}", "access: weights", "64 guesses",
+            "permuted-logits × prompt-search", "destroyed × prompt-search",
         ):  # fmt: skip
             assert words in text
 
