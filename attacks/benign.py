@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from attacks.kit.access import handle
+from attacks.kit.access import ANSWERS, handle
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.threat import ANSWERS
 
 
 class Benign(Attack):
@@ -40,15 +39,15 @@ class Benign(Attack):
     factor: float = param(0.75, "side of the smaller image over that of the image", ge=0.1, le=1)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"] if self.change == "half" else ANSWERS)
+        return threat.grants(("weights",) if self.change == "half" else ANSWERS)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         if self.change == "half":
             return Direct(target.classifier.half().float())
-        return Changed(handle(target), self.change, self.quality, self.factor)
+        return AfterChange(handle(target), self.change, self.quality, self.factor)
 
 
-class Changed(Predictor):
+class AfterChange(Predictor):
     """An inner predictor on images after ``change``: ``jpeg`` at ``quality``, or ``resize`` by ``factor`` and back."""
 
     def __init__(self, inner: Predictor, change: str, quality: int, factor: float) -> None:
@@ -59,8 +58,8 @@ class Changed(Predictor):
         return {"change": self.change, "quality": self.quality, "factor": self.factor}
 
     def predict(self, images: Tensor) -> Tensor:
-        changed = jpeg(images, self.quality) if self.change == "jpeg" else resized(images, self.factor)
-        return self.inner.predict(changed)
+        images = jpeg(images, self.quality) if self.change == "jpeg" else resize(images, self.factor)
+        return self.inner.predict(images)
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
@@ -73,7 +72,7 @@ def jpeg(images: Tensor, quality: int) -> Tensor:
     return torch.stack(out).permute(0, 3, 1, 2).to(images.device).float() / 255
 
 
-def resized(images: Tensor, factor: float) -> Tensor:
+def resize(images: Tensor, factor: float) -> Tensor:
     """``images`` (N, 3, H, W) in [0, 1] made smaller by ``factor`` and back, bicubic."""
     size = images.shape[-2:]
     small = [max(1, round(side * factor)) for side in size]

@@ -6,10 +6,11 @@ import copy
 import random
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks.kit.input import subset
-from attacks.kit.selection import claimed_information, mutual_information
+from attacks.kit.norms import affine_parameters
+from attacks.kit.selection import information_and_mass, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -43,7 +44,7 @@ class Consensus(Attack):
     keys = ("edit",)
     against = ("modellock",)
     selection = (
-        "consensus",
+        "averaged-mutual-information",
         "highest mutual information of answers averaged over moved copies of the attacker's images; no label",
     )
     defaults = {
@@ -53,7 +54,6 @@ class Consensus(Attack):
         "threat.known": "editor+settings",
         "threat.listed": False,
     }
-    quick = {"adapt": 2, "steps": 3, "rounds": 1}
 
     prompts: int = param(4, "wrong edits that vote", ge=0, le=1000, unit="prompts")
     images: int = param(400, "un-labelled images, at most", ge=2, le=100_000, unit="images")
@@ -67,16 +67,15 @@ class Consensus(Attack):
     information: float = param(0.3, "weight of mutual information beside the pseudo-labels", ge=0, le=100)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], unlabelled=True, words=bool(self.prompts))
+        return threat.grants(("weights",), unlabelled=True, words=self.prompts > 0)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         locked = target.classifier
         raw = subset(target.unlabelled, self.images, run.rng("images"))
         views = [raw.images, *self._edits(raw, target, run)]
-        adapted = self._adapted(copy.deepcopy(locked), raw, run)
-        candidates = {"as it is": locked, "adapted": adapted}
-        run.submit(Direct(adapted), what="adapted")
-        student = adapted
+        student = self._adapt(copy.deepcopy(locked), raw, run)
+        candidates = {"as it is": locked, "adapted": student}
+        run.submit(Direct(student), what="adapted")
         for number in range(self.rounds):
             votes = [models.outputs(model, view) for model in (locked, student) for view in views]
             labels = vote(votes, locked.k, self.temperature).to(run.device)
@@ -85,8 +84,8 @@ class Consensus(Attack):
             candidates[f"round {number + 1}"] = student
             run.submit(Direct(student), what=f"round {number + 1}")
         rng = run.rng("moved")
-        moved = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
-        scores = {name: _robust_information(model, moved) for name, model in candidates.items()}
+        copies = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
+        scores = {name: _robust_information(model, copies) for name, model in candidates.items()}
         return Direct(candidates[max(scores, key=lambda name: scores[name])])
 
     def _edits(self, raw: Images, target: AttackerView, run: Run) -> list[Tensor]:
@@ -94,19 +93,18 @@ class Consensus(Attack):
         if not self.prompts:
             return []
         words = list(target.wordlist())
-        drawn = random.Random(run.seed("prompts")).sample(words, min(self.prompts, len(words)))
+        words = random.Random(run.seed("prompts")).sample(words, min(self.prompts, len(words)))
         settings = target.known.get("settings") or defaults(target.known.get("editor", "miniature")).to_json()
         out = []
-        for prompt, edited in run.edits(raw.images, [KEY_TEMPLATE.format(word) for word in drawn], settings):
+        for prompt, edited in run.edits(raw.images, [KEY_TEMPLATE.format(word) for word in words], settings):
             run.guess(prompt)
             out.append(edited)
         return out
 
-    def _adapted(self, model: Classifier, raw: Images, run: Run) -> Classifier:
+    def _adapt(self, model: Classifier, raw: Images, run: Run) -> Classifier:
         """Batch-norm statistics of raw images, then mutual information on every norm layer."""
         models.reestimate_batch_norm(model, raw.images.to(run.device))
-        norms = nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm
-        affine = [p for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)]
+        affine = affine_parameters(model)
 
         def loss(batch: Batch) -> Tensor:
             return -mutual_information(model.logits(batch.images))
@@ -145,12 +143,12 @@ def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Te
     to its answers: a view that is sure of itself but alone loses its weight.
     """
     p = torch.stack([outputs[:, :k].softmax(1) for outputs in votes])
-    own = torch.stack([claimed_information(outputs, k) for outputs in votes])
+    own = torch.stack([information_and_mass(outputs, k) for outputs in votes])
     weight = (own / temperature).softmax(0)
     for _ in range(rounds):
-        agreed = torch.einsum("v,vnk->nk", weight, p)
-        said = p.argmax(2)
-        agreement = torch.stack([agreed.gather(1, s[:, None]).clamp_min(1e-3).log().mean() for s in said])
+        consensus = torch.einsum("v,vnk->nk", weight, p)
+        answers = p.argmax(2)
+        agreement = torch.stack([consensus.gather(1, s[:, None]).clamp_min(1e-3).log().mean() for s in answers])
         weight = ((own + agreement) / temperature).softmax(0)
     return torch.einsum("v,vnk->nk", weight, p)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, adapts, soft_cross_entropy, weak
+from attacks.kit.adaptation import Course, soft_cross_entropy, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
@@ -27,7 +27,6 @@ class CoWA(Attack):
         "weights are divided by their mean, so that few sure images do not mean small steps",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     alpha: float = param(0.2, "α of Beta(α, α), from which the mixing share is drawn", ge=0.01, le=10)
@@ -37,7 +36,7 @@ class CoWA(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")
@@ -47,7 +46,7 @@ class CoWA(Attack):
         weights, labels = torch.zeros(n, device=device), torch.zeros(n, course.k, device=device)
 
         def refresh() -> None:
-            embedding, p = course.bank()
+            embedding, p = course.embed_and_answer()
             features = F.normalize(embedding, dim=1)
             data = mixture(features, mixture(features, p, self.shrink).softmax(1), self.shrink)
             score = jmds(data, p)
@@ -64,10 +63,10 @@ class CoWA(Attack):
                 for t in (images, w, y)
                 for part in [share.view(-1, *[1] * (t.ndim - 1))]
             )
-            return (w * soft_cross_entropy(course.real(images), y)).mean()
+            return (w * soft_cross_entropy(course.model.logits(images), y)).mean()
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def mixture(features: Tensor, p: Tensor, shrink: float) -> Tensor:

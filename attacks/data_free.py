@@ -8,14 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.access import ask
+from attacks.kit.access import ANSWERS, ask
 from attacks.kit.adaptation import balance
-from attacks.kit.students import affordable, divergence, every_labelled, settled, student, taught, to_pixels
-from attacks.kit.synthesis import NOISE, Generator, NormStatistics, surrogates
+from attacks.kit.students import (
+    affordable,
+    all_labelled,
+    divergence,
+    soft_targets,
+    student,
+    to_pixels,
+    with_own_statistics,
+)
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.threat import ANSWERS
+from bench.synthesis import NOISE, Generator, NormStatistics, surrogates
 
 
 class DataFree(Attack):
@@ -23,7 +30,7 @@ class DataFree(Attack):
 
     With weights t the generator minimises H(p_t) − 5 H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
     answers, the batch-norm statistics that the model keeps, and disagreement with the student s. With answers alone
-    it minimises the first two under the student. The student learns from a memory of what was answered, which
+    it minimises the first two under the student. The student learns from a memory of answers, which
     starts with procedural images, and from true labels where the view has any; its batch-norm statistics are at last
     those of un-labelled images where the view has them.
     """
@@ -48,14 +55,13 @@ class DataFree(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
-    quick = {"steps": 3, "queries": 80}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
     steps: int = param(
         400, "optimiser steps of the student; the generator takes half as many", ge=1, le=100_000, unit="steps"
     )
-    queries: int = param(4000, "images asked about in all; half of them procedural", ge=1, le=1_000_000, unit="images")
+    queries: int = param(4000, "images queried in all; half of them procedural", ge=1, le=1_000_000, unit="images")
     disagree: float = param(0.3, "w, weight of the disagreement of model and student", ge=0, le=10)
     statistics: float = param(1.0, "weight of the batch-norm statistics", ge=0, le=10)
     handed: int = param(4, "students handed in on the way", ge=1, le=50)
@@ -68,44 +74,44 @@ class DataFree(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         rng, size = run.rng("noise"), target.spec.size
         model = student(self.student, self.start, target, run)
-        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        run.submit(Direct(copy.deepcopy(model)), images=0)
         torch.manual_seed(run.seed("generator weights"))
         generator = Generator(size).to(run.device)
         memory = _Memory(self, target, run)
-        memory.ask(surrogates(affordable(target, run, self.queries // 2), size, rng))
+        memory.query(surrogates(affordable(target, run, self.queries // 2), size, rng))
         if not len(memory):
-            return Direct(model.eval())  # no question may be asked
-        makers = torch.optim.Adam(generator.parameters(), lr=self.rate, betas=(0.5, 0.99))
-        learners = torch.optim.AdamW(model.parameters(), lr=self.rate)
-        course = torch.optim.lr_scheduler.CosineAnnealingLR(learners, self.steps)
-        true = every_labelled(target)
+            return Direct(model.eval())  # the budget allows no query
+        forger = torch.optim.Adam(generator.parameters(), lr=self.rate, betas=(0.5, 0.99))
+        learner = torch.optim.AdamW(model.parameters(), lr=self.rate)
+        course = torch.optim.lr_scheduler.CosineAnnealingLR(learner, self.steps)
+        true = all_labelled(target)
         marks = {self.steps * (i + 1) // self.handed for i in range(self.handed)}
         each = max(1, (self.queries - self.queries // 2) // max(1, (self.steps + 1) // 2))
         for step in range(self.steps):
             if step % 2 == 0:
-                self._draw(generator, model, target, run, makers, rng)
+                self._draw(generator, model, target, run, forger, rng)
                 with torch.no_grad():
-                    made = generator(torch.randn(max(self.batch, each), NOISE, generator=rng).to(run.device))
-                memory.ask(made[: affordable(target, run, each)].cpu())
+                    fakes = generator(torch.randn(max(self.batch, each), NOISE, generator=rng).to(run.device))
+                memory.query(fakes[: affordable(target, run, each)].cpu())
             model.train()
-            images, wanted, weight = memory.recall(rng)
+            images, targets, weight = memory.recall(rng)
             images = jitter(images, rng)
             if true is None:
-                loss = divergence(model(images), wanted, weight)
+                loss = divergence(model(images), targets, weight)
             else:
-                known = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
-                outputs = model(torch.cat([images, jitter(known.images.to(run.device), rng)]))
-                loss = divergence(outputs[: len(images)], wanted, weight)
-                loss = loss + F.cross_entropy(outputs[len(images) :], known.labels.to(run.device))
-            learners.zero_grad(set_to_none=True)
+                truth = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
+                outputs = model(torch.cat([images, jitter(truth.images.to(run.device), rng)]))
+                loss = divergence(outputs[: len(images)], targets, weight)
+                loss = loss + F.cross_entropy(outputs[len(images) :], truth.labels.to(run.device))
+            learner.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            learners.step()
+            learner.step()
             course.step()
             run.progress(step + 1, self.steps, "extract")
             if step + 1 in marks:
-                run.submit(Direct(settled(model, target, run)), asked=len(memory))
-        return Direct(settled(model, target, run))
+                run.submit(Direct(with_own_statistics(model, target, run)), images=len(memory))
+        return Direct(with_own_statistics(model, target, run))
 
     def _draw(
         self,
@@ -120,10 +126,10 @@ class DataFree(Attack):
         white = target.threat.access == "weights"
         guide = (target.classifier if white else model).eval()
         images = generator(torch.randn(self.batch, NOISE, generator=rng).to(run.device))
-        with NormStatistics(guide) as seen:
-            logits = guide(images)[:, : target.spec.k]
+        with NormStatistics(guide) as statistics:
+            logits = guide.logits(images)
             p = logits.softmax(1)
-            loss = -(p * logits.log_softmax(1)).sum(1).mean() + 5 * balance(p) + self.statistics * seen.taken()
+            loss = -(p * logits.log_softmax(1)).sum(1).mean() + 5 * balance(p) + self.statistics * statistics.mean()
         if white:
             theirs = model.eval()(images).log_softmax(1)
             loss = loss - self.disagree * F.kl_div(theirs, p, reduction="batchmean").clamp(max=5)
@@ -133,30 +139,30 @@ class DataFree(Attack):
 
 
 class _Memory:
-    """All images asked about, with what the answers teach."""
+    """All images that were queried, with the targets that the answers give."""
 
     def __init__(self, attack: DataFree, target: AttackerView, run: Run) -> None:
         self.target, self.run, self.batch = target, run, attack.batch
         size, k = target.spec.size, target.spec.k
         self.images = Images(torch.zeros(0, 3, size, size, dtype=torch.uint8))
-        self.wanted, self.weight = torch.zeros(0, k), torch.zeros(0)
+        self.targets, self.weight = torch.zeros(0, k), torch.zeros(0)
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def ask(self, images: Tensor) -> None:
-        """Ask about images (N, 3, H, W) and keep the answers."""
+    def query(self, images: Tensor) -> None:
+        """Query images (N, 3, H, W) and add the answers."""
         for part in images.split(self.batch) if len(images) else ():
             pixels = to_pixels(part)
             outputs = ask(self.target, pixels.float() / 255)
-            wanted, weight = taught(outputs, self.target.spec.k, self.target.threat.access == "labels")
+            targets, weight = soft_targets(outputs, self.target.spec.k, self.target.threat.access == "labels")
             self.images = Images(torch.cat([self.images.pixels, pixels]))
-            self.wanted, self.weight = torch.cat([self.wanted, wanted]), torch.cat([self.weight, weight])
+            self.targets, self.weight = torch.cat([self.targets, targets]), torch.cat([self.weight, weight])
 
     def recall(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """A batch of images, probabilities and weights, one half from the newest tenth."""
         n, half = len(self), self.batch // 2
         newest = torch.randint(max(0, n - max(half, n // 10)), n, (half,), generator=rng)
         at = torch.cat([newest, torch.randint(0, n, (self.batch - half,), generator=rng)])
-        taken = (self.images.take(at).images, self.wanted[at], self.weight[at])
-        return tuple(t.to(self.run.device) for t in taken)  # type: ignore[return-value]
+        parts = (self.images.take(at).images, self.targets[at], self.weight[at])
+        return tuple(t.to(self.run.device) for t in parts)  # type: ignore[return-value]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.kit.adaptation import Course, adapts, balance, soft_cross_entropy, weak
+from attacks.kit.adaptation import Course, balance, soft_cross_entropy, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
@@ -28,7 +28,6 @@ class DIFO(Attack):
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
@@ -43,38 +42,38 @@ class DIFO(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        seen, texts = self._clip(target, run)
+        embeddings, texts = self._clip(target, run)
         course, rng = Course(target, run), run.rng("views")
-        moved = nn.Parameter(texts.clone())
-        optimiser = torch.optim.Adam([moved], lr=1e-3)
-        wanted = torch.zeros(len(seen), course.k, device=run.device)
-        guide = torch.zeros_like(wanted)
+        prompts = nn.Parameter(texts.clone())
+        optimiser = torch.optim.Adam([prompts], lr=1e-3)
+        targets = torch.zeros(len(embeddings), course.k, device=run.device)
+        guide = torch.zeros_like(targets)
 
         def answer() -> Tensor:
-            return (self.scale * seen @ F.normalize(moved, dim=1).T).softmax(1)
+            return (self.scale * embeddings @ F.normalize(prompts, dim=1).T).softmax(1)
 
         def refresh() -> None:
-            _, p = course.bank()
+            _, p = course.embed_and_answer()
             for _ in range(self.prompt_steps):
                 optimiser.zero_grad(set_to_none=True)
                 (-joint_information(p, answer())).backward()
                 optimiser.step()
             guide.copy_(answer().detach())
-            wanted.copy_(likely(self.omega * guide + (1 - self.omega) * p, self.likeliest))
+            targets.copy_(likely(self.omega * guide + (1 - self.omega) * p, self.likeliest))
 
         def loss(batch: Batch) -> Tensor:
             index = batch.index.to(run.device)
-            logits = course.real(weak(batch.images, rng))
+            logits = course.model.logits(weak(batch.images, rng))
             p = logits.softmax(1)
-            told = soft_cross_entropy(logits, wanted[index]).mean()
-            return self.gamma * told - joint_information(p, guide[index]) + balance(p)
+            agreement = soft_cross_entropy(logits, targets[index]).mean()
+            return self.gamma * agreement - joint_information(p, guide[index]) + balance(p)
 
         with torch.enable_grad():
             course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
         """Unit vectors of the un-labelled images (N, E) and of the classes (K, E)."""
@@ -99,5 +98,5 @@ def joint_information(p: Tensor, v: Tensor) -> Tensor:
 def likely(q: Tensor, n: int) -> Tensor:
     """q (N, K) cut to its ``n`` likeliest classes, and renormalised."""
     best = q.topk(min(n, q.shape[1]), dim=1)
-    kept = torch.zeros_like(q).scatter(1, best.indices, best.values)
-    return kept / kept.sum(1, keepdim=True)
+    likeliest_part = torch.zeros_like(q).scatter(1, best.indices, best.values)
+    return likeliest_part / likeliest_part.sum(1, keepdim=True)

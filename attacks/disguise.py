@@ -17,11 +17,11 @@ from attacks.kit.input import (
     Residual,
     Swap,
     Transform,
-    channel_matched,
-    covariance_matched,
+    match_channels,
+    match_covariance,
     subset,
 )
-from attacks.kit.selection import opened
+from attacks.kit.selection import guess_score
 from attacks.kit.translation import Weights, statistics, translate
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 
@@ -44,8 +44,8 @@ class Disguise(Attack):
     )
     published = ("ntl_attacks_jailntl_poster.csv",)
     selection = (
-        "information-and-likeness",
-        "information and claimed mass on the attacker's images, and likeness to authorised ones; no label",
+        "likeness-and-information",
+        "most information in answers and most likeness to authorised images, on the attacker's images; no label",
     )
     deviations = (
         "networks are small and residual, start at the identity and follow a matching of statistics",
@@ -60,7 +60,6 @@ class Disguise(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
-    quick = {"steps": 3, "trials": 2}
 
     steps: int = param(200, "optimiser steps of the network, with weights", ge=0, le=100_000, unit="steps")
     rate: float = param(2e-3, "learning rate of Adam", ge=1e-6, le=1)
@@ -78,27 +77,27 @@ class Disguise(Attack):
     probe: int = param(128, "un-labelled images that disguises are chosen on", ge=2, le=4096, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights", "logits"], unlabelled=True, authorised=True)
+        return threat.grants(("weights", "logits"), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         probe = subset(target.unlabelled, self.probe, run.rng("probe")).images
 
         look = _look(target, run)
-        wanted = look(target.authorised.images)
-        far = float((look(probe) - wanted).square().sum()) + 1e-6
+        goal = look(target.authorised.images)
+        far = float((look(probe) - goal).square().sum()) + 1e-6
 
         @torch.no_grad()
         def score(chain: list[Transform]) -> float:
             images = nn.Sequential(*chain)(probe)
-            left = float((look(images) - wanted).square().sum()) / far
-            return opened(ask(target, images), None, target.spec.k) / math.log(target.spec.k) - min(2.0, left)
+            distance = float((look(images) - goal).square().sum()) / far
+            return guess_score(ask(target, images), None, target.spec.k) / math.log(target.spec.k) - min(2.0, distance)
 
         family = _family(target.unlabelled.images, target.authorised.images, target.spec.size)
-        best, found = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])
-        run.submit(InFront.of(handle(target), *best), what="statistics", score=round(found, 4))
+        best, best_score = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])
+        run.submit(InFront.of(handle(target), *best), what="statistics", score=round(best_score, 4))
         if target.threat.access == "weights":
-            nets = self._translated(target, run, best) if self.steps else []
-            chain, found = max(
+            nets = self._translate(target, run, best) if self.steps else []
+            chain, best_score = max(
                 ((c, score(c)) for c in (best, *([*best, net] for net in nets))), key=lambda pair: pair[1]
             )
             return InFront.of(handle(target), *chain)
@@ -106,16 +105,16 @@ class Disguise(Attack):
         colour = Colour()
         for trial in range(self.trials):
             move = torch.randn(3, 4, generator=rng) * spread
-            tried = Colour().set(colour.weight + move[:, :3], colour.bias + 0.5 * move[:, 3])
-            if (reached := score([*best, tried])) > found:
-                colour, found, spread = tried, reached, spread * 1.5
-                run.submit(InFront.of(handle(target), *best, colour), what="colour map", score=round(found, 4))
+            candidate = Colour().set(colour.weight + move[:, :3], colour.bias + 0.5 * move[:, 3])
+            if (value := score([*best, candidate])) > best_score:
+                colour, best_score, spread = candidate, value, spread * 1.5
+                run.submit(InFront.of(handle(target), *best, colour), what="colour map", score=round(best_score, 4))
             else:
                 spread = max(0.01, spread * 1.5**-0.25)
             run.progress(trial + 1, self.trials, "disguises")
         return InFront.of(handle(target), *best, colour)
 
-    def _translated(self, target: AttackerView, run: Run, base: list[Transform]) -> list[Residual]:
+    def _translate(self, target: AttackerView, run: Run, base: list[Transform]) -> list[Residual]:
         """G after each quarter of its training, on images that went through ``base``."""
         weights = Weights(self.adversarial, self.cycle, self.identity, self.content, self.features, self.answers)
         return translate(target, run, base, weights, self.steps, self.rate, self.batch, self.width)
@@ -123,7 +122,7 @@ class Disguise(Attack):
 
 def _family(images: Tensor, like: Tensor, size: int) -> list[list[Transform]]:
     """Statistics matchings from nothing to more: each a chain of transforms."""
-    channel, covariance = channel_matched(images, like), covariance_matched(images, like)
+    channel, covariance = match_channels(images, like), match_covariance(images, like)
     swaps: list[Transform] = [Swap(size, band).set(like) for band in (0.1, 0.3, 1.0)]
     alone: list[Transform] = [channel, covariance, Moments(0.5).set(like), Moments(1.0).set(like), *swaps]
     return [[], *([t] for t in alone), *([c, s] for c, s in itertools.product((channel, covariance), swaps[:2]))]
@@ -135,10 +134,10 @@ def _look(target: AttackerView, run: Run) -> Callable[[Tensor], Tensor]:
     @torch.no_grad()
     def look(images: Tensor) -> Tensor:
         pixels = images.permute(1, 0, 2, 3).flatten(1)
-        seen = torch.cat([pixels.mean(1), pixels.std(1)])
+        moments = torch.cat([pixels.mean(1), pixels.std(1)])
         if target.threat.access != "weights":
-            return seen
-        found, _ = statistics(target.classifier, images.to(run.device))
-        return torch.cat([seen, *(f.flatten().cpu() / len(f[0]) ** 0.5 for f in found)])
+            return moments
+        stages, _ = statistics(target.classifier, images.to(run.device))
+        return torch.cat([moments, *(f.flatten().cpu() / len(f[0]) ** 0.5 for f in stages)])
 
     return look

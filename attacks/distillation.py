@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks.kit.access import ANSWERS
 from attacks.kit.guess import surest
-from attacks.kit.students import affordable, asked, every_labelled, learn, student, taught, to_pixels
+from attacks.kit.students import affordable, all_labelled, answers_to, learn, soft_targets, student, to_pixels
 from bench.augment import jitter
 from bench.contracts import (
     Acceptance,
@@ -24,7 +25,6 @@ from bench.contracts import (
     param,
 )
 from bench.predictors import Direct
-from bench.threat import ANSWERS
 
 
 class Distillation(Attack):
@@ -47,7 +47,6 @@ class Distillation(Attack):
         "they are left out",
         "features are those that the head sees, one layer and not a hint in the middle",
     )
-    quick = {"rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
@@ -70,43 +69,45 @@ class Distillation(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        seen = threat.unlabelled or threat.share > 0 or threat.authorised > 0
-        answer = threat.grants(ANSWERS) & Acceptance.when(seen, "it needs images of either side")
-        if self.match == "feature":
-            answer &= threat.grants(["weights"])
-            answer &= Acceptance.when(self.ask == "clean", "attack.match=feature goes with attack.ask=clean")
-        if self.ask != "clean":
-            answer &= threat.grants(images=True, words=True, known=["settings"])
-        return answer
+        feature, edited = self.match == "feature", self.ask != "clean"
+        some = threat.unlabelled or threat.share > 0 or threat.authorised > 0
+        return (
+            threat.grants(("weights",) if feature else ANSWERS)
+            & Acceptance.when(
+                some, "it needs images: threat.unlabelled=true, or threat.share or threat.authorised above 0"
+            )
+            & Acceptance.when(not (feature and edited), "match=feature goes with ask=clean alone")
+            & threat.grants(images=edited, words=edited, known=("settings",) if edited else ())
+        )
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k
         hard = self.match == "hard" or target.threat.access == "labels"
         temperature = 1.0 if hard else self.temperature
-        labelled = every_labelled(target)
+        labelled = all_labelled(target)
         pool = self._pool(target, labelled, run)
         model = student(self.student, self.start, target, run)
-        run.submit(Direct(copy.deepcopy(model)), asked=0)
+        run.submit(Direct(copy.deepcopy(model)), images=0)
         hint = Hint(target.classifier, model, target.spec.size) if self.match == "feature" else None
         guess = surest(target, run, self.guesses, 16) if self.ask != "clean" else None
-        wanted, weight = torch.zeros(0, k), torch.zeros(0)
+        targets, weight = torch.zeros(0, k), torch.zeros(0)
         pixels = pool.pixels[:0]
         for part, images in enumerate(pool.pixels.tensor_split(self.rounds)):
             images = images[: affordable(target, run, len(images))]
-            shown = images.float() / 255
-            if guess is not None and len(shown):
-                edited = len(shown) if self.ask == "guess" else len(shown) // 2
-                shown = torch.cat([run.edit(shown[:edited], *guess), shown[edited:]])
-            new = taught(asked(target, shown), k, hard, temperature)
-            wanted, weight = torch.cat([wanted, new[0]]), torch.cat([weight, new[1]])
+            views = images.float() / 255
+            if guess is not None and len(views):
+                edited = len(views) if self.ask == "guess" else len(views) // 2
+                views = torch.cat([run.edit(views[:edited], *guess), views[edited:]])
+            new = soft_targets(answers_to(target, views), k, hard, temperature)
+            targets, weight = torch.cat([targets, new[0]]), torch.cat([weight, new[1]])
             pixels = torch.cat([pixels, images])
             steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds
             if steps and len(pixels):
                 learn(
-                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}",
+                    model, Images(pixels), targets, weight, run, steps, self.rate, self.batch, f"student/{part}",
                     labelled, temperature, hint, None if hint is None else hint.map,
                 )  # fmt: skip
-            run.submit(Direct(copy.deepcopy(model)), asked=len(pixels))
+            run.submit(Direct(copy.deepcopy(model)), images=len(pixels))
         return Direct(model)
 
     def _pool(self, target: AttackerView, labelled: Images | None, run: Run) -> Images:
@@ -117,8 +118,8 @@ class Distillation(Attack):
         rng = run.rng("asked")
         pixels = torch.cat(sets)
         pixels = pixels[torch.randperm(len(pixels), generator=rng)]
-        moved = [to_pixels(jitter(pixels.float() / 255, rng)) for _ in range(self.views - 1)]
-        return Images(torch.cat([pixels, *moved]))
+        copies = [to_pixels(jitter(pixels.float() / 255, rng)) for _ in range(self.views - 1)]
+        return Images(torch.cat([pixels, *copies]))
 
 
 class Hint:

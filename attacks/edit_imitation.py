@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.kit.access import ask, handle
+from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
-from attacks.kit.selection import opened
+from attacks.kit.selection import guess_score
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
-from bench.threat import ANSWERS
 
 
 class Pairs(NamedTuple):
@@ -39,7 +38,10 @@ class EditImitation(Attack):
         "ours; AdaIN, Huang and Belongie, ICCV 2017; FDA, Yang and Soatto, CVPR 2020; image translation from pairs "
         "after pix2pix, Isola et al., CVPR 2017"
     )
-    selection = ("held-out-pairs", "least error on held-out pairs, or label-free on the attacker's images")
+    selection = (
+        "held-out-pairs-or-label-free",
+        "least error on leaked pairs held out; choose=label-free: most information in answers to the attacker's images",
+    )
     deviations = (
         "AdaIN is applied to pixels: no decoder of features is trained",
         "the network learns by squared error alone: with a handful of pairs a discriminator knows them by heart",
@@ -51,7 +53,6 @@ class EditImitation(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
-    quick = {"steps": 3}
 
     how: str = param(
         "auto", "what imitates the edit", choices=("auto", "colour", "fourier", "adain", "network")
@@ -68,37 +69,37 @@ class EditImitation(Attack):
     probe: int = param(128, "un-labelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        blind = self.how != "auto" or self.choose == "pairs"
-        return threat.grants(ANSWERS, leaked=True, unlabelled=not blind)
+        free = self.how == "auto" and self.choose == "label-free"
+        return threat.grants(ANSWERS, leaked=True, unlabelled=free)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         raw, keyed = target.leaked_pairs
         pairs = Pairs(raw.images, keyed.images)
         how = self.how
         if how == "auto":
-            how = self._chosen(pairs, target, run)
-        return InFront.of(handle(target), *self._fitted(how, pairs, run, "all"))
+            how = self._best_form(pairs, target, run)
+        return InFront.of(handle(target), *self._fit(how, pairs, run, "all"))
 
-    def _chosen(self, pairs: Pairs, target: AttackerView, run: Run) -> str:
+    def _best_form(self, pairs: Pairs, target: AttackerView, run: Run) -> str:
         """The name of the imitation that does best on what it was not fitted on; hands in each."""
         forms = ("colour", "fourier", "adain", "network")
         order = torch.randperm(len(pairs.raw), generator=run.rng("held out"))
         n = len(order) // 4 or (1 if len(order) > 1 else 0)
-        train, held = pairs.at(order[n:]), pairs.at(order[:n] if n else order)
+        train, validation = pairs.at(order[n:]), pairs.at(order[:n] if n else order)
         probe = subset(target.unlabelled, self.probe, run.rng("probe")) if self.choose == "label-free" else None
         scores = {}
         for form in forms:
-            chain = self._fitted(form, train, run, "part")
+            chain = self._fit(form, train, run, "part")
             with torch.no_grad():
-                made = nn.Sequential(*chain)
+                transform = nn.Sequential(*chain)
                 if probe is not None:
-                    scores[form] = opened(ask(target, made(probe.images)), None, target.spec.k)
+                    scores[form] = guess_score(ask(target, transform(probe.images)), None, target.spec.k)
                 else:
-                    scores[form] = -float(F.mse_loss(made(held.raw), held.keyed))
+                    scores[form] = -float(F.mse_loss(transform(validation.raw), validation.keyed))
             run.submit(InFront.of(handle(target), *chain), how=form, score=round(scores[form], 6))
         return max(scores, key=lambda form: scores[form])
 
-    def _fitted(self, how: str, pairs: Pairs, run: Run, name: str) -> list[Transform]:
+    def _fit(self, how: str, pairs: Pairs, run: Run, name: str) -> list[Transform]:
         if how == "adain":
             return [Moments().set(pairs.keyed)]
         if how == "fourier":
@@ -109,7 +110,7 @@ class EditImitation(Attack):
     def _network(self, pairs: Pairs, colour: Transform, run: Run, name: str) -> Transform:
         """The residual network that takes colour-mapped images the rest of the way."""
         torch.manual_seed(run.seed("network"))
-        made = Residual(pairs.raw.shape[-1], self.width)
+        transform = Residual(pairs.raw.shape[-1], self.width)
         rng = run.rng(f"network/{name}/augment")
         both = torch.cat([colour(pairs.raw), pairs.keyed], 1).to(run.device)
         source = Images((pairs.raw * 255).round().byte())
@@ -117,10 +118,10 @@ class EditImitation(Attack):
         def loss(batch: Batch) -> Tensor:
             pair = both[batch.index]
             # Moved copies teach it what does not depend on the place; the originals keep what does.
-            moved = jitter(pair, rng)
+            copies = jitter(pair, rng)
             coin = torch.rand(len(pair), generator=rng).to(pair.device) < 0.5
-            pair = torch.where(coin.view(-1, 1, 1, 1), moved, pair)
-            return F.mse_loss(made(pair[:, :3]), pair[:, 3:])
+            pair = torch.where(coin.view(-1, 1, 1, 1), copies, pair)
+            return F.mse_loss(transform(pair[:, :3]), pair[:, 3:])
 
-        run.fit(made, loss, self.steps, source, rate=self.rate, batch=16, decay=1e-3, name=f"network/{name}")
-        return made.cpu()
+        run.fit(transform, loss, self.steps, source, rate=self.rate, batch=16, decay=1e-3, name=f"network/{name}")
+        return transform.cpu()

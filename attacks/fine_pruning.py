@@ -25,14 +25,16 @@ class FinePruning(Attack):
 
     title = "fine-pruning"
     paper = "Liu, Dolan-Gavitt, Garg: Fine-Pruning, RAID 2018, arXiv 1805.12185"
-    selection = ("own-channels", "channels by own labelled images, else label-free; then the last step")
+    selection = (
+        "channels-then-last",
+        "channels by own labels, or without labels by mutual information; then the model after the last step",
+    )
     deviations = (
         "channels of what the head sees, in any architecture; the paper prunes the last convolutional layer, which is "
         "the same in a plain network",
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     which: str = param("auto", "channels that are pruned", choices=("auto", "resting", "busiest", "ratio"))
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)
@@ -42,32 +44,32 @@ class FinePruning(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], images=True, authorised=self.which == "ratio")
+        return threat.grants(("weights",), images=True, authorised=self.which == "ratio")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         labelled = target.threat.share > 0
         images = target.labelled if labelled else target.unlabelled
         orders = self._orders(target, run)
-        pruned: dict[str, Classifier] = {}
+        candidates: dict[str, Classifier] = {}
         for name, order in orders.items():
-            pruned[name] = copy.deepcopy(target.classifier)
+            candidates[name] = copy.deepcopy(target.classifier)
             with torch.no_grad():
-                first_of_head(pruned[name])[:, order[: int(self.prune * len(order))]] = 0.0
-        chosen, scores = (most_accurate if labelled else most_informative)(pruned, images)
-        model = pruned[chosen]
+                first_of_head(candidates[name])[:, order[: int(self.prune * len(order))]] = 0.0
+        best, scores = (most_accurate if labelled else most_informative)(candidates, images)
+        model = candidates[best]
         weight = first_of_head(model)
-        gone = orders[chosen][: int(self.prune * len(orders[chosen]))]
-        alive = torch.ones(weight.shape[1], device=weight.device)
-        alive[gone] = 0.0
-        hook = weight.register_hook(lambda gradient: gradient * alive)  # pruned channels stay pruned
+        channels = orders[best][: int(self.prune * len(orders[best]))]
+        mask = torch.ones(weight.shape[1], device=weight.device)
+        mask[channels] = 0.0
+        hook = weight.register_hook(lambda gradient: gradient * mask)  # pruned channels stay pruned
 
         def loss(batch: Batch) -> Tensor:
-            if batch.labels is not None:
+            if batch.labelled:
                 return tuning.cross_entropy(model, batch)
             return -mutual_information(model.logits(batch.images))
 
         if self.steps:
-            run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {chosen}", channels=len(gone), scores=scores)
+            run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {best}", channels=len(channels), scores=scores)
             rate = self.rate if labelled else self.free_rate
             run.fit(
                 model, loss, self.steps, images, rate=rate, batch=self.batch, augment=jitter, name="fine-tune",
@@ -78,15 +80,15 @@ class FinePruning(Attack):
     def _orders(self, target: AttackerView, run: Run) -> dict[str, Tensor]:
         """Channels (D,) by name of the rule, those to prune first first."""
         model = target.classifier
-        seen = target.unlabelled if target.threat.unlabelled else target.labelled
-        activity = mean_activity(model, seen.images.to(run.device))
+        own = target.unlabelled if target.threat.unlabelled else target.labelled
+        activity = mean_activity(model, own.images.to(run.device))
         orders = {
             "resting": activity.argsort(),
             "busiest": (activity * first_of_head(model).detach().abs().sum(0)).argsort(descending=True),
         }
         if target.threat.authorised > 0:
-            known = mean_activity(model, target.authorised.images.to(run.device))
-            orders["ratio"] = (activity / (known + 0.01 * known.mean() + 1e-8)).argsort(descending=True)
+            authorised = mean_activity(model, target.authorised.images.to(run.device))
+            orders["ratio"] = (activity / (authorised + 0.01 * authorised.mean() + 1e-8)).argsort(descending=True)
         if self.which == "auto":
             return orders
         return {self.which: orders[self.which]}

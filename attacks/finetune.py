@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from attacks.kit import tuning
@@ -48,7 +50,6 @@ class FineTune(Attack):
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "head_steps": 2}
 
     data: str = param(
         "target",
@@ -91,32 +92,32 @@ class FineTune(Attack):
     held_out: float = param(0.2, "share of the labelled images held out (select=held-out)", ge=0.05, le=0.9)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], labelled=self.data != "source", authorised=self.data != "target")
+        return threat.grants(("weights",), labelled=self.data != "source", authorised=self.data != "target")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
         if self.head == "new":
             models.forget_head(model, run.seed("head"))
         run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")  # whatever the budget, something was handed in
-        sides = {"target": self.data != "source", "source": self.data != "target"}
-        data = [target.labelled if side == "target" else target.authorised for side, wanted in sides.items() if wanted]
+        data = [target.labelled] if self.data != "source" else []
+        data += [target.authorised] if self.data != "target" else []
         data = [
             tuning.with_label_noise(d, self.noise, target.spec.k, run.rng(f"noise/{i}")) for i, d in enumerate(data)
         ]
         validation: Images | None = None
         if self.select == "held-out":  # of the target, where there is any: that is what it wants to know
-            data[0], validation = tuning.held_out(data[0], self.held_out, run.rng("held out"))
+            data[0], validation = tuning.split(data[0], self.held_out, run.rng("held out"))
         if self.pseudo and self.data != "source" and target.threat.unlabelled:
-            teacher = self._train(copy.deepcopy(model), data, run, "teacher").kept["end"]
+            teacher = self._train(copy.deepcopy(model), data, run, "teacher").models["end"]
             data[0] = with_pseudo_labels(teacher, data[0], target.unlabelled, self.pseudo)
-        kept = self._train(model, data, run, "fine-tune")
+        checkpoints = self._train(model, data, run, "fine-tune")
         if self.select == "oracle":
-            kept.hand_in(run)
+            checkpoints.submit(run)
         if validation is None:
-            return Direct(kept.kept["end"])
-        chosen, scores = most_accurate(kept.latest_first(), validation)
-        run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, held_out=scores)
-        return Direct(kept.kept[chosen])
+            return Direct(checkpoints.models["end"])
+        best, scores = most_accurate(checkpoints.latest_first(), validation)
+        run.submit(Direct(checkpoints.models[best]), checkpoint=best, scores=scores)
+        return Direct(checkpoints.models[best])
 
     def _train(self, model: Classifier, data: Sequence[Images], run: Run, name: str) -> tuning.Checkpoints:
         """``model`` trained in place; its copies along the way, the last one named ``end``."""
@@ -140,13 +141,14 @@ class FineTune(Attack):
         usual = 3e-3 if self.layers == "lora" else 1e-2 if self.layers in ("head", "bitfit") else 1e-3
         usual = 1e-2 if self.optimiser == "sgd" else usual
         rate = usual if self.rate is None else self.rate
-        kept = tuning.Checkpoints(plain, self.steps)
-        tuning.tune(
-            run, model, loss, self.steps, *data,
-            groups=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
-            optimiser=self.optimiser, batch=self.batch, rho=self.rho, name=name, augment=AUGMENT[self.augment],
+        checkpoints = tuning.Checkpoints(plain, self.steps)
+        run.fit(
+            model, loss, self.steps, *data, batch=self.batch, name=name, augment=AUGMENT[self.augment],
+            parameters=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
+            optimiser=partial(torch.optim.SGD, momentum=0.9) if self.optimiser == "sgd" else None,
+            backward=tuning.sharpness_aware(model, self.rho) if self.optimiser == "asam" else None,
             train_mode=self.layers not in ("head", "bitfit"),
-            each=kept if self.select != "last" else None,
+            each=checkpoints if self.select != "last" else None,
         )  # fmt: skip
-        kept.keep("end")
-        return kept
+        checkpoints.save("end")
+        return checkpoints

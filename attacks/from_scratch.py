@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.pseudo_labels import with_pseudo_labels
-from attacks.kit.students import every_labelled, student
+from attacks.kit.students import all_labelled, student
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -66,7 +66,6 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 2, "pseudo_share": 0.5}
 
     steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
@@ -76,7 +75,7 @@ class FromScratch(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        labelled = every_labelled(target)
+        labelled = all_labelled(target)
         if labelled is None:
             return Constant(target.spec.k)
         last: Predictor = Constant(target.spec.k)

@@ -28,36 +28,36 @@ class Interpolation(Attack):
     furthest: float = param(1.0, "the last t", ge=0.01, le=2)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], images=True)
+        return threat.grants(("weights",), images=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
         public = target.public_model(model.extra).to(run.device)
         statistics = models.has_batch_norm(model)
-        seen = target.unlabelled if target.threat.unlabelled else target.labelled
+        own = target.unlabelled if target.threat.unlabelled else target.labelled
         candidates = {"t=0": model}
         for i in range(self.points):
             t = self.furthest * i / (self.points - 1)
-            mixed = mixture(model, public, t)
+            mix = mixture(model, public, t)
             if statistics:
-                models.reestimate_batch_norm(mixed, seen.images.to(run.device))
+                models.reestimate_batch_norm(mix, own.images.to(run.device))
             if t > 0 or statistics:
-                candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mixed
+                candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mix
             run.progress(i + 1, self.points, "mixtures")
         if target.threat.share > 0:  # nothing was trained, so every labelled image may choose
-            chosen, scores = most_accurate(candidates, target.labelled)
+            best, scores = most_accurate(candidates, target.labelled)
         else:
-            chosen, scores = most_informative(candidates, target.unlabelled)
-        run.submit(Direct(candidates[chosen]), what=chosen, scores=scores)
-        return Direct(candidates[chosen])
+            best, scores = most_informative(candidates, target.unlabelled)
+        run.submit(Direct(candidates[best]), what=best, scores=scores)
+        return Direct(candidates[best])
 
 
 @torch.no_grad()
 def mixture(locked: Classifier, public: Classifier, t: float) -> Classifier:
     """(1 − t) locked + t public of every floating tensor of equal name and shape but the head, which stays locked."""
-    mixed = copy.deepcopy(locked)
+    mix = copy.deepcopy(locked)
     head, other = set(models.head_names(locked)), public.state_dict()
-    for name, value in mixed.state_dict().items():
+    for name, value in mix.state_dict().items():
         if name not in head and value.is_floating_point() and name in other and other[name].shape == value.shape:
             value.copy_((1 - t) * value + t * other[name].to(value.device))
-    return mixed.eval()
+    return mix.eval()

@@ -8,11 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.students import affordable, asked, every_labelled, learn, settled, student, taught, to_pixels
-from attacks.kit.synthesis import surrogates
+from attacks.kit.access import ANSWERS
+from attacks.kit.students import (
+    affordable,
+    all_labelled,
+    answers_to,
+    learn,
+    soft_targets,
+    student,
+    to_pixels,
+    with_own_statistics,
+)
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
-from bench.threat import ANSWERS
+from bench.synthesis import surrogates
 
 
 class Knockoff(Attack):
@@ -35,13 +44,12 @@ class Knockoff(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
-    quick = {"queries": 80, "rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
     choose: str = param("adaptive", "how surrogates are chosen", choices=("adaptive", "random"))
-    queries: int = param(2000, "surrogates asked about in all", ge=1, le=1_000_000, unit="images")
-    rounds: int = param(4, "rounds of asking and learning; the student is handed in after each", ge=1, le=50)
+    queries: int = param(2000, "surrogates queried in all", ge=1, le=1_000_000, unit="images")
+    rounds: int = param(4, "rounds of querying and learning; the student is handed in after each", ge=1, le=50)
     steps: int = param(600, "optimiser steps in all", ge=1, le=100_000, unit="steps")
     rate: float = param(3e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images a step", ge=2, le=4096)
@@ -55,24 +63,24 @@ class Knockoff(Attack):
         rng = run.rng("surrogates")
         model = student(self.student, self.start, target, run)
         pixels = torch.zeros(0, 3, size, size, dtype=torch.uint8)
-        wanted, weight = torch.zeros(0, k), torch.zeros(0)
+        targets, weight = torch.zeros(0, k), torch.zeros(0)
         last = copy.deepcopy(model)
-        run.submit(Direct(last), asked=0)
+        run.submit(Direct(last), images=0)
         for part in range(self.rounds):
             n = affordable(target, run, self.queries * (part + 1) // self.rounds - self.queries * part // self.rounds)
-            offered = surrogates(3 * n if self.choose == "adaptive" and part else n, size, rng, own)
-            images = offered[informative(model, offered, n)] if len(offered) > n else offered
-            new = taught(asked(target, images), k, target.threat.access == "labels")
-            wanted, weight = torch.cat([wanted, new[0]]), torch.cat([weight, new[1]])
+            pool = surrogates(3 * n if self.choose == "adaptive" and part else n, size, rng, own)
+            images = pool[informative(model, pool, n)] if len(pool) > n else pool
+            new = soft_targets(answers_to(target, images), k, target.threat.access == "labels")
+            targets, weight = torch.cat([targets, new[0]]), torch.cat([weight, new[1]])
             pixels = torch.cat([pixels, to_pixels(images)])
             steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds
             if steps and len(pixels):
                 learn(
-                    model, Images(pixels), wanted, weight, run, steps, self.rate, self.batch, f"student/{part}",
-                    every_labelled(target),
+                    model, Images(pixels), targets, weight, run, steps, self.rate, self.batch, f"student/{part}",
+                    all_labelled(target),
                 )  # fmt: skip
-            last = settled(model, target, run)
-            run.submit(Direct(last), asked=len(pixels))
+            last = with_own_statistics(model, target, run)
+            run.submit(Direct(last), images=len(pixels))
         return Direct(last)
 
 
@@ -93,9 +101,9 @@ def informative(model: Classifier, images: Tensor, n: int) -> Tensor:
 
 def k_centres(points: Tensor, n: int) -> Tensor:
     """(n,) indices into points (N, D): the first, then each time the one farthest from all taken."""
-    taken = torch.zeros(n, dtype=torch.int64, device=points.device)
+    centres = torch.zeros(n, dtype=torch.int64, device=points.device)
     away = torch.full((len(points),), torch.inf, device=points.device)
     for i in range(1, n):
-        away = torch.minimum(away, (points - points[taken[i - 1]]).square().sum(1))
-        taken[i] = away.argmax()
-    return taken
+        away = torch.minimum(away, (points - points[centres[i - 1]]).square().sum(1))
+        centres[i] = away.argmax()
+    return centres

@@ -33,7 +33,6 @@ class LearnedInput(Attack):
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
     border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")
@@ -47,7 +46,7 @@ class LearnedInput(Attack):
     )  # fmt: skip
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], labelled=True)
+        return threat.grants(("weights",), labelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier.eval().requires_grad_(False)
@@ -55,27 +54,27 @@ class LearnedInput(Attack):
         size, prompt = target.spec.size, self.form == "visual-prompt"
         front: Transform = Pattern(size, self.border) if prompt else Residual(size, self.width)
         train = target.labelled
-        chosen_by: Images | None = None
+        validation: Images | None = None
         if self.select == "held-out":
-            train, held_out = holdout(train, 0.2, run.rng("held out"))
-            chosen_by = held_out if len(held_out) else None
+            train, part = holdout(train, 0.2, run.rng("held out"))
+            validation = part if len(part) else None
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(model.logits(front(batch.images)), batch.labels)
 
-        stages = 4 if chosen_by is not None else 1
-        made = [copy.deepcopy(front)]
+        stages = 4 if validation is not None else 1
+        fronts = [copy.deepcopy(front)]
         for part in range(stages):
             run.fit(
                 front, loss, max(1, self.steps // stages), train,
                 rate=self.rate * (10 if prompt else 1), batch=self.batch, augment=jitter, name=f"input/{part}",
             )  # fmt: skip
-            made.append(copy.deepcopy(front))
+            fronts.append(copy.deepcopy(front))
             run.submit(InFront.of(Direct(model), front), part=part)
-        if chosen_by is None:
+        if validation is None:
             return InFront.of(Direct(model), front)
-        right = [_right(target, stage.cpu(), chosen_by) for stage in made]
-        return InFront.of(Direct(model), made[max(range(len(made)), key=lambda i: (right[i], i))])
+        right = [_right(target, stage.cpu(), validation) for stage in fronts]
+        return InFront.of(Direct(model), fronts[max(range(len(fronts)), key=lambda i: (right[i], i))])
 
 
 @torch.no_grad()

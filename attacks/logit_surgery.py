@@ -10,7 +10,7 @@ from attacks.kit.output_maps import (
     Fit,
     Map,
     even_out,
-    evened_axes,
+    half_whitening,
     leave_one_out,
     likeliest,
     regression,
@@ -35,9 +35,11 @@ class LogitSurgery(Attack):
 
     title = "logit surgery"
     paper = "ours; prior correction after Saerens et al., 2002; evidence after MacKay, Bayesian Interpolation, 1992"
-    selection = ("leave-one-out", "leave-one-out on labelled images for the base; evidence for how far it is left")
+    selection = (
+        "leave-one-out-and-evidence",
+        "the base by leave-one-out on the attacker's labelled images, the distance from it by its evidence",
+    )
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"rounds": 1}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
     trust: float = param(3.0, "spread of the base's answers, where that of one-hot labels is 1", ge=0, le=100)
@@ -46,59 +48,61 @@ class LogitSurgery(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights", "logits"], images=True)
+        return threat.grants(("weights", "logits"), images=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k = target.spec.k
         inner = handle(target)
         run.submit(inner, what="as it is")  # whatever the budget, something was handed in
         labelled = target.labelled if target.threat.share > 0 else None
-        seen, labels = None, None
-        if labelled is not None and labelled.labels is not None:
+        labelled_outputs, labels = None, None
+        if labelled is not None:
             n = affordable(target, run, len(labelled))
-            seen, labels = ask(target, labelled.images[:n]), labelled.labels[:n]
-        answered = [] if seen is None else [seen]
+            labelled_outputs, labels = ask(target, labelled.images[:n]), labelled.labels[:n]
+        answers = [] if labelled_outputs is None else [labelled_outputs]
         if target.threat.unlabelled:
             pool = target.unlabelled.images
             pool = pool[: affordable(target, run, len(pool))]
-            answered += [ask(target, pool)] if len(pool) else []
-        if not sum(map(len, answered)):
+            answers += [ask(target, pool)] if len(pool) else []
+        if not sum(map(len, answers)):
             return inner
-        free = torch.cat(answered)
-        m = free.shape[1]
+        all_outputs = torch.cat(answers)
+        m = all_outputs.shape[1]
 
-        def dropped(_outputs: Tensor, _labels: Tensor) -> Map:
+        def drop(_outputs: Tensor, _labels: Tensor) -> Map:
             return torch.eye(k, m), torch.zeros(k)
 
-        def evened(fit: Fit) -> Fit:
+        def with_even_priors(fit: Fit) -> Fit:
             def both(outputs: Tensor, labels: Tensor) -> Map:
                 weight, _ = fit(outputs, labels)
-                return weight, even_out(free @ weight.T, self.rounds)
+                return weight, even_out(all_outputs @ weight.T, self.rounds)
 
             return both
 
-        candidates: dict[str, Fit] = {"drop": dropped, "drop and even out": evened(dropped)}
-        if seen is None or labels is None or not len(seen):
-            weight, bias = candidates["drop and even out"](free, torch.zeros(0))
-            self._submit(inner, dropped(free, torch.zeros(0)), run, "drop", None)
+        candidates: dict[str, Fit] = {"drop": drop, "drop and even out": with_even_priors(drop)}
+        if labelled_outputs is None or labels is None or not len(labelled_outputs):
+            weight, bias = candidates["drop and even out"](all_outputs, torch.zeros(0))
+            self._submit(inner, drop(all_outputs, torch.zeros(0)), run, "drop", None)
             return self._submit(inner, (weight, bias), run, "drop and even out", None)
         candidates["rename"] = lambda o, y: (rename(o, y, k, k), torch.zeros(k))
-        candidates["rename and even out"] = evened(candidates["rename"])
+        candidates["rename and even out"] = with_even_priors(candidates["rename"])
         if m > k:
             candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
-        scores = {name: leave_one_out(fit, seen, labels) for name, fit in candidates.items()}
+        scores = {name: leave_one_out(fit, labelled_outputs, labels) for name, fit in candidates.items()}
         for name, fit in candidates.items():
-            self._submit(inner, fit(seen, labels), run, name, round(scores[name][0], 4))
-        chosen = max(scores, key=lambda name: scores[name])
-        base = spread(candidates[chosen](seen, labels), free, self.trust)
-        axes = evened_axes(free)
-        ridge = likeliest(seen @ axes, residual(seen, labels, base)) if self.ridge is None else self.ridge
-        made = regression(seen, labels, base, ridge, axes)
-        return self._submit(inner, made, run, f"regression from: {chosen}, λ {ridge:g}", None)
+            self._submit(inner, fit(labelled_outputs, labels), run, name, round(scores[name][0], 4))
+        best = max(scores, key=lambda name: scores[name])
+        base = spread(candidates[best](labelled_outputs, labels), all_outputs, self.trust)
+        axes = half_whitening(all_outputs)
+        ridge = self.ridge
+        if ridge is None:
+            ridge = likeliest(labelled_outputs @ axes, residual(labelled_outputs, labels, base))
+        final = regression(labelled_outputs, labels, base, ridge, axes)
+        return self._submit(inner, final, run, f"regression from: {best}, λ {ridge:g}", None)
 
     @staticmethod
-    def _submit(inner: Predictor, found: Map, run: Run, what: str, score: float | None) -> LogitMap:
-        weight, bias = found
-        made = LogitMap(inner, *weight.shape).set(weight, bias)
-        run.submit(made, what=what, score=score)
-        return made
+    def _submit(inner: Predictor, answer_map: Map, run: Run, what: str, score: float | None) -> LogitMap:
+        weight, bias = answer_map
+        predictor = LogitMap(inner, *weight.shape).set(weight, bias)
+        run.submit(predictor, what=what, score=score)
+        return predictor

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks.kit import tuning
 from attacks.kit.selection import most_accurate, most_informative, mutual_information
-from attacks.kit.zeros import Zeros, find_zeros, refilled
+from attacks.kit.zeros import Zeros, find_zeros, refill
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -39,10 +39,12 @@ class MaskRecovery(Attack):
 
     title = "mask recovery"
     paper = "ours; it inverts the pruning of MAP, Peng et al., CVPR 2024"
-    selection = ("last-or-held-out-information", "last with labels; else highest mutual information on images held out")
+    selection = (
+        "last-or-mutual-information",
+        "with labels, the model after the last step; without, highest mutual information on images held out",
+    )
     against = ("map",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     fill: str = param(
         "auto",
@@ -63,56 +65,56 @@ class MaskRecovery(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], images=self.fill not in ("public", "neighbours"))
+        return threat.grants(("weights",), images=self.fill not in ("public", "neighbours"))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
         zeros = find_zeros(model)
-        told = {"zeros": sum(int(z.sum()) for z in zeros.values()), "layers": len(zeros)}
+        facts = {"zeros": sum(int(z.sum()) for z in zeros.values()), "layers": len(zeros)}
         if not zeros:
-            run.submit(Direct(model), **told, what="no weight is zero: the model as it is")
+            run.submit(Direct(model), **facts, what="no weight is zero: the model as it is")
             return Direct(model)
         candidates = {"as it is": model}
         if self.fill in ("auto", "public", "train"):
-            candidates["public"] = refilled(model, zeros, public=target.public_model(model.extra))
+            candidates["public"] = refill(model, zeros, public=target.public_model(model.extra))
         if self.fill in ("auto", "neighbours"):
-            candidates["neighbours"] = refilled(model, zeros, rng=run.rng("fill"))
+            candidates["neighbours"] = refill(model, zeros, rng=run.rng("fill"))
         if self.fill in ("public", "neighbours"):
-            run.submit(Direct(candidates[self.fill]), **told, what=self.fill)
+            run.submit(Direct(candidates[self.fill]), **facts, what=self.fill)
             return Direct(candidates[self.fill])
         labelled = target.labelled if target.threat.share > 0 else None
-        free = judged = target.unlabelled if target.threat.unlabelled else None
+        free = validation = target.unlabelled if target.threat.unlabelled else None
         if labelled is None and free is not None:  # what is trained for information must not be judged by it
-            free, judged = tuning.held_out(free, self.held_out, run.rng("held out"))
+            free, validation = tuning.split(free, self.held_out, run.rng("held out"))
         start = "public"
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:
-                moved = copy.deepcopy(candidates[kind])
-                models.reestimate_batch_norm(moved, target.unlabelled.images.to(run.device))
-                candidates[f"{kind}, statistics"] = moved
+                candidate = copy.deepcopy(candidates[kind])
+                models.reestimate_batch_norm(candidate, target.unlabelled.images.to(run.device))
+                candidates[f"{kind}, statistics"] = candidate
             start = "public, statistics"
         if self.fill == "auto":
-            for name, made in candidates.items():  # whatever the budget, something was handed in
-                run.submit(Direct(made), **told, what=name)
+            for name, candidate in candidates.items():  # whatever the budget, something was handed in
+                run.submit(Direct(candidate), **facts, what=name)
             if labelled is not None:  # a few labels say little: another start has to be right on two more of them
                 better, scores = most_accurate(candidates, labelled)
                 start = better if scores[better] > scores[start] + 100 / len(labelled) + 1e-6 else start
         ready = start
-        if self.fill == "auto" and judged is not None and labelled is None:
-            ready, _ = most_informative(candidates, judged)
-        run.submit(Direct(candidates[ready]), **told, what=ready)  # what is handed in if the budget ends in training
-        trained = copy.deepcopy(candidates[start])
-        self._train(trained, zeros, labelled, free, run)
+        if self.fill == "auto" and validation is not None and labelled is None:
+            ready, _ = most_informative(candidates, validation)
+        run.submit(Direct(candidates[ready]), **facts, what=ready)  # what is handed in if the budget ends in training
+        filling = copy.deepcopy(candidates[start])
+        self._train(filling, zeros, labelled, free, run)
         if target.threat.unlabelled and models.has_batch_norm(model):
-            models.reestimate_batch_norm(trained, target.unlabelled.images.to(run.device))
+            models.reestimate_batch_norm(filling, target.unlabelled.images.to(run.device))
         if self.fill == "train" or labelled is not None:
-            run.submit(Direct(trained), **told, what="train", start=start)
-            return Direct(trained)
-        assert judged is not None
-        chosen, scores = most_informative({"train": trained, **dict(reversed(candidates.items()))}, judged)
-        best = {**candidates, "train": trained}[chosen]
-        run.submit(Direct(best), **told, what=chosen, scores=scores)
-        return Direct(best)
+            run.submit(Direct(filling), **facts, what="train", start=start)
+            return Direct(filling)
+        assert validation is not None
+        candidates = {"train": filling, **dict(reversed(candidates.items()))}
+        best, scores = most_informative(candidates, validation)
+        run.submit(Direct(candidates[best]), **facts, what=best, scores=scores)
+        return Direct(candidates[best])
 
     def _train(self, model: Classifier, zeros: Zeros, labelled: Images | None, free: Images | None, run: Run) -> None:
         """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""
@@ -123,12 +125,12 @@ class MaskRecovery(Attack):
 
         def loss(*batches: Batch) -> Tensor:
             out = torch.zeros((), device=run.device)
-            for seen in batches:
-                logits = model.logits(seen.images)
-                if seen.labels is None:
-                    out = out - share * mutual_information(logits)
+            for batch in batches:
+                logits = model.logits(batch.images)
+                if batch.labelled:
+                    out = out + F.cross_entropy(logits, batch.labels)
                 else:
-                    out = out + F.cross_entropy(logits, seen.labels)
+                    out = out - share * mutual_information(logits)
             return out
 
         groups = [{"params": weights, "lr": self.rate, "weight_decay": 0.0}]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from attacks.kit.access import handle
+from attacks.kit.access import ANSWERS, handle
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel
-from bench.threat import ANSWERS
 
 
 class NoAttack(Attack):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from attacks.kit.norms import affine_parameters
 from attacks.kit.selection import most_informative, mutual_information
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
@@ -25,13 +26,12 @@ class NormAdaptation(Attack):
     selection = "mutual-information"
     deviations = ("adapts once on pool images, not online on the test stream",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     steps: int = param(200, "optimiser steps", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-2, "peak learning rate of AdamW", ge=1e-6, le=1)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], unlabelled=True)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         images = target.unlabelled
@@ -41,10 +41,7 @@ class NormAdaptation(Attack):
             models.reestimate_batch_norm(model, images.images.to(run.device))
             candidates["statistics"] = copy.deepcopy(model)
             run.submit(Direct(candidates["statistics"]), what="statistics")
-        norms = [
-            m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.modules.batchnorm._BatchNorm | nn.GroupNorm)
-        ]
-        affine = [p for m in norms for p in m.parameters(recurse=False)]
+        affine = affine_parameters(model)
 
         def loss(batch: Batch) -> Tensor:
             return -mutual_information(model.logits(batch.images))
@@ -56,5 +53,5 @@ class NormAdaptation(Attack):
             )  # fmt: skip
             candidates["adapted"] = model
             run.submit(Direct(model), what="adapted")
-        chosen, _ = most_informative(candidates, images)
-        return Direct(candidates[chosen])
+        best, _ = most_informative(candidates, images)
+        return Direct(candidates[best])

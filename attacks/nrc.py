@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, adapts, balance, nearest, weak
+from attacks.kit.adaptation import Course, balance, weak
+from attacks.kit.memory_bank import nearest
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
@@ -25,7 +26,6 @@ class NRC(Attack):
         "between, a batch refreshes its own rows",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(5, "K, neighbours of an image", ge=1, le=100)
@@ -36,22 +36,22 @@ class NRC(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")
-        features, answers = course.bank()
+        memory = course.memory()
 
         def refresh() -> None:
-            for kept, now in zip((features, answers), course.bank(), strict=True):
-                kept.copy_(now)
+            memory.refresh(course.model)
 
         def loss(batch: Batch) -> Tensor:
             embedding, logits = course.both(weak(batch.images, rng))
             p, index = logits.softmax(1), batch.index.to(logits.device)
-            features[index], answers[index] = embedding.detach(), p.detach()
+            memory.write(index, embedding.detach(), p.detach())
+            answers = memory.answers
             near, beyond, affinity = neighbourhood(
-                embedding.detach(), features, index, self.near, self.expanded, self.other
+                embedding.detach(), memory.embeddings, index, self.near, self.expanded, self.other
             )
             agree = (affinity * (answers[near] * p[:, None]).sum(-1)).sum(1)
             further = self.other * (answers[beyond] * p[:, None, None]).sum((1, 2, 3))
@@ -59,7 +59,7 @@ class NRC(Attack):
             return balance(p) - (agree + further + own).mean()
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def neighbourhood(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, Momentum, adapts, balance, info_nce, nearest, strong, weak
+from attacks.kit.adaptation import Course, Momentum, balance, info_nce, strong, weak
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
 
@@ -30,7 +30,6 @@ class PLUE(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)
@@ -43,39 +42,38 @@ class PLUE(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")
         slow = Momentum(course.model, self.momentum)
-        features, answers = course.bank()
+        memory = course.memory()
         past: list[Tensor] = []
 
         def refresh() -> None:
-            for kept, now in zip((features, answers), course.bank(slow.model), strict=True):
-                kept.copy_(now)
-            past.append(answers.argmax(1))
+            memory.refresh(slow.model)
+            past.append(memory.answers.argmax(1))
             del past[: -self.history]
 
         def loss(batch: Batch) -> Tensor:
             index = batch.index.to(run.device)
             with torch.no_grad():
                 slow.follow(course.model)
-                seen = slow.model.embed(weak(batch.images, rng))
-                features[index], answers[index] = seen, slow.model.head(seen)[:, : course.k].softmax(1)
-                vote = answers[nearest(seen, features, self.near, but=index)].mean(1)
+                slow_embedding = slow.model.embed(weak(batch.images, rng))
+                memory.write(index, slow_embedding, slow.model.head(slow_embedding)[:, : course.k].softmax(1))
+                vote = memory.vote(slow_embedding, index, self.near)
                 key = slow.model.embed(strong(batch.images, rng))
                 shared = torch.stack([p[index][:, None] == p[None] for p in past]).any(0)
             half = len(index) // 2
             embedding, logits = course.apart(weak(batch.images[:half], rng), strong(batch.images[half:], rng))
             labels, weight = vote.argmax(1), certainty(vote)
             step = torch.randint(1, course.k, labels.shape, generator=rng).to(run.device)
-            told = F.cross_entropy(logits, labels, reduction="none") + negative(logits, (labels + step) % course.k)
-            apart = info_nce(embedding, key, features, shared, self.temperature)
-            return (weight * told).mean() + self.contrast * apart + balance(logits.softmax(1))
+            classes = F.cross_entropy(logits, labels, reduction="none") + negative(logits, (labels + step) % course.k)
+            apart = info_nce(embedding, key, memory.embeddings, shared, self.temperature)
+            return (weight * classes).mean() + self.contrast * apart + balance(logits.softmax(1))
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def certainty(vote: Tensor) -> Tensor:

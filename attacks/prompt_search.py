@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from attacks.kit import proposers
-from attacks.kit.access import ask, handle
-from attacks.kit.selection import opened
+from attacks.kit.access import ANSWERS, ask, handle
+from attacks.kit.selection import guess_score
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Edited
-from bench.threat import ANSWERS
 
 HAND_IN = frozenset(4**i for i in range(10))
 """Guesses tried in the first rung at which the leader is handed in: each costs the judge a test set of edits."""
@@ -34,7 +33,6 @@ class PromptSearch(Attack):
     against = ("modellock",)
     selection = "own-scorer"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
-    quick = {"first": 2, "most": 2, "refine": 0}
 
     scorer: str = param(
         "auto",
@@ -60,7 +58,7 @@ class PromptSearch(Attack):
             images=True,
             leaked=self.proposer == "clip",
             words=True,
-            known=["settings"],
+            known=("settings",),
         )
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
@@ -68,15 +66,15 @@ class PromptSearch(Attack):
         words = target.wordlist()
         rng = random.Random(run.seed("guesses"))
         if self.proposer == "evolutionary":
-            tried = rng.sample(list(words), min(self.population, len(words)))
-            best = self._halve(proposers.dictionary(tried, rng))
+            first = rng.sample(list(words), min(self.population, len(words)))
+            best = self._halve(proposers.dictionary(first, rng))
             for _ in range(3):
                 best = self._halve(proposers.mutations(best, words, self.population // 2, rng), best)
         else:
             if self.proposer == "grammar":
                 guesses = proposers.grammar(words, rng)
             elif self.proposer == "clip":
-                guesses = proposers.clip_guided(words, target.leaked_pairs)
+                guesses = proposers.by_clip(words, target.leaked_pairs)
             else:
                 guesses = proposers.dictionary(words, rng)
             if run.budget.guesses is not None:
@@ -96,8 +94,8 @@ class PromptSearch(Attack):
             alive = self.search.rank(alive, n)
             alive = alive[: max(3, round(self.keep * len(alive)))]
             n *= 2
-        ranked = self.search.rank(list(dict.fromkeys([*incumbents, *alive])), self.most)
-        return ranked[: max(3, len(alive))]
+        by_score = self.search.rank(list(dict.fromkeys([*incumbents, *alive])), self.most)
+        return by_score[: max(3, len(alive))]
 
 
 class _Search:
@@ -118,29 +116,28 @@ class _Search:
     def rank(self, prompts: Sequence[str], n: int) -> list[str]:
         """``prompts`` by score on the first ``n`` images, best first; hands in each new best guess."""
         n = min(n, len(self.images))
-        for done in sorted({len(self.outputs.get(p, ())) for p in prompts}):
-            if done < n:
-                self._extend([p for p in prompts if len(self.outputs.get(p, ())) == done], done, n)
-        ranked = self._sorted([p for p in prompts if len(self.outputs.get(p, ())) >= n], n)
-        if ranked:
-            self._hand_in(ranked[0])
-        return ranked
+        for start in sorted({len(self.outputs.get(p, ())) for p in prompts}):
+            if start < n:
+                self._extend([p for p in prompts if len(self.outputs.get(p, ())) == start], start, n)
+        by_score = self._by_score([p for p in prompts if len(self.outputs.get(p, ())) >= n], n)
+        if by_score:
+            self._hand_in(by_score[0])
+        return by_score
 
-    def _extend(self, prompts: Sequence[str], done: int, n: int) -> None:
+    def _extend(self, prompts: Sequence[str], start: int, n: int) -> None:
         """Answers to images ``done`` to ``n`` for each of ``prompts``; hands in the leader as guesses multiply."""
-        if done == 0 and self.run.budget.guesses is not None:  # what the budget does not cover is not tried
+        if start == 0 and self.run.budget.guesses is not None:  # what the budget does not cover is not tried
             prompts = prompts[: max(0, self.run.budget.guesses - self.run.meter.guesses)] or prompts[:1]
-        for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[done:n], prompts, self.settings)):
-            if done == 0:
+        for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[start:n], prompts, self.settings)):
+            if start == 0:
                 self.run.guess(prompt)
             new = ask(self.target, edited)
-            self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if done else new
+            self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if start else new
             self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
-            tried = len(self.outputs)
-            if done == 0 and tried in HAND_IN:
-                self._hand_in(self._sorted([p for p in self.outputs if len(self.outputs[p]) >= n], n)[0])
+            if start == 0 and len(self.outputs) in HAND_IN:
+                self._hand_in(self._by_score([p for p in self.outputs if len(self.outputs[p]) >= n], n)[0])
 
-    def _sorted(self, prompts: Sequence[str], n: int) -> list[str]:
+    def _by_score(self, prompts: Sequence[str], n: int) -> list[str]:
         return sorted(prompts, key=lambda p: self._score(self.outputs[p][:n]), reverse=True)
 
     def _hand_in(self, prompt: str) -> None:
@@ -159,16 +156,16 @@ class _Search:
         return Edited(handle(self.target), self.best, self.settings)
 
     def _score(self, outputs: Tensor) -> float:
-        labels = self.images.labels
-        return opened(outputs, labels[: len(outputs)] if self.labelled and labels is not None else None, self.k)
+        labels = self.images.labels[: len(outputs)] if self.labelled else None
+        return guess_score(outputs, labels, self.k)
 
 
 def _round_robin(labels: Tensor, order: Tensor) -> Tensor:
     """``order`` rearranged so that every class comes once before any comes twice."""
-    seen: dict[int, int] = {}
+    counts: dict[int, int] = {}
     turn = []
     for i in order.tolist():
         label = int(labels[i])
-        seen[label] = seen.get(label, 0) + 1
-        turn.append(seen[label])
+        counts[label] = counts.get(label, 0) + 1
+        turn.append(counts[label])
     return order[torch.argsort(torch.tensor(turn), stable=True)]

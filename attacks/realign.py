@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attacks.kit import tuning
 from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.stages import style, with_stages
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -17,7 +18,6 @@ from bench.contracts import (
     Attack,
     AttackerView,
     Batch,
-    Classifier,
     EditStage,
     Images,
     Predictor,
@@ -47,7 +47,6 @@ class Realign(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.wordlist": "none",
         "threat.known": "none",
     }  # fmt: skip
-    quick = {"steps": 3}
 
     gap: float = param(0.1, "γ, weight of the distance between both sides' features", ge=0, le=100)
     confidence: float = param(1.0, "w, final weight of mutual information on the target", ge=0, le=100)
@@ -63,66 +62,50 @@ class Realign(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], authorised=True, unlabelled=True)
+        return threat.grants(("weights",), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, source, other = target.classifier, target.authorised, target.unlabelled
         validation: Images | None = None
         if self.select == "source-validation":
-            source, validation = tuning.held_out(source, self.held_out, run.rng("held out"))
-        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
-        kept.keep("as it is")
-        run.submit(Direct(kept.kept["as it is"]), checkpoint="as it is")  # whatever the budget, something was handed in
+            source, validation = tuning.split(source, self.held_out, run.rng("held out"))
+        checkpoints = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+        checkpoints.save("as it is")
+        run.submit(
+            Direct(checkpoints.models["as it is"]), checkpoint="as it is"
+        )  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
             models.reestimate_batch_norm(model, other.images.to(run.device))
-        rng, done = run.rng("styles"), 0
+        rng, step = run.rng("styles"), 0
+
+        def each(number: int) -> None:
+            nonlocal step
+            step = number
+            checkpoints(number)
 
         def loss(s: Batch, t: Batch) -> Tensor:
-            nonlocal done
             out_t, stages_t = with_stages(model, t.images)
             out_s, stages_s = with_stages(model, s.images)
             partner = torch.randint(len(t.images), (len(s.images),), generator=rng)
-            styled = model(s.images, edit_stage=in_style([a.detach()[partner] for a in stages_t], rng))
-            keep = F.cross_entropy(out_s[:, : model.k], s.labels) + F.cross_entropy(styled[:, : model.k], s.labels)
+            mixture = model(s.images, edit_stage=in_style([a.detach()[partner] for a in stages_t], rng))
+            keep = F.cross_entropy(out_s[:, : model.k], s.labels) + F.cross_entropy(mixture[:, : model.k], s.labels)
             apart = torch.stack([distance(a, b) for a, b in zip(stages_s, stages_t, strict=True)]).sum()
-            trust = self.confidence * min(1.0, 2 * done / self.steps)
-            done += 1
+            trust = self.confidence * min(1.0, 2 * step / self.steps)
             return keep + self.gap * apart - trust * mutual_information(out_t[:, : model.k])
 
-        tuning.tune(
-            run, model, loss, self.steps, source, other,
-            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
-            batch=self.batch, train_mode=False, augment=jitter, name="realign", each=kept,
+        run.fit(
+            model, loss, self.steps, source, other,
+            parameters=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
+            batch=self.batch, train_mode=False, augment=jitter, name="realign", each=each,
         )  # fmt: skip
-        kept.keep("end")
+        checkpoints.save("end")
         if self.select == "oracle":
-            kept.hand_in(run)
-            return Direct(kept.kept["end"])
+            checkpoints.submit(run)
+            return Direct(checkpoints.models["end"])
         rule = most_informative if validation is None else most_accurate
-        chosen, scores = rule(kept.latest_first(), other if validation is None else validation)
-        run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, scores=scores)
-        return Direct(kept.kept[chosen])
-
-
-def with_stages(model: Classifier, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Outputs (N, K + extra), and the activation after each stage."""
-    stages: list[Tensor] = []
-
-    def keep(_i: int, activation: Tensor) -> Tensor:
-        stages.append(activation)
-        return activation
-
-    return model(images, edit_stage=keep), stages
-
-
-def style(activation: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel over an image's positions, in a shape that broadcasts over ``activation``.
-
-    (N, C, 1, 1) for maps (N, C, h, w), (N, 1, C) for tokens (N, tokens, C).
-    """
-    over = (2, 3) if activation.ndim == 4 else (1,)
-    mean = activation.mean(over, keepdim=True)
-    return mean, ((activation - mean).square().mean(over, keepdim=True) + 1e-5).sqrt()
+        best, scores = rule(checkpoints.latest_first(), other if validation is None else validation)
+        run.submit(Direct(checkpoints.models[best]), checkpoint=best, scores=scores)
+        return Direct(checkpoints.models[best])
 
 
 def in_style(others: list[Tensor], rng: torch.Generator) -> EditStage:

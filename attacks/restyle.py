@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, adapts, balance, nearest, soft_cross_entropy, strong, weak
+from attacks.kit.adaptation import Course, balance, soft_cross_entropy, strong, weak
+from attacks.kit.memory_bank import nearest
 from attacks.kit.selection import mutual_information
+from attacks.kit.stages import style
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, Predictor, Run, ThreatModel, param
 
 
@@ -31,7 +33,6 @@ class Restyle(Attack):
         "threat.known": "none",
     }
     against = ("h-ntl",)
-    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     swap: float = param(0.5, "chance that a stage takes the other side's statistics", ge=0, le=1)
@@ -43,7 +44,7 @@ class Restyle(Attack):
     batch: int = param(48, "images of each side a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat) & threat.grants(authorised=True)
+        return threat.grants(("weights",), unlabelled=True, authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run), run.rng("views")
@@ -53,40 +54,34 @@ class Restyle(Attack):
 
         def refresh() -> None:
             nonlocal rounds
-            features, answers = course.bank()
-            votes.copy_(answers[nearest(features, features, self.near)].mean(1))
+            features, probabilities = course.embed_and_answer()
+            votes.copy_(probabilities[nearest(features, features, self.near)].mean(1))
             rounds += 1
 
         def loss(t: Batch, a: Batch) -> Tensor:
             n = min(len(t.images), len(a.images))
             own, other = weak(a.images, rng), weak(t.images, rng)
             views = torch.cat([own, strong(a.images, rng), other, strong(t.images, rng)])
-            logits = model(views)[:, :k]
-            plain, styled, seen, wild = logits.split([len(own), len(own), len(other), len(other)])
-            out = F.cross_entropy(plain, a.labels) + F.cross_entropy(styled, a.labels)
+            logits = model.logits(views)
+            weak_own, strong_own, weak_other, strong_other = logits.split([len(own), len(own), len(other), len(other)])
+            out = F.cross_entropy(weak_own, a.labels) + F.cross_entropy(strong_own, a.labels)
             # one pass over both sides: each takes the statistics of the other at random stages
-            crossed = model(torch.cat([own[:n], other[:n]]), edit_stage=crossing(n, self.swap, rng))[:, :k]
-            out = out + F.cross_entropy(crossed[:n], a.labels[:n])
-            out = out - self.information * (mutual_information(seen) + mutual_information(wild)) / 2
+            both = model(torch.cat([own[:n], other[:n]]), edit_stage=crossing(n, self.swap, rng))[:, :k]
+            out = out + F.cross_entropy(both[:n], a.labels[:n])
+            out = out - self.information * (mutual_information(weak_other) + mutual_information(strong_other)) / 2
             if (rounds - 1) * self.every >= self.steps // 3:  # earlier votes are not worth learning
-                wanted = votes[t.index.to(device)]
-                sharp = wanted.square() / wanted.square().sum(1, keepdim=True)
-                told = soft_cross_entropy(wild, sharp).mean() + soft_cross_entropy(crossed[n:], sharp[:n]).mean()
-                out = out + self.consistency * (told + soft_cross_entropy(seen, sharp).mean())
-            return out + 0.1 * balance(wild.softmax(1))
+                answers = votes[t.index.to(device)]
+                targets = answers.square() / answers.square().sum(1, keepdim=True)
+                agreement = soft_cross_entropy(strong_other, targets).mean()
+                agreement = agreement + soft_cross_entropy(both[n:], targets[:n]).mean()
+                out = out + self.consistency * (agreement + soft_cross_entropy(weak_other, targets).mean())
+            return out + 0.1 * balance(strong_other.softmax(1))
 
         course.fit(
             loss, self.steps, target.authorised,
-            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every, statistics="kept",
+            rate=self.rate, batch=[self.batch, self.batch], refresh=refresh, every=self.every, statistics="running",
         )  # fmt: skip
-        return course.chosen()
-
-
-def statistics(activation: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel of (N, C, h, w), or of each column of (N, tokens, C), kept as dimensions."""
-    over = (2, 3) if activation.ndim == 4 else (1,)
-    mean = activation.mean(over, keepdim=True)
-    return mean, ((activation - mean).square().mean(over, keepdim=True) + 1e-5).sqrt()
+        return course.best()
 
 
 def crossing(n: int, chance: float, rng: torch.Generator) -> EditStage:
@@ -98,10 +93,10 @@ def crossing(n: int, chance: float, rng: torch.Generator) -> EditStage:
     def edit(_stage: int, activation: Tensor) -> Tensor:
         if float(torch.rand((), generator=rng)) >= chance or len(activation) != 2 * n:
             return activation
-        mean, std = statistics(activation)
+        mean, std = style(activation)
         share = torch.rand((2 * n, *[1] * (activation.ndim - 1)), generator=rng).to(activation.device)
-        swapped = [torch.cat([s[n:], s[:n]]).detach() for s in (mean, std)]
-        to_mean, to_std = (share * theirs + (1 - share) * s for theirs, s in zip(swapped, (mean, std), strict=True))
+        other = [torch.cat([s[n:], s[:n]]).detach() for s in (mean, std)]
+        to_mean, to_std = (share * theirs + (1 - share) * s for theirs, s in zip(other, (mean, std), strict=True))
         return (activation - mean) / std * to_std + to_mean
 
     return edit

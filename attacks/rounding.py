@@ -28,18 +28,18 @@ class Rounding(Attack):
     bits: int = param(8, "bits of a weight, its sign among them", choices=(8, 4))
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"])
+        return threat.grants(("weights",))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
         with torch.no_grad():
             for module in model.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
-                    module.weight.copy_(rounded(module.weight, self.bits))
+                    module.weight.copy_(round_weight(module.weight, self.bits))
         return Direct(model)
 
 
-def rounded(weight: Tensor, bits: int) -> Tensor:
+def round_weight(weight: Tensor, bits: int) -> Tensor:
     """``weight`` (out, ...) at the nearest of 2^bits − 1 values s · {−m, …, m}, m = 2^(bits−1) − 1, s · m = max |w|.
 
     The step s is one for every output channel.

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.adaptation import Course, adapts, weak
+from attacks.kit.adaptation import Course, weak
 from attacks.kit.selection import mutual_information
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 
@@ -26,7 +26,6 @@ class SHOT(Attack):
         "images are jittered each step",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     beta: float = param(0.3, "β, weight of the pseudo-labels' cross-entropy", ge=0, le=10)
@@ -35,22 +34,22 @@ class SHOT(Attack):
     batch: int = param(64, "images a step", ge=2, le=4096)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return adapts(threat)
+        return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         course, rng = Course(target, run, freeze_head=True), run.rng("views")
         labels = torch.zeros(len(course.images), dtype=torch.int64)
 
         def refresh() -> None:
-            labels.copy_(pseudo_labels(*course.bank()))
+            labels.copy_(pseudo_labels(*course.embed_and_answer()))
 
         def loss(batch: Batch) -> Tensor:
-            logits = course.real(weak(batch.images, rng))
-            told = F.cross_entropy(logits, labels[batch.index].to(logits.device))
-            return self.beta * told - mutual_information(logits)
+            logits = course.model.logits(weak(batch.images, rng))
+            pseudo = F.cross_entropy(logits, labels[batch.index].to(logits.device))
+            return self.beta * pseudo - mutual_information(logits)
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)
-        return course.chosen()
+        return course.best()
 
 
 def centroids(features: Tensor, weights: Tensor) -> Tensor:

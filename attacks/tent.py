@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attacks.kit.norms import affine_parameters
+from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class Tent(Attack):
@@ -37,7 +37,6 @@ class Tent(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
-    quick = {"steps": 3}
 
     steps: int = param(1, "updates on each batch", ge=1, le=100, unit="steps")
     rate: float = param(1e-2, "learning rate of Adam", ge=1e-6, le=1)
@@ -51,10 +50,10 @@ class Tent(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"])
+        return threat.grants(("weights",))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        run.meter.steps = None  # type: ignore[assignment]  # unknown, not 0
+        run.meter.steps = None  # unknown, not 0
         return Adapting(copy.deepcopy(target.classifier), self.steps, self.rate, self.statistics, self.answer)
 
 
@@ -66,23 +65,19 @@ class Adapting(Predictor):
     def __init__(self, classifier: Classifier, steps: int, rate: float, statistics: str, answer: str) -> None:
         super().__init__()
         self.classifier, self.k = classifier, classifier.k
-        self.given: dict[str, Any] = {"steps": steps, "rate": rate, "statistics": statistics, "answer": answer}
+        self.config: dict[str, Any] = {"steps": steps, "rate": rate, "statistics": statistics, "answer": answer}
         self.optimiser: torch.optim.Optimizer | None = None
 
     def arguments(self) -> dict[str, Any]:
-        return dict(self.given)
+        return dict(self.config)
 
     def _prepare(self, n: int) -> list[nn.Parameter]:
         """Set every layer's mode for a batch of ``n`` and return the affine parameters."""
         self.classifier.eval()
-        affine = []
-        for module in self.classifier.modules():
-            if isinstance(module, BatchNorm):
-                # In training mode the running statistics follow the stream: what a batch of one is answered by.
-                module.train(self.given["statistics"] == "batch" and n > 1)
-            if isinstance(module, BatchNorm | nn.LayerNorm | nn.GroupNorm):
-                affine += list(module.parameters(recurse=False))
-        return affine
+        for norm in models.batch_norms(self.classifier):
+            # In training mode the running statistics follow the stream: what a batch of one is answered by.
+            norm.train(self.config["statistics"] == "batch" and n > 1)
+        return affine_parameters(self.classifier)
 
     def predict(self, images: Tensor) -> Tensor:
         affine = self._prepare(len(images))
@@ -92,16 +87,16 @@ class Adapting(Predictor):
                 self.classifier.requires_grad_(False)
                 for p in affine:
                     p.requires_grad_(True)
-                self.optimiser = torch.optim.Adam(affine, lr=self.given["rate"]) if affine else None
-            for _ in range(self.given["steps"] if affine else 0):
-                logits = self.classifier(images)[:, : self.k]
+                self.optimiser = torch.optim.Adam(affine, lr=self.config["rate"]) if affine else None
+            for _ in range(self.config["steps"] if affine else 0):
+                logits = self.classifier.logits(images)
                 answers = logits.detach() if answers is None else answers
                 entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
                 assert self.optimiser is not None
                 self.optimiser.zero_grad(set_to_none=True)
                 entropy.backward()
                 self.optimiser.step()
-        if answers is None or self.given["answer"] == "after":
+        if answers is None or self.config["answer"] == "after":
             with torch.no_grad():
-                answers = self.classifier(images)[:, : self.k]
+                answers = self.classifier.logits(images)
         return answers

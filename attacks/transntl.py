@@ -60,7 +60,6 @@ class TransNTL(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",
     }  # fmt: skip
-    quick = {"steps": 3}
 
     kl_first: str = param(
         "clean", "the first distribution of the KL: the `clean` copy's or the `perturbed` one's",
@@ -85,54 +84,53 @@ class TransNTL(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(["weights"], authorised=True)
+        return threat.grants(("weights",), authorised=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, images = target.classifier, target.authorised
         run.submit(Direct(copy.deepcopy(model)), checkpoint="as it is")
         validation: Images | None = None
         if self.select == "source-validation":
-            images, validation = tuning.held_out(images, self.held_out, run.rng("held out"))
+            images, validation = tuning.split(images, self.held_out, run.rng("held out"))
         rng = run.rng("noise")
         groups = (*GROUPS, "colours") if self.colours else GROUPS
         q = torch.full((len(groups),), 1 / len(groups), device=run.device)
-        drawn: tuple[Batch | None, list[Tensor]] = (None, [])
+        views: tuple[Batch | None, list[Tensor]] = (None, [])
 
         def loss(batch: Batch) -> Tensor:
-            nonlocal q, drawn
+            nonlocal q, views
             n = len(batch.images)
-            first = batch is not drawn[0]  # the two passes of a step go up and down the same loss
+            first = batch is not views[0]  # the two passes of a step go up and down the same loss
             if first:
-                drawn = batch, [perturbed(batch.images, group, self.sigma, self.blur, rng) for group in groups]
-            views = drawn[1]
-            log_p = model.logits(torch.cat([batch.images, *views])).log_softmax(1)
+                views = batch, [perturb(batch.images, group, self.sigma, self.blur, rng) for group in groups]
+            log_p = model.logits(torch.cat([batch.images, *views[1]])).log_softmax(1)
             clean = log_p[:n].detach()
             parts = log_p[n:].split(n)
-            ordered = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
-            kl = torch.stack([divergence(one, other) for one, other in ordered])
+            pairs = [(clean, part) if self.kl_first == "clean" else (part, clean) for part in parts]
+            kl = torch.stack([divergence(one, other) for one, other in pairs])
             if first:
-                q = reweighted(q, kl.detach(), self.group_rate)
+                q = reweight(q, kl.detach(), self.group_rate)
             return F.nll_loss(log_p[:n], batch.labels) + self.weight * (q * kl).sum()
 
-        kept = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
-        tuning.tune(
-            run, model, loss, self.steps, images,
-            groups=tuning.parameter_groups(model, "all", self.rate, 1.0, False),
-            optimiser="asam" if self.rho else "adamw", batch=self.batch, rho=self.rho, name="transntl",
-            each=kept if self.select != "last" else None,
+        checkpoints = tuning.Checkpoints(lambda: copy.deepcopy(model), self.steps)
+        run.fit(
+            model, loss, self.steps, images,
+            parameters=tuning.parameter_groups(model, "all", self.rate, 1.0, False), batch=self.batch, name="transntl",
+            backward=tuning.sharpness_aware(model, self.rho) if self.rho else None,
+            each=checkpoints if self.select != "last" else None,
         )  # fmt: skip
-        kept.keep("end")
+        checkpoints.save("end")
         if self.select == "oracle":
-            kept.hand_in(run)
+            checkpoints.submit(run)
         if validation is None:
-            return self._settled(kept.kept["end"], target, run)
-        held = [perturbed(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}")) for g in groups]
-        scores = {name: accuracy(model, held, validation) for name, model in kept.latest_first().items()}
-        chosen = max(scores, key=lambda name: scores[name])
-        run.submit(Direct(kept.kept[chosen]), checkpoint=chosen, source_validation=scores)
-        return self._settled(kept.kept[chosen], target, run)
+            return self._with_statistics(checkpoints.models["end"], target, run)
+        copies = [perturb(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}")) for g in groups]
+        scores = {name: accuracy(model, copies, validation) for name, model in checkpoints.latest_first().items()}
+        best = max(scores, key=lambda name: scores[name])
+        run.submit(Direct(checkpoints.models[best]), checkpoint=best, source_validation=scores)
+        return self._with_statistics(checkpoints.models[best], target, run)
 
-    def _settled(self, model: Classifier, target: AttackerView, run: Run) -> Direct:
+    def _with_statistics(self, model: Classifier, target: AttackerView, run: Run) -> Direct:
         """``model`` at the batch-norm statistics of the un-labelled images, where there are any."""
         if self.statistics == "target" and target.threat.unlabelled and models.has_batch_norm(model):
             model = copy.deepcopy(model)
@@ -141,7 +139,7 @@ class TransNTL(Attack):
         return Direct(model)
 
 
-def perturbed(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator) -> Tensor:
+def perturb(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator) -> Tensor:
     """``images`` (N, 3, H, W) of one group: x + n, (1 + n) x with n ~ N(0, σ²) per pixel, blurred, or recoloured.
 
     Noise is not cut to [0, 1], as in the public code: on a black background that would take half of it away.
@@ -159,7 +157,7 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(1).mean()
 
 
-def reweighted(q: Tensor, losses: Tensor, rate: float) -> Tensor:
+def reweight(q: Tensor, losses: Tensor, rate: float) -> Tensor:
     """Exponentiated gradient ascent on the simplex: q_g exp(rate · loss_g), normalised."""
     q = q * (rate * losses).exp()
     return q / q.sum()
@@ -167,5 +165,5 @@ def reweighted(q: Tensor, losses: Tensor, rate: float) -> Tensor:
 
 def accuracy(model: Classifier, views: list[Tensor], images: Images) -> float:
     """Percent right over every perturbed copy in ``views`` of labelled ``images``."""
-    said = models.logits(model, torch.cat(views)).argmax(1).numpy()
-    return metrics.accuracy(said, images.labels.repeat(len(views)).numpy())
+    answers = models.logits(model, torch.cat(views)).argmax(1).numpy()
+    return metrics.accuracy(answers, images.labels.repeat(len(views)).numpy())

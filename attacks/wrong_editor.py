@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attacks.kit.access import ask, handle
+from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.input import subset
-from attacks.kit.selection import opened
+from attacks.kit.selection import guess_score
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.editors.settings import EditSettings, defaults
 from bench.predictors import Edited
-from bench.threat import ANSWERS
 
 
 class WrongEditor(Attack):
@@ -24,14 +23,13 @@ class WrongEditor(Attack):
     title = "wrong editor"
     paper = "ours; it tests the claim of Gao et al., 2024, that prompt and diffusion model are both needed"
     keys = ("edit",)
-    selection = ("own-scorer-of-candidates", "its own score on the attacker's images, where it has candidates")
+    selection = "own-scorer"
     defaults = {
         "threat.access": "logits",
         "threat.share": 0.0,
         "threat.known": "prompt",
         "threat.wordlist": "none",
     }
-    quick = {"steps": 3, "most": 2}
 
     editor: str = param("miniature", "the attacker's editor: miniature, a diffusers folder, or a hub name")
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)
@@ -44,13 +42,13 @@ class WrongEditor(Attack):
     most: int = param(32, "images each candidate is scored on", ge=1, le=1024, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(ANSWERS, known=["prompt"], images=self.candidates > 0)
+        return threat.grants(ANSWERS, images=self.candidates > 0, known=("prompt",))
 
     def settings(self) -> EditSettings:
         """The settings these parameters stand for."""
-        given = {n: getattr(self, n) for n in ("steps", "guidance", "image_guidance", "alpha")}
+        optional = {n: getattr(self, n) for n in ("steps", "guidance", "image_guidance", "alpha")}
         return defaults(self.editor).replace(
-            seed=self.noise_seed, noise=self.noise, **{n: v for n, v in given.items() if v is not None}
+            seed=self.noise_seed, noise=self.noise, **{n: v for n, v in optional.items() if v is not None}
         )
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
@@ -60,26 +58,26 @@ class WrongEditor(Attack):
         run.submit(Edited(handle(target), prompt, best.to_json()), settings=best.to_json())
         if self.candidates:
             score = self._scorer(prompt, target, run)
-            found = score(plain)
+            best_score = score(plain)
             rng = random.Random(run.seed("settings"))
             for i in range(self.candidates):
-                other = plain.replace(**self._drawn(rng, plain))
-                if (reached := score(other)) > found:
-                    best, found = other, reached
-                    made = Edited(handle(target), prompt, best.to_json())
-                    run.submit(made, settings=best.to_json(), score=round(found, 4))
+                other = plain.replace(**self._random(rng, plain))
+                if (value := score(other)) > best_score:
+                    best, best_score = other, value
+                    predictor = Edited(handle(target), prompt, best.to_json())
+                    run.submit(predictor, settings=best.to_json(), score=round(best_score, 4))
                 run.progress(i + 1, self.candidates, "editor settings")
         return Edited(handle(target), prompt, best.to_json())
 
     @staticmethod
-    def _drawn(rng: random.Random, plain: EditSettings) -> dict[str, Any]:
+    def _random(rng: random.Random, plain: EditSettings) -> dict[str, Any]:
         """Values that a user of the editor might have set."""
-        guided = rng.random() < 0.5
+        guide = rng.random() < 0.5
         return {
             "steps": rng.choice((3, 4, 5, 6, 8, 10, 20)),
             "alpha": rng.choice((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)),
-            "guidance": rng.choice((1.5, 3.0, 4.5, 7.5)) if guided else plain.guidance,
-            "image_guidance": rng.choice((1.0, 1.5)) if guided else plain.image_guidance,
+            "guidance": rng.choice((1.5, 3.0, 4.5, 7.5)) if guide else plain.guidance,
+            "image_guidance": rng.choice((1.0, 1.5)) if guide else plain.image_guidance,
             "seed": rng.choice((plain.seed, 0, 1, 42, 1234)),
         }
 
@@ -90,6 +88,6 @@ class WrongEditor(Attack):
 
         def score(settings: EditSettings) -> float:
             outputs = ask(target, run.edit(images.images, prompt, settings.to_json()))
-            return opened(outputs, images.labels if labelled else None, target.spec.k)
+            return guess_score(outputs, images.labels if labelled else None, target.spec.k)
 
         return score

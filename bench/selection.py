@@ -40,6 +40,7 @@ RULES: dict[str, SelectionRule] = {
             "most accurate on the attacker's labelled images; without labels, highest mutual information",
         ),
         SelectionRule("held-out", "most accurate on labelled images that the attacker holds out"),
+        SelectionRule("leave-one-out", "least error of leave-one-out on the attacker's labelled images"),
         SelectionRule("source-validation", "most accurate on authorised images that the attacker holds out"),
         SelectionRule("label-free", "highest mutual information of answers to the attacker's images; no label"),
         SelectionRule("own-scorer", "the attack's own score on the attacker's images"),

@@ -26,7 +26,6 @@ class HNTL(Lock):
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
     )
-    quick = {"first": 2, "steps": 3}
 
     student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
     first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")
@@ -50,7 +49,7 @@ class HNTL(Lock):
         parts.eval().requires_grad_(False)
         hidden: list[Tensor] = []
         for images in (source, target):
-            logits = models.outputs(Answer(parts, content=images is source), images.images)
+            logits = models.logits(Answer(parts, content=images is source), images.images)
             hidden.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:

@@ -11,8 +11,9 @@ from torch.func import functional_call
 
 from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from locks.kit.domains import neighbour_domains
 from locks.kit.family import sides
-from locks.kit.pseudo import neighbour_domains, pseudo_source
+from locks.kit.pseudo import pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
 """Where the target's term stops to count. What is only synthesised holds a model less, and bears less pushing."""
@@ -34,10 +35,9 @@ class MAP(Lock):
         "reconstruction: the mask is a score per weight or channel, hard threshold forward, straight-through backward; "
         "batch norm and biases stay",
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
-        "see `locks/_pseudo.py` for their losses",
+        "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
     )
-    quick = {"steps": 3, "generator_steps": 2}
 
     setting: str = param(
         "source", "what the owner has: source and target; the target alone; the model alone",

@@ -35,10 +35,9 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
         UserError: another format, or a place that cannot be written.
     """
     from reports.page import figures
-    from reports.page.sample_sheet import sample_sheet
     from reports.rows.aggregate import current, rows
     from reports.rows.budget_surface import surfaces
-    from reports.text.groups import grouped
+    from reports.text.captions import grouped
     from reports.text.tables import render
 
     out = Path(out_dir)
@@ -58,7 +57,7 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
             made.append(figures.guess_curve([row], out / f"curve-{_name(row)}.png"))
         sheet = _first_samples(store, records, row)
         if sheet is not None:
-            made.append(sample_sheet(*sheet, out / f"samples-{_name(row)}.png"))
+            made.append(figures.sample_sheet(*sheet, out / f"samples-{_name(row)}.png"))
     return made
 
 

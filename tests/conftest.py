@@ -1,18 +1,27 @@
-"""What tests share: one thread a process so that runs agree, a small labelled task, a fake plugin folder."""
+"""What tests share: one thread a process so that runs agree, a small labelled task, the command line in process."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from limits import HANGS
+from PIL import Image
+from places import PLUGINS
+from rich.console import Console
 
+from bench import registry
 from bench.contracts import Images, Spec
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,6 +32,27 @@ settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
 )
 settings.load_profile("patient")
+SMALL_PLUGINS = [f"--plugin={PLUGINS / name}.py" for name in ("tint", "quick_lock", "nosy")]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Bench = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def _installed_plugins() -> Iterator[None]:
+    """Every test starts and ends with the plugins that need no file named."""
+    registry.use()
+    yield
+    registry.use()
 
 
 @pytest.fixture
@@ -41,9 +71,38 @@ def toy(spec: Spec) -> Images:
     return Images((images * 255).byte(), labels)
 
 
+def run_in_process(*arguments: str, cwd: Path | None = None, columns: int = 160) -> Done:
+    """The command line in this process: what it prints, and its exit status."""
+    from bench.cli import app, console
+
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.argv, console.out, console.err, Path.cwd()
+    sys.argv = ["bench", *arguments]
+    console.out, console.err = (Console(file=f, width=columns, highlight=False) for f in (out, err))
+    try:
+        os.chdir(cwd or Path.cwd())
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            app.main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    finally:
+        sys.argv, console.out, console.err, _ = before
+        os.chdir(before[3])
+        registry.use()
+        torch.set_num_threads(1)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
-def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line in a process of its own."""
+def bench() -> Bench:
+    """Run the command line in this process."""
+    return run_in_process
+
+
+@pytest.fixture(scope="session")
+def bench_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, where that is what is tested."""
 
     def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -56,3 +115,54 @@ def bench() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_task(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of 3 × 30 small pictures: a bright bar at the left, in the middle, or at the right."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("left", "middle", "right")):
+        (root / name).mkdir()
+        for i in range(30):
+            image = rng.integers(0, 90, (32, 32, 3), dtype=np.uint8)
+            image[:, 3 + 10 * k : 9 + 10 * k] += 120
+            Image.fromarray(image).save(root / name / f"{i}.png")
+    return f"folder:{root}"
+
+
+@pytest.fixture(scope="session")
+def small_run(small_task: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """The arguments of a small run into a store: one lock, one attack, their controls, a short public baseline."""
+    suite = tmp_path_factory.mktemp("suites") / "small.toml"
+    suite.write_text(
+        f"""[[row]]
+locks = ["quick-lock"]
+attacks = ["logit-surgery"]
+tasks = ["{small_task}"]
+models = ["tiny"]
+params = {{ "task.size" = 16, "threat.share" = 0.2 }}
+public_baseline = {{ "attack.trials" = 1, "attack.steps" = 10 }}
+"""
+    )
+
+    def arguments(store: Path, *more: str) -> list[str]:
+        base = ["run", "--suite", str(suite), "--threads", "1", "--device", "cpu", "--store", str(store)]
+        return [*base, *SMALL_PLUGINS, f"--plugin={PLUGINS / 'tiny.py'}", *more]
+
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def real_store(small_run: Callable[..., list[str]], bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the small run is complete: trained once a session, read by many tests, written by none."""
+    store = tmp_path_factory.mktemp("store") / "s"
+    done = bench(*small_run(store))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return store
+
+
+@pytest.fixture
+def store_copy(real_store: Path, tmp_path: Path) -> Path:
+    """A copy of `real_store` that a test may write to."""
+    return Path(shutil.copytree(real_store, tmp_path / "copy"))

@@ -1,1 +1,1 @@
-"""What several attacks share."""
+"""What several attacks share; an attack of another project may import it as well."""

@@ -8,6 +8,9 @@ from bench import models
 from bench.contracts import AttackerView
 from bench.predictors import Direct, Queried
 
+ANSWERS = ("labels", "logits", "weights")
+"""Kinds of access under which the locked model answers."""
+
 
 def ask(target: AttackerView, images: Tensor) -> Tensor:
     """(N, K + extra) logits of the locked model, or ones at the label: by its weights, else by metered queries."""

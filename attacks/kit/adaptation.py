@@ -1,4 +1,4 @@
-"""What source-free adaptation methods share: one training course, banks of answers, neighbours, contrast."""
+"""What source-free adaptation methods share: one course of training, views, contrast, a momentum model."""
 
 from __future__ import annotations
 
@@ -8,57 +8,51 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from attacks.kit.memory_bank import MemoryBank, embed_and_answer
 from attacks.kit.selection import most_informative
 from bench import models
 from bench.augment import jitter, recolour
-from bench.contracts import Acceptance, AttackerView, Batch, Classifier, Images, Run, ThreatModel
+from bench.contracts import AttackerView, Augment, Classifier, Images, Run
 from bench.predictors import Direct
 
 PARTS = 4
-"""Checkpoints that a course keeps, evenly spaced; each is submitted and stands for choice."""
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""Checkpoints of a course, evenly spaced; each is submitted and stands for choice."""
 weak: Augment = jitter
-strong: Augment = recolour  # moves, new colours and blur
-
-
-def adapts(threat: ThreatModel) -> Acceptance:
-    """Whether a threat model grants what source-free adaptation needs: weights and unlabelled images."""
-    return threat.grants(["weights"], unlabelled=True)
+strong: Augment = recolour
+"""Moves, new colours and blur."""
 
 
 class Course:
-    """The locked model on its way: batch-norm statistics first, then whatever loss; chosen without labels.
+    """The locked model in training: batch-norm statistics first, then whatever loss; chosen without labels.
 
     Args:
-        target: gives weights and un-labelled images.
+        target: gives weights and unlabelled images.
         run: trains and takes submissions.
-        freeze_head: keep the layers from `Classifier.embed` to the outputs as they are.
+        freeze_head: train all layers but those from `Classifier.embed` to the outputs.
 
     Attributes:
         model: the locked model, changed in place.
-        images: the attacker's un-labelled images.
+        images: the attacker's unlabelled images.
     """
 
     def __init__(self, target: AttackerView, run: Run, freeze_head: bool = False) -> None:
         self.model: Classifier = target.classifier
         self.images: Images = target.unlabelled
         self.run, self.k = run, target.spec.k
-        self._kept: dict[str, Classifier] = {}
-        self._keep("as it is")  # whatever budget is spent, something was handed in
-        self._frozen: list[nn.Parameter] = []
-        if freeze_head:
-            self._frozen = [self.model.get_parameter(name) for name in models.head_names(self.model)]
+        self._checkpoints: dict[str, Classifier] = {}
+        self._save("as it is")  # whatever budget is spent, something was handed in
+        head = models.head_names(self.model) if freeze_head else []
+        self._frozen = [self.model.get_parameter(name) for name in head]
         if models.has_batch_norm(self.model):
             models.reestimate_batch_norm(self.model, self.images.images.to(run.device))
-            self._keep("statistics")
+            self._save("statistics")
 
-    def _keep(self, name: str) -> None:
-        copied = copy.deepcopy(self.model).eval()
-        self._kept[name] = copied
-        self.run.submit(Direct(copied), what=name)
+    def _save(self, name: str) -> None:
+        checkpoint = copy.deepcopy(self.model).eval()
+        self._checkpoints[name] = checkpoint
+        self.run.submit(Direct(checkpoint), what=name)
 
     def fit(
         self,
@@ -73,46 +67,39 @@ class Course:
         statistics: str = "batch",
         name: str = "adapt",
     ) -> None:
-        """``steps`` of AdamW on ``loss`` over batches of the un-labelled images, then of ``more``.
+        """``steps`` of AdamW on ``loss`` over batches of the unlabelled images, then of ``more``.
 
-        Dropout is off. ``refresh`` is called before every ``every``-th step, the first included: pseudo-labels of an
-        epoch.
+        Dropout is off.
 
         Args:
-            statistics: of batch norm in training: of the ``batch``, or ``kept`` as they were found on the un-labelled
-                images as they are, for losses on views that look otherwise.
+            loss: as `bench.contracts.Run.fit` takes it.
+            refresh: called before every ``every``-th step, the first included, for the pseudo-labels of an epoch.
+            statistics: of batch norm in training: of the ``batch``, or the ``running`` ones, which were estimated on
+                the unlabelled images as they are, for losses on views that look otherwise.
         """
-        done = 0
         marks = {round(steps * (i + 1) / PARTS) for i in range(PARTS - 1)} - {0, steps}
+        norms = models.batch_norms(self.model)
 
-        def counted(*batches: Batch) -> Tensor:
-            nonlocal done
-            if done in marks:
-                self._keep(f"{name} {done}")
-            if refresh is not None and done % max(1, every) == 0:
+        def each(step: int) -> None:
+            if step in marks:
+                self._save(f"{name} {step}")
+            if refresh is not None and step % max(1, every) == 0:
                 refresh()
-            for m in self.model.modules():
-                if isinstance(m, nn.modules.batchnorm._BatchNorm):
-                    m.train(statistics == "batch")
-            done += 1
-            return loss(*batches)
+            for m in norms:
+                m.train(statistics == "batch")
 
         for p in self._frozen:
             p.requires_grad_(False)
         self.run.fit(
-            self.model, counted, steps, self.images, *more,
-            rate=rate, batch=batch, decay=decay, train_mode=False, name=name,
+            self.model, loss, steps, self.images, *more,
+            rate=rate, batch=batch, decay=decay, train_mode=False, name=name, each=each,
         )  # fmt: skip
         for p in self._frozen:
             p.requires_grad_(True)
-        self._keep(name)
+        self._save(name)
         if models.has_batch_norm(self.model):  # those of training are of changed images, and of ``more``
             models.reestimate_batch_norm(self.model, self.images.images.to(self.run.device))
-            self._keep(f"{name}, statistics")
-
-    def real(self, images: Tensor) -> Tensor:
-        """(N, K) logits of the real classes, with gradients."""
-        return self.model(images)[:, : self.k]
+            self._save(f"{name}, statistics")
 
     def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (N, D) and the (N, K) logits of the real classes, from one pass."""
@@ -126,30 +113,21 @@ class Course:
         are not judged by in the end. Views of a single image go in one pass: batch norm refuses them alone.
         """
         views = views if min(len(images) for images in views) > 1 else (torch.cat(views),)
-        answered = [self.both(images) for images in views]
-        embeddings, logits = zip(*answered, strict=True)
+        embeddings, logits = zip(*(self.both(images) for images in views), strict=True)
         return torch.cat(embeddings), torch.cat(logits)
 
-    def bank(self, model: Classifier | None = None) -> tuple[Tensor, Tensor]:
-        """Embeddings (N, D) and probabilities (N, K) of all un-labelled images, in evaluation mode."""
-        return bank(model or self.model, self.images.images.to(self.run.device), self.k)
+    def embed_and_answer(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (N, D) and probabilities (N, K) of all unlabelled images, in evaluation mode."""
+        return embed_and_answer(self.model, self.images.images.to(self.run.device))
 
-    def chosen(self) -> Direct:
-        """The kept model with the highest mutual information on the un-labelled images."""
-        name, _ = most_informative(self._kept, self.images)
-        return Direct(self._kept[name])
+    def memory(self) -> MemoryBank:
+        """A memory of all unlabelled images, filled by the model as it stands."""
+        return MemoryBank(self.model, self.images.images.to(self.run.device))
 
-
-@torch.no_grad()
-def bank(model: Classifier, images: Tensor, k: int, batch: int = 256) -> tuple[Tensor, Tensor]:
-    """Embeddings (N, D) and probabilities (N, K) over the real classes; the model's mode is restored."""
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
-    embeddings = torch.cat([model.embed(part) for part in images.split(batch)])
-    probabilities = model.head(embeddings)[:, :k].softmax(1)
-    for m, training in modes:
-        m.training = training
-    return embeddings, probabilities
+    def best(self) -> Direct:
+        """The checkpoint with the highest mutual information on the unlabelled images."""
+        name, _ = most_informative(self._checkpoints, self.images)
+        return Direct(self._checkpoints[name])
 
 
 def balance(p: Tensor) -> Tensor:
@@ -158,34 +136,22 @@ def balance(p: Tensor) -> Tensor:
     return (mean * mean.clamp_min(1e-8).log()).sum()
 
 
-def soft_cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    """(N,): −Σ_k wanted_k log softmax(logits)_k."""
-    return -(wanted * logits.log_softmax(1)).sum(1)
+def soft_cross_entropy(logits: Tensor, answers: Tensor) -> Tensor:
+    """(N,): −Σ_k answers_k log softmax(logits)_k, both (N, K)."""
+    return -(answers * logits.log_softmax(1)).sum(1)
 
 
-def nearest(of: Tensor, among: Tensor, n: int, but: Tensor | None = None) -> Tensor:
-    """(B, n) indices of the rows of ``among`` (N, D) with the highest cosine to each row of ``of`` (B, D).
-
-    Args:
-        but: (B,) the row of ``among`` that is the image itself and does not count.
-    """
-    cosine = F.normalize(of, dim=1) @ F.normalize(among, dim=1).T
-    if but is not None:
-        cosine = cosine.scatter(1, but[:, None], -2.0)
-    return cosine.topk(min(n, len(among) - (but is not None)), dim=1).indices
-
-
-def info_nce(query: Tensor, key: Tensor, queue: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+def info_nce(query: Tensor, key: Tensor, queue: Tensor, ignore: Tensor, temperature: float) -> Tensor:
     """−log of the share that the key has among key and queue: MoCo's loss, some of the queue left out.
 
     Args:
         query, key: (B, D), two views of the same images.
         queue: (M, D) of other images.
-        excluded: (B, M) true where a pair is no negative.
+        ignore: (B, M) true where a pair is no negative.
     """
     query, key, queue = (F.normalize(t, dim=1) for t in (query, key, queue))
     positive = (query * key).sum(1, keepdim=True)
-    negative = (query @ queue.T).masked_fill(excluded, -1e4 * temperature)
+    negative = (query @ queue.T).masked_fill(ignore, -1e4 * temperature)
     logits = torch.cat([positive, negative], 1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.int64, device=query.device))
 

@@ -8,14 +8,14 @@ from typing import Any
 from attacks.kit import proposers
 from attacks.kit.access import ask
 from attacks.kit.input import subset
-from attacks.kit.selection import opened
+from attacks.kit.selection import guess_score
 from bench.contracts import AttackerView, Run
 
 
 def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
     """Of ``guesses`` prompts from the word list the best one, and the editor's settings.
 
-    Tried on labelled images where there are any, else on un-labelled ones; `_selection.opened` is the score.
+    Tried on labelled images where there are any, else on un-labelled ones; `selection.guess_score` is the score.
 
     Args:
         target: grants the editor's settings, a word list and images.
@@ -23,12 +23,12 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     """
     settings = dict(target.known["settings"])
     labelled = target.threat.share > 0
-    drawn = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
-    images, labels = drawn.images, drawn.labels if labelled else None
+    sample = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
+    images, labels = sample.images, sample.labels if labelled else None
     prompts = proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
     scores: dict[str, float] = {}
     for prompt, edited in run.edits(images, prompts, settings):
         run.guess(prompt)
-        scores[prompt] = opened(ask(target, edited), labels, target.spec.k)
+        scores[prompt] = guess_score(ask(target, edited), labels, target.spec.k)
         run.progress(len(scores), len(prompts), "guesses")
     return max(scores, key=lambda prompt: scores[prompt]), settings

@@ -12,7 +12,7 @@ from bench.contracts import Images, Predictor
 from bench.predictors import Direct, Queried
 
 
-class _Bounded(torch.autograd.Function):
+class _Clip(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:
         ctx.save_for_backward(images)
@@ -25,9 +25,9 @@ class _Bounded(torch.autograd.Function):
         return gradient.masked_fill(outward, 0.0)
 
 
-def bounded(images: Tensor) -> Tensor:
+def clip(images: Tensor) -> Tensor:
     """``images`` clipped to [0, 1]; where they were clipped, a gradient passes that leads back inside, no other."""
-    out: Tensor = _Bounded.apply(images)
+    out: Tensor = _Clip.apply(images)
     return out
 
 
@@ -56,7 +56,7 @@ class Colour(Transform):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        return bounded(torch.einsum("dc,nchw->ndhw", self.weight, images) + self.bias.view(1, 3, 1, 1))
+        return clip(torch.einsum("dc,nchw->ndhw", self.weight, images) + self.bias.view(1, 3, 1, 1))
 
 
 class Moments(Transform):
@@ -79,8 +79,8 @@ class Moments(Transform):
 
     def forward(self, images: Tensor) -> Tensor:
         mean, std = images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True)
-        styled = (images - mean) / (std + 1e-3) * self.std.view(1, 3, 1, 1) + self.mean.view(1, 3, 1, 1)
-        return bounded(images + self.mix * (styled - images))
+        new = (images - mean) / (std + 1e-3) * self.std.view(1, 3, 1, 1) + self.mean.view(1, 3, 1, 1)
+        return clip(images + self.mix * (new - images))
 
 
 class Swap(Transform):
@@ -109,7 +109,7 @@ class Swap(Transform):
     def forward(self, images: Tensor) -> Tensor:
         waves = torch.fft.rfft2(images)
         amplitude = torch.where(self.low, self.amplitude, waves.abs())
-        return bounded(torch.fft.irfft2(torch.polar(amplitude, waves.angle()), s=images.shape[-2:]))
+        return clip(torch.fft.irfft2(torch.polar(amplitude, waves.angle()), s=images.shape[-2:]))
 
 
 class Residual(Transform):
@@ -135,7 +135,7 @@ class Residual(Transform):
 
     def forward(self, images: Tensor) -> Tensor:
         place = self.place.expand(len(images), -1, -1, -1)
-        return bounded(images + self.colour(images) + self.body(torch.cat([images, place], 1)))
+        return clip(images + self.colour(images) + self.body(torch.cat([images, place], 1)))
 
 
 class Pattern(Transform):
@@ -153,7 +153,7 @@ class Pattern(Transform):
         self.pattern = nn.Parameter(torch.zeros(1, 3, size, size))
 
     def forward(self, images: Tensor) -> Tensor:
-        return bounded(images + self.mask * self.pattern)
+        return clip(images + self.mask * self.pattern)
 
 
 FORMS: dict[str, type[Transform]] = {
@@ -172,15 +172,15 @@ class InFront(Predictor):
     def __init__(self, inner: Predictor, chain: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__()
         self.inner = inner
-        built = [FORMS[spec["form"]](**{k: v for k, v in spec.items() if k != "form"}) for spec in chain]
-        self.chain = nn.Sequential(*built)
+        transforms = [FORMS[spec["form"]](**{k: v for k, v in spec.items() if k != "form"}) for spec in chain]
+        self.chain = nn.Sequential(*transforms)
 
     @classmethod
     def of(cls, inner: Direct | Queried, *transforms: Transform) -> InFront:
         """The predictor with copies of ``transforms``."""
-        made = cls(inner, [t.spec for t in transforms])
-        made.chain.load_state_dict(nn.Sequential(*transforms).state_dict())
-        return made
+        predictor = cls(inner, [t.spec for t in transforms])
+        predictor.chain.load_state_dict(nn.Sequential(*transforms).state_dict())
+        return predictor
 
     def arguments(self) -> dict[str, Any]:
         return {"chain": [transform.spec for transform in self.chain]}
@@ -194,17 +194,17 @@ def least_squares(raw: Tensor, keyed: Tensor) -> Colour:
     x = raw.permute(0, 2, 3, 1).reshape(-1, 3).double().cpu()
     y = keyed.permute(0, 2, 3, 1).reshape(-1, 3).double().cpu()
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
-    found = torch.linalg.lstsq(x, y, driver="gelsd").solution.float()
-    return Colour().set(found[:3].T, found[3])
+    solution = torch.linalg.lstsq(x, y, driver="gelsd").solution.float()
+    return Colour().set(solution[:3].T, solution[3])
 
 
-def channel_matched(images: Tensor, like: Tensor) -> Colour:
+def match_channels(images: Tensor, like: Tensor) -> Colour:
     """The colour map that gives the pixels of ``images`` the channel means and deviations of ``like``."""
     gain = like.std((0, 2, 3)) / images.std((0, 2, 3)).clamp_min(1e-3)
     return Colour().set(torch.diag(gain), like.mean((0, 2, 3)) - gain * images.mean((0, 2, 3)))
 
 
-def covariance_matched(images: Tensor, like: Tensor) -> Colour:
+def match_covariance(images: Tensor, like: Tensor) -> Colour:
     """The linear map of least transport (Pitié and Kokaram, 2007) between the two sets' Gaussian colour statistics."""
 
     def moments(x: Tensor) -> tuple[Tensor, Tensor]:

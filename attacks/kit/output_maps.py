@@ -39,21 +39,21 @@ def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
     return weight
 
 
-def spread(found: Map, outputs: Tensor, trust: float) -> Map:
-    """``found`` with answers to ``outputs`` (N, M) that vary over classes ``trust`` times as one-hot labels do.
+def spread(base: Map, outputs: Tensor, trust: float) -> Map:
+    """``base`` with answers to ``outputs`` (N, M) that vary over classes ``trust`` times as one-hot labels do.
 
     The root mean square of one-hot labels around their mean is √(K − 1) / K.
     """
-    weight, bias = found
+    weight, bias = base
     k = len(weight)
-    centred = torch.eye(k) - 1 / k  # what is common to all classes says nothing
-    weight, bias = centred @ weight, centred @ bias
+    centring = torch.eye(k) - 1 / k  # what is common to all classes says nothing
+    weight, bias = centring @ weight, centring @ bias
     now = (outputs @ weight.T + bias).square().mean().sqrt().clamp_min(1e-8)
     factor = trust * (k - 1) ** 0.5 / k / now
     return factor * weight, factor * bias
 
 
-def evened_axes(outputs: Tensor) -> Tensor:
+def half_whitening(outputs: Tensor) -> Tensor:
     """C^(−1/4) (M, M) of the covariance C of ``outputs`` (N, M), scaled so that they get unit mean variance by it.
 
     Halfway to whitening: what a lock has made faint in the outputs is penalised less, and noise is not blown up.

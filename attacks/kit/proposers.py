@@ -31,7 +31,7 @@ def grammar(words: Sequence[str], rng: random.Random) -> list[str]:
     return out
 
 
-def clip_guided(words: Sequence[str], leaked: tuple[Images, Images]) -> list[str]:
+def by_clip(words: Sequence[str], leaked: tuple[Images, Images]) -> list[str]:
     """The dictionary, ranked by how well CLIP says each word explains what the key did to the leaked images."""
     from bench.miniature import PACK
     from bench.miniature.clip import MiniatureClip

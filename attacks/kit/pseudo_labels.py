@@ -18,12 +18,12 @@ def with_pseudo_labels(model: Classifier, labelled: Images, unlabelled: Images, 
         share: most confident share of the images of each pseudo-class that is taken, in (0, 1].
     """
     confidence, label = models.logits(model, unlabelled.images).softmax(1).max(1)
-    kept = []
+    surest = []
     for k in range(model.k):
         at = torch.nonzero(label == k).flatten()
         order = confidence[at].argsort(descending=True)
-        kept.append(at[order[: max(1, round(share * len(at)))]])
-    at = torch.cat(kept)
+        surest.append(at[order[: max(1, round(share * len(at)))]])
+    at = torch.cat(surest)
     times = max(1, len(at) // (2 * len(labelled)))
     pixels = torch.cat([labelled.pixels.repeat(times, 1, 1, 1), unlabelled.pixels[at]])
     return Images(pixels, torch.cat([labelled.labels.repeat(times), label[at].to(labelled.labels.device)]))

@@ -22,21 +22,24 @@ def mutual_information(logits: Tensor) -> Tensor:
     return together - each
 
 
-def claimed_information(outputs: Tensor, k: int) -> Tensor:
-    """The label-free score of logits (N, K + extra): mutual information over the K real classes, in nats, plus the mean
-    log of the probability they hold (at least −6), which is 0 unless extra outputs take it."""
-    claimed = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
-    return mutual_information(outputs[:, :k]) + claimed
+def information_and_mass(outputs: Tensor, k: int) -> Tensor:
+    """The label-free score of logits (N, K + extra): mutual information plus mass, in nats.
+
+    Mutual information is that of the K real classes. Mass is the mean log of the probability that they hold, at least
+    −6 an image; it is 0 unless extra outputs take some.
+    """
+    mass = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
+    return mutual_information(outputs[:, :k]) + mass
 
 
-def opened(outputs: Tensor, labels: Tensor | None, k: int) -> float:
-    """How well a guess opens a locked model that answers (N, K + extra) logits to images it was tried on.
+def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
+    """How well a guess opens the lock, from the locked model's (N, K + extra) logits on images after the guess.
 
-    The mean log-probability of ``labels`` (N,), each at least −6; without labels
-    `claimed_information`, which a lock that is sure of wrong answers misleads.
+    It is the mean log-probability of ``labels`` (N,), each at least −6. Without labels it is `information_and_mass`,
+    which a lock that is sure of wrong answers misleads.
     """
     if labels is None:
-        return float(claimed_information(outputs, k))
+        return float(information_and_mass(outputs, k))
     return float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
 
 

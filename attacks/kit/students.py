@@ -1,4 +1,4 @@
-"""What extraction attacks share: students, what a locked answer teaches, budgets of queries."""
+"""What extraction attacks share: students, targets from locked answers, budgets of queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.augment import jitter
 from bench.contracts import AttackerView, Batch, Classifier, Images, Run
 
 ROUND = 64
-"""Images asked at once, so that a budget is used up to its last image."""
+"""Images in one query, so that a budget is used up to its last image."""
 
 
 def student(name: str, start: str, target: AttackerView, run: Run) -> Classifier:
@@ -31,22 +31,22 @@ def student(name: str, start: str, target: AttackerView, run: Run) -> Classifier
     seed = run.seed("student")
     if name != "same":
         return models.build(name, target.spec, weights=start, seed=seed).to(run.device)
-    made = target.public_model()
+    model = target.public_model()
     if start == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = models.rebuild(made.spec)
-    return made.to(run.device)
+            model = models.rebuild(model.spec)
+    return model.to(run.device)
 
 
-def affordable(target: AttackerView, run: Run, wanted: int) -> int:
-    """How many of ``wanted`` images the rest of the query budget covers; weights are asked freely."""
+def affordable(target: AttackerView, run: Run, n: int) -> int:
+    """How many of ``n`` images the rest of the query budget covers; all of them where the attacker has the weights."""
     if target.threat.access == "weights" or run.budget.queries is None:
-        return wanted
-    return max(0, min(wanted, run.budget.queries - (run.meter.queries or 0)))
+        return n
+    return max(0, min(n, run.budget.queries - (run.meter.queries or 0)))
 
 
-def asked(target: AttackerView, images: Tensor) -> Tensor:
+def answers_to(target: AttackerView, images: Tensor) -> Tensor:
     """(N, K + extra) answers to images (N, 3, H, W), `ROUND` at a time.
 
     Raises:
@@ -57,8 +57,8 @@ def asked(target: AttackerView, images: Tensor) -> Tensor:
     return torch.cat([ask(target, part) for part in images.split(ROUND)])
 
 
-def taught(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """What locked answers (N, K + extra) teach of the K real classes: probabilities (N, K) and weights (N,).
+def soft_targets(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """What a student learns from locked answers (N, K + extra): probabilities (N, K) and weights (N,) of the images.
 
     An answer in an extra output says "not for you"; its K real outputs, renormalised, still rank the classes. A hard
     label has no rest to renormalise: one beyond K teaches nothing, and weighs 0.
@@ -69,16 +69,16 @@ def taught(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) -> tup
     return (outputs[:, :k] / temperature).softmax(1), torch.ones(len(outputs))
 
 
-def divergence(logits: Tensor, wanted: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
-    """Hinton's soft-target loss: T² · Σ w KL(wanted ‖ softmax(logits / T)) / Σ w, for answers softened by T."""
-    each = F.kl_div((logits / temperature).log_softmax(1), wanted, reduction="none").sum(1)
+def divergence(logits: Tensor, targets: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
+    """Hinton's soft-target loss: T² · Σ w KL(targets ‖ softmax(logits / T)) / Σ w, for answers softened by T."""
+    each = F.kl_div((logits / temperature).log_softmax(1), targets, reduction="none").sum(1)
     return temperature**2 * (weight * each).sum() / weight.sum().clamp_min(1e-8)
 
 
 def learn(
     model: Classifier,
     images: Images,
-    wanted: Tensor,
+    targets: Tensor,
     weight: Tensor,
     run: Run,
     steps: int,
@@ -90,7 +90,7 @@ def learn(
     more: Callable[[Batch], Tensor] | None = None,
     beside: nn.Module | None = None,
 ) -> None:
-    """Train ``model`` on jittered ``images`` towards ``wanted`` (N, K), and on ``labelled`` ones by their labels.
+    """Train ``model`` on jittered ``images`` towards ``targets`` (N, K), and on ``labelled`` ones by their labels.
 
     Args:
         weight: (N,) of each image in the soft term.
@@ -98,14 +98,14 @@ def learn(
         beside: a module of that loss, trained with the student.
     """
 
-    def loss(taught: Batch, true: Batch | None = None) -> Tensor:
-        n = len(taught.images)
-        logits = model.logits(taught.images if true is None else torch.cat([taught.images, true.images]))
-        said, sure = (t[taught.index].to(logits.device) for t in (wanted, weight))
-        out = divergence(logits[:n], said, sure, temperature)
+    def loss(soft: Batch, true: Batch | None = None) -> Tensor:
+        n = len(soft.images)
+        logits = model.logits(soft.images if true is None else torch.cat([soft.images, true.images]))
+        answers, weights = (t[soft.index].to(logits.device) for t in (targets, weight))
+        out = divergence(logits[:n], answers, weights, temperature)
         if true is not None:
             out = out + F.cross_entropy(logits[n:], true.labels)
-        return out if more is None else out + more(taught)
+        return out if more is None else out + more(soft)
 
     sources = [images] if labelled is None else [images, labelled]
     own = [*model.parameters(), *([] if beside is None else beside.parameters())]
@@ -116,26 +116,25 @@ def learn(
     run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=jitter, name=name, parameters=groups)
 
 
-def settled(model: Classifier, target: AttackerView, run: Run) -> Classifier:
-    """A copy of ``model`` in evaluation mode, with the batch-norm statistics of un-labelled images where there are any.
+def with_own_statistics(model: Classifier, target: AttackerView, run: Run) -> Classifier:
+    """A copy of ``model`` in evaluation mode, with the batch-norm statistics of unlabelled images where there are any.
 
-    Those of a student that learned from other images are theirs.
+    A student that learned from other images has the statistics of those.
     """
-    made = copy.deepcopy(model).eval()
-    if target.threat.unlabelled and models.has_batch_norm(made):
-        models.reestimate_batch_norm(made, target.unlabelled.images.to(run.device))
-    return made
+    student = copy.deepcopy(model).eval()
+    if target.threat.unlabelled and models.has_batch_norm(student):
+        models.reestimate_batch_norm(student, target.unlabelled.images.to(run.device))
+    return student
 
 
-def every_labelled(target: AttackerView) -> Images | None:
+def all_labelled(target: AttackerView) -> Images | None:
     """The labelled images that the view holds, of either side; None where there are none."""
     sets = [target.labelled] if target.threat.share > 0 else []
     if target.threat.authorised > 0:
         sets.append(target.authorised)
     if not sets:
         return None
-    labels = [s.labels for s in sets if s.labels is not None]
-    return Images(torch.cat([s.pixels for s in sets]), torch.cat(labels))
+    return Images(torch.cat([s.pixels for s in sets]), torch.cat([s.labels for s in sets]))
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -16,13 +16,13 @@ from attacks.kit.selection import mutual_information
 from bench.augment import jitter
 from bench.contracts import AttackerView, Classifier, Images, Run
 
-STAGES = 4
-"""Readings of the training at which the generator is kept."""
+CHECKPOINTS = 4
+"""Checkpoints of the generator, evenly spaced."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the generators' terms."""
+    """Weights of the terms of the generators' loss."""
 
     adversarial: float
     cycle: float
@@ -36,7 +36,7 @@ def translate(
     target: AttackerView, run: Run, base: Sequence[Transform], weights: Weights, steps: int, rate: float, batch: int,
     width: int,
 ) -> list[Residual]:  # fmt: skip
-    """G from un-authorised images, after ``base``, to the authorised appearance, kept at `STAGES` readings.
+    """G from un-authorised images, after ``base``, to the authorised appearance, at each of `CHECKPOINTS` checkpoints.
 
     Least-squares critics, one on each side; L1 cycle and identity terms; 1 − ρ², ρ the correlation of brightness
     before and after; smooth L1 of the locked model's channel statistics at every stage; its confidence, class balance
@@ -44,54 +44,56 @@ def translate(
     """
     torch.manual_seed(run.seed("networks"))
     model = target.classifier.eval().requires_grad_(False)
-    before = nn.Sequential(*copy.deepcopy(list(base))).to(run.device)  # the caller goes on with ``base`` where it is
+    base_transform = nn.Sequential(*copy.deepcopy(list(base))).to(
+        run.device
+    )  # the caller goes on with ``base`` where it is
     there, back = (Residual(target.spec.size, width).to(run.device) for _ in range(2))
     critics = [_critic(width).to(run.device) for _ in range(2)]  # of authorised images, and of the others
     forger = torch.optim.Adam([*there.parameters(), *back.parameters()], lr=rate, betas=(0.5, 0.99))
     expert = torch.optim.Adam([p for c in critics for p in c.parameters()], lr=rate, betas=(0.5, 0.99))
     with torch.no_grad():
-        wanted, _ = statistics(model, target.authorised.images.to(run.device))
-    rng, kept = run.rng("augment"), []
+        goals, _ = statistics(model, target.authorised.images.to(run.device))
+    rng, generators = run.rng("augment"), []
     sources: tuple[Images, Images] = (target.authorised, target.unlabelled)
     for step, (a, u) in enumerate(run.steps(steps, *sources, batch=batch, name="disguise")):
-        real, x = jitter(a.images, rng), before(jitter(u.images, rng))
+        real, x = jitter(a.images, rng), base_transform(jitter(u.images, rng))
         fake, plain = there(x), back(real)
         pairs = list(zip(critics, (real, x), (fake, plain), strict=True))
         apart = torch.stack(
-            [c(made.detach()).square().mean() + (c(seen) - 1).square().mean() for c, seen, made in pairs]
+            [c(forgery.detach()).square().mean() + (c(own) - 1).square().mean() for c, own, forgery in pairs]
         ).sum()
         expert.zero_grad(set_to_none=True)
         (apart / 2).backward()
         expert.step()
-        found, outputs = statistics(model, fake)
-        loss = weights.adversarial * torch.stack([(c(made) - 1).square().mean() for c, _, made in pairs]).sum()
+        stages, outputs = statistics(model, fake)
+        loss = weights.adversarial * torch.stack([(c(forgery) - 1).square().mean() for c, _, forgery in pairs]).sum()
         loss = loss + weights.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(plain), real))
         loss = loss + weights.identity * (F.l1_loss(there(real), real) + F.l1_loss(back(x), x))
         loss = loss + weights.content * (1 - _correlation(fake, x).square()).mean()
-        loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(found, wanted, strict=True))
-        # as `claimed_information`, but not cut from below: there it would have no gradient where it is needed most
-        claimed = outputs.log_softmax(1)[:, : model.k].logsumexp(1).mean()
-        sure = mutual_information(outputs[:, : model.k]) + claimed
-        loss = loss - weights.answers * sure / math.log(model.k)
+        loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(stages, goals, strict=True))
+        # as `information_and_mass`, but not cut from below: there it would have no gradient where it is needed most
+        mass = outputs.log_softmax(1)[:, : model.k].logsumexp(1).mean()
+        information = mutual_information(outputs[:, : model.k]) + mass
+        loss = loss - weights.answers * information / math.log(model.k)
         forger.zero_grad(set_to_none=True)
         loss.backward()
         forger.step()
-        if (step + 1) * STAGES // steps > step * STAGES // steps:
-            kept.append(copy.deepcopy(there).cpu().eval())
-    return kept
+        if (step + 1) * CHECKPOINTS // steps > step * CHECKPOINTS // steps:
+            generators.append(copy.deepcopy(there).cpu().eval())
+    return generators
 
 
 def statistics(model: Classifier, images: Tensor) -> tuple[list[Tensor], Tensor]:
     """Mean and log deviation of every stage's channels, each stage (2, C), and the outputs, in one pass."""
-    found: list[Tensor] = []
+    stages: list[Tensor] = []
 
     def tap(_stage: int, x: Tensor) -> Tensor:
         around = (0, 2, 3) if x.ndim == 4 else (0, 1)
         std = x.std(around) + 1e-3
-        found.append(torch.stack([x.mean(around), std.log()]))
+        stages.append(torch.stack([x.mean(around), std.log()]))
         return x
 
-    return found, model(images, edit_stage=tap)
+    return stages, model(images, edit_stage=tap)
 
 
 def _critic(width: int) -> nn.Sequential:

@@ -1,10 +1,8 @@
-"""What training a locked model again may change, with which optimiser, and which checkpoint it ends at."""
+"""What training a locked model again may change, adaptive SAM, and the checkpoints of a training."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,9 +12,8 @@ from torch import Tensor, nn
 from bench import models
 from bench.contracts import Batch, Classifier, Images, Run
 from bench.predictors import Direct
-from bench.training import holdout
+from bench.training import Backward, holdout
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 Group = dict[str, Any]
 
 
@@ -25,11 +22,10 @@ def cross_entropy(model: Classifier, *batches: Batch) -> Tensor:
 
     All go through the model together, so that batch norm sees them as one.
     """
-    outputs = model.logits(torch.cat([batch.images for batch in batches]))
-    parts = []
-    for batch, own in zip(batches, outputs.split([len(batch.images) for batch in batches]), strict=True):
-        parts.append(F.cross_entropy(own, batch.labels))
-    return torch.stack(parts).mean()
+    logits = model.logits(torch.cat([batch.images for batch in batches]))
+    parts = logits.split([len(batch.images) for batch in batches])
+    losses = [F.cross_entropy(part, batch.labels) for part, batch in zip(parts, batches, strict=True)]
+    return torch.stack(losses).mean()
 
 
 def with_label_noise(images: Images, share: float, k: int, rng: torch.Generator) -> Images:
@@ -40,7 +36,7 @@ def with_label_noise(images: Images, share: float, k: int, rng: torch.Generator)
     return Images(images.pixels, labels)
 
 
-def held_out(images: Images, share: float, rng: torch.Generator) -> tuple[Images, Images]:
+def split(images: Images, share: float, rng: torch.Generator) -> tuple[Images, Images]:
     """``images`` split at random: to train on, and ``share`` of them to choose by; at least one of each."""
     share = min(max(share, 1 / len(images)), 1 - 1 / len(images)) if len(images) > 1 else share
     train, validation = holdout(images, share, rng)
@@ -107,139 +103,69 @@ def _takes_adapter(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
 
-def sharpness_aware(
-    loss: Callable[[], Tensor], params: Sequence[nn.Parameter], rho: float = 0.5, eta: float = 0.01
-) -> Tensor:
-    """Leave in ``grad`` the gradient of adaptive SAM: that at w + ε, ε = ρ T² ∇L / ‖T ∇L‖, T = |w| + η.
+def sharpness_aware(model: nn.Module, rho: float = 0.5, eta: float = 0.01) -> Backward:
+    """Adaptive SAM as the ``backward`` of `bench.contracts.Run.fit`: the gradient at w + ε, the weights as before.
 
-    Kwon et al., ICML 2021. Returns the loss at w; the weights are as before.
-    """
-    value = loss()
-    gradients = torch.autograd.grad(value, params, allow_unused=True)
-    kept = [p.detach().clone() for p in params]
-    with torch.no_grad():
-        scaled = [None if g is None else (p.abs() + eta) * g for p, g in zip(params, gradients, strict=True)]  # T ∇L
-        norm = torch.stack([s.norm() for s in scaled if s is not None]).norm().clamp_min(1e-12)
-        for p, s in zip(params, scaled, strict=True):
-            if s is not None:
-                p.add_((p.abs() + eta) * s, alpha=float(rho / norm))
-    for p in params:
-        p.grad = None
-    loss().backward()
-    with torch.no_grad():
-        for p, w in zip(params, kept, strict=True):
-            p.copy_(w)
-    return value.detach()
-
-
-@contextmanager
-def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch norms use the statistics of the batch but do not remember them: for a pass at weights that are not kept."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [m.momentum for m in norms]
-    for m in norms:
-        m.momentum = 0.0
-    try:
-        yield
-    finally:
-        for m, momentum in zip(norms, before, strict=True):
-            m.momentum = momentum
-
-
-def tune(
-    run: Run,
-    model: Classifier,
-    loss: Callable[..., Tensor],
-    n: int,
-    *sources: Images,
-    groups: list[Group],
-    optimiser: str = "adamw",
-    batch: int = 64,
-    rho: float = 0.5,
-    train_mode: bool = True,
-    augment: Augment | None = None,
-    name: str = "tune",
-    each: Callable[[int], None] | None = None,
-) -> None:
-    """Minimise ``loss(*batches)`` over ``groups`` with AdamW, SGD (momentum 0.9) or adaptive SAM over AdamW.
+    ε = ρ T² ∇L / ‖T ∇L‖, T = |w| + η. Batch norms do not remember the pass at w + ε. Kwon et al., ICML 2021.
 
     Args:
-        each: told before every step how many steps are done.
+        model: whose batch norms the loss passes through.
+        rho: ρ, the radius.
+        eta: η, added to the magnitude of a weight.
     """
-    if optimiser == "adamw":
-        done = 0
 
-        def watched(*batches: Batch) -> Tensor:
-            nonlocal done
-            if each is not None:
-                each(done)
-            done += 1
-            return loss(*batches)
+    def backward(loss: Callable[[], Tensor], params: Sequence[nn.Parameter]) -> None:
+        gradients = torch.autograd.grad(loss(), params, allow_unused=True)
+        weights = [p.detach().clone() for p in params]
+        with torch.no_grad():
+            steps = [None if g is None else (p.abs() + eta) * g for p, g in zip(params, gradients, strict=True)]  # T ∇L
+            norm = torch.stack([s.norm() for s in steps if s is not None]).norm().clamp_min(1e-12)
+            for p, s in zip(params, steps, strict=True):
+                if s is not None:
+                    p.add_((p.abs() + eta) * s, alpha=float(rho / norm))
+        for p in params:
+            p.grad = None
+        with models.frozen_statistics(model):
+            loss().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for p, w in zip(params, weights, strict=True):
+                p.copy_(w)
 
-        run.fit(
-            model, watched, n, *sources, batch=batch, parameters=groups, train_mode=train_mode, augment=augment,
-            name=name,
-        )  # fmt: skip
-        return
-    model.to(run.device).train(train_mode)
-    params = [p for group in groups for p in group["params"]]
-    base = [group["lr"] for group in groups]
-    stepper: torch.optim.Optimizer = (
-        torch.optim.SGD(groups, momentum=0.9) if optimiser == "sgd" else torch.optim.AdamW(groups)
-    )
-    rng = run.rng(f"{name}/augment")
-    for step, batches in enumerate(run.steps(n, *sources, batch=batch, name=name)):
-        if each is not None:
-            each(step)
-        factor = min(1.0, (step + 1) / max(1.0, 0.1 * n)) * 0.5 * (1 + math.cos(math.pi * step / n))
-        for group, lr in zip(stepper.param_groups, base, strict=True):
-            group["lr"] = lr * factor
-        if augment is not None:
-            batches = tuple(Batch(augment(b.images, rng), b.labels, b.index) for b in batches)
-        stepper.zero_grad(set_to_none=True)
-        if optimiser == "asam":
-            first = True
-
-            def value(batches: tuple[Batch, ...] = batches) -> Tensor:
-                nonlocal first
-                if first:
-                    first = False
-                    return loss(*batches)
-                with _statistics_kept(model):
-                    return loss(*batches)
-
-            sharpness_aware(value, params, rho)
-        else:
-            loss(*batches).backward()
-        nn.utils.clip_grad_norm_(params, 1.0)
-        stepper.step()
-    model.eval()
+    return backward
 
 
 class Checkpoints:
-    """Copies of a model along a training of ``n`` steps, at the start and at ``count`` equal distances; see `tune`.
+    """Copies of a model along a training of ``n`` steps: at the start and at ``count`` equal distances.
+
+    An object is the ``each`` of `bench.contracts.Run.fit`.
 
     Args:
-        plain: makes the copy, an ordinary classifier.
+        copy: gives the model as it stands, as an ordinary classifier.
+        n: steps of the training.
+        count: distances.
+
+    Attributes:
+        models: the copies by name, in order.
     """
 
-    def __init__(self, plain: Callable[[], Classifier], n: int, count: int = 4) -> None:
-        self.plain, self.due = plain, {round(i * n / count) for i in range(count)}
-        self.kept: dict[str, Classifier] = {}
+    def __init__(self, copy: Callable[[], Classifier], n: int, count: int = 4) -> None:
+        self._copy, self._marks = copy, {round(i * n / count) for i in range(count)}
+        self.models: dict[str, Classifier] = {}
 
     def __call__(self, step: int) -> None:
-        if step in self.due:
-            self.keep(f"step {step}")
+        """Save the model if ``step`` is a mark."""
+        if step in self._marks:
+            self.save(f"step {step}")
 
-    def keep(self, name: str) -> None:
-        """Keep the model as it stands under ``name``."""
-        self.kept[name] = self.plain().eval()
+    def save(self, name: str) -> None:
+        """Copy the model as it stands, under ``name``."""
+        self.models[name] = self._copy().eval()
 
     def latest_first(self) -> dict[str, Classifier]:
-        """The order in which the rules of `_selection`, which take the first of equals, prefer the longer training."""
-        return dict(reversed(self.kept.items()))
+        """Latest first: the rules of `attacks.kit.selection` take the first of equals, so the longer training wins."""
+        return dict(reversed(self.models.items()))
 
-    def hand_in(self, run: Run) -> None:
+    def submit(self, run: Run) -> None:
         """Submit every checkpoint, for the judge to choose among (select=oracle)."""
-        for name, model in self.kept.items():
+        for name, model in self.models.items():
             run.submit(Direct(model), checkpoint=name)

@@ -15,21 +15,21 @@ Zeros = dict[str, Tensor]
 
 def find_zeros(model: nn.Module) -> Zeros:
     """Where weights of convolutions and linear layers are exactly zero; weights that training leaves never are."""
-    found = {}
+    zeros = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and bool((module.weight == 0).any()):
-            found[f"{name}.weight"] = module.weight.detach() == 0
-    return found
+            zeros[f"{name}.weight"] = module.weight.detach() == 0
+    return zeros
 
 
 @torch.no_grad()
-def refilled(
+def refill(
     model: Classifier, zeros: Zeros, public: Classifier | None = None, rng: torch.Generator | None = None
 ) -> Classifier:
-    """A copy of ``model`` with its zeros taken from ``public`` or drawn with ``rng``.
+    """A copy of ``model`` with its zeros replaced by weights of ``public``, or by random ones.
 
-    Drawn are normal values of the mean and deviation of what was kept in the same filter (one output channel); of a
-    filter with less than two weights left, those of its layer.
+    Random values are normal, with the mean and deviation of the weights that are not zero in the same filter (one
+    output channel). A filter with fewer than two of those takes the mean and deviation of its layer.
     """
     full = copy.deepcopy(model)
     other = {} if public is None else dict(public.named_parameters())
@@ -40,12 +40,12 @@ def refilled(
                 weight[at] = other[name].to(weight.device)[at]
             continue
         rows, pruned = weight.flatten(1), at.flatten(1)
-        kept = (~pruned).sum(1, keepdim=True)
-        mean = rows.sum(1, keepdim=True) / kept.clamp_min(1)
-        variance = (((rows - mean) ** 2) * ~pruned).sum(1, keepdim=True) / kept.clamp_min(1)
-        all_kept = rows[~pruned] if bool((~pruned).any()) else torch.zeros(1, device=rows.device)
-        mean = torch.where(kept > 1, mean, all_kept.mean())
-        deviation = torch.where(kept > 1, variance.sqrt(), all_kept.std(unbiased=False))
-        drawn = mean + deviation * torch.randn(rows.shape, generator=rng).to(rows.device)
-        weight.copy_(torch.where(pruned, drawn, rows).view_as(weight))
+        count = (~pruned).sum(1, keepdim=True)
+        mean = rows.sum(1, keepdim=True) / count.clamp_min(1)
+        variance = (((rows - mean) ** 2) * ~pruned).sum(1, keepdim=True) / count.clamp_min(1)
+        others = rows[~pruned] if bool((~pruned).any()) else torch.zeros(1, device=rows.device)
+        mean = torch.where(count > 1, mean, others.mean())
+        deviation = torch.where(count > 1, variance.sqrt(), others.std(unbiased=False))
+        sample = mean + deviation * torch.randn(rows.shape, generator=rng).to(rows.device)
+        weight.copy_(torch.where(pruned, sample, rows).view_as(weight))
     return full

@@ -1,1 +1,1 @@
-"""What several locks share."""
+"""What several locks share; a lock of another project may import it as well."""

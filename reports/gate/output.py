@@ -1,20 +1,21 @@
-"""What a gate found, for the terminal, as Markdown for a job's page, and as JUnit XML."""
+"""A comparison for the terminal, as Markdown for a job's page, and as JUnit XML."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from reports.gate.rule import TOLERANCE, Comparison, Finding
+from reports.gate.lines import TOLERANCE
+from reports.gate.rule import Comparison, Finding
 
 STYLES = {"regressed": "bold red", "better": "yellow", "held": "green"}
-HEADER = ("what", "measures", "baseline", "candidate", "change", "interval", "could see", "verdict")
+HEADER = ("what", "measures", "snapshot", "candidate", "change", "interval", "could see", "verdict")
 NUMBERS = {
-    "baseline": "base-\nline",
+    "snapshot": "snap-\nshot",
     "candidate": "candi-\ndate",
     "change": "change",
     "interval": "interval",
@@ -35,15 +36,15 @@ def summary(comparison: Comparison) -> str:
 
 
 def caption(comparison: Comparison) -> str:
-    """How the verdicts came about, one paragraph."""
+    """How the verdicts come about, one paragraph."""
     tolerances = ", ".join(f"{name} {points:g}" for name, points in TOLERANCE.items())
-    baseline, candidate = comparison.seeds
+    before, after = comparison.seeds
     return (
-        f"Percent; changes in points. {baseline} baseline seeds against {candidate} candidate seeds, these counted as "
-        f"drawn anew. Chance of a false alarm over the whole table: at most {100 * comparison.rate:g} % (Bonferroni); the "
-        f"intervals are at that level. Tolerances in points: {tolerances}. A number regressed where its interval, its "
-        "change, every candidate seed and the pairs of shared seeds all say so. Could see: the least worsening found "
-        "with a chance of 80 %. The rule: reports/gate.py."
+        f"Percent; changes in points. {before} seeds of the snapshot against {after} of the candidate, which count as "
+        f"drawn anew. Chance of a false alarm over the whole table: at most {100 * comparison.rate:g} % (Bonferroni); "
+        f"the intervals are at that level. Tolerances in points: {tolerances}. A number regressed where its interval, "
+        "its change, every candidate seed and the pairs of shared seeds all say so. Could see: the least worsening "
+        "found with a chance of 80 %. The rule: reports/gate/rule.py."
     )
 
 
@@ -63,12 +64,14 @@ def cells(finding: Finding) -> tuple[str, ...]:
 
 
 class Report:
-    """A rich renderable of an comparison."""
+    """A comparison as a rich renderable: the table, how to read it, findings, warnings, and the verdict last."""
 
     def __init__(self, comparison: Comparison) -> None:
+        """Show ``comparison``."""
         self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What rich prints."""
         comparison = self.comparison
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         for name in HEADER:
@@ -103,9 +106,9 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _table(header: Sequence[str], body: object) -> list[str]:
-    rows = [header, ["---"] * len(header), *body]  # type: ignore[misc]
-    return ["| " + " | ".join(_plain(str(cell)) for cell in row) + " |" for row in rows]
+def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    rows = [header, ["---"] * len(header), *body]
+    return ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
 
 
 def _plain(text: str) -> str:
@@ -113,17 +116,17 @@ def _plain(text: str) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """The comparison as JUnit XML: a test case a number, and one for each certain finding."""
+    """The comparison as JUnit XML: one test case for each number and one for each certain finding."""
     failures = len(comparison.certain) + sum(f.verdict == "regressed" for f in comparison.findings)
     tests = str(len(comparison.findings) + len(comparison.certain))
     suite = ElementTree.Element("testsuite", name="bench gate", tests=tests, failures=str(failures), errors="0")
     for finding in comparison.findings:
         case = ElementTree.SubElement(suite, "testcase", classname=finding.line.metric, name=_xml(finding.line.name))
-        said = _xml("; ".join(f"{name}: {cell}" for name, cell in zip(HEADER, cells(finding), strict=True)))
+        text = _xml("; ".join(f"{name}: {cell}" for name, cell in zip(HEADER, cells(finding), strict=True)))
         if finding.verdict == "regressed":
-            ElementTree.SubElement(case, "failure", message=finding.why).text = said
+            ElementTree.SubElement(case, "failure", message=finding.why).text = text
         else:
-            ElementTree.SubElement(case, "system-out").text = said
+            ElementTree.SubElement(case, "system-out").text = text
     for certain in comparison.certain:
         case = ElementTree.SubElement(suite, "testcase", classname="certain", name=_xml(certain.name))
         ElementTree.SubElement(case, "failure", message=_xml(certain.what)).text = _xml(certain.remedy)

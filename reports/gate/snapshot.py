@@ -1,7 +1,7 @@
 """A snapshot of what a store measured: by row key and seed, the numbers and which test images were right.
 
-A baseline is a snapshot of at least `SEEDS` seeds written as small JSON, one line a seed, so that a change of it can be
-read in a review. A gate (`reports.gate.rule`) compares two snapshots: the file, and one made of the candidate's store.
+A gate (`reports.gate.rule`) compares two: one from a file with at least `SEEDS` seeds, and one of the store under test.
+The file is small JSON, one line a seed, so that a reviewer can read what changed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from reports.rows.source import Evidence
 
 FORMAT: Literal[1] = 1
 SEEDS = 8
-"""Seeds a baseline holds at least: the gate's noise is estimated from them."""
+"""Seeds that a file has at least: the gate estimates its noise from them."""
 
 NAMES = ("UP", "LP", "RP", "oracle", "victim_authorised")
 SPENT = {"steps": "steps", "queries": "queries", "edited": "edited images", "guesses": "guesses"}
-"""Of what an attack's meter counts, its budgets, in words: they are the same wherever it runs."""
+"""Meters of an attack that are the same wherever it runs, and their units in words."""
 AUTHORISED = ("UP", "victim_authorised")
-"""What is measured on authorised images; the rest is on un-authorised ones."""
+"""What is measured on authorised images; the rest is on unauthorised ones."""
 
 
 class _Model(BaseModel):
@@ -41,7 +41,7 @@ class _Model(BaseModel):
 
 
 class Seed(_Model):
-    """What one replicate of a row measured; accuracies in percent."""
+    """One replicate of a row; accuracies in percent."""
 
     status: Literal["ok", "failed", "invalid"] = "ok"
     error: str | None = None
@@ -71,7 +71,7 @@ def side_of(name: str) -> str:
     return "authorised" if name in AUTHORISED else "test"
 
 
-class SavedRow(_Model):
+class SnapshotRow(_Model):
     """A row of the plan with all its seeds; ``row`` is what its key is a digest of."""
 
     row_key: str
@@ -118,7 +118,7 @@ class Snapshot(_Model):
     suite: str | None = Field(default=None, description="the suite whose rows these are")
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
-    rows: list[SavedRow]
+    rows: list[SnapshotRow]
 
     def seeds(self) -> list[int]:
         """Every replicate of any row."""
@@ -141,24 +141,24 @@ def unpack(text: str, n: int) -> NDArray[np.bool_]:
     except ValueError:
         bits = np.zeros(0, dtype=np.uint8)
     if not n <= len(bits) < n + 8:
-        raise UserError(f"the baseline's bits are not those of {n} images.", "Make it again: bench baseline save.")
+        raise UserError(f"the snapshot's bits are not those of {n} images.", "Make it again: bench baseline save.")
     return bits[:n].astype(bool)
 
 
 def snapshot(
     records: Iterable[Record], evidence: Evidence, only: Collection[str] | None = None, suite: str | None = None
 ) -> Snapshot:
-    """What ``records`` measured on the test split, the newest of each cell and replicate; imported ones are left out.
+    """A snapshot of ``records`` on the test split: the newest of each cell and replicate, without imported ones.
 
     Args:
         records: any order.
         evidence: per-image predictions of a record.
-        only: row keys to keep; all without it.
-        suite: name that is kept with the snapshot.
+        only: row keys; all without it.
+        suite: the suite whose rows these are.
     """
     own = [r for r in records if r.third_party is None]
     pool = [r for r in current(own) if only is None or r.row_key in only]
-    rows: dict[str, SavedRow] = {}
+    rows: dict[str, SnapshotRow] = {}
     for record in pool:
         if record.row_key not in rows:
             rows[record.row_key] = _row(record)
@@ -173,10 +173,10 @@ def snapshot(
     )
 
 
-def _row(record: Record) -> SavedRow:
-    names = {name: value for name, value in names_of(record.cell).items() if name in SavedRow.model_fields}
+def _row(record: Record) -> SnapshotRow:
+    names = {name: value for name, value in names_of(record.cell).items() if name in SnapshotRow.model_fields}
     settings = {kind: getattr(record.cell, kind).params for kind in ("lock", "key", "attack")}
-    return SavedRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **names)
+    return SnapshotRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **names)
 
 
 def _seed(record: Record, evidence: Evidence) -> Seed:
@@ -224,16 +224,16 @@ def _side(arrays: Mapping[str, NDArray[Any]], side: str, part: str) -> NDArray[A
     return arrays.get(f"{side}_{part}", arrays.get(f"test_{part}"))
 
 
-def check_complete(saved: Snapshot, seeds: int = SEEDS) -> None:
-    """A baseline's rows must all be there with enough good seeds.
+def check_complete(snapshot: Snapshot, seeds: int = SEEDS) -> None:
+    """Pass where every row has the same seeds, enough of them, and all are ok.
 
     Raises:
         UserError: no rows, or one has failed, invalid or too few seeds.
     """
-    if not saved.rows:
+    if not snapshot.rows:
         raise UserError("there is no row to save.", "Run the suite first: bench run --suite ci --seeds 8")
-    for row in saved.rows:
-        bad = sorted(seed for seed, found in row.seeds.items() if found.status != "ok")
+    for row in snapshot.rows:
+        bad = sorted(number for number, seed in row.seeds.items() if seed.status != "ok")
         if bad:
             raise UserError(
                 f"{row.words()}: seed {bad[0]} is {row.seeds[bad[0]].status}: {row.seeds[bad[0]].error}.",
@@ -241,18 +241,18 @@ def check_complete(saved: Snapshot, seeds: int = SEEDS) -> None:
             )
         if len(row.seeds) < seeds:
             raise UserError(
-                f"{row.words()} has {len(row.seeds)} seeds, a baseline holds at least {seeds}.",
+                f"{row.words()} has {len(row.seeds)} seeds, a snapshot has at least {seeds}.",
                 f"Run the suite with --seeds {seeds}, or name the suite to save with --suite.",
             )
-    most = max(saved.rows, key=lambda row: len(row.seeds))
-    for row in saved.rows:
+    most = max(snapshot.rows, key=lambda row: len(row.seeds))
+    for row in snapshot.rows:
         if set(row.seeds) != set(most.seeds):
             raise UserError(
                 f"{row.words()} has other seeds than {most.words()}.", "Run the suite with the same --seeds for all."
             )
 
 
-def write(saved: Snapshot, file: Path) -> None:
+def write(snapshot: Snapshot, file: Path) -> None:
     """Write a snapshot at once: one line a seed, so that what changed can be read.
 
     Raises:
@@ -261,25 +261,24 @@ def write(saved: Snapshot, file: Path) -> None:
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(as_text(saved), encoding="utf-8")
+        part.write_text(as_text(snapshot), encoding="utf-8")
         part.replace(file)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from None
 
 
-def as_text(saved: Snapshot) -> str:
+def as_text(snapshot: Snapshot) -> str:
     """The JSON of a snapshot, one line a seed."""
-    told = saved.model_dump(mode="json")
-    rows = told.pop("rows")
-    lines = ["{", *(f" {_json(name)}: {_json(value)}," for name, value in told.items()), ' "rows": [']
+    head = snapshot.model_dump(mode="json")
+    rows = head.pop("rows")
+    lines = ["{", *(f" {_json(name)}: {_json(value)}," for name, value in head.items()), ' "rows": [']
     for i, row in enumerate(rows):
         seeds = row.pop("seeds")
         lines.append("  {")
         lines += [f"   {_json(name)}: {_json(value)}," for name, value in row.items()]
         lines.append('   "seeds": {')
-        said = [f"    {_json(seed)}: {_json(_short(found))}" for seed, found in seeds.items()]
-        lines.append(",\n".join(said))
+        lines.append(",\n".join(f"    {_json(number)}: {_json(_short(seed))}" for number, seed in seeds.items()))
         lines += ["   }", "  }" + ("," if i + 1 < len(rows) else "")]
     return "\n".join([*lines, " ]", "}", ""])
 
@@ -298,24 +297,24 @@ def read(file: Path) -> Snapshot:
     """A snapshot from its file.
 
     Raises:
-        UserError: no such file, no baseline, or of another format.
+        UserError: no such file, no snapshot, or of another format.
     """
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        payload = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"there is no baseline at {file}.", f"Make one: bench baseline save {file}") from None
+        raise UserError(f"there is no snapshot at {file}.", f"Make one: bench baseline save {file}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{file} is no baseline: {error}.", f"Make it again: bench baseline save {file}") from None
-    if isinstance(told, dict) and told.get("format") not in (None, FORMAT):
+        raise UserError(f"{file} is no snapshot: {error}.", f"Make it again: bench baseline save {file}") from None
+    if isinstance(payload, dict) and payload.get("format") not in (None, FORMAT):
         raise UserError(
-            f"{file} has baseline format {told['format']}, this version reads {FORMAT}.",
+            f"{file} has snapshot format {payload['format']}, this version reads {FORMAT}.",
             f"Make it again: bench baseline save {file}",
         )
     try:
-        return Snapshot.model_validate(told)
+        return Snapshot.model_validate(payload)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{file} is no baseline: {where}: {first['msg']}.", f"Make it again: bench baseline save {file}"
+            f"{file} is no snapshot: {where}: {first['msg']}.", f"Make it again: bench baseline save {file}"
         ) from None

@@ -1,72 +1,86 @@
-"""What a chart is, before it is drawn: `draw_plotly` draws it for the page, `draw_png` for files."""
+"""What a chart is, before anything draws it: points, bars, levels, axes, and the words around them.
+
+`reports.page.draw_plotly` draws it for the page and `reports.page.draw_png` into a file. Symbols and dashes have the
+names of `reports.page.palette`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from reports.page.palette import Style
+from reports.page.palette import ORACLE, PUBLIC, SYMBOLS, WRONG
 from reports.rows.intervals import Value
-
-Arms = tuple[float, float]
-"""Lengths of an interval below and above a mean; 0 without one."""
+from reports.rows.row import Row
+from reports.text.formatting import number, seeds_words
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point with its intervals; ``words`` is what the page shows of it under the pointer."""
+    """A point with what a reader is shown of it; arms are the lengths of its interval below and above."""
 
     x: float
     y: float
     words: str = ""
-    x_arms: Arms = (0.0, 0.0)
-    y_arms: Arms = (0.0, 0.0)
+    x_arms: tuple[float, float] = (0.0, 0.0)
+    y_arms: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one look.
+    """Points under one name.
 
     Args:
-        name: in the legend.
-        join: how a line joins the points, if one does; ``steps`` is level until the next point.
-        faint: thin and pale, and not in the legend.
-        hollow: with open symbols.
+        name: as tooltips and the legend print it.
+        points: in the order of the line.
+        colour: #rrggbb.
+        symbol: of the points; empty: none is drawn.
+        dash: of the line; empty: none is drawn.
+        stepped: each value holds until the next point.
+        width: of the line, pixels.
+        opacity: 0 to 1.
+        hollow: open symbols.
+        legend: whether the legend names it.
     """
 
     name: str
     points: Sequence[Point]
-    style: Style
-    join: Literal["none", "straight", "steps"] = "none"
-    faint: bool = False
+    colour: str
+    symbol: str = ""
+    dash: str = ""
+    stepped: bool = False
+    width: float = 2.0
+    opacity: float = 1.0
     hollow: bool = False
+    legend: bool = True
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A horizontal bar: ``label`` stands before it, ``what`` says what it is of, ``number`` is its length in words."""
+    """A horizontal bar; ``legend`` names its colour."""
 
-    label: str
+    name: str
     what: str
-    number: str
-    length: float
-    arms: Arms
-    style: Style
+    value: Value
+    colour: str
+    legend: str
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A line across the chart at ``value``, percent: across the bars where there are bars, else level."""
+class Level:
+    """A line across the chart at ``value`` of the axis ``axis``."""
 
-    name: str
     value: float
-    style: Style
+    name: str
+    colour: str
+    dash: str
+    axis: Literal["x", "y"] = "y"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its title, its range (None: that of the points), and ticks where they are not the usual ones."""
+    """An axis; without a range it fits what is drawn, without ticks they are chosen by what draws."""
 
     title: str
     range: tuple[float, float] | None = None
@@ -75,8 +89,23 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class ChartTable:
-    """The numbers of a chart as text: columns up to ``words`` hold words, the others numbers."""
+class Mark:
+    """One line of a legend: a symbol, a dash, or both."""
+
+    name: str
+    colour: str
+    symbol: str = ""
+    dash: str = ""
+
+    @property
+    def glyph(self) -> str:
+        """The symbol as a character."""
+        return SYMBOLS[self.symbol].glyph if self.symbol else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a chart as text: the first ``words`` columns hold words, the others numbers."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -85,37 +114,75 @@ class ChartTable:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with the words around it, and its numbers as a table where they are in no other.
+    """A chart.
 
     Args:
-        id: unique on its page.
-        heading: of a file, where no page says what the chart is of.
-        height: pixels on the page.
-        key: of the bars' looks, for the legend.
+        id: names it on its page.
+        title: what it is of.
+        place: where it stands in a study: scenario, model, seeds. Files print it; a page says it elsewhere.
+        caption: how to read it.
+        x, y: the axes. Bars lie along x, one under the other.
+        series, bars, levels: what is drawn.
+        table: its numbers, where they are in no table elsewhere.
+        height: pixels.
     """
 
     id: str
     title: str
-    heading: str
+    place: str
     caption: str
     x: Axis
     y: Axis
     series: Sequence[Series] = ()
     bars: Sequence[Bar] = ()
-    references: Sequence[Reference] = ()
-    key: Sequence[tuple[str, Style]] = field(default_factory=tuple)
+    levels: Sequence[Level] = ()
+    table: Table | None = None
     height: int = 420
-    table: ChartTable | None = None
 
     @property
-    def legend(self) -> list[tuple[str, Style]]:
-        """Names and looks, in the order of the chart."""
-        series = [(s.name, s.style) for s in self.series if not s.faint]
-        return [*self.key, *series, *((r.name, r.style) for r in self.references)]
+    def marks(self) -> list[Mark]:
+        """The legend."""
+        marks = [Mark(s.name, s.colour, s.symbol, s.dash) for s in self.series if s.legend]
+        marks += [Mark(bar.legend, bar.colour, "square") for bar in self.bars]
+        marks += [Mark(level.name, level.colour, dash=level.dash) for level in self.levels]
+        return list(dict.fromkeys(marks))
 
 
-def arms(value: Value | None) -> Arms:
-    """Lengths of the interval of ``value`` below and above its mean; 0 without one."""
+PERCENT = (-2.0, 102.0)
+"""The range of an axis of accuracies, with room for points at its ends."""
+LEVELS = {
+    "oracle": ("oracle (the victim)", ORACLE, "dot"),
+    "public_baseline": ("public baseline", PUBLIC, "dash"),
+    "LP": ("LP, no attack", WRONG, "dashdot"),
+}
+
+
+def levels(rows: Iterable[Row], *fields: str) -> list[Level]:
+    """A level for each of ``fields`` (of `LEVELS`), from the first row that has it."""
+    pool = list(rows)
+    out = []
+    for field in fields:
+        name, colour, dash = LEVELS[field]
+        mean = next((mean for row in pool if (mean := row.mean(field)) is not None), None)
+        if mean is not None:
+            out.append(Level(mean, f"{name}: {number(mean)} %", colour, dash))
+    return out
+
+
+def arms(value: Value | None) -> tuple[float, float]:
+    """Lengths of the interval below and above the mean; 0 without one."""
     if value is None or value.low is None or value.high is None:
         return 0.0, 0.0
     return value.mean - value.low, value.high - value.mean
+
+
+def sample_words(rows: Iterable[Row], intervals: bool = True) -> str:
+    """Seeds, n and the kinds of interval of what is drawn; without the kinds if not ``intervals``."""
+    pool = list(rows)
+    seeds = seeds_words([seed for row in pool for seed in row.seeds])
+    sizes = sorted({n for row in pool for n in row.n if n is not None})
+    words = f"{seeds[0].upper()}{seeds[1:]}; n = {' or '.join(map(str, sizes)) or 'not recorded'} test images."
+    kinds = dict.fromkeys(v.kind for row in pool for v in row.values.values() if v is not None and v.kind)
+    if not intervals:
+        return words
+    return words + (f" Bars: 95 %, {' / '.join(kinds)}." if kinds else " No intervals.")

@@ -1,4 +1,8 @@
-"""Charts as plotly figures for the page, without colours of paper and ink: those are the reader's, light or dark."""
+"""A chart as a plotly figure, for the page.
+
+Data and layout are without the colours of paper and ink: those are the reader's (light or dark), and the page's script
+sets them.
+"""
 
 from __future__ import annotations
 
@@ -6,95 +10,95 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from reports.page.chart_spec import Arms, Axis, Bar, Chart, Reference, Series
-from reports.page.palette import GREY
+from reports.page.chart_spec import Axis, Bar, Chart, Level, Series, arms
+from reports.page.palette import NEUTRAL
+from reports.text.formatting import with_interval
 
-HOVER = "%{customdata}<extra></extra>"
+_HOVER = "%{customdata}<extra></extra>"
 
 
 def figure(chart: Chart) -> dict[str, Any]:
-    """What the page's script hands to plotly: ``data`` and ``layout``, of JSON types only."""
-    bars = [_bars(chart.bars)] if chart.bars else []
-    x, y = _axis(chart.x), _axis(chart.y)
-    if chart.bars:
-        y |= {"autorange": "reversed", "type": "category"}
+    """The plotly figure of ``chart``: ``data`` and ``layout``, plain JSON."""
     layout = {
         "height": chart.height,
         "margin": {"l": 58, "r": 18, "t": 14, "b": 52},
         "showlegend": False,
         "hovermode": "closest",
-        "xaxis": x,
-        "yaxis": y,
-        "shapes": [_shape(line, upright=bool(chart.bars)) for line in chart.references],
+        "xaxis": _axis(chart.x),
+        "yaxis": _axis(chart.y),
+        "shapes": [_shape(level) for level in chart.levels],
     }
-    return {"data": [*bars, *map(_trace, chart.series)], "layout": layout}
-
-
-def _safe(text: str) -> str:
-    """``text`` for plotly, which reads a few HTML tags in what it prints."""
-    return html.escape(text, quote=False)
+    data = [_trace(series) for series in chart.series]
+    if chart.bars:
+        data.append(_bars(chart.bars))
+        layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
+    return {"data": data, "layout": layout}
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "title": {"text": axis.title, "font": {"size": 13}}, "zeroline": False, "automargin": True,
-    }  # fmt: skip
+    out: dict[str, Any] = {"title": {"text": axis.title, "font": {"size": 13}}, "zeroline": False, "automargin": True}
     if axis.range is not None:
         out["range"] = list(axis.range)
     if axis.log:
         out["type"] = "log"
     if axis.ticks:
-        out |= {"tickvals": list(axis.ticks), "ticktext": [f"{v:g}" for v in axis.ticks]}
+        out |= {"tickvals": list(axis.ticks), "ticktext": [f"{tick:g}" for tick in axis.ticks]}
     elif axis.log:
         out["dtick"] = 1
     return out
 
 
-def _shape(line: Reference, upright: bool) -> dict[str, Any]:
-    along, across = ("y", "x") if upright else ("x", "y")
-    return {
-        "type": "line", f"{along}ref": "paper", f"{along}0": 0, f"{along}1": 1,
-        f"{across}0": line.value, f"{across}1": line.value,
-        "line": {"color": line.style.colour, "dash": line.style.dash, "width": 1.6},
-    }  # fmt: skip
-
-
-def _errors(arms: Sequence[Arms], colour: str) -> dict[str, Any]:
-    return {
-        "type": "data", "symmetric": False, "array": [above for _, above in arms],
-        "arrayminus": [below for below, _ in arms], "thickness": 1.2, "width": 3, "color": colour,
-    }  # fmt: skip
-
-
 def _trace(series: Series) -> dict[str, Any]:
-    style, points = series.style, series.points
-    modes = ["lines"] * (series.join != "none") + ["markers"] * (style.symbol is not None)
+    mode = "+".join(part for part, drawn in (("lines", series.dash), ("markers", series.symbol)) if drawn)
     out: dict[str, Any] = {
-        "type": "scatter", "mode": "+".join(modes), "name": _safe(series.name),
-        "x": [p.x for p in points], "y": [p.y for p in points],
-        "customdata": [_safe(p.words) for p in points], "hovertemplate": HOVER,
+        "type": "scatter", "mode": mode, "name": _safe(series.name), "opacity": series.opacity,
+        "x": [p.x for p in series.points], "y": [p.y for p in series.points],
+        "customdata": [_safe(p.words) for p in series.points], "hovertemplate": _HOVER,
     }  # fmt: skip
-    if not any(p.words for p in points):
-        out |= {"hoverinfo": "skip", "hovertemplate": None}
-    if series.join != "none":
-        shape = "hv" if series.join == "steps" else "linear"
-        width = 1 if series.faint else 2.4
-        out["line"] = {"shape": shape, "color": style.colour, "dash": style.dash, "width": width}
-    if series.faint:
-        out["opacity"] = 0.35
-    if style.symbol is not None:
-        name = style.symbol.name + ("-open" if series.hollow else "")
-        size = 12 if series.join == "none" else 8
-        out["marker"] = {"color": style.colour, "symbol": name, "size": size, "line": {"width": 1.5}}
-    for axis, arms in (("x", [p.x_arms for p in points]), ("y", [p.y_arms for p in points])):
-        if any(arm != (0.0, 0.0) for arm in arms):
-            out[f"error_{axis}"] = _errors(arms, style.colour)
+    if series.dash:
+        shape = "hv" if series.stepped else "linear"
+        out["line"] = {"shape": shape, "color": series.colour, "width": series.width, "dash": series.dash}
+    if series.symbol:
+        symbol = series.symbol + ("-open" if series.hollow else "")
+        size = 8 if series.dash else 12
+        out["marker"] = {"color": series.colour, "symbol": symbol, "size": size, "line": {"width": 1.5}}
+    for name in ("x", "y"):
+        lengths = [getattr(point, f"{name}_arms") for point in series.points]
+        if any(map(any, lengths)):
+            out[f"error_{name}"] = {**_errors(lengths), "color": series.colour}
+    if not any(point.words for point in series.points):
+        out["hoverinfo"] = "skip"
+        del out["hovertemplate"]
     return out
 
 
 def _bars(bars: Sequence[Bar]) -> dict[str, Any]:
     return {
-        "type": "bar", "orientation": "h", "y": [_safe(b.label) for b in bars], "x": [b.length for b in bars],
-        "error_x": _errors([b.arms for b in bars], GREY), "marker": {"color": [b.style.colour for b in bars]},
-        "customdata": [_safe(f"{b.label}: {b.what}: {b.number}") for b in bars], "hovertemplate": HOVER,
+        "type": "bar", "orientation": "h",
+        "y": [_safe(bar.name) for bar in bars], "x": [bar.value.mean for bar in bars],
+        "error_x": {**_errors([arms(bar.value) for bar in bars]), "color": NEUTRAL},
+        "marker": {"color": [bar.colour for bar in bars]},
+        "customdata": [_safe(f"{bar.what}: {with_interval(bar.value)}") for bar in bars],
+        "hovertemplate": "%{y}: %{customdata}<extra></extra>",
     }  # fmt: skip
+
+
+def _errors(lengths: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    return {
+        "type": "data", "symmetric": False, "array": [above for _, above in lengths],
+        "arrayminus": [below for below, _ in lengths], "thickness": 1.2, "width": 3,
+    }  # fmt: skip
+
+
+def _shape(level: Level) -> dict[str, Any]:
+    other = "y" if level.axis == "x" else "x"
+    return {
+        "type": "line", f"{other}ref": "paper", f"{other}0": 0, f"{other}1": 1,
+        f"{level.axis}0": level.value, f"{level.axis}1": level.value,
+        "line": {"color": level.colour, "dash": level.dash, "width": 1.6},
+    }  # fmt: skip
+
+
+def _safe(text: str) -> str:
+    """``text`` for plotly, which reads a few HTML tags in what it prints."""
+    return html.escape(text, quote=False)

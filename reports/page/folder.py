@@ -1,4 +1,4 @@
-"""The folder of a page: built beside its place, then moved there whole."""
+"""The folder of a page: written beside the old one, and moved into its place when it is whole."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.errors import UserError
 
 MARK = "lockbench-page.json"
-"""The file by which a folder is known to be such a page."""
+"""The file that marks a folder as a page, which may be replaced."""
 
 
 @contextmanager
@@ -19,7 +21,7 @@ def replacing(out: Path) -> Iterator[Path]:
     """A folder to build in, moved to ``out`` if the block ends well; what was there stays until then.
 
     Raises:
-        UserError: ``out`` is no folder, holds something else than such a page, or cannot be written.
+        UserError: ``out`` holds something else, or cannot be written.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} is no folder.", "Name another with --html.")
@@ -50,3 +52,24 @@ def replacing(out: Path) -> Iterator[Path]:
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def plotly_script() -> Path:
+    """plotly's own script, looked up without importing the package, which takes a second.
+
+    Raises:
+        UserError: plotly is not installed.
+    """
+    spec = find_spec("plotly")
+    file = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
+    if file is None or not file.exists():
+        raise UserError("plotly is not installed, which draws the page's charts.", "Run: pip install plotly")
+    return file
+
+
+def lockbench_version() -> str:
+    """The installed version, or ``unknown``."""
+    try:
+        return version("lockbench")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,69 +1,56 @@
-"""The colours, symbols and dashes of every chart, on the page and in files.
+"""Colours, symbols and dashes of every chart, on the page and in files.
 
-Every colour has enough contrast on light and on dark paper. No line or point is told apart by colour alone.
+Every colour has enough contrast on light and on dark paper, and no line is told apart by colour alone.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-BLUE, ORANGE, GREEN, PURPLE, RED = "#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f"
-GREY = "#80868f"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#1795a3", "#d1569b", "#a5774a")
-"""Of series, in their order."""
-INK, SOFT, LINE, GOOD, BAD = "#1c2126", "#5a6470", "#dcdfe3", "#1d6b3c", "#b3261e"
-"""Of text, secondary text, grids, right and wrong on light paper: as in ``templates/page.css``."""
+COLOURS = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")
+RIGHT, WRONG = "#2c9a5d", "#d6493f"
+ORACLE, PUBLIC, NEUTRAL = RIGHT, "#9a63d6", "#80868f"
+"""The victim on unauthorised images; the public baseline; controls, floors and what is no method."""
+INK = "#1c2126"
+"""Of marks that belong to no line."""
 
 
 class Symbol(NamedTuple):
-    """A point's shape as plotly names it, as matplotlib names it, and as a character of a legend."""
+    """A point: its character in a legend, and its name in matplotlib."""
 
-    name: str
-    marker: str
     glyph: str
+    matplotlib: str
 
 
-SYMBOLS = (
-    Symbol("circle", "o", "●"),
-    Symbol("square", "s", "■"),
-    Symbol("diamond", "D", "◆"),
-    Symbol("triangle-up", "^", "▲"),
-    Symbol("triangle-down", "v", "▼"),
-    Symbol("cross", "P", "✚"),
-    Symbol("x", "X", "✖"),
-    Symbol("star", "*", "★"),
-)
-DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
-"""As plotly names them -> as matplotlib does."""
+class Dash(NamedTuple):
+    """A line: its ``stroke-dasharray`` in a legend, and its name in matplotlib."""
+
+    svg: str
+    matplotlib: str
 
 
-class Style(NamedTuple):
-    """The look of a line or of points: a symbol of `SYMBOLS` or none, a dash of `DASHES` or none."""
-
-    colour: str
-    symbol: Symbol | None = None
-    dash: str = ""
-
-
-ORACLE = Style(GREEN, dash="dot")
-PUBLIC = Style(PURPLE, dash="dash")
-LOCKED = Style(RED, dash="dashdot")
-FLOOR = Style(GREY, dash="dash")
-FRONT = Style(GREY, dash="dot")
-RETURNED = Style(ORANGE, SYMBOLS[2])
-RIGHT_KEY = Style(GREEN, SYMBOLS[1])
-OTHER_KEY = Style(BLUE, SYMBOLS[1])
+SYMBOLS = {
+    "circle": Symbol("●", "o"), "square": Symbol("■", "s"), "diamond": Symbol("◆", "D"),
+    "triangle-up": Symbol("▲", "^"), "triangle-down": Symbol("▼", "v"), "cross": Symbol("✚", "P"),
+    "x": Symbol("✖", "X"), "star": Symbol("★", "*"),
+}  # fmt: skip
+"""By the name in plotly."""
+DASHES = {
+    "solid": Dash("none", "-"), "dash": Dash("7 4", "--"), "dot": Dash("2 3", ":"), "dashdot": Dash("7 3 2 3", "-."),
+}  # fmt: skip
+"""By the name in plotly."""
 
 
-def style(i: int, control: bool = False, line: bool = True) -> Style:
-    """The look of the ``i``-th series: after eight the colours come again with other symbols and dashes.
+def colour(i: int) -> str:
+    """The colour of line ``i``; after eight they come again with another symbol and dash."""
+    return COLOURS[i % len(COLOURS)]
 
-    Args:
-        i: from 0.
-        control: grey, told apart by symbol and dash alone.
-        line: with a dash.
-    """
-    n = len(COLOURS)
-    dashes = list(DASHES)
-    dash = dashes[(i if control else i // n) % len(dashes)] if line else ""
-    return Style(GREY if control else COLOURS[i % n], SYMBOLS[(i + i // n) % n], dash)
+
+def symbol(i: int) -> str:
+    """The symbol of line ``i``, shifted each time that the colours come again."""
+    return list(SYMBOLS)[(i + i // len(SYMBOLS)) % len(SYMBOLS)]
+
+
+def dash(i: int) -> str:
+    """The dash of line ``i``, another each time that the colours come again."""
+    return list(DASHES)[i // len(COLOURS) % len(DASHES)]

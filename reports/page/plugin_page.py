@@ -1,4 +1,4 @@
-"""What the page of a lock or an attack says: its paper, parameters, deviations, published numbers, and its rows."""
+"""What the page of a lock or an attack shows: its paper, parameters, deviations, published numbers, and its rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
-from bench.plugin_source import PluginInfo
 from bench.records import Cell, PluginRef
+from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
 from reports.rows.ensemble import member_name
@@ -41,24 +41,22 @@ def context(
     Args:
         kind: lock or attack.
         name: of the plugin.
-        rows: of the whole store.
-        groups: of the whole store: a threat model keeps the letter that it has there.
-        cell_of: a row's cell, in its first seed.
+        rows: of the whole page.
+        groups: of the whole page; a threat model keeps the letter that it has there.
+        cell_of: a cell that a row was measured in.
     """
     own = [row for row in rows if getattr(row, f"{kind}_name") == name]
+    ids = {id(row) for row in own}
     places = {(row.scenario, row.model) for row in own}
     # Calibration locks stay in sight beside every row they speak for.
-    beside = [
-        row
-        for row in rows
-        if getattr(row, f"{kind}_name") == name or (row.role == "control" and (row.scenario, row.model) in places)
-    ]
+    beside = [r for r in rows if id(r) in ids or (r.role == "control" and (r.scenario, r.model) in places)]
     info = registry.current().get(kind, name)
     letters = {(group.scenario, group.model): group.threats for group in groups}
     return {
         "kind": kind,
         "name": name,
         "info": info,
+        "selection": info.rule({}).words if info is not None and kind == "attack" else "",
         "ensemble": _members() if info is None and (kind, name) == ("attack", ensemble.ENSEMBLE) else None,
         "doc": None if info is None else prose.paragraphs("\n".join(info.doc.strip().splitlines()[1:])),
         "groups": [replace(group, threats=letters[group.scenario, group.model]) for group in grouped(beside)],
@@ -67,33 +65,32 @@ def context(
         "rights": _rights(info) if kind == "attack" and info is not None else [],
         "marks": marks,
         "published": [] if info is None else published(kind, info, rows),
-        "flags": rows_by_flag(own),
+        "flags": raised(own),
     }
 
 
 def _members() -> dict[str, Any]:
     """The version of the ensemble in use, and for each of its threat models what it sets and who is in it."""
     lists = []
-    listed = ensemble.read()
-    for threat in listed.threats:
+    for threat in (current := ensemble.read()).threats:
         named = [(member_name(m.attack, m.params), m.slow) for m in threat.members]
         lists.append(
             {
                 "name": threat.name,
-                "params": ", ".join(f"{k.removeprefix('threat.')} {_shown(v)}" for k, v in threat.params.items()),
+                "params": ", ".join(f"{k.removeprefix('threat.')} {_text(v)}" for k, v in threat.params.items()),
                 "members": ", ".join(f"({name})" if slow else name for name, slow in named),
             }
         )
-    return {"version": listed.version, "lists": lists}
+    return {"version": current.version, "lists": lists}
 
 
-def rows_by_flag(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def raised(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows in which each red flag was raised."""
-    by_flag: dict[str, list[Row]] = {}
+    flags: dict[str, list[Row]] = {}
     for row in rows:
         for flag in row.flags:
-            by_flag.setdefault(flag, []).append(row)
-    return by_flag
+            flags.setdefault(flag, []).append(row)
+    return flags
 
 
 def _params(kind: str, info: PluginInfo | None, cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -115,7 +112,7 @@ def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[PluginRef]) 
     lines = [
         {
             "name": f"{kind}.{name}",
-            "default": _shown(param.default),
+            "default": _text(param.default),
             "range": param.range,
             "help": prose.inline(param.help + (f" ({param.unit})" if param.unit else "")),
             "here": ", ".join(set_here.get(name, {})),
@@ -131,7 +128,7 @@ def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[PluginRef]) 
     return {"heading": heading, "lines": lines, "doc": prose.inline(info.summary) if info and kind == "key" else ""}
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
@@ -142,22 +139,28 @@ def _rights(info: PluginInfo) -> list[dict[str, Any]]:
         for name, param in params.items():
             at = f"{group}.{name}"
             value = info.defaults.get(at, param.default)
-            lines.append({"name": at, "value": _shown(value), "help": param.help, "own": at in info.defaults})
+            lines.append({"name": at, "value": _text(value), "help": param.help, "own": at in info.defaults})
     return lines
 
 
 def published(kind: str, info: PluginInfo, rows: Sequence[Row]) -> list[Published]:
     """The published rows that speak of ``info``, with ours beside them where the same setting was run."""
+    return [
+        Published(name, list(lines[0]), [{**line, "ours": _ours(line, rows)} for line in lines])
+        for name, lines in _published_lines(kind, info)
+    ]
+
+
+def _published_lines(kind: str, info: PluginInfo) -> list[tuple[str, list[dict[str, str]]]]:
+    """By file of ``reports/published``, the lines that speak of ``info``; files without one are left out."""
     files = info.published if kind == "lock" else sorted(file.name for file in PUBLISHED.glob("*.csv"))
-    found = []
+    out = []
     for name in files:
         with (PUBLISHED / name).open(encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-        own = [line for line in lines if _speaks_of(kind, info, line)]
+            own = [line for line in csv.DictReader(file) if _speaks_of(kind, info, line)]
         if own:
-            marked = [{**line, "ours": _ours(line, rows)} for line in own]
-            found.append(Published(name, list(own[0]), marked))
-    return found
+            out.append((name, own))
+    return out
 
 
 def _speaks_of(kind: str, info: PluginInfo, line: Mapping[str, str]) -> bool:

@@ -9,8 +9,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench import registry
-from bench.errors import UserError
 from bench.hashing import digest
-from bench.records import Cell, Record
+from bench.records import Record
 from reports.files import slug
-from reports.page import charts, curves, draw_plotly, gallery, plugin_page, prose
+from reports.page import charts, curves, draw_plotly, gallery, palette, prose
+from reports.page import plugin_page as plugin_pages
 from reports.page.chart_spec import Chart
-from reports.page.folder import MARK, replacing
+from reports.page.folder import MARK, lockbench_version, plotly_script, replacing
 from reports.rows import budget_surface as surface
 from reports.rows.aggregate import current
 from reports.rows.aggregate import rows as to_rows
@@ -34,18 +32,8 @@ from reports.rows.rerun import commands_of
 from reports.rows.row import Row
 from reports.rows.source import Store
 from reports.text.captions import captions
-from reports.text.cells import heading, shown
-from reports.text.formatting import (
-    EMPTY,
-    HEADINGS,
-    digits,
-    interval,
-    number,
-    seeds_words,
-    threat_terms,
-    threat_words,
-    verdict_words,
-)
+from reports.text.cells import fields_of, heading, verdict
+from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
 from reports.text.groups import Group, grouped, title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -54,12 +42,12 @@ COLUMNS = (
     "LP_shipped", "authorised_after",
 )  # fmt: skip
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
-METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
 COST_WORDS = {
     "extra_parameters": "lock: parameters more than the victim’s",
     "key_ms_per_image": "key: milliseconds an image (this machine’s)",
     "key_megabytes": "key: megabytes of weights",
 }
+METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
 
 
 def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
@@ -83,10 +71,16 @@ def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
 
 
 class Site:
-    """All pages of one store; ``build`` writes them to ``folder``."""
+    """All pages of one store.
+
+    Args:
+        store: where the evidence is.
+        records: of the rows that are shown.
+        folder: an empty one, for the pages.
+    """
 
     def __init__(self, store: Store, records: Sequence[Record], folder: Path) -> None:
-        """Rows and what they share; nothing is written yet."""
+        """Join ``records`` to rows."""
         self.store, self.folder = store, folder
         self.rows = to_rows(records, store.evidence)
         self.groups = grouped(self.rows)
@@ -106,60 +100,61 @@ class Site:
             lstrip_blocks=True,
         )  # fmt: skip
         self.jinja.globals |= {
-            "site": self, "HEADINGS": HEADINGS, "DOCS": prose.DOCS, "inline": prose.inline,
-            "breakable": prose.breakable, "title": title,
+            "site": self, "HEADINGS": HEADINGS, "heading": heading, "palette": palette, "figure": draw_plotly.figure,
+            "DOCS": prose.DOCS, "inline": prose.inline, "breakable": prose.breakable, "title": title,
             "seeds_words": seeds_words, "threat_words": threat_words,
-            "figure": draw_plotly.figure, "column_heading": heading,
         }  # fmt: skip
 
     def build(self) -> None:
         """Write every page and what they load."""
         assets = self.folder / "assets"
         assets.mkdir()
-        for name in ("page.css", "page.js"):
-            shutil.copyfile(TEMPLATES / name, assets / name)
-        shutil.copyfile(_plotly(), assets / "plotly.min.js")
+        self._page("assets/page.css", "page.css")
+        shutil.copyfile(TEMPLATES / "page.js", assets / "page.js")
+        shutil.copyfile(plotly_script(), assets / "plotly.min.js")
         newest = max((r.provenance.created for rs in self.records.values() for r in rs), default="")
         self.jinja.globals |= {
-            "n_records": sum(map(len, self.records.values())), "newest": newest[:10], "version": _version(),
+            "n_records": sum(map(len, self.records.values())), "newest": newest[:10], "version": lockbench_version(),
         }  # fmt: skip
         self._page("index.html", "index.html", empty=EMPTY)
         for group in self.groups:
             self._scenario(group)
         for kind in ("lock", "attack"):
             for name in dict.fromkeys(getattr(row, f"{kind}_name") for row in self.rows):
-                context = plugin_page.context(kind, name, self.rows, self.groups, self._cell)
-                self._page(self.href(kind, name), "plugin.html", **context)
+                self._page(self.href(kind, name), "plugin.html", **self._plugin(kind, name))
         for name, (text, anchors) in self.docs.items():
-            by_flag = plugin_page.rows_by_flag(self.rows) if name == "flags" else {}
-            unknown = [flag for flag in by_flag if flag not in anchors]
-            self._page(
-                f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], by_flag=by_flag, unknown=unknown
-            )
-        (self.folder / MARK).write_text(json.dumps({"program": "lockbench", "version": _version()}), encoding="utf-8")
+            raised = plugin_pages.raised(self.rows) if name == "flags" else {}
+            unknown = [flag for flag in raised if flag not in anchors]
+            self._page(f"{name}.html", "doc.html", text=text, heading=prose.DOCS[name], raised=raised, unknown=unknown)
+        (self.folder / MARK).write_text(
+            json.dumps({"made_by": "lockbench", "version": lockbench_version()}), encoding="utf-8"
+        )
 
     def _page(self, file: str, template: str, **context: Any) -> None:
         text = self.jinja.get_template(template).render(here=file, **context)
         (self.folder / file).write_text(text, encoding="utf-8")
 
+    def _plugin(self, kind: str, name: str) -> dict[str, Any]:
+        return plugin_pages.context(kind, name, self.rows, self.groups, lambda row: self.of_row(row)[0].cell)
+
     def _scenario(self, group: Group) -> None:
         scores = {row.row_key: self._validation(row) for row in group.rows}
-        by_heading: dict[str, Sequence[Chart | None]] = {
+        shown: dict[str, Sequence[Chart | None]] = {
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
-            "Recovery against what was spent": curves.curves(group),
+            "Recovery against what was spent": curves.recovery_curves(group),
             "Recovery against what may be spent": curves.budgets(group),
             "Key conditions": charts.conditions(group),
         }
-        by_section = {section: [c for c in listed if c is not None] for section, listed in by_heading.items()}
+        by_heading = {heading: [c for c in pool if c is not None] for heading, pool in shown.items()}
         sheets: dict[str, list[gallery.Strip]] = {}
         for row in group.rows:
             own = sheets.setdefault(f"{row.lock}, key {row.key}", [])
             own += [strip for strip in self._samples(group, row) if strip not in own]
         self._page(
-            self.scenario_href(group), "scenario.html", group=group, charts=by_section,
+            self.scenario_href(group), "scenario.html", group=group, charts=by_heading,
             sheets={heading: strips for heading, strips in sheets.items() if strips},
-            has_charts=any(by_section.values()),
+            has_charts=any(by_heading.values()),
         )  # fmt: skip
 
     def _validation(self, row: Row) -> float | None:
@@ -172,18 +167,15 @@ class Site:
         if row.status != "ok":
             return []
         whose = f"{row.attack} ({group.threat(row)})"
-        by_seed = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
-        return next((strips for strips in by_seed if strips), [])
-
-    def _cell(self, row: Row) -> Cell:
-        return self.of_row(row)[0].cell
+        by_record = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
+        return next((strips for strips in by_record if strips), [])
 
     # What templates ask for.
 
     all_columns = (*COLUMNS, "floor")
 
     def of_row(self, row: Row) -> list[Record]:
-        """The records behind ``row``."""
+        """The records that ``row`` was made of."""
         return self.records[row.row_key, row.status]
 
     def href(self, kind: str, name: str) -> str:
@@ -220,7 +212,7 @@ class Site:
 
     def columns(self, group: Group) -> list[str]:
         """The fields that a table of ``group`` has columns for."""
-        return shown(group, COLUMNS)
+        return fields_of(group, COLUMNS)
 
     def number(self, row: Row, name: str) -> dict[str, str]:
         """A cell: text, interval, what the interval varies, and the full number to sort by."""
@@ -238,7 +230,7 @@ class Site:
 
     def verdict(self, row: Row) -> tuple[str, str]:
         """The verdict, and its tone."""
-        return verdict_words(row), TONES.get(row.verdict, "plain")
+        return verdict(row), TONES.get(row.verdict, "plain")
 
     def images(self, row: Row) -> str:
         """Test images, once where every seed has as many."""
@@ -255,8 +247,7 @@ class Site:
         def link(match: re.Match[str]) -> str:
             return Markup('<a href="{}">{}</a>').format(self.flag_href(match[1]), match[1])
 
-        linked = re.sub(r"docs/flags\.md#([\w-]+)", link, str(text))
-        return Markup(linked)  # noqa: S704 - `text` is escaped
+        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))  # noqa: S704: escaped above
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
@@ -269,16 +260,17 @@ class Site:
 
     def costs(self, row: Row) -> list[tuple[str, str]]:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""
-        costs = [(f"attack: {_meter_words(name)}", value) for name, value in (row.meter or {}).items()]
         meters = [r.lock_meter or {} for r in self.of_row(row)]
-        costs += [(f"lock: {_meter_words(name)}", mean([m.get(name) for m in meters])) for name in meters[0]]
+        costs = [(f"attack: {meter_words(name)}", value) for name, value in (row.meter or {}).items()]
+        costs += [(f"lock: {meter_words(name)}", mean([m.get(name) for m in meters])) for name in meters[0]]
         costs += [(words, row.lock_cost.get(name)) for name, words in COST_WORDS.items()]
-        known = [(words, f"{value:,.10g}") for words, value in costs if value is not None]
+        shown = [(words, f"{value:,.10g}") for words, value in costs if value is not None]
         halves = surface.halves_words(row)
-        return known + ([("guess at which half of the loss is back", halves)] if halves else [])
+        return shown + ([("guess at which half of the loss is back", halves)] if halves else [])
 
 
-def _meter_words(name: str) -> str:
+def meter_words(name: str) -> str:
+    """A meter's name in words."""
     return METER_WORDS.get(name, name.replace("_", " "))
 
 
@@ -287,19 +279,3 @@ def mean(values: Iterable[Any]) -> float | None:
     listed = list(values)
     known = [float(v) for v in listed if isinstance(v, int | float)]
     return float(np.mean(known)) if known and len(known) == len(listed) else None
-
-
-def _plotly() -> Path:
-    """plotly's own script; found without importing the package, which takes a second."""
-    spec = find_spec("plotly")
-    file = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
-    if file is None or not file.exists():
-        raise UserError("plotly is not installed, which draws the page's charts.", "Run: pip install plotly")
-    return file
-
-
-def _version() -> str:
-    try:
-        return version("lockbench")
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,28 +1,42 @@
-"""The sentences under a table: what its numbers are of, and what to know before they are compared."""
+"""The sentences under a table: where its numbers come from, and what they can tell."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from bench import registry
 from reports.rows import budget_surface as surface
+from reports.rows import ranking
+from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import IMAGES, NESTED, T
 from reports.rows.row import MARGIN, Row
 from reports.rows.statistics import minimal_effect
-from reports.text import lock_captions
-from reports.text.formatting import TRANSDUCTIVE, first_line, flat, seeds_words, threat_terms, with_interval
-from reports.text.groups import Group, flag_numbers, lock_name, row_name
+from reports.rows.worst import written_against
+from reports.text.formatting import (
+    TRANSDUCTIVE,
+    first_line,
+    flat,
+    number,
+    seeds_words,
+    threat_terms,
+    threat_words,
+    with_interval,
+)
+from reports.text.groups import Group, flag_numbers, grouped, lock_name, row_name
+
+__all__ = ["captions", "grouped"]
 
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
     lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += _threats(group)
-    lines += lock_captions.costs(group)
-    lines += lock_captions.controls(group)
+    lines += _lock_costs(group)
+    lines += _controls(group)
     lines += _selection(group)
-    lines += lock_captions.ranks(group)
-    lines += lock_captions.ensembles(group)
-    lines += lock_captions.adaptive(group)
+    lines += _ranks(group)
+    lines += _ensembles(group)
+    lines += _adaptive(group)
     lines += surface.captions(surface.surfaces(group.rows))
     lines += _halves(group)
     lines += _flags(group)
@@ -38,10 +52,10 @@ def captions(group: Group) -> list[str]:
 
 def _sizes(group: Group) -> str:
     sizes = sorted({n for row in group.rows for n in row.n if n is not None})
+    measured = [row for row in group.rows if row.status == "ok"]
     by_seeds: dict[str, list[str]] = {}
-    for row in group.rows:
-        if row.status == "ok":
-            by_seeds.setdefault(seeds_words(row.seeds), []).append(row_name(group, row))
+    for row in measured:
+        by_seeds.setdefault(seeds_words(row.seeds), []).append(row_name(group, row))
     if len(by_seeds) == 1:
         words = next(iter(by_seeds))
     else:
@@ -83,22 +97,6 @@ def _detectable(group: Group) -> str:
     )
 
 
-def _sides(group: Group) -> str:
-    parts = []
-    # Rows of one key have the same victims, images and test labels: the row with the most seeds says it best.
-    widest = sorted(group.rows, key=lambda row: (row.status == "ok", len(row.seeds)), reverse=True)
-    victims = [(row.key, value) for row in widest if (value := row.values["victim_authorised"]) is not None]
-    keys = sorted({key for key, _ in victims})
-    for key in keys:
-        of = f" of key {key}" if len(keys) > 1 else ""
-        value = next(v for k, v in victims if k == key)
-        parts.append(f"Victim on authorised images{of}: {with_interval(value)}.")
-    floor = next((row.values["floor"] for row in widest if row.values["floor"] is not None), None)
-    if floor is not None:
-        parts.append(f"Floor: {with_interval(floor)}.")
-    return " ".join(parts)
-
-
 def _threats(group: Group) -> list[str]:
     """What all threat models share once, then what tells them apart."""
     terms = {group.threat(row): threat_terms(row.threat) for row in group.rows}
@@ -110,6 +108,76 @@ def _threats(group: Group) -> list[str]:
     return [*lines, *(f"Threat model ({letter}): {', '.join(words)}." for letter, words in own.items())]
 
 
+def _sides(group: Group) -> str:
+    sentences = []
+    # Rows of one key have the same victims, images and test labels: the row with the most seeds says it best.
+    widest = sorted(group.rows, key=lambda row: (row.status == "ok", len(row.seeds)), reverse=True)
+    keys = sorted({row.key for row in widest if row.values["victim_authorised"] is not None})
+    for key in keys:
+        victim = next(v for row in widest if row.key == key and (v := row.values["victim_authorised"]) is not None)
+        of = f" of key {key}" if len(keys) > 1 else ""
+        sentences.append(f"Victim on authorised images{of}: {with_interval(victim)}.")
+    floor = next((row.values["floor"] for row in widest if row.values["floor"] is not None), None)
+    if floor is not None:
+        sentences.append(f"Floor: {with_interval(floor)}.")
+    return " ".join(sentences)
+
+
+def _lock_costs(group: Group) -> list[str]:
+    """What each lock takes to make, and from its user at every image; machine's own seconds."""
+    words = {
+        "seconds": "{:,.0f} s", "steps": "{:,.0f} steps", "extra_parameters": "{:+,.0f} parameters",
+        "key_ms_per_image": "key {:,.1f} ms an image", "key_megabytes": "key {:,.1f} MB of weights",
+    }  # fmt: skip
+    costs: dict[str, str] = {}
+    for row in group.rows:
+        known = [word.format(cost) for n, word in words.items() if (cost := row.lock_cost.get(n)) is not None]
+        if row.role != "control" and known:
+            costs.setdefault(f"{row.lock} (key {row.key})", ", ".join(known))
+    where = "; ".join(f"{lock}: {cost}" for lock, cost in costs.items())
+    return (
+        [f"Cost of the lock, to make and at inference (seconds of the machine that ran it): {where}."] if costs else []
+    )
+
+
+def _controls(group: Group) -> list[str]:
+    lines = []
+    budgets = dict.fromkeys(
+        threat_words({k: row.threat[k] for k in DATA_BUDGET if k in row.threat}).partition(", budget")[0]
+        for row in group.rows
+        if row.values["public_baseline"] is not None
+    )
+    baseline = registry.current().with_purpose("attack", "public-baseline").name
+    present = [f"public baseline ({baseline}, or the floor) for {'; '.join(budgets)}"] if budgets else []
+    if any(row.conditions for row in group.rows):
+        present.append("key conditions")
+    for row in group.controls:
+        if row.lock_purpose in CALIBRATION and row.values["RP"] is not None and row.attack_purpose != "public-baseline":
+            present.append(f"{row_name(group, row)}: {_calibrated(row)}")
+    lines.append(f"Controls present: {'; '.join(present) if present else 'none'}.")
+    commands: dict[tuple[str, str, str], list[str]] = {}
+    for row in group.rows:
+        for lack in row.missing:
+            withheld = "advantage" if row.role == "control" else "RP"
+            commands.setdefault((lack.control, lack.command, withheld), []).append(row_name(group, row))
+    for (control, command, withheld), lacking in commands.items():
+        lines.append(f"Missing control: {control}, so no {withheld} for {', '.join(lacking)}. Make it: {command}")
+    return lines
+
+
+def _calibrated(row: Row) -> str:
+    advantage, recovery = row.values["advantage"], row.values["recovery"]
+    if row.lock_purpose == "must-open":
+        text = f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
+        if recovery is not None and recovery.high is not None and recovery.high < 0.99:
+            text += " — IT IS NOT: the attack does not even undo a renaming of the outputs"
+        return text
+    text = f"advantage {with_interval(advantage)} (must not be above 0 beyond noise)"
+    if advantage is not None and advantage.low is not None and advantage.low > 0:
+        text += " — IT IS NOT: the advantages of this table are too high"
+    return text
+
+
 def _selection(group: Group) -> list[str]:
     rules = {row.attack: row.selection for row in group.rows if row.selection}
     lines = [f"Selection rules: {'; '.join(f'{attack}: {rule}' for attack, rule in rules.items())}."] if rules else []
@@ -118,13 +186,59 @@ def _selection(group: Group) -> list[str]:
     return lines
 
 
+def _ranks(group: Group) -> list[str]:
+    """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart."""
+    places = ranking.places(group.rankable())
+    if not places:
+        return []
+    names = {row.row_key: lock_name(group, row) for row, _ in places}
+    ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
+    optimistic = [names[row.row_key] for row, _ in places if row.ensemble is None]
+    mark = ""
+    if optimistic:
+        mark = f" Optimistic for {', '.join(optimistic)}: no ensemble, so the worst was chosen on test."
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {', '.join(ranks)}.{mark}"]
+
+
+def _ensembles(group: Group) -> list[str]:
+    """Who stands for each ensemble, what its members' plain maximum would be, and who is missing."""
+    lines = []
+    for row in group.rows:
+        case = row.ensemble
+        if case is None:
+            continue
+        chosen = ", ".join(f"{member} (seed {seed})" for seed, member in case.chosen.items())
+        most = sum(case.optimistic.values()) / len(case.optimistic)
+        line = f"Ensemble v{case.version}, {case.threat}, against {row.lock}: {chosen}; plain maximum of RP over test"
+        line += f" {number(most)} (optimistic: chosen on what it reports); {case.members - len(case.missing)} of"
+        line += f" {case.members} members measured"
+        lines.append(line + (f", not: {', '.join(case.missing)}." if case.missing else "."))
+    if lines:
+        lines.append("Tables are comparable only at the same version of the ensemble.")
+    return lines
+
+
+def _adaptive(group: Group) -> list[str]:
+    """For each lock the attacks that were written against it, or none yet."""
+    written = written_against()
+    words = {}
+    for row in group.methods:
+        rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]
+        measured = [f"{r.attack} ({group.threat(r)}) RP {number(r.mean('RP'))}" for r in rows]
+        known = written.get(row.lock_name)
+        words[row.lock] = ", ".join(measured) or ("not measured: " + ", ".join(known) if known else "none yet")
+    attacked = {r.lock for r in group.methods if r.attack_purpose != "no-attack"}
+    lines = [f"{lock}: {text}" for lock, text in words.items() if lock in attacked]
+    return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
+
+
 def _halves(group: Group) -> list[str]:
     """At which guess half of the lost performance was back, a sentence a row that guesses."""
-    return [
-        f"Guess at which half of the lost performance is back, {row_name(group, row)}: {words}."
-        for row in group.rows
-        if (words := surface.halves_words(row))
-    ]
+    lines = []
+    for row in group.rows:
+        if guesses := surface.halves_words(row):
+            lines.append(f"Guess at which half of the lost performance is back, {row_name(group, row)}: {guesses}.")
+    return lines
 
 
 def _flags(group: Group) -> list[str]:
@@ -132,19 +246,21 @@ def _flags(group: Group) -> list[str]:
     for flag, i in flag_numbers(group).items():
         details = [flat(row.flag_details[flag]) for row in group.rows if flag in row.flags]
         first = " for the first" if len(set(details)) > 1 else ""
-        names = "; ".join(_flagged(group, flag))
-        lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({names}; see docs/flags.md#{flag})")
+        flagged = "; ".join(_flagged(group, flag))
+        lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({flagged}; see docs/flags.md#{flag})")
     return lines
 
 
 def _flagged(group: Group, flag: str) -> list[str]:
     """The rows with ``flag``, each by name; a lock's rows together where they are many."""
-    by_lock: dict[str, list[Row]] = {}
+    own: dict[str, list[Row]] = {}
     for row in group.rows:
-        by_lock.setdefault(lock_name(group, row), []).append(row)
-    names = []
-    for lock, rows in by_lock.items():
-        flagged = [f"{row_name(group, r)} {r.flags[flag]}/{len(r.seeds)} seeds" for r in rows if flag in r.flags]
-        many = [f"{len(flagged)} of the {len(rows)} rows of {lock}, as the table marks them"]
-        names += flagged if len(flagged) <= 3 else many
-    return names
+        own.setdefault(lock_name(group, row), []).append(row)
+    marked = []
+    for lock, rows in own.items():
+        with_it = [row for row in rows if flag in row.flags]
+        each = [f"{row_name(group, r)} {r.flags[flag]}/{len(r.seeds)} seeds" for r in with_it]
+        if len(each) > 3:
+            each = [f"{len(each)} of the {len(rows)} rows of {lock}, as the table marks them"]
+        marked += each
+    return marked

@@ -1,4 +1,4 @@
-"""Rows as JSON and CSV."""
+"""Rows as JSON and CSV: every number with all its digits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def as_object(row: Row) -> dict[str, Any]:
             intervals[name] = [value.low, value.high, value.kind]
         if value.images is not None and value.kind != IMAGES:
             intervals[f"{name}/images"] = [*value.images, IMAGES]
-    fields: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "scenario": row.scenario,
         "model": row.model,
         "lock": row.lock,
@@ -59,7 +59,7 @@ def as_object(row: Row) -> dict[str, Any]:
         "flags": row.flags,
         "status": row.status,
     }
-    ordered = {name: fields[name] for name in FIELDS}
+    ordered = {name: entries[name] for name in FIELDS}
     return ordered | {
         "intervals": intervals,
         "per_seed": {"n": list(row.n)} | {name: list(v.per_seed) for name, v in values.items() if v is not None},
@@ -103,11 +103,11 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer = csv.DictWriter(out, [*header, "n", "verdict", "row_key", "missing", "error"], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        fields = as_object(row)
-        line = {name: fields[name] for name in (*FIELDS, "row_key", "missing", "error")}
-        for name, (low, high, kind) in fields["intervals"].items():
+        entries = as_object(row)
+        line = {name: entries[name] for name in (*FIELDS, "row_key", "missing", "error")}
+        for name, (low, high, kind) in entries["intervals"].items():
             if name in NUMBERS:
                 line |= {f"{name}_low": low, f"{name}_high": high, f"{name}_kind": kind}
-        line |= {"n": fields["per_seed"]["n"], "verdict": row.verdict}
+        line |= {"n": entries["per_seed"]["n"], "verdict": row.verdict}
         writer.writerow({k: json.dumps(v) if isinstance(v, list | dict | bool) else v for k, v in line.items()})
     return out.getvalue()

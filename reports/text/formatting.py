@@ -7,7 +7,6 @@ from typing import Any
 
 from reports.rows.controls import value_text
 from reports.rows.intervals import Value
-from reports.rows.row import Row
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"
@@ -27,8 +26,6 @@ HEADINGS = {
     "recovery": "recovery",
     "advantage": "advantage",
 }
-
-FIELD_WORDS = {"access": "access", "known": "knows", "wordlist": "word list"}
 
 
 def digits(name: str) -> int:
@@ -58,11 +55,6 @@ def with_interval(value: Value | None, decimals: int = 1) -> str:
     return f"{number(value.mean, decimals)} {interval(value, decimals)}".strip()
 
 
-def verdict_words(row: Row) -> str:
-    """The row's verdict, and that controls are missing where they are."""
-    return f"{row.verdict}; controls missing" if row.missing else row.verdict
-
-
 def threat_words(threat: Mapping[str, Any]) -> str:
     """A threat model and its budget in words."""
     return ", ".join(threat_terms(threat))
@@ -83,8 +75,10 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
             words.append("key listed" if value else "key unlisted")
         elif name == "leaked":
             words.append(f"{value_text(value)} leaked pairs")
-        elif name in FIELD_WORDS:
-            words.append(f"{FIELD_WORDS[name]}: {value_text(value)}")
+        elif name in ("access", "known", "wordlist"):
+            words.append(
+                {"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + value_text(value)
+            )
         else:
             words.append(f"{name}={value_text(value)}")
     limits = [f"{value_text(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
@@ -92,13 +86,15 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
 
 
 def seeds_words(seeds: Sequence[int]) -> str:
-    """``seeds 0–2`` or ``seeds 0, 4``."""
+    """``seed 0``, ``seeds 0–2`` or ``seeds 0, 4``."""
+    return f"seed{'s' if len(set(seeds)) > 1 else ''} {seeds_list(seeds)}" if seeds else "no seeds"
+
+
+def seeds_list(seeds: Sequence[int]) -> str:
+    """``0–2`` or ``0, 4``."""
     listed = sorted(set(seeds))
-    if not listed:
-        return "no seeds"
     run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
-    text = f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
-    return f"seed{'s' if len(listed) > 1 else ''} {text}"
+    return f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
 
 
 def first_line(text: str) -> str:

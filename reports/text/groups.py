@@ -1,4 +1,4 @@
-"""What belongs to one table: the rows of one scenario and model, in blocks, and how they are called there."""
+"""The tables of a report: one for each scenario and model, with its blocks, names and letters."""
 
 from __future__ import annotations
 

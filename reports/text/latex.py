@@ -1,11 +1,11 @@
-"""Rows as LaTeX tables with booktabs."""
+"""Rows as LaTeX tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from reports.rows.row import Row
-from reports.text.cells import Cell, Table, tables
+from reports.text.cells import Cell, Table, leaderboard, side_tables
 from reports.text.formatting import EMPTY, flat
 from reports.text.groups import grouped, title
 
@@ -23,12 +23,14 @@ def tex(text: str) -> str:
     return "".join(_TEX.get(c, c) for c in flat(text))
 
 
-def _cell(cell: Cell) -> str:
-    text, beside, best = cell
+def _tex_cell(cell: Cell) -> str:
+    text = cell.text
     if text.startswith("-"):  # a negative number, with a minus sign and not a hyphen
         text = "−" + text[1:]
-    full = tex(text) + (r" {\scriptsize " + tex(beside.replace("-", "−")) + "}" if beside else "")
-    return rf"\textbf{{{full}}}" if best else full
+    out = tex(text)
+    if cell.beside:
+        out += r" {\scriptsize " + tex(cell.beside.replace("-", "−")) + "}"
+    return rf"\textbf{{{out}}}" if cell.best else out
 
 
 def as_latex(rows: Sequence[Row]) -> str:
@@ -37,15 +39,16 @@ def as_latex(rows: Sequence[Row]) -> str:
         return tex(EMPTY) + "\n"
     parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
     for group in grouped(rows):
-        parts += [_table(table, title(group)) for table in tables(group)]
+        parts.append(_table(leaderboard(group), title(group)))
+        parts += [_table(table, f"{table.title}, {title(group)}") for table in side_tables(group)]
     return "\n".join(parts)
 
 
-def _table(table: Table, place: str) -> str:
-    heading = f"{table.title}, {place}" if table.title else place
-    blocks = [
-        [*_heading(section.heading, len(table.headings)), *map(_line, section.rows)] for section in table.sections
-    ]
+def _table(table: Table, heading: str) -> str:
+    blocks = []
+    for name, lines in table.blocks:
+        above = [rf"\multicolumn{{{len(table.headings)}}}{{l}}{{\emph{{{tex(name)}}}}} \\"] if name else []
+        blocks.append("\n".join([*above, *(" & ".join(map(_tex_cell, line)) + r" \\" for line in lines)]))
     return "\n".join(
         [
             r"\begin{table*}",
@@ -56,18 +59,10 @@ def _table(table: Table, place: str) -> str:
             r"\toprule",
             " & ".join(map(tex, table.headings)) + r" \\",
             r"\midrule",
-            "\n\\midrule\n".join("\n".join(block) for block in blocks),
+            "\n\\midrule\n".join(blocks),
             r"\bottomrule",
             r"\end{tabular}}",
             r"\end{table*}",
             "",
         ]
     )
-
-
-def _heading(text: str, columns: int) -> list[str]:
-    return [rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{tex(text)}}}}} \\"] if text else []
-
-
-def _line(cells: Sequence[Cell]) -> str:
-    return " & ".join(map(_cell, cells)) + r" \\"

@@ -1,40 +1,34 @@
-"""Rows as Markdown: for each scenario and model its tables, each with its captions."""
+"""Rows as Markdown."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from reports.rows.row import Row
-from reports.text.cells import Cell, tables
-from reports.text.formatting import EMPTY, flat
-from reports.text.groups import grouped, title
-from reports.text.markdown_table import markdown_table
+from reports.text.cells import Cell, Table, leaderboard, side_tables
+from reports.text.formatting import EMPTY
+from reports.text.groups import grouped
+from reports.text.markdown_table import escape, markdown_table
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """``rows`` as Markdown."""
+def as_md(rows: Sequence[Row]) -> str:
+    """Markdown: for each scenario and model the methods, the controls, a caption, and each lock's key conditions."""
     if not rows:
         return EMPTY + "\n"
-    lines: list[str] = []
+    parts: list[str] = []
     for group in grouped(rows):
-        lines += [f"## {plain(title(group))}", ""]
-        for table in tables(group):
-            bullet = "" if table.title else "- "
-            for section in table.sections:
-                body = [[_cell(cell) for cell in row] for row in section.rows]
-                heading = plain(table.title) or section.heading
-                headings = [plain(text) for text in table.headings]
-                lines += [f"### {heading}", "", markdown_table(headings, body, table.align), ""]
-            lines += [f"{bullet}{plain(caption)}" for caption in table.captions] + [""]
-    return "\n".join(lines).rstrip() + "\n"
+        board = leaderboard(group)
+        parts.append(f"## {escape(board.title)}")
+        for name, lines in board.blocks:
+            parts += [f"### {name}", _table(board, lines)]
+        parts.append("\n".join(f"- {escape(line)}" for line in board.captions))
+        for table in side_tables(group):
+            parts += [f"### {escape(table.title)}", _table(table, table.lines), *map(escape, table.captions)]
+    return "\n\n".join(parts) + "\n"
 
 
-def plain(text: str) -> str:
-    """``text`` on one line with everything escaped that Markdown would read; brackets would start links."""
-    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", flat(text))
-
-
-def _cell(cell: Cell) -> str:
+def _table(table: Table, lines: Sequence[Sequence[Cell]]) -> str:
+    headings = map(escape, table.headings)
     # The interval's brackets are left bare: they hold numbers, which no link has for a target.
-    return f"{plain(cell.text)} {cell.interval}".strip()
+    body = [[f"{escape(cell.text)} {cell.beside}".strip() for cell in line] for line in lines]
+    return markdown_table(list(headings), body, table.align)

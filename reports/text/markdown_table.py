@@ -5,31 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-RULES = {"l": "---", "r": "---:", "c": ":---:"}
-PIPE, BAR = r"(?<!\\)\|", r"\\|"
-"""A pipe that no backslash escapes, and what stands for it."""
+_RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """A Markdown table, without a newline at its end.
+def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]], align: str = "") -> str:
+    """A table as GitHub-flavoured Markdown, without a line end after its last line.
 
     Args:
         headings: one for each column.
-        rows: cells of each row. A pipe is escaped unless it is already; line breaks become spaces.
-        align: a letter for each column: l, r or c. Columns beyond its end are as its last letter says, else l.
+        rows: cells as text, one for each column. Line breaks become spaces, and pipes are escaped; nothing else is.
+        align: ``l``, ``r`` or ``c`` for each column; empty: all to the left.
 
     Raises:
-        ValueError: a row with more or fewer cells than there are headings.
+        ValueError: a row, or ``align``, has another number of columns than ``headings``.
     """
-    letters = (align + (align[-1:] or "l") * len(headings))[: len(headings)]
-    lines = [_line(headings), _line([RULES[letter] for letter in letters])]
-    for row in rows:
-        if len(row) != len(headings):
-            raise ValueError(f"{len(row)} cells under {len(headings)} headings")
-        lines.append(_line(row))
-    return "\n".join(lines)
+    rules = [_RULES[side] for side in align or "l" * len(headings)]
+    lines = [list(map(_cell, headings)), rules, *(list(map(_cell, row)) for row in rows)]
+    for line in lines:
+        if len(line) != len(headings):
+            raise ValueError(f"{len(line)} cells in a table of {len(headings)} columns: {line}")
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _line(cells: Sequence[str]) -> str:
-    flat = (" ".join(cell.split()) for cell in cells)
-    return f"| {' | '.join(re.sub(PIPE, BAR, cell) for cell in flat)} |"
+def escape(text: str) -> str:
+    """``text`` on one line with everything that Markdown would read as markup escaped.
+
+    Brackets would start links, so ``[1]`` and ``modellock[decoys=fixed]`` are escaped too.
+    """
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def _cell(content: object) -> str:
+    # What `escape` escaped already must not be escaped again.
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(content).split()))

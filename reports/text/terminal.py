@@ -11,12 +11,12 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.console import fold
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import captions
-from reports.text.cells import domain_counts
-from reports.text.folding import fold
-from reports.text.formatting import DASH, EMPTY, TRANSDUCTIVE, digits, number
+from reports.text.cells import attack_mark, domain_counts, drop_digits
+from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 
 FITS = 100
@@ -41,17 +41,16 @@ class Leaderboard:
     rows: Sequence[Row]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The tables, one for each scenario and model, each with its captions."""
+        """The leaderboard, narrower where the console is."""
         if not self.rows:
             yield Text(EMPTY)
         for group in grouped(self.rows):
             yield Rule(Text(title(group), style="bold"), align="left")
             yield _table(group, narrow=options.max_width < FITS)
-            lines = captions(group)
             if pairs := [row for row in group.rows if row.drops is not None]:
                 yield _domain_table(pairs)
-                lines.insert(0, domain_counts(pairs))
-            for line in lines:
+                yield Padding(Text(domain_counts(pairs), style="dim", overflow="fold"), (0, 0, 0, 2))
+            for line in captions(group):
                 yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
             yield Text("")
 
@@ -87,24 +86,23 @@ def _domain_table(pairs: Sequence[Row]) -> Table:
         table.add_column(heading, justify="right")
     for row in pairs:
         sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
-        drops = [_stacked(value, 3 if name == "st_d" else 1) for name, value in (row.drops or {}).items()]
+        drops = [_stacked(value, drop_digits(name)) for name, value in (row.drops or {}).items()]
         table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
     return table
 
 
 def _cells(group: Group, row: Row, narrow: bool) -> list[Text]:
-    mark = f" {TRANSDUCTIVE}" if row.transductive else ""
     flags = flag_numbers(group)
     numbers = [_stacked(row.values["UP"]), _locked(row, narrow)]
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
-    verdict = "controls missing" if row.missing and row.role != "control" else row.verdict
+    words = "controls missing" if row.missing and row.role != "control" else row.verdict
     names = NARROW_NAMES if narrow else NAMES
     return [
         Text(fold(lock_name(group, row), names)),
-        Text(fold(f"{row.attack} ({group.threat(row)}){mark}", names)),
+        Text(fold(f"{row.attack} ({group.threat(row)}){attack_mark(row)}", names)),
         *numbers,
-        Text(verdict, style=STYLES.get(verdict, "yellow")),
+        Text(words, style=STYLES.get(words, "yellow")),
         Text(" ".join(str(flags[name]) for name in row.flags)),
     ]
 

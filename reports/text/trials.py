@@ -111,7 +111,7 @@ class Board:
     groups: Sequence[Trials]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """A table for each attack, or lock, that was tuned."""
+        """A table for each attack or lock that was tuned."""
         if not self.groups:
             yield Text(EMPTY)
         for group in self.groups:
@@ -138,13 +138,13 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     tuned = "attack" if by_attack else "lock"
     settings = [getattr(r.cell, tuned).explicit for r in group]
     varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
-    accuracies: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, list[float]]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
         trial = ", ".join(f"{k} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
         for place, value in _measured(record, by_attack).items():
-            accuracies.setdefault(trial, {}).setdefault(place, []).append(value)
-    table = {t: {p: sum(v) / len(v) for p, v in values.items()} for t, values in accuracies.items()}
+            values.setdefault(trial, {}).setdefault(place, []).append(value)
+    table = {t: {p: sum(v) / len(v) for p, v in own.items()} for t, own in values.items()}
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
     return Trials(title, threat, seeds, places, table, by_attack)
@@ -192,5 +192,7 @@ def _caption(group: Trials) -> str:
 
 
 def _markdown(group: Trials) -> str:
-    table = markdown_table(["trial", *_columns(group)], [_cells(group, trial) for trial in group.table], "lr")
+    headings = ["trial", *_columns(group)]
+    lines = [_cells(group, trial) for trial in group.table]
+    table = markdown_table(headings, lines, "l" + "r" * (len(headings) - 1))
     return f"**{group.title}.** {_caption(group)}\n\n{table}"

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import _adaptation, _students, cowa, difo, knockoff, nrc, plue, restyle, shot
+from attacks import cowa, difo, knockoff, nrc, plue, restyle, shot
+from attacks.kit import adaptation, students
 from attacks.kit.synthesis import Generator, NormStatistics, surrogates
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
@@ -83,16 +84,16 @@ def test_info_nce_leaves_out_what_is_no_negative() -> None:
     query = torch.tensor([[1.0, 0.0]])
     queue = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     none, same = torch.tensor([[False, False]]), torch.tensor([[True, False]])
-    full = _adaptation.info_nce(query, query, queue, none, 1.0)
+    full = adaptation.info_nce(query, query, queue, none, 1.0)
     assert float(full) == pytest.approx(math.log((2 * math.e + 1) / math.e), rel=1e-5)
-    assert float(_adaptation.info_nce(query, query, queue, same, 1.0)) == pytest.approx(
+    assert float(adaptation.info_nce(query, query, queue, same, 1.0)) == pytest.approx(
         math.log((math.e + 1) / math.e), rel=1e-5
     )
 
 
 def test_a_momentum_model_follows(spec: Spec) -> None:
     model = models.build("cnn", spec)
-    slow = _adaptation.Momentum(model, 0.75)
+    slow = adaptation.Momentum(model, 0.75)
     name, weight = next(iter(model.named_parameters()))
     before = weight.detach().clone()
     with torch.no_grad():
@@ -103,20 +104,20 @@ def test_a_momentum_model_follows(spec: Spec) -> None:
 
 def test_soft_distillation_is_hintons() -> None:
     logits, theirs = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 0.0]])
-    wanted, weight = _students.taught(theirs, 2, hard=False, temperature=2.0)
+    wanted, weight = students.taught(theirs, 2, hard=False, temperature=2.0)
     p = 1 / (1 + math.e)  # of the first class, softened by 2
     kl = p * math.log(p / (1 - p)) + (1 - p) * math.log((1 - p) / p)
-    found = _students.divergence(logits, wanted, weight, 2.0)
+    found = students.divergence(logits, wanted, weight, 2.0)
     assert float(found) == pytest.approx(4 * kl / 2, rel=1e-5)
-    assert float(_students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_extra_output_is_seen_through_unless_only_labels_are_told() -> None:
     outputs = torch.tensor([[math.log(3.0), 0.0, 50.0], [0.0, 9.0, 0.0]])
-    soft, weight = _students.taught(outputs, 2, hard=False)
+    soft, weight = students.taught(outputs, 2, hard=False)
     torch.testing.assert_close(soft[0], torch.tensor([0.75, 0.25]))
     assert weight.tolist() == [1, 1]
-    hard, weight = _students.taught(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
+    hard, weight = students.taught(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
     assert weight.tolist() == [0, 1]
     assert hard[1].tolist() == [0, 1]
 
@@ -170,13 +171,13 @@ def view_of(
     locked: Classifier, spec: Spec, images: Images, name: str, work: Run, **threat: Any
 ) -> tuple[AttackerView, list[int]]:
     """What ``name``'s usual threat model grants of ``locked``, and a list of the batches that were asked."""
-    usual = {k[7:]: v for k, v in registry.current().find("attack", name).defaults.items() if k.startswith("threat.")}
+    usual = {k[7:]: v for k, v in registry.find("attack", name).defaults.items() if k.startswith("threat.")}
     full = ThreatModel(**{**usual, **threat})
     asked: list[int] = []
 
     def answer(part: Tensor) -> Tensor:
         asked.append(len(part))
-        outputs = models.outputs(locked, part)
+        outputs = models.logits(locked, part)
         return F.one_hot(outputs.argmax(1), outputs.shape[1]).float() if full.access == "labels" else outputs
 
     granted: dict[str, Any] = {}
@@ -271,7 +272,7 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
     view, _ = view_of(locked, spec, toy, row.attack, work, **{**threat, **row.threat})
     torch.manual_seed(0)
     with metered(work):
-        found = accuracy(registry.current().make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
+        found = accuracy(registry.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
     assert row.least <= found <= row.most
     assert view.denied == []
     assert work.meter.steps >= row.params["steps"]
@@ -290,7 +291,7 @@ def test_every_question_is_metered_and_none_over_budget(
     for budget in (None, 70):
         work = Run(5, budget=Budget(queries=budget))
         view, asked = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
-        registry.current().make("attack", name, params).unlock(view, work)
+        registry.make("attack", name, params).unlock(view, work)
         assert work.meter.queries == sum(asked) > 0
         assert budget is None or sum(asked) == budget
         assert len(work.submissions) >= 1
@@ -302,7 +303,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
     params = {"steps": 12} | ({"queries": 60} if name in ("knockoff", "data-free") else {})
     view, _ = view_of(victim, spec, toy, name, work)
     with pytest.raises(BudgetSpent), metered(work):
-        registry.current().make("attack", name, params).unlock(view, work)
+        registry.make("attack", name, params).unlock(view, work)
     assert work.meter.steps == 5
     assert work.submissions
 
@@ -311,7 +312,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
 def test_label_free_attacks_never_ask_for_labels(name: str, victim: Classifier, toy: Images, spec: Spec) -> None:
     work = Run(5)
     view, _ = view_of(victim, spec, toy, name, work)
-    registry.current().make("attack", name, {"steps": 2}).unlock(view, work)
+    registry.make("attack", name, {"steps": 2}).unlock(view, work)
     assert view.denied == []
     assert (work.meter.labelled, work.meter.authorised) == (0, 0)
     assert view.unlabelled.labels is None
@@ -323,16 +324,12 @@ def test_a_clip_that_is_not_here_says_what_to_do(victim: Classifier, toy: Images
     work = Run(5)
     view, _ = view_of(victim, spec, toy, "difo", work)
     with pytest.raises(UserError, match="no such folder"):
-        registry.current().make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
+        registry.make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
 
 
 def test_restyle_needs_authorised_images_and_features_need_weights() -> None:
-    restyling = registry.current().make("attack", "restyle", {})
+    restyling = registry.make("attack", "restyle", {})
     assert not restyling.accepts(ThreatModel(share=0.1))
     assert restyling.accepts(ThreatModel(share=0, authorised=0.01))
-    assert (
-        not registry.current()
-        .make("attack", "distillation", {"match": "feature"})
-        .accepts(ThreatModel(access="logits"))
-    )
-    assert not registry.current().make("attack", "shot", {}).accepts(ThreatModel(access="logits"))
+    assert not registry.make("attack", "distillation", {"match": "feature"}).accepts(ThreatModel(access="logits"))
+    assert not registry.make("attack", "shot", {}).accepts(ThreatModel(access="logits"))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks import _input, _selection
+from attacks.kit import input, selection
 from attacks.consensus import vote
 from attacks.disguise import _family
 from attacks.tent import Adapting
@@ -111,7 +111,7 @@ def attacked(
 
     def answer(images: Tensor) -> Tensor:
         asked.append(len(images))
-        return models.outputs(locked(lock), images)
+        return models.logits(locked(lock), images)
 
     run = Run(7, budget=budget)
     view = AttackerView(
@@ -120,10 +120,10 @@ def attacked(
     )  # fmt: skip
     torch.manual_seed(0)
     with metered(run):
-        predictor = registry.current().make("attack", name, params).unlock(view, run)
+        predictor = registry.make("attack", name, params).unlock(view, run)
     for part in predictor.modules():
         if isinstance(part, Queried):
-            part.answer = lambda images: models.outputs(locked(lock), images)
+            part.answer = lambda images: models.logits(locked(lock), images)
     return Attacked(predictor, run, asked)
 
 
@@ -207,7 +207,7 @@ WITHHELD = [
 @pytest.mark.parametrize(("name", "threat"), WITHHELD)
 def test_what_the_threat_model_withholds_is_denied_and_not_accepted(name: str, threat: dict[str, Any]) -> None:
     full = ThreatModel(**{"access": "weights", "share": 0.0, **threat})
-    assert not registry.current().make("attack", name, {}).accepts(full)
+    assert not registry.make("attack", name, {}).accepts(full)
     with pytest.raises(AccessDenied):
         attacked(name, {}, "destroyed", threat)
 
@@ -257,14 +257,14 @@ def test_a_linear_colour_map_is_recovered_from_pairs() -> None:
     weight = torch.tensor([[0.2, 0.3, 0.1], [-0.1, 0.5, 0.0], [0.0, 0.2, 0.3]])
     bias = torch.tensor([0.1, 0.3, 0.2])
     keyed = torch.einsum("dc,nchw->ndhw", weight, raw) + bias.view(1, 3, 1, 1)
-    found = _input.least_squares(raw, keyed)
+    found = input.least_squares(raw, keyed)
     torch.testing.assert_close(found.weight, weight, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.bias, bias, atol=1e-5, rtol=0)
     grey = raw[:, :1].expand(-1, 3, -1, -1)  # channels that say the same leave the map open, not its answers
-    torch.testing.assert_close(_input.least_squares(grey, grey)(grey), grey, atol=1e-5, rtol=0)
+    torch.testing.assert_close(input.least_squares(grey, grey)(grey), grey, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("match", [_input.channel_matched, _input.covariance_matched])
+@pytest.mark.parametrize("match", [input.channel_matched, input.covariance_matched])
 def test_matched_colours_have_the_statistics_of_the_other_set(match: Any) -> None:
     rng = torch.Generator().manual_seed(0)
     images = torch.rand((6, 3, 16, 16), generator=rng) * 0.5
@@ -277,23 +277,23 @@ def test_matched_colours_have_the_statistics_of_the_other_set(match: Any) -> Non
 def test_swapping_an_amplitude_with_its_own_gives_the_image_back() -> None:
     images = torch.rand((3, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     for band in (0.0, 0.3, 1.0):
-        same = torch.cat([_input.Swap(32, band).set(one)(one) for one in images.split(1)])
+        same = torch.cat([input.Swap(32, band).set(one)(one) for one in images.split(1)])
         torch.testing.assert_close(same, images, atol=1e-5, rtol=0)
-    other = _input.Swap(32, 0.0).set(images[1:2])(images[:1])  # the lowest frequency alone: the mean of each channel
+    other = input.Swap(32, 0.0).set(images[1:2])(images[:1])  # the lowest frequency alone: the mean of each channel
     torch.testing.assert_close(
         other - other.mean((2, 3), keepdim=True), images[:1] - images[:1].mean((2, 3), keepdim=True), atol=0.1, rtol=0
     )
 
 
 @pytest.mark.parametrize(
-    "front", [_input.Residual(32, 4), _input.Pattern(32, 0), _input.Pattern(32, 3), _input.Colour()], ids=repr
+    "front", [input.Residual(32, 4), input.Pattern(32, 0), input.Pattern(32, 3), input.Colour()], ids=repr
 )
-def test_what_stands_in_front_starts_as_the_identity(front: _input.Transform) -> None:
+def test_what_stands_in_front_starts_as_the_identity(front: input.Transform) -> None:
     assert torch.equal(front(TEST.images[:4]), TEST.images[:4])
 
 
 def test_a_frame_changes_nothing_inside() -> None:
-    frame = _input.Pattern(32, 3)
+    frame = input.Pattern(32, 3)
     nn.init.constant_(frame.pattern, 0.5)
     changed = (frame(torch.zeros(1, 3, 32, 32)) > 0).float()
     assert changed[..., 3:-3, 3:-3].sum() == 0
@@ -301,8 +301,8 @@ def test_a_frame_changes_nothing_inside() -> None:
 
 
 def test_a_chain_is_rebuilt_from_json_and_tensors() -> None:
-    chain = [_input.Colour().set(-torch.eye(3), torch.ones(3)), _input.Swap(32, 0.2).set(TEST.images[:5])]
-    made = _input.InFront.of(Direct(locked("inverted")), *chain, _input.Moments(0.5).set(TEST.images[:5]))
+    chain = [input.Colour().set(-torch.eye(3), torch.ones(3)), input.Swap(32, 0.2).set(TEST.images[:5])]
+    made = input.InFront.of(Direct(locked("inverted")), *chain, input.Moments(0.5).set(TEST.images[:5]))
     again = rebuild(json.loads(json.dumps(describe(made))), made.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(again.predict(TEST.images[:4]), made.predict(TEST.images[:4]))
@@ -352,4 +352,4 @@ def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
     sure = F.one_hot(torch.arange(30) % 3, 4).float() * 8
     led = sure.clone()
     led[:, 3] = 12
-    assert _selection.claimed_information(sure, 3) > _selection.claimed_information(led, 3) + 1
+    assert selection.claimed_information(sure, 3) > selection.claimed_information(led, 3) + 1

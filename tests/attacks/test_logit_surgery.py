@@ -7,16 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.kit.output_maps import (
-    evened_axes,
-    evidence,
-    leave_one_out,
-    likeliest,
-    regression,
-    rename,
-    residual,
-    spread,
-)
+from attacks.kit.output_maps import evened_axes, evidence, leave_one_out, likeliest, regression, rename, residual, spread
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
 from bench.run.views import AttackerView
@@ -118,7 +109,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
         lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
     )  # fmt: skip
     with metered(run):
-        made = registry.current().make("attack", "logit-surgery", {}).unlock(target, run)
+        made = registry.make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions[-1].predictor is made
     said = (answers @ made.weight.T + made.bias).argmax(1)
     assert float((said == labels).float().mean()) > 0.9
@@ -128,7 +119,7 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
     threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
     return AttackerView(
-        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.outputs(model, x),
+        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.logits(model, x),
         run.meter,
     )  # fmt: skip
 
@@ -142,6 +133,6 @@ def test_a_budget_of_queries_is_kept_and_something_is_always_handed_in(
     run = Run(1, budget=budget)
     target = _view(model, spec, budget, run, labelled=toy, unlabelled=toy.unlabelled())
     with metered(run):
-        registry.current().make("attack", "logit-surgery", {}).unlock(target, run)
+        registry.make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions
     assert queries is None or (run.meter.queries or 0) <= queries

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.benign import jpeg, resized
-from attacks.fine_pruning import first_of_head
-from attacks.interpolation import mixture
 from attacks.kit import tuning
 from attacks.kit.pseudo_labels import with_pseudo_labels
 from attacks.kit.zeros import find_zeros, refilled
+from attacks.benign import jpeg, resized
+from attacks.fine_pruning import first_of_head
+from attacks.interpolation import mixture
 from attacks.realign import distance, in_style, style
 from attacks.rounding import rounded
 from attacks.transntl import divergence, perturbed, reweighted
@@ -33,7 +33,7 @@ def view(spec: Spec, model: Classifier, run: Run, threat: Mapping[str, Any], **g
 
 
 def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run) -> Predictor:
-    attack = registry.current().make("attack", name, params)
+    attack = registry.make("attack", name, params)
     assert attack.accepts(target.threat)
     with metered(run):
         predictor = attack.unlock(target, run)
@@ -88,7 +88,7 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     assert changed
     assert all(any(part in name for part in case.may_change.split("|")) for name in changed)
     again = models.rebuild(made.spec, after)
-    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(made, toy.images[:3]))
+    torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(made, toy.images[:3]))
     assert run.meter.steps == 4
     assert all(isinstance(s.predictor.classifier, Classifier) for s in run.submissions)
 
@@ -141,9 +141,9 @@ def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
-    adapted = models.outputs(model, toy.images[:4])
-    torch.testing.assert_close(models.outputs(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(models.outputs(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
+    adapted = models.logits(model, toy.images[:4])
+    torch.testing.assert_close(models.logits(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(models.logits(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["cnn", "vit"])
@@ -203,9 +203,9 @@ def test_a_random_mask_is_opened(fill: str, victim: Classifier, spec: Spec, toy:
     predictor = unlock("mask-recovery", {"fill": fill, "steps": 3}, target, run)
     assert percent_right(predictor, toy) >= percent_right(victim, toy) - 2
     if fill == "public":  # a few steps from the public weights, those are nearly what was pruned
-        wanted = models.outputs(victim, toy.images)
-        gap = (models.outputs(predictor, toy.images) - wanted).abs().mean()
-        assert gap < 0.5 * (models.outputs(locked, toy.images) - wanted).abs().mean()
+        wanted = models.logits(victim, toy.images)
+        gap = (models.logits(predictor, toy.images) - wanted).abs().mean()
+        assert gap < 0.5 * (models.logits(locked, toy.images) - wanted).abs().mean()
     full = predictor.classifier.state_dict()
     for name, at in zeros.items():
         assert torch.equal(full[name][~at], victim.state_dict()[name][~at])
@@ -248,9 +248,9 @@ def test_the_quantiser_by_hand() -> None:
 
 
 def test_eight_bits_keep_the_answers(victim: Classifier, spec: Spec, toy: Images) -> None:
-    before, run = models.outputs(victim, toy.images).argmax(1), Run(2)
+    before, run = models.logits(victim, toy.images).argmax(1), Run(2)
     predictor = unlock("rounding", {}, view(spec, victim, run, {}), run)
-    assert float((models.outputs(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
+    assert float((models.logits(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
 
 
 def test_both_ends_of_the_interpolation(victim: Classifier, spec: Spec) -> None:
@@ -355,7 +355,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
         granted["unlabelled"] = noise(24).unlabelled()
     run = Run(5)
     target = view(spec, models.build("cnn", spec, weights="random", seed=6), run, case.threat, **granted)
-    steps = {"steps": 4} if "steps" in registry.current().find("attack", name).params else {}
+    steps = {"steps": 4} if "steps" in registry.find("attack", name).params else {}
     predictor = unlock(name, {**steps, **case.params}, target, run)
     assert percent_right(predictor, noise(120)) < 50
 
@@ -364,7 +364,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
 def test_labels_that_the_view_withholds_stay_out_of_reach(name: str, spec: Spec, toy: Images) -> None:
     run = Run(5)
     target = view(spec, models.build("cnn", spec), run, {"unlabelled": True}, unlabelled=toy.unlabelled())
-    attack = registry.current().make("attack", name, {"steps": 1})
+    attack = registry.make("attack", name, {"steps": 1})
     assert not attack.accepts(target.threat)
     with pytest.raises(AccessDenied):
         attack.unlock(target, run)

@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-Bench = Callable[..., subprocess.CompletedProcess[str]]
+Bench = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "--lock", "modelock"], "Did you mean modellock"),
         (["run", "--attack", "promptsearch"], "Did you mean prompt-search"),
@@ -37,17 +38,17 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
         (["report", "--out", "x", "--task", "digits"], "neither --html nor --task"),
         (["report", "--store", "/no/such/store"], "bench run"),
         (["why", "abc", "--store", "/no/such/store"], "bench run"),
-        (["new", "key", "mine"], "bench new lock NAME"),
+        (["new", "key", "mine"], "bench new KIND NAME"),
         (["new", "lock", "My Lock"], "Lower-case"),
     ],
 )
-def test_bad_input(arguments: list[str], said: str, bench: Bench, tmp_path: Path) -> None:
+def test_bad_input(arguments: list[str], message: str, bench: Bench, tmp_path: Path) -> None:
     if arguments[0] == "run":
         arguments = [*arguments, "--store", str(tmp_path / "store")]
     got = bench(*arguments, cwd=tmp_path)
     assert got.returncode == 2, got.stdout + got.stderr
     assert got.stderr.count("error:") == 1
-    assert said in got.stderr
+    assert message in got.stderr
     assert "Traceback" not in got.stdout + got.stderr
     assert not list((tmp_path / "store").glob("records/*"))
 
@@ -92,29 +93,18 @@ def test_show_prints_defaults_ranges_paper_and_threat_model(bench: Bench) -> Non
     assert "share" in bench("show", "prompt-search").stdout
 
 
-@pytest.mark.parametrize("kind", ["lock", "attack"])
+@pytest.mark.parametrize("kind", ["lock", "attack", "task"])
 def test_a_new_plugin_works_as_it_is(kind: str, bench: Bench, tmp_path: Path) -> None:
     got = bench("new", kind, "my-idea", "--folder", str(tmp_path))
     assert got.returncode == 0, got.stderr
     file = tmp_path / "my_idea.py"
     assert bench("show", "my-idea", "--plugin", str(file)).returncode == 0
     assert bench("new", kind, "my-idea", "--folder", str(tmp_path)).returncode == 2, "it never overwrites"
-    steps = f"{kind}.steps=2"
-    other = ["--attack", "none"] if kind == "lock" else ["--lock", "none"]
-    run = bench(
-        "run",
-        f"--{kind}",
-        "my-idea",
-        *other,
-        "-p",
-        steps,
-        "--model",
-        "cnn",
-        "--plugin",
-        str(file),
-        "--dry-run",
-        cwd=tmp_path,
-    )
+    short = [] if kind == "task" else ["-p", f"{kind}.steps=2"]
+    lock = [] if kind == "lock" else ["--lock", "none"]
+    attack = [] if kind == "attack" else ["--attack", "none"]
+    options = [*lock, *attack, *short, "--model", "cnn", "--plugin", str(file), "--dry-run"]
+    run = bench("run", f"--{kind}", "my-idea", *options, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "my-idea" in run.stdout
 

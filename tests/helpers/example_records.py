@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from bench.records import Cell, Condition, CurvePoint, Measured, PluginRef, Provenance, Record
@@ -106,3 +108,23 @@ def printed(table: list[Row], width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO(), record=True, color_system=None)
     console.print(terminal(table))
     return console.export_text()
+
+
+class FakeStore:
+    """What reports ask of a store."""
+
+    def __init__(self, made: list[Record], samples: bool = False) -> None:
+        self.made = made
+        image = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
+        self.kept: dict[str, NDArray[Any]] = {
+            "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
+            "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
+            "samples/pred_guess": np.array([1, 1]),
+            "samples/near": 255 - image, "samples/pred_near": np.array([1, 0]), "samples/labels_near": np.array([1, 0]),
+        } if samples else {}  # fmt: skip
+
+    def records(self) -> list[Record]:
+        return self.made
+
+    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        return self.kept if record.cell.lock.name == "modellock" else {}

@@ -69,10 +69,10 @@ def test_a_key_comes_back_from_json_with_its_conditions(key: PatchKey | Blockwis
     method = registry.load(registry.current().find("key", key.to_json()["method"]))
     assert method.from_json(key.to_json()) == key
     conditions = key.conditions(5)
-    assert "none" in conditions
-    assert any(name.startswith("wrong") for name in conditions)
-    for name, other in conditions.items():
-        again = method.from_json(other.to_json())
-        assert torch.equal(again(IMAGES), other(IMAGES)), name
-        if name != "none":
-            assert not torch.equal(other(IMAGES), key(IMAGES)), name
+    assert {"none", "wrong"} <= {condition.kind for condition in conditions}
+    for condition in conditions:
+        again = method.from_json(condition.key.to_json())
+        assert torch.equal(again(IMAGES), condition.key(IMAGES)), condition.label
+        assert condition.key.describe()
+        if condition.kind != "none":
+            assert not torch.equal(condition.key(IMAGES), key(IMAGES)), condition.label

@@ -13,7 +13,7 @@ from torch import nn
 from bench import models, registry
 from bench.contracts import Batch, Images, Spec
 from bench.training import Run
-from locks import _family
+from locks.kit import family
 from locks.cupi import CUPI
 from locks.h_ntl import sampled
 from locks.map import Mask
@@ -34,13 +34,13 @@ def test_mmd_is_the_direct_double_sum() -> None:
     direct = sum(k(i, j) for i in range(5) for j in range(5)) / 25
     direct += sum(k(i, j) for i in range(5, 9) for j in range(5, 9)) / 16
     direct -= 2 * sum(k(i, j) for i in range(5) for j in range(5, 9)) / 20
-    assert float(_family.mmd(x, y)) == pytest.approx(direct, rel=1e-5)
-    assert float(_family.mmd(x, x.clone())) == pytest.approx(0, abs=1e-6)
+    assert float(family.mmd(x, y)) == pytest.approx(direct, rel=1e-5)
+    assert float(family.mmd(x, x.clone())) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_cap_binds_and_stops_the_gradient_or_does_neither() -> None:
     value = torch.tensor(5.0, requires_grad=True)
-    free, bound = _family.capped(value, 0.1, 1.0), _family.capped(value, 0.5, 1.0)
+    free, bound = family.capped(value, 0.1, 1.0), family.capped(value, 0.5, 1.0)
     assert (free.item(), bound.item()) == (0.5, 1.0)
     assert torch.autograd.grad(free, value)[0] == pytest.approx(0.1)
     assert torch.autograd.grad(bound, value)[0] == 0
@@ -49,17 +49,17 @@ def test_a_cap_binds_and_stops_the_gradient_or_does_neither() -> None:
 def test_which_mean_a_divergence_takes() -> None:
     logits = torch.zeros(3, 10)
     labels = torch.tensor([0, 4, 9])
-    assert float(_family.divergence(logits, labels)) == pytest.approx(math.log(10))
-    assert float(_family.divergence(logits, labels, "batch-and-classes")) == pytest.approx(math.log(10) / 10)
+    assert float(family.divergence(logits, labels)) == pytest.approx(math.log(10))
+    assert float(family.divergence(logits, labels, "batch-and-classes")) == pytest.approx(math.log(10) / 10)
 
 
 def test_style_is_mean_and_deviation_of_each_channel() -> None:
     maps = torch.stack([torch.full((2, 2), 3.0), torch.tensor([[0.0, 2.0], [0.0, 2.0]])])[None]
-    mean, std = _family.style(maps)
+    mean, std = family.style(maps)
     assert mean.tolist() == [[3, 1]]
     torch.testing.assert_close(std, torch.tensor([[0.0, 1.0]]), atol=2e-3, rtol=0)
     tokens = maps.flatten(2).transpose(1, 2)
-    torch.testing.assert_close(_family.style(tokens)[1], std)
+    torch.testing.assert_close(family.style(tokens)[1], std)
 
 
 def test_the_weight_of_cupi_in_both_schedules() -> None:
@@ -99,7 +99,7 @@ def test_what_a_map_setting_does_not_allow_is_never_touched(spec: Spec, toy: Ima
     from bench.run.views import DefenderView
 
     for setting, denied in (("source-free", ["authorised"]), ("data-free", ["authorised", "unauthorised"])):
-        lock = registry.current().make("lock", "map", {"setting": setting, "steps": 2, "generator_steps": 2})
+        lock = registry.make("lock", "map", {"setting": setting, "steps": 2, "generator_steps": 2})
         view = DefenderView(spec, toy, toy, InDomain(), lock.needs(), lambda e: models.build("cnn", spec, e))
         lock.protect(models.build("cnn", spec), InDomain(), view, Run(1))
         assert view.denied == []
@@ -163,12 +163,12 @@ def test_a_head_with_hidden_layers_is_rebuilt_and_widened(spec: Spec, toy: Image
     model = models.build("cnn:16-8", spec)
     assert [m.out_features for m in model.last.modules() if isinstance(m, nn.Linear)] == [16, 8, 3]  # type: ignore[attr-defined]
     again = models.rebuild(model.spec, model.state_dict())
-    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(model, toy.images[:3]))
+    torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(model, toy.images[:3]))
     wide = models.widen(model, 1, 0)
-    torch.testing.assert_close(models.outputs(wide, toy.images[:3])[:, :3], models.outputs(model, toy.images[:3]))
+    torch.testing.assert_close(models.logits(wide, toy.images[:3])[:, :3], models.logits(model, toy.images[:3]))
 
 
 def test_a_network_for_another_size_takes_the_images_of_the_task() -> None:
     small = models.build("resnet10t:16", Spec(64, ("a", "b")), weights="random")
-    assert models.outputs(small, torch.rand(2, 3, 64, 64)).shape == (2, 2)
+    assert models.logits(small, torch.rand(2, 3, 64, 64)).shape == (2, 2)
     assert len(small.features(torch.rand(2, 3, 64, 64))) >= 4

@@ -17,7 +17,7 @@ from bench.training import Run
 
 
 def _given(file: Path, toy: Images, spec: Spec, model: str = "cnn") -> torch.nn.Module:
-    lock = registry.current().make("lock", "given", {"file": str(file)})
+    lock = registry.make("lock", "given", {"file": str(file)})
     view = DefenderView(spec, toy, toy, Identity(), lock.needs(), lambda extra: models.build(model, spec, extra))
     return lock.protect(models.build(model, spec), Identity(), view, Run(1))  # type: ignore[no-any-return]
 
@@ -28,7 +28,7 @@ def test_a_checkpoint_with_extra_outputs_is_loaded_as_it_is(toy: Images, spec: S
     save_file(locked.net.state_dict(), tmp_path / "own.safetensors")
     found = _given(tmp_path / "own.safetensors", toy, spec)
     assert (found.k, found.extra) == (3, 2)
-    torch.testing.assert_close(models.outputs(found, toy.images[:4]), models.outputs(locked, toy.images[:4]))
+    torch.testing.assert_close(models.logits(found, toy.images[:4]), models.logits(locked, toy.images[:4]))
 
 
 def test_files_that_do_not_fit(toy: Images, spec: Spec, tmp_path: Path) -> None:

@@ -16,28 +16,32 @@ from reports.rows.aggregate import rows
 from reports.rows.ensemble import worst_cases
 from reports.rows.planned import of_suite
 from reports.rows.row import Row
-from reports.text.captions import captions
-from reports.text.groups import grouped
+from reports.text.captions import captions, grouped
 
 NAME = "weights-unlabelled"
 
 
-def _threat(name: str = NAME) -> dict[str, object]:
+def _threat(name: str = NAME) -> ThreatModel:
     params = ensemble.read().threat(name).params
-    return ThreatModel(**{k.partition(".")[2]: v for k, v in params.items()}).values()
+    return ThreatModel(**{k.partition(".")[2]: v for k, v in params.items()})
 
 
 def _member(attack: str, validation: float, test: float, replicate: int = 0, **more: object) -> Record:
-    asked = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(NAME).params, "miniature")
+    planned = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(NAME).params)
     made = record(
-        attack=attack, replicate=replicate, RP=test, threat=_threat(), RP_validation=measured(validation), **more
+        attack=attack,
+        replicate=replicate,
+        RP=test,
+        threat=_threat().values(),
+        RP_validation=measured(validation),
+        **more,
     )
-    cell = made.cell.model_copy(update={"budget": asked.budget})
+    cell = made.cell.model_copy(update={"budget": planned.budget})
     return made.model_copy(update={"cell": cell, "row_key": cell.row_key()})
 
 
 def _ensemble_row(records: list[Record]) -> Row:
-    own = [record("none", "from-scratch", i, RP=30.0, threat=_threat()) for i in range(2)]
+    own = [record("none", "from-scratch", i, RP=30.0, threat=_threat().values()) for i in range(2)]
     (found,) = [row for row in rows([*records, *calibration(), *baselines(30.0), *own]) if row.ensemble]
     return found
 
@@ -98,7 +102,7 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
     for member in threat.members:
         cell = plan.make_cell("modellock", member.attack, "digits", "cnn", {**threat.params, **member.params})
         attack = registry.current().make("attack", member.attack, cell.attack.params)
-        assert attack.accepts(ThreatModel(**cell.threat))
+        assert attack.accepts(cell.threat)
         assert cell.threat == _threat(threat.name), "members share one view"
 
 
@@ -113,7 +117,7 @@ def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> Non
     domain = file.read_text() + 'tasks = ["digits:fonts"]\nmodels = ["cnn"]\nlocks = ["ntl"]\n'
     file.write_text(domain)
     planned = plan.build(plan.read_suite(str(file)))
-    assert not any(p.cell.threat["leaked"] for p in planned), "two domains have no pairs to leak"
+    assert not any(p.cell.threat.leaked for p in planned), "two domains have no pairs to leak"
     assert {p.cell.attack.params["trials"] for p in planned if p.cell.attack.name == "from-scratch"} == {12}
 
 
@@ -131,7 +135,7 @@ def test_the_page_shows_the_ensemble_its_members_and_the_command_that_runs_them(
     from reports.page import site as html
 
     members = [_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 90.0)]
-    own = record("none", "from-scratch", RP=30.0, threat=_threat())
+    own = record("none", "from-scratch", RP=30.0, threat=_threat().values())
     html.write(FakeStore([*members, own, *calibration(), *baselines(30.0)]), tmp_path / "page")
     text = (tmp_path / "page" / "attack-ensemble.html").read_text()
     assert "bench run --lock modellock --suite ensemble-v1 --task digits" in text

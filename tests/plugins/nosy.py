@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from bench.contracts import AccessDenied, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, AccessDenied, Attack, AttackerView, Predictor, Run, ThreatModel, param
 from bench.predictors import Constant, Queried
 
 
@@ -18,8 +18,8 @@ class Nosy(Attack):
     defaults = {"threat.access": "labels", "threat.share": 0.0, "threat.unlabelled": False, "threat.wordlist": "none"}
     ask: str = param("nothing", "what it asks for")
 
-    def accepts(self, threat: ThreatModel) -> bool:
-        return True
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         seen = [p.name for p in Path().iterdir()]

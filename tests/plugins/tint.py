@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyMethod, Run, param
+from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,24 @@ class Red:
     def __call__(self, images: Tensor) -> Tensor:
         return (images + self.amount * torch.tensor([1.0, -1.0, 0.0]).view(1, 3, 1, 1)).clamp(0, 1)
 
-    def labels(self, masks: Tensor) -> Tensor:
-        return masks
-
     def parts(self) -> dict[str, Any]:
         return {"settings": {"amount": self.amount}}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "tint", "amount": self.amount}
 
-    def conditions(self, seed: int) -> dict[str, Key]:
-        return {"none": Red(0.0), "wrong:amount": Red(-self.amount), "wrong/drawn": Red(seed % 97 / 1000)}
+    def describe(self) -> str:
+        return f"amount {self.amount}"
+
+    def megabytes(self) -> float:
+        return 0.0
+
+    def conditions(self, seed: int) -> list[KeyCondition]:
+        return [
+            KeyCondition("none", "", Red(0.0)),
+            KeyCondition("setting", "amount", Red(-self.amount)),
+            KeyCondition("wrong", "by-seed", Red(seed % 97 / 1000)),
+        ]
 
 
 class Tint(KeyMethod):

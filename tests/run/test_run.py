@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from limits import HANGS
-from PIL import Image
 from places import PLUGINS
 
 from bench.hashing import digest
@@ -23,8 +22,9 @@ from bench.records import Record
 from bench.seeds import derive
 from bench.store import Store
 
-Bench = Callable[..., subprocess.CompletedProcess[str]]
-FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy")]
+Bench = Callable[..., Any]
+Arguments = Callable[..., list[str]]
+FILES = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "quick_lock", "nosy", "tiny")]
 MEASURED = (
     "status",
     "UP",
@@ -39,58 +39,17 @@ MEASURED = (
 )
 
 
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder of 3 × 30 small pictures: a bright bar at the left, in the middle, or at the right."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for k, name in enumerate(("left", "middle", "right")):
-        (root / name).mkdir()
-        for i in range(30):
-            image = rng.integers(0, 90, (32, 32, 3), dtype=np.uint8)
-            image[:, 3 + 10 * k : 9 + 10 * k] += 120
-            Image.fromarray(image).save(root / name / f"{i}.png")
-    return f"folder:{root}"
-
-
-def _arguments(task: str, store: Path, *more: str) -> list[str]:
-    base = [
-        "run",
-        "--lock",
-        "quick-lock",
-        "--attack",
-        "logit-surgery",
-        "--task",
-        task,
-        "--model",
-        "cnn",
-        "--threads",
-        "1",
-    ]
-    small = ["-p", "task.size=16", "-p", "threat.share=0.2"]
-    return [*base, "--device", "cpu", "--store", str(store), *small, *FILES, *more]
-
-
 def _measured(record: Record) -> dict[str, Any]:
-    told = record.model_dump()
-    return {name: told[name] for name in MEASURED} | {"curve": [p["RP"] for p in told["curve"]]}
+    values = record.model_dump()
+    return {name: values[name] for name in MEASURED} | {"curve": [p["RP"] for p in values["curve"]]}
 
 
 def _by_row(store: Path) -> dict[str, dict[str, Any]]:
     return {f"{r.row_key}/{r.cell.replicate}": _measured(r) for r in Store(store, write=False).records()}
 
 
-@pytest.fixture(scope="module")
-def done(task: str, bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the small run is complete."""
-    store = tmp_path_factory.mktemp("store") / "s"
-    got = bench(*_arguments(task, store))
-    assert got.returncode == 0, got.stderr
-    return store
-
-
-def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
-    store = Store(done, write=False)
+def test_the_plan_is_measured_and_its_evidence_kept(real_store: Path) -> None:
+    store = Store(real_store, write=False)
     records = {(r.cell.lock.name, r.cell.attack.name): r for r in store.records()}
     assert set(records) == {
         ("quick-lock", "logit-surgery"), ("quick-lock", "none"), ("none", "from-scratch"),
@@ -103,11 +62,15 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     assert record.lock_meter is not None
     assert record.lock_meter["seconds"] > 0
     assert record.lock_meter["forward_images"] is None, "what nobody counts is not 0"
-    assert (record.extra_parameters, record.key_megabytes) == (128 + 1, 0.0), "one output more"
-    told = {c.name: c.what for c in record.conditions}
-    assert set(told) == {"right", "none", "wrong:amount", "wrong/drawn"}
-    drawn = derive("conditions", key=digest(record.key)) % 97 / 1000
-    assert told["wrong/drawn"] == f"amount {drawn}", "drawn by the key alone, so that no change of code draws others"
+    assert (record.extra_parameters, record.key_megabytes) == (8 + 1, 0.0), "one output more"
+    shown = {c.name: c.what for c in record.conditions}
+    assert set(shown) == {"right", "none", "setting/amount", "wrong/by-seed"}
+    amount = derive("conditions", key=digest(record.key)) % 97 / 1000
+    assert shown["wrong/by-seed"] == f"amount {amount}", "chosen by the key alone, so that no change of code moves it"
+    assert record.defender_needs is not None
+    assert record.defender_needs["unauthorised"] is True
+    assert record.selection is not None
+    assert record.selection.name == "leave-one-out"
     evidence = store.evidence(record)
     assert record.RP is not None
     assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(
@@ -120,45 +83,47 @@ def test_the_plan_is_measured_and_its_evidence_kept(done: Path) -> None:
     assert record.oracle == opened.oracle, "one victim for every lock"
 
 
-def test_the_second_run_does_nothing_and_says_so(done: Path, task: str, bench: Bench) -> None:
-    before = {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()}
-    got = bench(*_arguments(task, done))
+def test_the_second_run_does_nothing_and_says_so(real_store: Path, small_run: Arguments, bench: Bench) -> None:
+    before = {p: p.stat().st_mtime_ns for p in real_store.rglob("*") if p.is_file()}
+    got = bench(*small_run(real_store))
     assert got.returncode == 0
     assert "nothing to do: all 6 cells" in got.stdout
-    assert {p: p.stat().st_mtime_ns for p in done.rglob("*") if p.is_file()} == before
+    assert {p: p.stat().st_mtime_ns for p in real_store.rglob("*") if p.is_file()} == before
 
 
-def test_status_why_and_report_read_the_store(done: Path, bench: Bench, tmp_path: Path) -> None:
-    got = bench("status", "--store", str(done))
+def test_status_why_and_report_read_the_store(real_store: Path, bench: Bench, tmp_path: Path) -> None:
+    got = bench("status", "--store", str(real_store))
     assert got.returncode == 0
     assert "6 ok" in got.stdout
-    hash = next(r.hash for r in Store(done, write=False).records() if r.cell.attack.name == "from-scratch")
-    why = bench("why", hash[:8], "--store", str(done), *FILES)
+    hash = next(r.hash for r in Store(real_store, write=False).records() if r.cell.attack.name == "from-scratch")
+    why = bench("why", hash[:8], "--store", str(real_store), *FILES)
     assert why.returncode == 0
     assert "unchanged" in why.stdout
-    empty = bench("report", "--suite", "quick", "--lock", "no-such-lock", "--store", str(done))
+    empty = bench("report", "--suite", "quick", "--lock", "no-such-lock", "--store", str(real_store))
     assert empty.returncode == 2
     assert "nothing of suite" in empty.stderr
-    report = bench("report", "--format", "json", "--store", str(done))
+    report = bench("report", "--format", "json", "--store", str(real_store))
     rows = json.loads(report.stdout)
     assert len(rows) == 6
     for format in ("md", "csv", "latex"):
-        got = bench("report", "--format", format, "--store", str(done), "--out", str(tmp_path / format))
+        got = bench("report", "--format", format, "--store", str(real_store), "--out", str(tmp_path / format))
         assert got.returncode == 0, got.stderr
     assert list((tmp_path / "md").glob("*.png"))
 
 
 def test_the_same_seeds_give_the_same_numbers_whatever_the_jobs(
-    done: Path, task: str, bench: Bench, tmp_path: Path
+    real_store: Path, small_run: Arguments, bench: Bench, tmp_path: Path
 ) -> None:
-    got = bench(*_arguments(task, tmp_path / "s", "--jobs", "2"))
+    got = bench(*small_run(tmp_path / "s", "--jobs", "2"))
     assert got.returncode == 0, got.stderr
-    assert _by_row(tmp_path / "s") == _by_row(done)
+    assert _by_row(tmp_path / "s") == _by_row(real_store)
 
 
-def test_killed_and_two_at_once_and_resumed(done: Path, task: str, bench: Bench, tmp_path: Path) -> None:
+def test_killed_and_two_at_once_and_resumed(
+    real_store: Path, small_run: Arguments, bench: Bench, tmp_path: Path
+) -> None:
     store = tmp_path / "s"
-    command = [sys.executable, "-m", "bench.cli", *_arguments(task, store)]
+    command = [sys.executable, "-m", "bench.cli", *small_run(store)]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     first = subprocess.Popen(command, **quiet)
     deadline = time.monotonic() + HANGS
@@ -169,18 +134,18 @@ def test_killed_and_two_at_once_and_resumed(done: Path, task: str, bench: Bench,
     assert list(store.glob("artefacts/victim/*")), "the victim was finished before the kill"
     assert len(list(store.glob("records/*"))) < 6
     beside = subprocess.Popen(command, **quiet)
-    got = bench(*_arguments(task, store))
+    got = bench(*small_run(store))
     assert beside.wait(HANGS) == 0
     assert got.returncode == 0, got.stderr
-    assert _by_row(store) == _by_row(done)
-    assert bench(*_arguments(task, store)).stdout.count("nothing to do") == 1
+    assert _by_row(store) == _by_row(real_store)
+    assert bench(*small_run(store)).stdout.count("nothing to do") == 1
 
 
 def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(
-    task: str, bench: Bench, tmp_path: Path
+    small_run: Arguments, bench: Bench, tmp_path: Path
 ) -> None:
     store = tmp_path / "s"
-    arguments = _arguments(task, store, "-p", "lock.fail=true", "--lock", "none")
+    arguments = small_run(store, "-p", "lock.fail=true")
     got = bench(*arguments)
     assert got.returncode == 1
     assert "this lock was told to fail" in got.stderr
@@ -193,13 +158,15 @@ def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(
     assert "nothing to do" not in again.stdout
 
 
-def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(task: str, bench: Bench, tmp_path: Path) -> None:
+def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(
+    small_task: str, bench: Bench, tmp_path: Path
+) -> None:
     store = tmp_path / "s"
-    base = ["run", "--lock", "none", "--attack", "nosy", "--task", task, "--model", "cnn", "--threads", "1"]
+    base = ["run", "--lock", "none", "--attack", "nosy", "--task", small_task, "--model", "tiny", "--threads", "1"]
     base += ["-p", "task.size=16"]
-    files = [f"--plugin={n}.py" for n in ("tint", "quick_lock", "nosy")]  # relative to where the command is run
-    asked = ["-p", "attack.ask=classifier", "-p", "lock.key=tint", "--store", str(store)]
-    got = bench(*base, *asked, *files, cwd=PLUGINS)
+    files = [f"--plugin={n}.py" for n in ("tint", "quick_lock", "nosy", "tiny")]  # relative to where the command is run
+    chosen = ["-p", "attack.ask=classifier", "-p", "lock.key=tint", "--store", str(store)]
+    got = bench(*base, *chosen, *files, cwd=PLUGINS)
     assert got.returncode == 0, got.stderr
     (record,) = [r for r in Store(store, write=False).records() if r.cell.attack.name == "nosy"]
     assert record.status == "invalid"

@@ -12,14 +12,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from example_worlds import IMAGES, World
+from places import ROOT
 from rich.console import Console
 
+from bench import plan
 from bench.errors import UserError
+from bench.hashing import digest
 from bench.store import Store
-from reports.gate import false_alarms as gate_study
-from reports.gate.rule import Comparison, Line, compare, deviation, judge, lines
-from reports.gate.rule import output as gate_output
-from reports.gate.rule import snapshot as saved
+from reports.gate import false_alarms
+from reports.gate import output as gate_output
+from reports.gate import snapshot as snapshots
+from reports.gate.lines import Line, lines
+from reports.gate.rule import Comparison, compare, deviation, judge
 from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
 
 EIGHT, TWO = range(8), (0, 1)
@@ -105,14 +109,15 @@ def test_an_attack_that_returns_the_locked_model_is_caught_even_where_seeds_vary
     ).regressed
 
 
-def test_a_baseline_seed_that_found_nothing_does_not_blind_the_gate() -> None:
+def test_a_seed_without_success_does_not_blind_the_gate() -> None:
     wild = taken(World(EIGHT, 1, deviation=25.0))
     row = next(r for r in wild.rows if (r.lock_name, r.attack_name) == ("modellock", "prompt-search"))
     first = next(iter(row.seeds.values()))
     first.values["RP"], first.right["RP"] = first.values["LP"], first.right["LP"]
     candidate = taken(World(TWO, 23, deviation=25.0, attacks={("modellock", "prompt-search"): -1}))
-    said = [c.what for c in compare(wild, candidate).certain]
-    assert said == ["the attack answers as the locked model does: nothing was attacked"]
+    assert [c.what for c in compare(wild, candidate).certain] == [
+        "the attack answers as the locked model does: nothing was attacked"
+    ]
 
 
 def test_a_default_that_changed_under_the_same_rows_is_named_once(before: Snapshot) -> None:
@@ -123,26 +128,28 @@ def test_a_default_that_changed_under_the_same_rows_is_named_once(before: Snapsh
         for row in pool.rows:
             row.settings = {"lock": {}, "key": {"alpha": alpha, "steps": None}, "attack": {"rounds": 30}}
     after.rows[0].settings["key"]["new"] = 1  # a parameter that did not exist is no change
-    (found,) = compare(old, after).certain
-    assert found.what == "the default of key.alpha was 0.5 and is 0.3"
-    assert "save a new baseline" in found.remedy
+    (certain,) = compare(old, after).certain
+    assert certain.what == "the default of key.alpha was 0.5 and is 0.3"
+    assert "save a new snapshot" in certain.remedy
 
 
-@pytest.mark.parametrize(("spends", "said"), [(24, set()), (12, set()), (11, {"11 guesses at most, once 24 at least"})])
-def test_an_attack_that_spends_less_than_half_is_named(spends: int, said: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("spends", "expected"), [(24, set()), (12, set()), (11, {"11 guesses at most, once 24 at least"})]
+)
+def test_an_attack_that_spends_less_than_half_is_named(spends: int, expected: set[str]) -> None:
     def spent(guesses: int) -> dict[str, object]:
         return {"guesses": guesses, "queries": 100, "steps": 0, "edited": None, "seconds": 3.5}
 
     comparison = compare(taken(World(EIGHT, 1, meter=spent(24))), taken(World(TWO, 10, meter=spent(spends))))
-    assert {c.what for c in comparison.certain} == {f"the attack spends less: {words}" for words in said}
+    assert {c.what for c in comparison.certain} == {f"the attack spends less: {words}" for words in expected}
 
 
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
-    from bench.cli.gate import _asked
+    from bench.cli.gate import rows_and_seeds
 
-    assert _asked("ci-minute", None)[1] == {0, 1}
-    assert _asked("ci-minute", "8:10")[1] == {8, 9}
-    assert _asked(None, None) == (None, None)
+    assert rows_and_seeds("ci-minute", None)[1] == {0, 1}
+    assert rows_and_seeds("ci-minute", "8:10")[1] == {8, 9}
+    assert rows_and_seeds(None, None) == (None, None)
 
 
 def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:
@@ -160,7 +167,7 @@ def test_one_outlying_seed_does_not_alarm(before: Snapshot) -> None:
 
 
 def test_false_alarms_stay_below_the_rate() -> None:
-    """Seeds, images' answers and baselines are all drawn anew; 5 % is tested, since 1 % would need too many worlds."""
+    """Seeds and the answers to images are all drawn anew; 5 % is tested, since 1 % would need too many worlds."""
     alarms = sum(
         compare(taken(World(EIGHT, 2 * i, deviation=3.0)), taken(World(TWO, 2 * i + 1, deviation=3.0)), 0.05).regressed
         for i in range(100, 130)
@@ -176,10 +183,10 @@ def test_the_interval_by_hand() -> None:
     values = dict(enumerate([20.0, 30.0, 25.0, 22.0, 28.0, 24.0, 26.0, 25.0]))
     old, new = _line(values), _line({10: 60.0, 11: 62.0})
     s = np.std(list(values.values()), ddof=1)
-    found = judge(old, new, 0.001)
+    finding = judge(old, new, 0.001)
     # 4.785 is the 99.9 % quantile of t with 7 degrees of freedom
-    assert found.change - found.low == pytest.approx(4.785 * s * np.sqrt(1 / 2 + 1 / 8), rel=1e-3)
-    assert (found.before, found.after, found.pairs, found.verdict) == (25.0, 61.0, None, "regressed")
+    assert finding.change - finding.low == pytest.approx(4.785 * s * np.sqrt(1 / 2 + 1 / 8), rel=1e-3)
+    assert (finding.before, finding.after, finding.pairs, finding.verdict) == (25.0, 61.0, None, "regressed")
 
 
 def test_image_noise_stands_in_where_seeds_agree_by_luck() -> None:
@@ -211,15 +218,15 @@ class TestWhatIsMissing:
         gone, short, failed, invalid = candidate.rows[0], candidate.rows[1], candidate.rows[2], candidate.rows[3]
         candidate.rows.remove(gone)
         del short.seeds[1]
-        failed.seeds[0] = saved.Seed(status="failed", error="out of memory")
-        invalid.seeds[1] = saved.Seed(status="invalid", error="AccessDenied")
+        failed.seeds[0] = snapshots.Seed(status="failed", error="out of memory")
+        invalid.seeds[1] = snapshots.Seed(status="invalid", error="AccessDenied")
         comparison = compare(before, candidate, remake="bench run --suite mine")
         assert comparison.regressed
-        said = {c.name: c.what for c in comparison.certain}
-        assert said[gone.words()] == "missing from the candidate"
-        assert said[short.words()] == "seed 1 missing from the candidate"
-        assert said[failed.words()] == "seed 0 failed: out of memory"
-        assert said[invalid.words()] == "seed 1 invalid: AccessDenied"
+        what = {c.name: c.what for c in comparison.certain}
+        assert what[gone.words()] == "missing from the candidate"
+        assert what[short.words()] == "seed 1 missing from the candidate"
+        assert what[failed.words()] == "seed 0 failed: out of memory"
+        assert what[invalid.words()] == "seed 1 invalid: AccessDenied"
         assert all("bench run --suite mine" in c.remedy for c in comparison.certain)
 
     def test_a_number_that_is_no_longer_measured_is_a_finding(self, before: Snapshot) -> None:
@@ -229,7 +236,7 @@ class TestWhatIsMissing:
                 seed.values.pop("UP")
         assert {c.what for c in compare(before, candidate).certain} == {"UP no longer measured"}
 
-    def test_only_expected_rows_are_asked_for(self, before: Snapshot) -> None:
+    def test_only_expected_rows_count(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 28))
         candidate.rows = [row for row in candidate.rows if row.lock_name == "none"]
         expected = {row.row_key for row in candidate.rows}
@@ -242,42 +249,42 @@ class TestWhatIsMissing:
         candidate.rows.append(extra)
         candidate.rows[1].seeds[0].flags.append("depends-on-batch")
         warnings = compare(before, candidate).warnings
-        assert any("not in the baseline" in w for w in warnings)
+        assert any("not in the snapshot" in w for w in warnings)
         assert any("new red flag depends-on-batch" in w for w in warnings)
 
 
 class TestNotComparable:
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
-            (lambda c: setattr(c, "record_schema", 99), "record schema 1, the candidate 99"),
+            (lambda c: setattr(c, "record_schema", 99), "record schema 2, the candidate 99"),
             (lambda c: setattr(c, "ensemble", "2"), "ensemble version is 1, the candidate's 2"),
-            (lambda c: setattr(c.rows[0].seeds[0], "data", "other"), "fingerprint data-0 in the baseline, other"),
+            (lambda c: setattr(c.rows[0].seeds[0], "data", "other"), "fingerprint data-0 in the snapshot, other"),
             (lambda c: c.rows[0].seeds[0].images.update(test="other"), "test images of digits"),
-            (lambda c: [setattr(r, "row_key", "x") for r in c.rows], "no row of the candidate is in the baseline"),
+            (lambda c: [setattr(r, "row_key", "x") for r in c.rows], "no row of the candidate is in the snapshot"),
             (lambda c: [r.seeds.pop(1) for r in c.rows], "has 1 seed; the rule needs 2"),
         ],
     )
-    def test_it_says_which_part_differs(self, before: Snapshot, change: Callable, said: str) -> None:  # type: ignore[type-arg]
+    def test_it_says_which_part_differs(self, before: Snapshot, change: Callable, message: str) -> None:  # type: ignore[type-arg]
         candidate = taken(World(TWO, 30))
         change(candidate)
-        with pytest.raises(UserError, match=said) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             compare(before, candidate)
         assert caught.value.remedy
 
-    def test_a_baseline_of_few_seeds_is_refused(self) -> None:
+    def test_a_snapshot_of_few_seeds_is_refused(self) -> None:
         few = taken(World(range(5), 1))
         with pytest.raises(UserError, match="fewer than 8 seeds"):
             compare(few, taken(World(TWO, 2)))
-        with pytest.raises(UserError, match="has 5 seeds, a baseline holds at least 8"):
-            saved.check_complete(few)
+        with pytest.raises(UserError, match="has 5 seeds, a snapshot has at least 8"):
+            snapshots.check_complete(few)
 
 
 class TestFile:
     def test_it_comes_back_as_it_was_one_line_a_seed(self, before: Snapshot, tmp_path: Path) -> None:
         file = tmp_path / "deep" / "b.json"
-        saved.write(before, file)
-        assert saved.read(file) == before
+        snapshots.write(before, file)
+        assert snapshots.read(file) == before
         text = file.read_text()
         assert sum(line.startswith('    "') for line in text.splitlines()) == 8 * len(before.rows)
         assert len(text) < 120_000
@@ -291,30 +298,30 @@ class TestFile:
                 unpack(bad, 363)
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 1, "rows": 3}', "\x00"])
-    def test_what_is_no_baseline_is_refused(self, text: str, tmp_path: Path) -> None:
+    def test_what_is_no_snapshot_is_refused(self, text: str, tmp_path: Path) -> None:
         file = tmp_path / "b.json"
         file.write_text(text)
-        with pytest.raises(UserError, match="baseline") as caught:
-            saved.read(file)
+        with pytest.raises(UserError, match=r"snapshot|format") as caught:
+            snapshots.read(file)
         assert "bench baseline save" in caught.value.remedy
 
 
 def test_the_comparison_in_all_its_forms(before: Snapshot) -> None:
     candidate = taken(World(TWO, 31, locks={"modellock": (88.0, 80.0)}))
-    candidate.rows[-1].seeds[0] = saved.Seed(status="failed", error="a | b \x1b[1m")
+    candidate.rows[-1].seeds[0] = snapshots.Seed(status="failed", error="a | b \x1b[1m")
     comparison = compare(before, candidate)
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(gate_output.Report(comparison))
     printed, markdown = console.export_text(), gate_output.markdown(comparison)
-    for text in (printed, markdown):
+    for text in (" ".join(printed.split()), markdown):
         assert "REGRESSED" in text
         assert "the lock holds less" in text
         assert "at most 1 %" in text
     narrow = Console(width=80, file=io.StringIO(), record=True)
     narrow.print(gate_output.Report(comparison))
-    lines = narrow.export_text()
+    text = narrow.export_text()
     for finding in comparison.findings:  # no number is broken in a narrow terminal
-        assert all(cell in lines for cell in gate_output.cells(finding)[2:7])
+        assert all(cell in text for cell in gate_output.cells(finding)[2:7])
     suite = ElementTree.fromstring(gate_output.junit(comparison)).find("testsuite")
     assert suite is not None
     assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
@@ -344,8 +351,8 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
     assert "held" in (tmp_path / "s.md").read_text()
     worse = bench("gate", "b.json", "--candidate", "worse", cwd=tmp_path)
     assert worse.returncode == 1, worse.stdout + worse.stderr
-    told = json.loads((tmp_path / "b.json").read_text())
-    (tmp_path / "other.json").write_text(json.dumps({**told, "record_schema": 0}))
+    payload = json.loads((tmp_path / "b.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps({**payload, "record_schema": 0}))
     other = bench("gate", "other.json", "--candidate", "same", cwd=tmp_path)
     assert other.returncode == 2
     assert "record schema 0" in other.stderr
@@ -354,27 +361,51 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
 
 class TestStudy:
     def test_it_counts_no_more_alarms_than_stated_where_seeds_are_like_one_another(self, before: Snapshot) -> None:
-        for row in gate_study.study(list(lines(before.rows).values())[:4], pairs=500):
+        for row in false_alarms.study(list(lines(before.rows).values())[:4], pairs=500):
             assert row.interval[0] <= 0.01, row
 
     def test_it_counts_alarms_where_the_rule_is_too_lax(self) -> None:
         line = _line(dict(enumerate(np.linspace(20, 60, 12))))
         assert (
-            sum(row.alarms for row in gate_study.study([line], pairs=500, rate=0.5)) > 10
+            sum(row.alarms for row in false_alarms.study([line], pairs=500, rate=0.5)) > 10
         )  # separation alone: 1 in 45
 
-    def test_a_baseline_with_a_seed_that_fails_now_and_then(self) -> None:
+    def test_a_snapshot_with_a_seed_that_fails_now_and_then(self) -> None:
         """One seed in ten is far off; a t interval alone would alarm in about one table of twelve."""
         values = dict(enumerate([84.0, 85.0, 86.0, 84.5, 85.5, 84.0, 86.0, 85.0, 20.0, 85.0]))
         line = Line("RP", "x", "lower", values, dict.fromkeys(values), 400)
-        again = gate_study.study([line], pairs=1000)[0]
+        again = false_alarms.study([line], pairs=1000)[0]
         assert again.alarms / again.pairs < 0.01
 
-    def test_the_table_is_printed(self, before: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        saved.write(before, tmp_path / "b.json")
-        assert gate_study.main([str(tmp_path / "b.json"), "--pairs", "500"]) == 0
-        printed = capsys.readouterr().out
-        assert all(word in printed for word in ("again", "apart", "smoothed", "500"))
-        assert gate_study.main([str(tmp_path / "none.json")]) == 2
-        assert gate_study.main([str(tmp_path / "b.json"), "--pairs", "10"]) == 2
-        assert gate_study.main([str(tmp_path / "b.json"), "--suite", "ci"]) == 2  # none of these made-up rows
+    def test_the_table_is_printed(
+        self, bench: Callable[..., subprocess.CompletedProcess[str]], before: Snapshot, tmp_path: Path
+    ) -> None:
+        snapshots.write(before, tmp_path / "b.json")
+        run = bench("false-alarms", "b.json", "--pairs", "500", cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert all(word in run.stdout for word in ("again", "apart", "smoothed", "500"))
+        for words in (["none.json"], ["b.json", "--pairs", "10"], ["b.json", "--suite", "ci"]):  # ci: no row of these
+            assert bench("false-alarms", *words, cwd=tmp_path).returncode == 2
+
+
+class TestTheFileOfTheRepository:
+    """`baselines/ci.json` has schema 1 of records, whose numbers mean the same."""
+
+    saved = snapshots.read(ROOT / "baselines" / "ci.json")
+
+    def test_its_row_keys_are_those_of_today(self) -> None:
+        planned = {item.cell.row_key() for item in plan.build(plan.read_suite("ci")) if item.required}
+        assert {row.row_key for row in self.saved.rows} == planned
+        assert all(row.row_key == digest(row.row) for row in self.saved.rows)
+
+    def test_its_own_seeds_are_held_and_worse_ones_are_not(self) -> None:
+        candidate = self.saved.model_copy(deep=True, update={"record_schema": 2})
+        for row in candidate.rows:
+            row.seeds = {number: row.seeds[number] for number in TWO}
+        comparison = compare(self.saved, candidate)
+        assert len(comparison.findings) == 18
+        assert not comparison.regressed, gate_output.summary(comparison)
+        for row in candidate.rows:
+            for seed in row.seeds.values():
+                seed.values["UP"], seed.right = 0.0, {}
+        assert {metric for metric, _ in regressed(compare(self.saved, candidate))} == {"UP"}

@@ -17,20 +17,19 @@ import pytest
 from example_records import CURVE, N, measured, record, world
 from markupsafe import escape
 from numpy.typing import NDArray
-from PIL import Image
 from places import ROOT
 
 from bench import registry
 from bench.errors import UserError
 from bench.records import Condition, Flag, Measured, Record
-from reports.page import charts, curves, draw_plotly, draw_png, palette, prose
+from reports.page import charts, curves, draw_plotly, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
 from reports.rows.row import Row
-from reports.text.formatting import HEADINGS, digits, interval, number
 from reports.text.groups import costly as is_costly
 from reports.text.groups import grouped
+from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
@@ -70,7 +69,9 @@ def everything() -> list[Record]:
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
-            record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
+            record(
+                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
+            ),
         ]
     for lock in ("ntl", "map", EVIL):
         made.append(record(lock, "none", RP=None, conditions=conditions))
@@ -220,6 +221,11 @@ class TestPages:
             assert len(str(prose.doc(name)[0])) > 1000
             assert told["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
 
+    def test_the_style_has_the_palette(self, site: Path) -> None:
+        text = (site / "assets" / "page.css").read_text()
+        assert f".right img {{ border-color: {palette.RIGHT}; }}" in text
+        assert "{{" not in text
+
     def test_gallery(self, site: Path) -> None:
         text = (site / "scenario-digits-vit.html").read_text()
         assert "raw: the answers of prompt-search" in text
@@ -280,8 +286,8 @@ class TestCharts:
     def test_plotly_takes_every_figure(self, made: list[Record]) -> None:
         seen = set()
         for group in grouped(rows(made)):
-            some = [charts.trade_off(group, {}), charts.drops(group), *curves.curves(group), *charts.conditions(group)]
-            for chart in some:
+            some = [charts.trade_off(group, {}), charts.drops(group), *charts.conditions(group)]
+            for chart in [*some, *curves.recovery_curves(group)]:
                 if chart is not None:
                     figure = draw_plotly.figure(chart)
                     go.Figure(figure)
@@ -291,32 +297,8 @@ class TestCharts:
 
     def test_the_public_baseline_is_a_line_of_every_curve(self, made: list[Record]) -> None:
         (group,) = [g for g in grouped(rows(made)) if g.scenario == "digits"]
-        for chart in curves.curves(group):
-            assert any(line.name.startswith("public baseline: 27.0") for line in chart.references)
-
-    def test_every_chart_is_drawn_both_ways(self, made: list[Record], tmp_path: Path) -> None:
-        for group in grouped(rows(made)):
-            some = [charts.trade_off(group, {}), charts.drops(group), *curves.curves(group), *charts.conditions(group)]
-            drawn = [chart for chart in some if chart is not None]
-            if drawn:
-                file = draw_png.write(drawn, tmp_path / "charts.png")
-                with Image.open(file) as picture:
-                    assert picture.height > 200 * len(drawn)
-            for chart in drawn:
-                traces = draw_plotly.figure(chart)["data"]
-                shown = [(list(t["x"]), list(t["y"])) for t in traces if t["type"] == "scatter"]
-                assert shown == [([p.x for p in s.points], [p.y for p in s.points]) for s in chart.series]
-
-    def test_the_page_and_the_palette_agree(self) -> None:
-        style = (html.TEMPLATES / "page.css").read_text().partition("@media")[0]
-        names = {"ink": palette.INK, "soft": palette.SOFT, "line": palette.LINE, "good": palette.GOOD}
-        for name, colour in {**names, "bad": palette.BAD}.items():
-            assert f"--{name}: {colour};" in style
-
-    def test_series_are_told_apart_without_their_colour(self) -> None:
-        looks = [palette.style(i) for i in range(32)]
-        assert len(set(looks)) == 32
-        assert all(look.symbol and look.dash for look in looks)
+        for chart in curves.recovery_curves(group):
+            assert any(mark.name.startswith("public baseline: 27.0") for mark in chart.marks)
 
     def test_worst_case_is_chosen_on_judge_validation_where_it_is_known(self) -> None:
         made = [*world(), record(attack="finetune", RP=70.0)]
@@ -329,7 +311,7 @@ class TestCharts:
         assert (blind.row.attack_name, blind.by) == ("finetune", "judge-validation images")
 
     def test_pareto_front(self) -> None:
-        assert charts._front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
+        assert charts.pareto_front([(10, 80), (20, 90), (30, 85), (10, 70)]) == [(10, 80), (20, 90)]
 
     @pytest.mark.parametrize(("up", "costly"), [(84.1, False), (84.0, False), (83.9, True)])
     def test_six_points(self, up: float, costly: bool) -> None:

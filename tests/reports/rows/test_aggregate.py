@@ -12,10 +12,8 @@ from bench.records import Flag, Record
 from reports.rows.aggregate import half_recovery, order, rows
 from reports.rows.intervals import IMAGES, NESTED, T
 from reports.rows.planned import unmeasured
-from reports.text.captions import captions
-from reports.text.data import as_object
-from reports.text.groups import grouped
-from reports.text.tables import render
+from reports.text.captions import captions, grouped
+from reports.text.tables import as_object, render
 
 
 class TestNumbers:

@@ -10,10 +10,10 @@ from example_records import calibration, record
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
-from reports.page import curves, figures
+from reports.page import budget_charts, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
-from reports.text.groups import grouped
+from reports.text.captions import grouped
 
 
 def _swept(*points: tuple[float, int, float]) -> list[Record]:
@@ -39,16 +39,16 @@ def test_rows_that_differ_in_spending_alone_make_one_surface() -> None:
 def test_the_page_draws_a_line_for_each_further_budget_and_tells_every_point() -> None:
     points = [(0.01, 100, 30.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.1, 400, 60.0)]
     (group,) = grouped(rows(_swept(*points)))
-    (chart,) = curves.budgets(group)
-    assert [line.name for line in chart.series] == [
+    (chart,) = budget_charts.budgets(group)
+    assert [line["name"] for line in chart.data] == [
         "RP, labelled share of un-authorised images 0.01", "public baseline, the same data",
         "RP, labelled share of un-authorised images 0.1",
         "public baseline, the same data, labelled share of un-authorised images 0.1",
     ]  # fmt: skip
-    assert [[p.y for p in line.points] for line in chart.series[::2]] == [[30.0, 56.0], [70.0, 60.0]]
-    assert chart.x.ticks == [100, 400]
+    assert [line["y"] for line in chart.data[::2]] == [[30.0, 56.0], [70.0, 60.0]]
+    assert chart.layout["xaxis"]["ticktext"] == ["100", "400"]
     assert chart.table is not None
-    assert len(chart.table.rows) == 4
+    assert len(chart.table.body) == 4
     assert chart.caption.startswith("Half-recovery cost of")
 
 
@@ -72,8 +72,8 @@ def test_a_sweep_on_the_command_line() -> None:
 def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
     row = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
     runs, left = plan.accepted(plan.build([row]))
-    assert {c.attack.name for c in left} == {"finetune"}
-    assert all(c.threat["share"] == 0 for c in left)
-    assert 0.1 in {p.cell.threat["share"] for p in runs if p.cell.attack.name == "finetune"}
+    assert {c.attack.name for c, _ in left} == {"finetune"}
+    assert all(c.threat.share == 0 and "labelled" in reason for c, reason in left)
+    assert 0.1 in {p.cell.threat.share for p in runs if p.cell.attack.name == "finetune"}
     with pytest.raises(UserError, match="finetune cannot run with access=weights, share=0"):
         plan.check_accepts(plan.build([row]))

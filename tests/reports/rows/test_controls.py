@@ -10,8 +10,7 @@ from example_records import CURVE, baselines, calibration, record, the_row, worl
 from bench import plan
 from reports.rows.controls import Controls
 from reports.rows.rerun import command_of, commands_of
-from reports.text.data import as_object
-from reports.text.tables import render
+from reports.text.tables import as_object, render
 
 
 class TestMissingControls:

@@ -15,18 +15,18 @@ from example_records import CURVE, N, baselines, calibration, measured, printed,
 from PIL import Image
 from places import DOCS
 
+from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
-from reports.page import curves, figures, sample_sheet, samples
+from reports.page import curves, figures, palette
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions
-from reports.text.data import FIELDS, as_object
-from reports.text.folding import fold
-from reports.text.formatting import number
 from reports.text.groups import grouped
+from reports.text.formatting import number
+from reports.text.data import FIELDS, as_object
 from reports.text.latex import tex
 from reports.text.tables import render
 from reports.write import write
@@ -83,9 +83,8 @@ class TestTables:
     def test_captions_say_where_numbers_come_from(self) -> None:
         text = render(self.table, "md")
         for words in (
-            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)",
-            f"prompt-search: {self.table[0].selection}", "access: weights", "64 guesses",
-            "permuted-logits × prompt-search", "destroyed × prompt-search",
+            f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: its own scorer",
+            "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
         ):  # fmt: skip
             assert words in text
 
@@ -253,49 +252,36 @@ class TestWrite:
 
 
 class TestFigures:
-    def test_samples_say_right_and_wrong_in_words(self) -> None:
+    def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
         labels = np.array([0, 1])
-        evidence = {"samples/raw": np.zeros((2, 3, 8, 8), np.uint8), "samples/labels": labels}
         named = record(classes=["zero", "one"])
-        (strip,) = samples.strips(named, evidence | {"samples/pred_raw": np.array([0, 0])}, "a", 8)
-        assert [sample_sheet._answer(sample)[0] for sample in strip.samples] == ["✓ zero", "✗ zero"]
-        (strip,) = samples.strips(named, evidence, "a", 1)
-        assert [sample_sheet._answer(sample)[0] for sample in strip.samples] == ["no answer"]
+        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", palette.RIGHT)
+        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", palette.WRONG)
+        assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
 
     def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        selected = record(selected={"prompt": "with pastel"})
-        evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
-        edited = evidence | {"samples/guess": evidence["samples/raw"]}
-        assert (
-            samples.strips(selected, edited, "me", 8)[1].words
-            == "edited with the guess “with pastel” of me: its answers"
+        assert figures._sheet_words(record(selected={"prompt": "with pastel"}), "guess", True) == (
+            "attacker's best guess “with pastel”"
         )
-        answered = evidence | {"samples/pred_guess": np.array([0])}
-        assert samples.strips(record(), answered, "me", 8)[1].words == "raw: the answers of me"
-        one = sample_sheet.sample_sheet(record(), evidence, tmp_path / "one.png")
-        two = sample_sheet.sample_sheet(record(), answered, tmp_path / "two.png")
+        assert "predictor" in figures._sheet_words(record(), "guess", False)
+        evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
+        one = figures.sample_sheet(record(), evidence, tmp_path / "one.png")
+        two = figures.sample_sheet(record(), evidence | {"samples/pred_guess": np.array([0])}, tmp_path / "two.png")
         with Image.open(one) as low, Image.open(two) as high:
             assert high.height > low.height
 
     def test_no_samples(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no sample images"):
-            sample_sheet.sample_sheet(record(), {}, tmp_path / "a.png")
+            figures.sample_sheet(record(), {}, tmp_path / "a.png")
 
     def test_a_curve_needs_its_controls(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="bench run --lock none --attack from-scratch"):
             figures.guess_curve([record(curve=CURVE)], tmp_path / "a.png")
         assert figures.guess_curve(world(curve=CURVE), tmp_path / "a.png").exists()
 
-    def test_a_curve_is_what_was_handed_in_last(self) -> None:
-        chart = curves.of_row(the_row(world(curve=CURVE)), "guesses")
-        line, returned, half = chart.series
-        assert [(p.x, p.y) for p in line.points] == [(1, 10.0), (2, 54.9), (4, 55.0), (9, 80.0)]
-        assert line.join == "steps"
-        assert returned.name == "handed back, RP 80.0 %"
-        assert half.name == "half of the lost performance back: at guess 4"
-        assert {r.name for r in chart.references} == {
-            "oracle (the victim): 90.0 %", "public baseline: 30.0 %", "LP, no attack: 20.0 %",
-        }  # fmt: skip
+    def test_a_curve_is_the_best_so_far(self) -> None:
+        (curve,) = curves.best_curves(the_row(world(curve=CURVE)), "guesses").values()
+        assert curve == [(1, 10.0), (2, 54.9), (4, 55.0), (9, 80.0)]
 
     def test_no_conditions(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no key conditions"):

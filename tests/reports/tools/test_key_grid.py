@@ -9,8 +9,11 @@ from reports.tools.key_grid import BEST, grid, markdown
 
 
 def _conditions(**values: float) -> list[Condition]:
-    named = {name.replace("__", "/"): value for name, value in values.items()}
-    return [Condition(name=name, what=name, accuracy=exactly(value)) for name, value in named.items()]
+    out = []
+    for name, value in values.items():
+        kind, _, label = name.partition("__")
+        out.append(Condition(kind=kind, label=label, what=name, accuracy=exactly(value)))  # type: ignore[arg-type]
+    return out
 
 
 def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:

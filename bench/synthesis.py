@@ -1,4 +1,4 @@
-"""Images that nobody photographed: procedural surrogates of a transfer set, and a generator of images."""
+"""Images that nobody photographed: procedural surrogates, colour filters, and generators with their statistics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench import models
+
 NOISE = 64
+"""Width of the noise that a generator starts from."""
 
 
 def surrogates(n: int, size: int, rng: torch.Generator, own: Tensor | None = None) -> Tensor:
@@ -32,8 +35,8 @@ def surrogates(n: int, size: int, rng: torch.Generator, own: Tensor | None = Non
     low, high = torch.where(swap, ends[:, 1], ends[:, 0]), torch.where(swap, ends[:, 0], ends[:, 1])
     out = low + (high - low) * fields[:, None]
     if own is not None and len(own) > 1:
-        mixed = torch.arange(n) % 4 == 0
-        out[mixed] = _mosaic(own, int(mixed.sum()), rng)
+        mosaics = torch.arange(n) % 4 == 0
+        out[mosaics] = _mosaics(own, int(mosaics.sum()), rng)
     return out.clamp(0, 1)
 
 
@@ -86,18 +89,34 @@ def _clouds(n: int, size: int, rng: torch.Generator) -> Tensor:
     return (out[:, 0] - low) / (high - low).clamp_min(1e-6)
 
 
-def _mosaic(own: Tensor, n: int, rng: torch.Generator) -> Tensor:
+def _mosaics(own: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """(N, 3, S, S): quarters of four images each, at random places and flipped at random."""
     half = own.shape[-1] // 2
     out = torch.empty(n, *own.shape[1:])
     for i in range(4):
-        picked = own[torch.randint(len(own), (n,), generator=rng)]
+        sample = own[torch.randint(len(own), (n,), generator=rng)]
         at = torch.randint(0, own.shape[-1] - half + 1, (2,), generator=rng).tolist()
-        part = picked[:, :, at[0] : at[0] + half, at[1] : at[1] + half]
+        part = sample[:, :, at[0] : at[0] + half, at[1] : at[1] + half]
         part = torch.where(torch.rand((n, 1, 1, 1), generator=rng) < 0.5, part, part.flip(-1))
         y, x = (i // 2) * half, (i % 2) * half
         out[:, :, y : y + half, x : x + half] = part
     return out
+
+
+def colour_filter(images: Tensor, kernel: Tensor, colours: Tensor, share: float) -> Tensor:
+    """(1 − share) x + share · recoloured filter response of x, clipped.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        kernel: (3, 3, 3, 3) of a convolution over x − 0.5; its response goes through a sigmoid.
+        colours: (2, 3, 1, 1), what responses of 0 and of 1 look like.
+        share: of the response, in [0, 1].
+    """
+    response = torch.sigmoid(
+        3 * F.conv2d(F.pad(images - 0.5, (1, 1, 1, 1), mode="replicate"), kernel.to(images.device))
+    )
+    low, high = colours.to(images.device)
+    return ((1 - share) * images + share * (low + (high - low) * response)).clamp(0, 1)
 
 
 class Generator(nn.Module):
@@ -114,39 +133,68 @@ class Generator(nn.Module):
         self.body = nn.Sequential(*blocks, nn.Conv2d(width, 3, 3, padding=1), nn.BatchNorm2d(3, affine=False))
 
     def forward(self, noise: Tensor) -> Tensor:
+        """Images (N, 3, S, S) in (0, 1)."""
         first = self.first(noise)
         return torch.sigmoid(2 * self.body(first.view(len(noise), -1, self.small, self.small)))
+
+
+class ClassGenerator(nn.Module):
+    """Noise (N, NOISE) and labels (N,) to images (N, 3, S, S) in (0, 1); S a multiple of 8."""
+
+    def __init__(self, k: int, size: int, width: int = 48) -> None:
+        super().__init__()
+        self.small = size // 8
+        self.label = nn.Embedding(k, NOISE)
+        self.first = nn.Linear(NOISE, 2 * width * self.small**2)
+        blocks: list[nn.Module] = []
+        for into, out in ((2 * width, 2 * width), (2 * width, width), (width, width)):
+            blocks += [nn.Upsample(scale_factor=2), nn.Conv2d(into, out, 3, padding=1), nn.BatchNorm2d(out), nn.SiLU()]
+        self.body = nn.Sequential(*blocks, nn.Conv2d(width, 3, 3, padding=1))
+
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Images (N, 3, S, S) in (0, 1)."""
+        first = self.first(noise * self.label(labels))
+        return torch.sigmoid(self.body(first.view(len(noise), -1, self.small, self.small)))
 
 
 class NormStatistics:
     """How far batches are from the statistics that a model's batch norms keep; a context of forward hooks.
 
-    Attributes:
+    The distance at one norm is the mean over channels of (mean − running mean)² / (running variance + 0.001), plus
+    that of |variance / (running variance + 0.001) − 1|.
+
+    Args:
         model: observed while the context is open.
+
+    Attributes:
+        distances: one scalar for each batch norm and forward pass, in order, since the last `clear`.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._found: list[Tensor] = []
+        self.distances: list[Tensor] = []
 
     def __enter__(self) -> NormStatistics:
-        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
-        self._hooks = [m.register_forward_pre_hook(self._note) for m in norms]
+        norms = [m for m in models.batch_norms(self.model) if isinstance(m, nn.BatchNorm2d)]
+        self._hooks = [m.register_forward_pre_hook(self._measure) for m in norms]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def _note(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _measure(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
         mean, var = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
         scale = norm.running_var + 1e-3
-        self._found.append(((mean - norm.running_mean).square() / scale).mean() + (var / scale - 1).abs().mean())
+        self.distances.append(((mean - norm.running_mean).square() / scale).mean() + (var / scale - 1).abs().mean())
 
-    def taken(self) -> Tensor:
-        """The mean distance over batch norms since the last call; 0 where there are none."""
-        found, self._found = self._found, []
-        return torch.stack(found).mean() if found else torch.zeros(())
+    def clear(self) -> None:
+        """Forget the distances."""
+        self.distances.clear()
+
+    def mean(self) -> Tensor:
+        """The mean of `distances`; 0 where there are none."""
+        return torch.stack(self.distances).mean() if self.distances else torch.zeros(())

@@ -1,0 +1,132 @@
+"""Findings that need no statistics. Each function is one check, and returns what it finds.
+
+| check | finding |
+|---|---|
+| `missing` | a row or a seed is missing, failed or invalid, or a number is no longer measured |
+| `handed_back` | a lock is right on exactly the victim's images, or an attack on exactly the locked model's |
+| `other_defaults` | a parameter that no row sets has another default now, so the row measures something else |
+| `spends_less` | an attack spends less than half of what it spent, whatever it still reaches |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.gate.lines import TOLERANCE
+from reports.gate.snapshot import SPENT, Seed, SnapshotRow
+
+HANDED_BACK = (
+    ((("UP", "victim_authorised"), ("LP", "oracle")), "the lock answers as the victim does: nothing is locked"),
+    ((("RP", "LP"),), "the attack answers as the locked model does: nothing was attacked"),
+)
+"""Pairs of numbers that must not all be right on the same images."""
+
+
+@dataclass(frozen=True)
+class Certain:
+    """A finding that needs no statistics.
+
+    Args:
+        name: the row, in words.
+        what: what is wrong.
+        remedy: what to do about it.
+    """
+
+    name: str
+    what: str
+    remedy: str
+
+
+def missing(
+    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], seeds: Sequence[int], remake: str
+) -> tuple[list[Certain], list[str]]:
+    """What the candidate lacks, and the keys of the rows that are whole.
+
+    Args:
+        before, after: rows of the snapshot and of the candidate, by row key.
+        seeds: of the candidate.
+        remake: the command that makes the candidate's rows.
+    """
+    findings: list[Certain] = []
+    whole: list[str] = []
+    for key, row in before.items():
+        if key not in after:
+            remedy = f"Run it: {remake}. If its parameters were changed on purpose, save a new snapshot."
+            findings.append(Certain(row.words(), "missing from the candidate", remedy))
+            continue
+        lacking = [n for n in seeds if n not in after[key].seeds]
+        bad = [n for n in seeds if n not in lacking and after[key].seeds[n].status != "ok"]
+        if lacking:
+            numbers = ", ".join(map(str, lacking))
+            findings.append(Certain(row.words(), f"seed {numbers} missing from the candidate", f"Run it: {remake}"))
+        for n in bad:
+            seed = after[key].seeds[n]
+            remedy = f"Mend it and run again: {remake}"
+            findings.append(Certain(row.words(), f"seed {n} {seed.status}: {seed.error}", remedy))
+        needed = {name for seed in row.seeds.values() for name in seed.values}
+        good = [after[key].seeds[n] for n in seeds if n not in lacking]
+        unmeasured = sorted(name for name in needed if any(name not in seed.values for seed in good))
+        if unmeasured and not lacking and not bad:
+            what = f"{', '.join(unmeasured)} no longer measured"
+            findings.append(Certain(row.words(), what, f"Run it with its key and controls: {remake}"))
+        if not (lacking or bad or unmeasured):
+            whole.append(key)
+    return findings, whole
+
+
+def handed_back(before: SnapshotRow, after: SnapshotRow, seeds: Sequence[int]) -> list[Certain]:
+    """Whether a plugin hands back what it got.
+
+    It does with every seed of the candidate, and did with at most one of the snapshot's.
+    """
+    if before.lock_purpose:
+        return []
+    findings = []
+    now, then = [after.seeds[n] for n in seeds], list(before.seeds.values())
+    for pairs, what in HANDED_BACK:
+        if all(_same(seed, pairs) for seed in now) and sum(_same(seed, pairs) for seed in then) <= 1:
+            name = pairs[-1][0]
+            old, new = (np.mean([seed.values[name] for seed in pool]) for pool in (then, now))
+            # An attack that never reached anything rightly hands back the model.
+            if abs(new - old) > TOLERANCE[name]:
+                findings.append(Certain(before.words(), what, "Look at what the plugin returns."))
+    return findings
+
+
+def _same(seed: Seed, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the two numbers of every pair are right on exactly the same images."""
+    for name, other in pairs:
+        first, second = seed.correct(name), seed.correct(other)
+        if first is None or second is None or not np.array_equal(first, second):
+            return False
+    return True
+
+
+def other_defaults(before: SnapshotRow, after: SnapshotRow) -> list[tuple[str, Certain]]:
+    """Parameters that have another value under the same row key, each with its plugin's kind and name."""
+    findings = []
+    for kind, old in before.settings.items():
+        new = after.settings.get(kind, {})
+        for name in sorted(old.keys() & new.keys()):
+            if old[name] != new[name]:
+                what = f"the default of {kind}.{name} was {old[name]} and is {new[name]}"
+                remedy = "Take it back; if it was changed on purpose, save a new snapshot."
+                findings.append((f"{kind} {before.row[kind][0]}", Certain(before.words(), what, remedy)))
+    return findings
+
+
+def spends_less(before: SnapshotRow, after: SnapshotRow, seeds: Sequence[int]) -> list[Certain]:
+    """What the attack spent less than half of, with every candidate seed against every seed of the snapshot."""
+    parts = []
+    for name in sorted(set.intersection(*(set(seed.spent) for seed in before.seeds.values()))):
+        least = min(seed.spent[name] for seed in before.seeds.values())
+        most = max(after.seeds[n].spent.get(name, 0) for n in seeds)
+        if 2 * most < least:
+            parts.append(f"{most} {SPENT[name]} at most, once {least} at least")
+    if not parts:
+        return []
+    remedy = "Find what stops it; if it was changed on purpose, save a new snapshot."
+    return [Certain(before.words(), f"the attack spends less: {'; '.join(parts)}", remedy)]
