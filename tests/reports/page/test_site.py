@@ -239,7 +239,7 @@ class TestPages:
         assert '<span class="mark">digitised</span>' in (site / "lock-modellock.html").read_text()
         info = registry.current().get("lock", "ntl")
         assert info is not None
-        for table in plugin_pages.published("lock", info, []):
+        for table in plugin_pages.published(info, []):
             assert {line["lock"] for line in table.rows} == {"NTL"}
             assert {line["ours"] for line in table.rows} == {plugin_pages.NOT_RUN}
 
@@ -247,7 +247,7 @@ class TestPages:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
         info = registry.current().get("lock", "ntl")
         assert info is not None
-        found = plugin_pages.published("lock", info, rows([ours]))
+        found = plugin_pages.published(info, rows([ours]))
         lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
         assert [line["ours"] for line in lines] == ["UP 88.0 [86.0, 90.0], LP 20.0 [18.0, 22.0] (vit)"]
 
