@@ -11,8 +11,8 @@ from typing import Any
 from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
+from bench.plugin_source import PluginInfo
 from bench.records import Cell, PluginRef
-from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
 from reports.rows.ensemble import member_name

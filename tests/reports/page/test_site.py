@@ -27,9 +27,9 @@ from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
 from reports.rows.row import Row
+from reports.text.formatting import HEADINGS, digits, interval, number
 from reports.text.groups import costly as is_costly
 from reports.text.groups import grouped
-from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
@@ -69,9 +69,7 @@ def everything() -> list[Record]:
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
-            record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
-            ),
+            record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
         ]
     for lock in ("ntl", "map", EVIL):
         made.append(record(lock, "none", RP=None, conditions=conditions))
