@@ -1,0 +1,1 @@
+"""Attacks: one method a file; what several share is in `attacks.kit`."""

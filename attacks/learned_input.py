@@ -57,8 +57,8 @@ class LearnedInput(Attack):
         train = target.labelled
         validation: Images | None = None
         if self.select == "held-out":
-            train, part = holdout(train, 0.2, run.rng("held out"))
-            validation = part if len(part) else None
+            train, rest = holdout(train, 0.2, run.rng("held out"))
+            validation = rest if len(rest) else None
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(model.logits(front(batch.images)), batch.labels)

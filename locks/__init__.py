@@ -1,0 +1,1 @@
+"""Locks: one method a file; what several share is in `locks.kit`."""
