@@ -44,9 +44,7 @@ def translate(
     """
     torch.manual_seed(run.seed("networks"))
     model = target.classifier.eval().requires_grad_(False)
-    chain = nn.Sequential(*copy.deepcopy(list(base))).to(
-        run.device
-    )  # a copy: the caller's stays where it is
+    chain = nn.Sequential(*copy.deepcopy(list(base))).to(run.device)  # a copy: the caller's stays where it is
     there, back = (Residual(target.spec.size, width).to(run.device) for _ in range(2))
     critics = [_critic(width).to(run.device) for _ in range(2)]  # of authorised images, and of the others
     forger = torch.optim.Adam([*there.parameters(), *back.parameters()], lr=rate, betas=(0.5, 0.99))
