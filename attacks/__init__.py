@@ -1,1 +1,1 @@
-"""Attacks: one method a file; what several share is in `attacks.kit`."""
+"""Attacks: one method in each file."""

@@ -33,10 +33,10 @@ from bench.predictors import Direct
 class Consensus(Attack):
     """Self-training on labels that wrong edits and adapted norm layers agree on.
 
-    It knows how ModelLock trains: an edited image keeps its label, a raw one is led away, perhaps to an extra output.
-    So extra outputs are dropped, norm layers are adapted to raw images, and edits with prompts drawn at random serve as
-    views on which part of the locked model still answers. Views vote by how informative they are and how far
-    they agree with the others; then all layers are trained on raw and edited views alike.
+    ModelLock trains edited images to keep their label, and leads raw ones away, perhaps to an extra output. The attack
+    therefore drops extra outputs and adapts the norm layers to raw images. Edits with random prompts are further views,
+    on which part of the locked model still answers. Views vote; a vote weighs by how informative a view is and how far
+    it agrees with the others. Then all layers are trained on raw and edited views alike.
     """
 
     title = "consensus"

@@ -24,7 +24,7 @@ class DIFO(Attack):
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",
-        "the likeliest classes are taught by soft cross-entropy instead of the paper's regularisation on logits",
+        "the model learns the likeliest classes by soft cross-entropy instead of the paper's regularisation on logits",
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
@@ -35,7 +35,7 @@ class DIFO(Attack):
     steps: int = param(300, "optimiser steps of the model", ge=1, le=100_000, unit="steps")
     prompt_steps: int = param(5, "optimiser steps of CLIP's class embeddings at each turn", ge=0, le=1000, unit="steps")
     omega: float = param(0.2, "ω, CLIP's share of the mixed answer", ge=0, le=1)
-    likeliest: int = param(2, "classes of the mixed answer that are taught", ge=1, le=1000)
+    likeliest: int = param(2, "classes of the mixed answer that the model learns", ge=1, le=1000)
     gamma: float = param(1.0, "γ, weight of the likeliest classes", ge=0, le=10)
     scale: float = param(100.0, "CLIP's logit scale", ge=1, le=1000)
     every: int = param(20, "steps between two turns", ge=1, le=10_000, unit="steps")

@@ -29,12 +29,12 @@ from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, Th
 class Disguise(Attack):
     """A network makes unauthorised images look authorised, in front of the frozen model.
 
-    A lock that leads raw images to wrong classes is as sure of itself on them as on authorised ones, so likeness to
-    authorised images counts beside confidence: by channel statistics, with the weights also by those of features.
     It starts from the best of a family of statistics matchings (channel moments, colour covariance, Fourier amplitude).
     With the weights a residual network G follows: two critics, cycle, identity, content and feature-statistics terms,
-    confidence and class balance of f(G(x)); of its quarters of training the best by the same score is handed in.
-    Behind an interface, a local search over a colour map follows, by queries.
+    confidence and class balance of f(G(x)). The best of four checkpoints is handed in. Behind an interface, a local
+    search over a colour map follows, by queries. Each choice is by confidence and by likeness to authorised images: of
+    channel statistics, with the weights also of features. Confidence alone misleads, since a lock that leads raw images
+    to wrong classes is sure of them.
     """
 
     title = "disguise"

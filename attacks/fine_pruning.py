@@ -18,9 +18,10 @@ from bench.predictors import Direct
 class FinePruning(Attack):
     """Channels of the embedding are pruned, then the model is fine-tuned.
 
-    Which channels: those that rest on unauthorised images, as the paper prunes against backdoors; those busiest there
-    by |weight| · activity, since a lock acts where unauthorised images are; with authorised images, those with the
-    highest ratio of unauthorised to authorised activity. `auto` tries all and trains the one that is best as pruned.
+    `resting` prunes the least active channels on unauthorised images, as the paper does against backdoors. `busiest`
+    prunes those with the highest |weight| · activity there, where a lock acts. `ratio` prunes those with the highest
+    ratio of unauthorised to authorised activity. `auto` tries all three and trains the best pruned model. Training is
+    by cross-entropy with labels, else by mutual information.
     """
 
     title = "fine-pruning"

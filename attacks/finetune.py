@@ -34,8 +34,8 @@ AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 class FineTune(Attack):
     """The locked model is trained on labelled images.
 
-    Cross-entropy over the K real classes. The literature's names: FTAL `layers=all`, RTAL `layers=all head=new`, FTLL
-    `layers=head`, RTLL `layers=head head=new`; with `data=source` as the non-transferable family uses them.
+    The loss is cross-entropy over the K real classes. In the literature `layers=all` is FTAL, `layers=all head=new`
+    RTAL, `layers=head` FTLL and `layers=head head=new` RTLL. The non-transferable family uses them with `data=source`.
     """
 
     title = "fine-tuning"

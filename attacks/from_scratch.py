@@ -57,8 +57,9 @@ TRIALS = (
 class FromScratch(Attack):
     """What the attacker's data and public weights reach without the locked model.
 
-    Every trial is handed in, and the judge takes the best on judge-validation images: a baseline is allowed
-    the choice that no attack has, so an advantage over it is not one of luck.
+    Public and random weights are trained on every labelled image of the view, then on pseudo-labels as well. Every
+    trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
+    advantage over the public baseline is not one of luck.
     """
 
     title = "public baseline"

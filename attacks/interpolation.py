@@ -15,7 +15,8 @@ from bench.predictors import Direct
 class Interpolation(Attack):
     """A mixture of locked and public weights; nothing is trained.
 
-    Batch-norm statistics of every mixture are re-estimated on unlabelled images, or on the labelled ones.
+    A mixture is (1 − t) locked + t public, under the locked head. Batch-norm statistics of every mixture are estimated
+    anew on unlabelled images, or on the labelled ones.
     """
 
     title = "interpolation"

@@ -19,8 +19,8 @@ from bench.training import holdout
 class LearnedInput(Attack):
     """An input transform is trained on labelled images; the model stays frozen.
 
-    A visual prompt is one pattern for all images. A network sees the image, and can do more with it: what it reaches
-    with random weights behind it (the calibration lock `destroyed`) is what it learnt by itself.
+    The loss is cross-entropy over the K real classes. A visual prompt is one pattern for all images. A network sees the
+    image, and can classify by itself: how well, its score against the calibration lock `destroyed` shows.
     """
 
     title = "learned input"

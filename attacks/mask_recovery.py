@@ -31,10 +31,10 @@ from bench.predictors import Direct
 class MaskRecovery(Attack):
     """Weights that are exactly zero are filled in again.
 
-    What was kept stays as it is, bit for bit. A model without zeros comes back unchanged, and the note says so.
-    Training minimises −MI(p) on unlabelled images, and cross-entropy on labelled ones where the view has any. With
-    labels it sees them all, and the trained fill is handed back: a few labels cannot be shared between training and
-    choosing. Without, the choice is by mutual information on images that training did not see.
+    Weights that are not zero stay as they are, bit for bit. A model without zeros comes back unchanged. The fill is the
+    public model's weights, random ones, or trained ones. Training minimises −MI(p) on unlabelled images, plus
+    cross-entropy on labelled ones. With labels the trained fill is handed back: a few labels are too few to train and
+    to choose by. Without labels, mutual information on images held out from training chooses.
     """
 
     title = "mask recovery"
@@ -49,7 +49,7 @@ class MaskRecovery(Attack):
 
     fill: str = param(
         "auto",
-        "`public`: the public model's weights; `neighbours`: drawn as the kept weights of the same filter lie; "
+        "`public`: the public model's weights; `neighbours`: random, with the statistics of the filter's other weights; "
         "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
         "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
@@ -119,7 +119,7 @@ class MaskRecovery(Attack):
     def _train(self, model: Classifier, zeros: Zeros, labelled: Images | None, free: Images | None, run: Run) -> None:
         """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""
         weights = [model.get_parameter(name) for name in zeros]
-        # No weight decay, and an Adam step of a gradient that was always 0 is 0: what was kept does not move.
+        # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
         hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
         share = 1.0 if labelled is None else self.information
 

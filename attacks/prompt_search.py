@@ -22,9 +22,9 @@ HAND_IN = frozenset(4**i for i in range(10))
 class PromptSearch(Attack):
     """Many prompts are guessed, and the one that opens the lock best is used.
 
-    Each rung scores its prompts on more images than the one before and keeps the best part. The scorer is
-    the mean log-probability of the right label on a few labelled clean images, or, without labels,
-    confidence and class balance on unlabelled ones.
+    Successive halving: each rung scores its prompts on more images than the one before, and the best part goes on.
+    Local changes of the best follow. The score is the mean log-probability of the right label on a few labelled raw
+    images. Without labels it is confidence and class balance on unlabelled ones.
     """
 
     title = "prompt search"

@@ -16,7 +16,8 @@ from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predic
 class Tent(Attack):
     """The norm layers minimise entropy on each batch of the test stream.
 
-    Batch norms take the statistics of the batch at hand. Answers are those before the batch's own update.
+    It is the mean entropy over the K real classes; scales and shifts are what is trained. Batch norms take the
+    statistics of the batch at hand. Answers are those before the batch's own update.
     """
 
     title = "TENT"

@@ -1,1 +1,1 @@
-"""Locks: one method a file; what several share is in `locks.kit`."""
+"""Locks: one method in each file."""

@@ -1,4 +1,4 @@
-"""H-NTL: content and style told apart first; then a student that sees content on one side and style on the other."""
+"""H-NTL: two encoders part content from style; a student then learns one on each side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Imag
 class HNTL(Lock):
     """A student learns content on authorised images and style on unauthorised ones.
 
-    Stage 1 tells content and style apart with two encoders: it minimises CE(class | content) + CE(side | style)
+    Stage 1 parts content from style with two encoders: it minimises CE(class | content) + CE(side | style)
     + γ · VAE terms + 0.1 · reconstruction. In stage 2 the student matches the content head's logits. On authorised
     images the head reads the content latent, on unauthorised ones the *style* latent.
     """
@@ -105,7 +105,7 @@ class Disentangler(nn.Module):
 
 
 class ClassAnswer(nn.Module):
-    """What the content head says of the content latent's mean, or of the style latent's."""
+    """The content head's logits (N, K) for the mean of the content latent, or of the style latent."""
 
     def __init__(self, parts: Disentangler, content: bool) -> None:
         super().__init__()

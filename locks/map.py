@@ -49,10 +49,10 @@ class MAP(Lock):
         choices=("authorisation", "ownership"),
     )  # fmt: skip
     mask: str = param(
-        "learned", "`random` is the control: as many weights kept in each layer as `kept` says, drawn at random",
+        "learned", "`random` is the control: in each layer a random share `kept` of the weights remains",
         choices=("learned", "random"),
     )  # fmt: skip
-    kept: float = param(0.9, "share of the weights a random mask keeps in every layer", ge=0, le=1)
+    kept: float = param(0.9, "share of the weights that remain in every layer under a random mask", ge=0, le=1)
     granularity: str = param("weight", "what one score stands for", choices=("weight", "channel"))
     weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10)
     cap: float | None = param(

@@ -14,7 +14,7 @@ class NTP(Lock):
     """Pruning that keeps authorised accuracy and makes the rest hard to fine-tune.
 
     Minimises CE_s − α min(CE_t, cap) + λ S_b / S_w + ρ/2 ‖W − Z + U‖², Z the nearest weights of the wanted
-    sparsity; then prunes to Z's support and repairs the authorised side with the zeros held.
+    sparsity; then prunes to Z's support and repairs the authorised side with the zeros fixed.
     """
 
     title = "NTP"
@@ -23,7 +23,7 @@ class NTP(Lock):
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",
         "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning); it is "
         "the same share in every layer; the last layer stays dense",
-        "after pruning, a short repair on authorised images with the same loss and the zeros held",
+        "after pruning, a short repair on authorised images with the same loss and the zeros fixed",
     )
     quick = {"steps": 3, "rounds": 1, "repair": 1}
 

@@ -104,12 +104,12 @@ def test_a_momentum_model_follows(spec: Spec) -> None:
 
 def test_soft_distillation_is_hintons() -> None:
     logits, theirs = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 0.0]])
-    wanted, weight = students.soft_targets(theirs, 2, hard=False, temperature=2.0)
+    targets, weight = students.soft_targets(theirs, 2, hard=False, temperature=2.0)
     p = 1 / (1 + math.e)  # of the first class, softened by 2
     kl = p * math.log(p / (1 - p)) + (1 - p) * math.log((1 - p) / p)
-    loss = students.divergence(logits, wanted, weight, 2.0)
+    loss = students.divergence(logits, targets, weight, 2.0)
     assert float(loss) == pytest.approx(4 * kl / 2, rel=1e-5)
-    assert float(students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(students.divergence(theirs, targets, weight, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_extra_output_is_seen_through_unless_only_labels_are_told() -> None:
@@ -131,10 +131,10 @@ def test_statistics_are_crossed_between_the_halves() -> None:
         mean, _ = stages.style(activation)
         assert mean.flatten(1).shape == (4, 3)
         edited = restyle.crossing(2, 1.0, torch.Generator().manual_seed(1))(0, activation)
-        found, _ = stages.style(edited)
+        result, _ = stages.style(edited)
         low = torch.minimum(mean, mean.roll(2, 0)) - 1e-3
         high = torch.maximum(mean, mean.roll(2, 0)) + 1e-3
-        assert bool(((found >= low) & (found <= high)).all())
+        assert bool(((result >= low) & (result <= high)).all())
         assert torch.equal(restyle.crossing(2, 0.0, rng)(0, activation), activation)
 
 
@@ -175,10 +175,10 @@ def view_of(
     """What ``name``'s usual threat model grants of ``locked``, and a list of the batches that were asked."""
     usual = {k[7:]: v for k, v in registry.INSTALLED.find("attack", name).defaults.items() if k.startswith("threat.")}
     full = ThreatModel(**{**usual, **threat})
-    asked: list[int] = []
+    batches: list[int] = []
 
     def answer(part: Tensor) -> Tensor:
-        asked.append(len(part))
+        batches.append(len(part))
         outputs = models.outputs(locked, part)
         return F.one_hot(outputs.argmax(1), outputs.shape[1]).float() if full.access == "labels" else outputs
 
@@ -195,7 +195,7 @@ def view_of(
         spec, full, work.budget, granted, {}, lambda extra: models.build("cnn", spec, extra, "public", 3),
         answer if full.access in ("labels", "logits") else None, work.meter,
     )  # fmt: skip
-    return view, asked
+    return view, batches
 
 
 def accuracy(predictor: Any, images: Images) -> float:
@@ -274,8 +274,8 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
     view, _ = view_of(locked, spec, toy, row.attack, work, **{**threat, **row.threat})
     torch.manual_seed(0)
     with metered(work):
-        found = accuracy(registry.INSTALLED.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
-    assert row.least <= found <= row.most
+        result = accuracy(registry.INSTALLED.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
+    assert row.least <= result <= row.most
     assert view.denied == []
     assert work.meter.steps >= row.params["steps"]
 
@@ -292,10 +292,10 @@ def test_every_question_is_metered_and_none_over_budget(
     }[name]
     for budget in (None, 70):
         work = Run(5, budget=Budget(queries=budget))
-        view, asked = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
+        view, batches = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
         registry.INSTALLED.make("attack", name, params).unlock(view, work)
-        assert work.meter.queries == sum(asked) > 0
-        assert budget is None or sum(asked) == budget
+        assert work.meter.queries == sum(batches) > 0
+        assert budget is None or sum(batches) == budget
         assert len(work.submissions) >= 1
 
 

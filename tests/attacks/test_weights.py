@@ -29,8 +29,8 @@ from locks.map import Mask
 
 def view(spec: Spec, model: Classifier, run: Run, threat: Mapping[str, Any], **granted: Images) -> AttackerView:
     full = ThreatModel(**{"access": "weights", "share": 0.0, "unlabelled": False, **threat})
-    given = {"classifier": model, **granted}
-    return AttackerView(spec, full, Budget(), given, {}, lambda e: models.build("cnn", spec, e), None, run.meter)
+    all_granted = {"classifier": model, **granted}
+    return AttackerView(spec, full, Budget(), all_granted, {}, lambda e: models.build("cnn", spec, e), None, run.meter)
 
 
 def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run) -> Predictor:
@@ -44,8 +44,8 @@ def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run)
 
 def percent_right(predictor: Any, images: Images) -> float:
     with torch.no_grad():
-        said = predictor(images.images).argmax(1)
-    return 100 * float((said == images.labels).float().mean())
+        answers = predictor(images.images).argmax(1)
+    return 100 * float((answers == images.labels).float().mean())
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     predictor = unlock(
         "finetune", {"steps": 4, "head_steps": 0, "pseudo": 0.0, "batch": 12, **case.params}, target, run
     )
-    made: Any = predictor.classifier
-    after = made.state_dict()
+    tuned_model: Any = predictor.classifier
+    after = tuned_model.state_dict()
     assert after.keys() == before.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(any(part in name for part in case.may_change.split("|")) for name in changed)
-    again = models.rebuild(made.spec, after)
-    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(made, toy.images[:3]))
+    again = models.rebuild(tuned_model.spec, after)
+    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(tuned_model, toy.images[:3]))
     assert run.meter.steps == 4
     assert all(isinstance(s.predictor.classifier, Classifier) for s in run.submissions)
 
@@ -130,9 +130,9 @@ def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_
             return self.head(self.embed(x))
 
     labelled = Images(images.pixels[2:3], torch.tensor([2]))
-    made = with_pseudo_labels(Brightness(), labelled, images, 0.67)
-    found = list(zip(made.pixels[:, 0, 0, 0].tolist(), made.labels.tolist(), strict=True))
-    assert found == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
+    tuned_model = with_pseudo_labels(Brightness(), labelled, images, 0.67)
+    rows = list(zip(tuned_model.pixels[:, 0, 0, 0].tolist(), tuned_model.labels.tolist(), strict=True))
+    assert rows == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
 
 
 def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images) -> None:
@@ -211,9 +211,9 @@ def test_a_random_mask_is_opened(fill: str, victim: Classifier, spec: Spec, toy:
     predictor = unlock("mask-recovery", {"fill": fill, "steps": 3}, target, run)
     assert percent_right(predictor, toy) >= percent_right(victim, toy) - 2
     if fill == "public":  # a few steps from the public weights, those are nearly what was pruned
-        wanted = models.outputs(victim, toy.images)
-        gap = (models.outputs(predictor, toy.images) - wanted).abs().mean()
-        assert gap < 0.5 * (models.outputs(locked, toy.images) - wanted).abs().mean()
+        goal = models.outputs(victim, toy.images)
+        gap = (models.outputs(predictor, toy.images) - goal).abs().mean()
+        assert gap < 0.5 * (models.outputs(locked, toy.images) - goal).abs().mean()
     full = predictor.classifier.state_dict()
     for name, at in zeros.items():
         assert torch.equal(full[name][~at], victim.state_dict()[name][~at])
@@ -232,10 +232,10 @@ def test_a_fill_from_neighbours_has_their_statistics() -> None:
 
     model: Any = Two()
     full: Any = refill(model, find_zeros(model), rng=torch.Generator().manual_seed(1))
-    drawn = full.layer.weight.detach()[:, ::2]
-    assert float(drawn[0].mean()) == pytest.approx(3.0, abs=0.1)
-    assert float(drawn[0].std()) == pytest.approx(0.5, abs=0.05)
-    assert drawn[1].tolist() == pytest.approx([7.0] * 500)
+    sample = full.layer.weight.detach()[:, ::2]
+    assert float(sample[0].mean()) == pytest.approx(3.0, abs=0.1)
+    assert float(sample[0].std()) == pytest.approx(0.5, abs=0.05)
+    assert sample[1].tolist() == pytest.approx([7.0] * 500)
 
 
 def test_where_no_weight_is_zero_mask_recovery_says_so(victim: Classifier, spec: Spec, toy: Images) -> None:
@@ -274,8 +274,8 @@ def test_both_ends_of_the_interpolation(victim: Classifier, spec: Spec) -> None:
 def test_pruned_channels_stay_pruned(spec: Spec, toy: Images) -> None:
     model, run = models.build("cnn:16", spec), Run(2)
     target = view(spec, model, run, {"share": 0.1}, labelled=toy)
-    made: Any = unlock("fine-pruning", {"prune": 0.5, "steps": 3}, target, run)
-    weight = first_of_head(made.classifier)
+    tuned_model: Any = unlock("fine-pruning", {"prune": 0.5, "steps": 3}, target, run)
+    weight = first_of_head(tuned_model.classifier)
     assert weight.shape == (16, 128)
     assert int((weight == 0).all(0).sum()) == 64
 
@@ -323,8 +323,8 @@ def test_a_whole_share_of_style_is_the_other_style(shape: tuple[int, ...], monke
     a, b = torch.randn(shape), 3 + 2 * torch.randn(shape)
     monkeypatch.setattr(torch, "rand", lambda size, generator=None: torch.ones(size))
     edited = in_style([b], torch.Generator())(0, a)
-    for found, wanted in zip(style(edited), style(b), strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+    for rows, goal in zip(style(edited), style(b), strict=True):
+        torch.testing.assert_close(rows, goal, atol=1e-3, rtol=1e-3)
     assert float(distance(a, a.clone())) == pytest.approx(0, abs=1e-6)
     assert float(distance(a, b)) > 1
 

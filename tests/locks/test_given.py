@@ -1,4 +1,4 @@
-"""Auditing a checkpoint of one's own: it is judged as it is, and a file that does not fit is told of in one line."""
+"""Auditing a checkpoint of one's own: it is judged as it is; a file that does not fit gives one line."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def test_a_checkpoint_with_extra_outputs_is_loaded_as_it_is(toy: Images, spec: S
     locked = models.build("cnn", spec, 2, "random", 5)
     assert isinstance(locked, models.TimmClassifier)
     save_file(locked.net.state_dict(), tmp_path / "own.safetensors")
-    found = _given(tmp_path / "own.safetensors", toy, spec)
-    assert (found.k, found.extra) == (3, 2)
-    torch.testing.assert_close(models.outputs(found, toy.images[:4]), models.outputs(locked, toy.images[:4]))
+    model = _given(tmp_path / "own.safetensors", toy, spec)
+    assert (model.k, model.extra) == (3, 2)
+    torch.testing.assert_close(models.outputs(model, toy.images[:4]), models.outputs(locked, toy.images[:4]))
 
 
 def test_files_that_do_not_fit(toy: Images, spec: Spec, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_files_that_do_not_fit(toy: Images, spec: Spec, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no fc\.weight"):
         _given(tmp_path / "vit.safetensors", toy, spec)
     state = models.build("cnn", spec).state_dict()
-    dropped = next(iter(state))
-    save_file({k: v for k, v in state.items() if k != dropped}, tmp_path / "less.safetensors")
+    missing = next(iter(state))
+    save_file({k: v for k, v in state.items() if k != missing}, tmp_path / "less.safetensors")
     with pytest.raises(UserError, match="1 weights missing"):
         _given(tmp_path / "less.safetensors", toy, spec)

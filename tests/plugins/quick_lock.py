@@ -21,7 +21,7 @@ class QuickLock(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         if self.fail:
-            raise RuntimeError("this lock was told to fail")
+            raise RuntimeError("this lock fails on request")
         model = models.widen(victim, 1, run.seed("extra"))
 
         def loss(keyed: Batch, raw: Batch) -> Tensor:
