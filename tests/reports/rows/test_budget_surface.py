@@ -10,7 +10,7 @@ from example_records import calibration, record
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
-from reports.page import budget_charts, figures
+from reports.page import curves, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
 from reports.text.captions import grouped
@@ -39,16 +39,16 @@ def test_rows_that_differ_in_spending_alone_make_one_surface() -> None:
 def test_the_page_draws_a_line_for_each_further_budget_and_tells_every_point() -> None:
     points = [(0.01, 100, 30.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.1, 400, 60.0)]
     (group,) = grouped(rows(_swept(*points)))
-    (chart,) = budget_charts.budgets(group)
-    assert [line["name"] for line in chart.data] == [
+    (chart,) = curves.budgets(group)
+    assert [series.name for series in chart.series] == [
         "RP, labelled share of unauthorised images 0.01", "public baseline, the same data",
         "RP, labelled share of unauthorised images 0.1",
         "public baseline, the same data, labelled share of unauthorised images 0.1",
     ]  # fmt: skip
-    assert [line["y"] for line in chart.data[::2]] == [[30.0, 56.0], [70.0, 60.0]]
-    assert chart.layout["xaxis"]["ticktext"] == ["100", "400"]
+    assert [[point.y for point in series.points] for series in chart.series[::2]] == [[30.0, 56.0], [70.0, 60.0]]
+    assert chart.x.ticks == [100, 400]
     assert chart.table is not None
-    assert len(chart.table.body) == 4
+    assert len(chart.table.rows) == 4
     assert chart.caption.startswith("Half-recovery cost of")
 
 
