@@ -27,6 +27,7 @@ class AdaContrast(Attack):
         "half of the labelled views are weak: colours are all that some images differ in",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(240, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(10, "neighbours that vote", ge=1, le=1000)

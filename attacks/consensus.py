@@ -54,6 +54,7 @@ class Consensus(Attack):
         "threat.known": "editor+settings",
         "threat.listed": False,
     }
+    quick = {"adapt": 2, "steps": 3, "rounds": 1}
 
     prompts: int = param(4, "wrong edits that vote", ge=0, le=1000, unit="prompts")
     images: int = param(400, "un-labelled images, at most", ge=2, le=100_000, unit="images")

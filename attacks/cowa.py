@@ -27,6 +27,7 @@ class CoWA(Attack):
         "weights are divided by their mean, so that few sure images do not mean small steps",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     alpha: float = param(0.2, "α of Beta(α, α), from which the mixing share is drawn", ge=0.01, le=10)

@@ -55,6 +55,7 @@ class DataFree(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
+    quick = {"steps": 3, "queries": 80}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

@@ -28,6 +28,7 @@ class DIFO(Attack):
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")

@@ -60,6 +60,7 @@ class Disguise(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
+    quick = {"steps": 3, "trials": 2}
 
     steps: int = param(200, "optimiser steps of the network, with weights", ge=0, le=100_000, unit="steps")
     rate: float = param(2e-3, "learning rate of Adam", ge=1e-6, le=1)

@@ -47,6 +47,7 @@ class Distillation(Attack):
         "they are left out",
         "features are those that the head sees, one layer and not a hint in the middle",
     )
+    quick = {"rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

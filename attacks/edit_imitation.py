@@ -53,6 +53,7 @@ class EditImitation(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
+    quick = {"steps": 3}
 
     how: str = param(
         "auto", "what imitates the edit", choices=("auto", "colour", "fourier", "adain", "network")

@@ -35,6 +35,7 @@ class FinePruning(Attack):
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     which: str = param("auto", "channels that are pruned", choices=("auto", "resting", "busiest", "ratio"))
     prune: float = param(0.3, "share of the channels that is pruned", ge=0, le=0.99)

@@ -50,6 +50,7 @@ class FineTune(Attack):
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3, "head_steps": 2}
 
     data: str = param(
         "target",

@@ -66,6 +66,7 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3, "trials": 2, "pseudo_share": 0.5}
 
     steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)

@@ -44,6 +44,7 @@ class Knockoff(Attack):
         "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
         "they are left out",
     )
+    quick = {"queries": 80, "rounds": 1, "steps": 3}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

@@ -33,6 +33,7 @@ class LearnedInput(Attack):
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
     border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")

@@ -45,6 +45,7 @@ class MaskRecovery(Attack):
     )
     against = ("map",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     fill: str = param(
         "auto",

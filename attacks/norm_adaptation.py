@@ -26,6 +26,7 @@ class NormAdaptation(Attack):
     selection = "mutual-information"
     deviations = ("adapts once on pool images, not online on the test stream",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(200, "optimiser steps", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-2, "peak learning rate of AdamW", ge=1e-6, le=1)

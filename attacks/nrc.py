@@ -26,6 +26,7 @@ class NRC(Attack):
         "between, a batch refreshes its own rows",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     near: int = param(5, "K, neighbours of an image", ge=1, le=100)

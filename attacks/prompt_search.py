@@ -33,6 +33,7 @@ class PromptSearch(Attack):
     against = ("modellock",)
     selection = "own-scorer"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
+    quick = {"first": 2, "most": 2, "refine": 0}
 
     scorer: str = param(
         "auto",

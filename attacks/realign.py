@@ -47,6 +47,7 @@ class Realign(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.wordlist": "none",
         "threat.known": "none",
     }  # fmt: skip
+    quick = {"steps": 3}
 
     gap: float = param(0.1, "γ, weight of the distance between both sides' features", ge=0, le=100)
     confidence: float = param(1.0, "w, final weight of mutual information on the target", ge=0, le=100)

@@ -33,6 +33,7 @@ class Restyle(Attack):
         "threat.known": "none",
     }
     against = ("h-ntl",)
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     swap: float = param(0.5, "chance that a stage takes the other side's statistics", ge=0, le=1)

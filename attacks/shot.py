@@ -26,6 +26,7 @@ class SHOT(Attack):
         "images are jittered each step",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     beta: float = param(0.3, "β, weight of the pseudo-labels' cross-entropy", ge=0, le=10)

@@ -37,6 +37,7 @@ class Tent(Attack):
         "threat.wordlist": "none",
         "threat.known": "none",
     }
+    quick = {"steps": 3}
 
     steps: int = param(1, "updates on each batch", ge=1, le=100, unit="steps")
     rate: float = param(1e-2, "learning rate of Adam", ge=1e-6, le=1)

@@ -60,6 +60,7 @@ class TransNTL(Attack):
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",
     }  # fmt: skip
+    quick = {"steps": 3}
 
     kl_first: str = param(
         "clean", "the first distribution of the KL: the `clean` copy's or the `perturbed` one's",

@@ -30,6 +30,7 @@ class WrongEditor(Attack):
         "threat.known": "prompt",
         "threat.wordlist": "none",
     }
+    quick = {"steps": 3, "most": 2}
 
     editor: str = param("miniature", "the attacker's editor: miniature, a diffusers folder, or a hub name")
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)

@@ -29,6 +29,7 @@ class CUPI(Lock):
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights",
     )
+    quick = {"steps": 3}
 
     weight: float = param(0.1, "λ, weight of KL_c and KL_t", ge=0, le=10)
     cap: float = param(1.0, "where each bracket stops to count", ge=0, le=100)

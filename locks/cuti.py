@@ -28,6 +28,7 @@ class CUTI(Lock):
         "by tuning",
         "source-only: the target is the source with normalised activations under random scale and shift",
     )
+    quick = {"steps": 3}
 
     setting: str = param(
         "target", "`target`: the un-authorised side is at hand; `source-only`: it is made from the source",

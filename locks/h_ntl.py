@@ -26,6 +26,7 @@ class HNTL(Lock):
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
     )
+    quick = {"first": 2, "steps": 3}
 
     student: str = param("victim", "weights the student starts from", choices=("victim", "public"))
     first: int = param(400, "optimiser steps of stage 1", ge=1, le=100_000, unit="steps")

@@ -38,6 +38,7 @@ class MAP(Lock):
         "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
     )
+    quick = {"steps": 3, "generator_steps": 2}
 
     setting: str = param(
         "source", "what the owner has: source and target; the target alone; the model alone",

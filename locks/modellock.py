@@ -29,6 +29,7 @@ class ModelLock(Lock):
         "each step from all raw images; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
+    quick = {"steps": 3}
 
     decoys: str = param(
         "extra",

@@ -25,6 +25,7 @@ class NTP(Lock):
         "the same share in every layer; the last layer stays dense",
         "after pruning, a short repair on authorised images with the same loss and the zeros held",
     )
+    quick = {"rounds": 1, "steps": 3, "repair": 1}
 
     sparsity: float = param(0.9, "share of weights pruned in every layer but the last", ge=0, le=0.999)
     alpha: float = param(0.1, "α, weight of the target's cross-entropy", ge=0, le=10)

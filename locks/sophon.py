@@ -24,6 +24,7 @@ class SOPHON(Lock):
         "fewer and shorter simulated attacks than the published up to 50 batches, so that it runs on a processor",
         "failure is computed over the K real classes on a fresh batch of the restricted domain",
     )
+    quick = {"rounds": 1, "inner": 2, "repairs": 1}
 
     fail: str = param("inverse", "loss that the simulated attacker is left with", choices=("inverse", "uniform"))
     rounds: int = param(120, "simulated attacks", ge=1, le=100_000)

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.kit.output_maps import evened_axes, evidence, leave_one_out, likeliest, regression, rename, residual, spread
+from attacks.kit.output_maps import (
+    evened_axes,
+    evidence,
+    leave_one_out,
+    likeliest,
+    regression,
+    rename,
+    residual,
+    spread,
+)
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
 from bench.run.views import AttackerView

@@ -69,9 +69,7 @@ def everything() -> list[Record]:
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
-            record(
-                EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]
-            ),
+            record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
         ]
     for lock in ("ntl", "map", EVIL):
         made.append(record(lock, "none", RP=None, conditions=conditions))
