@@ -72,7 +72,8 @@ class TimmClassifier(Classifier):
             hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)]
         try:
             maps = self.net.forward_features(self._prepare(images))
-            return self.passed(self.net.forward_head(maps, pre_logits=True))
+            result: Tensor = self.passed(self.net.forward_head(maps, pre_logits=True))
+            return result
         finally:
             for hook in hooks:
                 hook.remove()

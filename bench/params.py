@@ -148,7 +148,7 @@ class Parametrised:
             setattr(self, name, self.params[name].check(value))
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.values() == other.values()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.values() == other.values()
 
     def __hash__(self) -> int:
         return hash((type(self), tuple(self.values().items())))

@@ -31,7 +31,8 @@ class Direct(Predictor):
 
     def outputs(self, images: Tensor) -> Tensor:
         """(N, K + extra): every output the classifier ships."""
-        return self.classifier(images)
+        result: Tensor = self.classifier(images)
+        return result
 
     def predict(self, images: Tensor) -> Tensor:
         return self.classifier.logits(images)

@@ -116,7 +116,8 @@ def colour_filter(images: Tensor, kernel: Tensor, colours: Tensor, share: float)
         3 * F.conv2d(F.pad(images - 0.5, (1, 1, 1, 1), mode="replicate"), kernel.to(images.device))
     )
     low, high = colours.to(images.device)
-    return ((1 - share) * images + share * (low + (high - low) * response)).clamp(0, 1)
+    result: Tensor = ((1 - share) * images + share * (low + (high - low) * response)).clamp(0, 1)
+    return result
 
 
 class Generator(nn.Module):

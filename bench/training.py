@@ -145,7 +145,7 @@ class Run:
                     with autocast:
                         value = loss(*batches)
                     stepper.zero_grad(set_to_none=True)
-                    value.backward()  # type: ignore[no-untyped-call]
+                    value.backward()
                 else:
                     stepper.zero_grad(set_to_none=True)
                     with autocast:

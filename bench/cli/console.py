@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.errors import UserError
-from reports.text.formatting import fold
 from bench.plan.wording import plugins_set, rights_set, settings_of
+from reports.text.formatting import fold
 
 if TYPE_CHECKING:
     from bench.plan import Planned
-    from bench.registry import PluginInfo
+    from bench.plugin_source import PluginInfo
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from bench import plan
 from bench.cli import console
@@ -129,7 +130,7 @@ def _launch(
             left[:] = [cell for cell in left if cell != record.cell]
             measured = "" if record.RP is None else f"  RP {record.RP.value:.1f}"
             spent = console.minutes(sum(record.provenance.seconds.values()))
-            text = console.escape(in_short(record.cell))
+            text = escape(in_short(record.cell))
             live.finished(f"{_MARKS[record.status]} {text}{measured}  ({spent})")
             live.expect(sum(estimate(left, known)))
 

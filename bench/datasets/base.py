@@ -82,4 +82,5 @@ def channels_first(pixels: np.ndarray) -> Tensor:
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Floats in [0, 1], clipped, to the nearest of 256 levels."""
-    return np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    result: np.ndarray = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return result

@@ -35,7 +35,8 @@ def _textures(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
     depth = rng.uniform(0.08, 0.32, (n, 1, 1, 3)).astype(np.float32)
     centre = np.where(rng.random((n, 1, 1, 3)) < 0.5, depth, 1 - depth)
     amplitude = rng.uniform(0.12, 0.4, (n, 1, 1, 1)).astype(np.float32)
-    return (centre + amplitude * patterns(n, size, rng)).clip(0, 1)
+    result: np.ndarray = (centre + amplitude * patterns(n, size, rng)).clip(0, 1)
+    return result
 
 
 class DigitsM(DataSource):

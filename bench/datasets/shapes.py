@@ -31,7 +31,8 @@ def _circle(radius: float, x: float = 0.0) -> np.ndarray:
 def _corners(n: int, *radii: float) -> np.ndarray:
     """``n`` corners, the first at the top, at the given distances in turn."""
     angle = np.pi / 2 + np.arange(n) * 2 * np.pi / n
-    return np.stack([np.cos(angle), np.sin(angle)], 1) * np.resize(radii, n)[:, None]
+    result: np.ndarray = np.stack([np.cos(angle), np.sin(angle)], 1) * np.resize(radii, n)[:, None]
+    return result
 
 
 def _square() -> Outline:
@@ -117,7 +118,8 @@ def _paint(coverage: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     front = ink + 0.06 * patterns(n, size, rng, ("cloud",))
     alpha = coverage[..., None]
     noise = 0.025 * rng.standard_normal((n, size, size, 3), np.float32)
-    return back * (1 - alpha) + front * alpha + noise
+    result: np.ndarray = back * (1 - alpha) + front * alpha + noise
+    return result
 
 
 def _colours(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -71,13 +71,15 @@ class Diffusion:
             return_tensors="pt",
         )
         mask = said.attention_mask.to(self.device) if getattr(self.text.config, "use_attention_mask", False) else None
-        return self.text(said.input_ids.to(self.device), attention_mask=mask)[0][0].float()
+        result: Tensor = self.text(said.input_ids.to(self.device), attention_mask=mask)[0][0].float()
+        return result
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) uint8 to the mode of its latents, (B, C, S/f, S/f) float32."""
         images = pixels.to(self.device).float() / 255 * 2 - 1
-        return self.vae.encode(self._fed(images)).latent_dist.mode().float()
+        result: Tensor = self.vae.encode(self._fed(images)).latent_dist.mode().float()
+        return result
 
     @torch.inference_mode()
     def denoise(
@@ -124,7 +126,8 @@ class Diffusion:
                 out = none + settings.guidance * (text - image) + settings.image_guidance * (image - none)
             latents = scheduler.step(out, t, latents, **options, return_dict=False)[0]
         images = self.vae.decode(self._fed(latents / self.vae.config.scaling_factor), return_dict=False)[0].float()
-        return ((images * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+        result: Tensor = ((images * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+        return result
 
     @torch.inference_mode()
     def same_bits(self, small: Sequence[int], full: int, guided: bool, size: int) -> list[int]:
@@ -175,7 +178,8 @@ def precision(name: str, device: torch.device) -> torch.dtype:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether ``device`` computes in bfloat16 by itself; where it is emulated it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        result: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return result
     if device.type != "cpu":
         return False
     checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))

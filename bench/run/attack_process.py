@@ -61,7 +61,7 @@ def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress)
         job.write(folder)
         ours, theirs = context.Pipe()
         process = context.Process(target=_child, args=(str(folder), theirs), daemon=False)
-        with _main_hidden():
+        with _HiddenMain():
             process.start()
         theirs.close()
         output = _listen(ours, answer, progress)
@@ -80,7 +80,7 @@ class ChildDied(RuntimeError):
     """The attack's process ended without a word: killed, out of memory, or a hard crash."""
 
 
-class _main_hidden:
+class _HiddenMain:
     """Keep multiprocessing from importing the program's main module into the child."""
 
     def __enter__(self) -> None:

@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.hashing import digest
-from bench.plugin_source import parsed, path_of
-from bench.registry import PluginInfo
+from bench.plugin_source import PluginInfo, parsed, path_of
 
 _OWN = ("bench", "locks", "attacks")
 _DECIDE_NOTHING = ("bench.cli", "bench.plan", "bench.store", "bench.run.cell", "bench.records", "reports")

@@ -17,11 +17,10 @@ if __name__ == "__main__" and sys.argv[1] == "cell":
 
 import torch
 
-from bench import models, plan, registry
+from bench import models, plan, registry, session
 from bench.augment import jitter
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.datasets.scenario import draw_share, load
-from bench import session
 from bench.editors.engine import current as engine_of
 from bench.editors.vocabulary import wordlist
 from bench.run import victim

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from bench import miniature, models, registry
+from bench import miniature, models, registry, session
 from bench.contracts import Budget, Images, Meter, Spec, ThreatModel
-from bench import session
 from bench.editors.loading import quiet
 from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE, wordlist

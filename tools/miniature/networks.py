@@ -48,6 +48,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def autoencoder() -> AutoencoderKL:
+    """The VAE of the editor, untrained."""
     return AutoencoderKL(
         sample_size=SIZE,
         block_out_channels=(32, 32),
@@ -61,6 +62,7 @@ def autoencoder() -> AutoencoderKL:
 
 
 def text_encoder() -> CLIPTextModel:
+    """The text encoder of the editor, untrained."""
     vocab = vocabulary()
     return CLIPTextModel(
         CLIPTextConfig(
@@ -79,6 +81,7 @@ def text_encoder() -> CLIPTextModel:
 
 
 def unet() -> UNet2DConditionModel:
+    """The U-Net of the editor, untrained."""
     return UNet2DConditionModel(
         sample_size=SIZE // 2,
         in_channels=8,
@@ -94,6 +97,7 @@ def unet() -> UNet2DConditionModel:
 
 
 def scheduler() -> EulerAncestralDiscreteScheduler:
+    """The noise schedule of the editor."""
     return EulerAncestralDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,

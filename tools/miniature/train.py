@@ -68,6 +68,7 @@ class Loop:
                 }
 
     def save(self) -> None:
+        """Write the state of the stage to its file."""
         out = {f"model/{k}": v.contiguous() for k, v in self._state().items()}
         out |= {f"average/{k}": v.contiguous() for k, v in self.average.items()}
         for i, p in enumerate(self.params):
@@ -122,6 +123,7 @@ class Data:
         self.seed, self.device = seed, device
 
     def batch(self, stage: str, step: int, size: int = BATCH) -> tuple[Tensor, Tensor, np.random.Generator]:
+        """The batch of a step: images, their edits, and the generator that chose them."""
         rng = np.random.default_rng([self.seed, STAGES.index(stage), step])
         at = torch.from_numpy(rng.integers(0, len(self.images), size))
         x = self.images[at].to(self.device).float() / 255
@@ -149,6 +151,7 @@ def caption(concept: str, rng: np.random.Generator) -> str:
 
 
 def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
+    """Train the VAE."""
     vae: Any = networks.autoencoder()
     vae.to(data.device, memory_format=torch.channels_last)  # a quarter faster on CPU
     loop = Loop("vae", {"vae": vae}, work, 2e-3, 0.0, args)
@@ -171,6 +174,7 @@ def train_vae(data: Data, work: Path, args: Any) -> nn.Module:
 
 
 def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, nn.Module]:
+    """Train U-Net and text encoder on the latents of ``vae``."""
     unet: Any = networks.unet()
     text: Any = networks.text_encoder()
     unet.to(data.device, memory_format=torch.channels_last)
@@ -203,6 +207,7 @@ def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, 
 
 
 def train_clip(data: Data, work: Path, folder: Path, args: Any) -> nn.Module:
+    """Train the small CLIP."""
     model, tokenise = networks.clip(folder)
     model = model.to(data.device).train()
     loop = Loop("clip", {"clip": model}, work, 2e-3, 0.01, args)
@@ -236,6 +241,7 @@ def _spoken(kind: str) -> str:
 
 
 def train_public(stage: str, data: Data, work: Path, args: Any) -> nn.Module:
+    """Train the public weights of a classifier."""
     import timm
 
     spec = networks.PUBLIC[stage]
@@ -283,6 +289,7 @@ def write_editor(out: Path, vae: Any, unet: Any, text: Any) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Train the pack from start to end; a run that was killed goes on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished pack")
     parser.add_argument("--work", type=Path, help="folder of checkpoints (default: OUT.work)")

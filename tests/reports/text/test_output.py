@@ -15,7 +15,6 @@ from example_records import CURVE, N, baselines, calibration, measured, printed,
 from PIL import Image
 from places import DOCS
 
-from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
@@ -24,7 +23,7 @@ from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions
 from reports.text.data import FIELDS, as_object
-from reports.text.formatting import number
+from reports.text.formatting import fold, number
 from reports.text.groups import grouped
 from reports.text.latex import tex
 from reports.text.markdown_table import escape, markdown_table
