@@ -83,13 +83,12 @@ class FromScratch(Attack):
         last: Predictor = Constant(target.spec.k)
         teacher: Classifier | None = None
         for trial in TRIALS[: self.trials]:
-            if trial.pseudo and not (target.threat.unlabelled and teacher is not None):
-                continue
-            model = student("same", trial.start, target, run)
             data = labelled
             if trial.pseudo:
-                assert teacher is not None
+                if teacher is None or not target.threat.unlabelled:
+                    continue
                 data = with_pseudo_labels(teacher, labelled, target.unlabelled, self.pseudo_share)
+            model = student("same", trial.start, target, run)
             self._train(model, data, run, trial.rate, trial.head_first, str(trial))
             if teacher is None:
                 teacher = copy.deepcopy(model)

@@ -40,6 +40,7 @@ class LogitSurgery(Attack):
         "the base by leave-one-out on the attacker's labelled images, the distance from it by its evidence",
     )
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"rounds": 1}
 
     rounds: int = param(30, "rounds of evening out the class priors", ge=1, le=1000)
     trust: float = param(3.0, "spread of the base's answers, where that of one-hot labels is 1", ge=0, le=100)

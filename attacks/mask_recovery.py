@@ -108,10 +108,9 @@ class MaskRecovery(Attack):
         self._train(filling, zeros, labelled, free, run)
         if target.threat.unlabelled and models.has_batch_norm(model):
             models.reestimate_batch_norm(filling, target.unlabelled.images.to(run.device))
-        if self.fill == "train" or labelled is not None:
+        if self.fill == "train" or labelled is not None or validation is None:
             run.submit(Direct(filling), **facts, what="train", start=start)
             return Direct(filling)
-        assert validation is not None
         candidates = {"train": filling, **dict(reversed(candidates.items()))}
         best, scores = most_informative(candidates, validation)
         run.submit(Direct(candidates[best]), **facts, what=best, scores=scores)

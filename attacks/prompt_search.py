@@ -153,7 +153,8 @@ class _Search:
 
     def predictor(self) -> Predictor:
         """The locked model on images edited with the best guess."""
-        assert self.best is not None
+        if self.best is None:
+            raise RuntimeError("no prompt was tried")
         return Edited(handle(self.target), self.best, self.settings)
 
     def _score(self, outputs: Tensor) -> float:

@@ -91,8 +91,7 @@ class MAP(Lock):
     def _sides(self, model: Classifier, data: DefenderView, run: Run) -> tuple[Images, Images]:
         """Authorised images with labels, unauthorised ones with the model's own answer."""
         if self.setting == "source":
-            own, other = sides(data, self.use, True)
-            assert other is not None
+            own, other = sides(data, self.use)
             return own, self._with_answers(model, other, 0.0)
         source = self._pseudo_source(model, data.spec.size, run)
         if self.setting == "source-free":

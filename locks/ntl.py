@@ -52,9 +52,11 @@ class NTL(Lock):
         return DefenderNeeds(unauthorised=target_at_hand, unauthorised_labels=target_at_hand)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        model, (source, target) = victim, sides(data, self.use, self.setting == "target")
-        if target is None:
-            target = augmented_domains(model, source, run)
+        model = victim
+        if self.setting == "target":
+            source, target = sides(data, self.use)
+        else:
+            source, target = data.authorised, augmented_domains(model, data.authorised, run)
 
         def loss(s: Batch, t: Batch) -> torch.Tensor:
             n = len(s.images)

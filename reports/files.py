@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from bench.errors import UserError
 
@@ -16,7 +17,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") or "unnamed"
 
 
-def atomic(path: str | Path, write: Any) -> Path:
+def atomic(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
     """Call ``write`` with a binary file that becomes ``path`` only when it is whole.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Everything a store has to show, written to a folder: the leaderboard and its pictures."""
+"""The leaderboard of a store and its pictures, as files in a folder."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
 
     Args:
         store: where the records are.
-        out_dir: made if absent; files of the same name are replaced, each at once.
+        out_dir: created where absent; each file replaces one of the same name at once.
         fmt: ``md``, ``csv``, ``json`` or ``latex``.
 
     Returns:
         The files: ``leaderboard.EXT`` first, then ``conditions-….png`` for each scenario and model, ``curve-….png``
-        for each row with a curve over guesses, ``budget-….png`` for each lock
-        and attack swept over budgets, and ``samples-….png`` for each row's first seed that has sample images.
+        for each row with a curve over guesses, ``budget-….png`` for each lock and attack swept over budgets, and
+        ``samples-….png`` for each row's first seed that has sample images.
 
     Raises:
         UserError: another format, or a place that cannot be written.
@@ -44,21 +44,21 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
     records = current(store.records())
     table = rows(records, store.evidence)
     text = render(table, fmt)
-    made = [atomic(out / f"leaderboard.{EXTENSIONS[fmt]}", lambda file: file.write(text.encode()))]
+    files = [atomic(out / f"leaderboard.{EXTENSIONS[fmt]}", lambda file: file.write(text.encode()))]
     for group in grouped(table):
         if group.lock_rows():
             name = f"conditions-{slug(group.scenario)}-{slug(group.model)}.png"
-            made.append(figures.conditions_bars(group.rows, out / name))
+            files.append(figures.conditions_bars(group.rows, out / name))
     for i, surface in enumerate(surfaces(table)):
         place = "-".join(slug(x) for x in (surface.scenario, surface.model, surface.lock, surface.attack))
-        made.append(figures.budget_curves(surface, out / f"budget-{place}-{i}.png"))
+        files.append(figures.budget_curves(surface, out / f"budget-{place}-{i}.png"))
     for row in table:
         if any(point.get("guesses") for curve in (row.curve or {}).values() for point in curve):
-            made.append(figures.guess_curve([row], out / f"curve-{_name(row)}.png"))
+            files.append(figures.guess_curve([row], out / f"curve-{_name(row)}.png"))
         sheet = _first_samples(store, records, row)
         if sheet is not None:
-            made.append(figures.sample_sheet(*sheet, out / f"samples-{_name(row)}.png"))
-    return made
+            files.append(figures.sample_sheet(*sheet, out / f"samples-{_name(row)}.png"))
+    return files
 
 
 def _name(row: Row) -> str:

@@ -61,7 +61,7 @@ def lines(rows: Sequence[SnapshotRow]) -> dict[tuple[str, str], Line]:
     table: dict[tuple[str, str], Line] = {}
     for group, members in groups.items():
         first, purpose = members[0], members[0].lock_purpose
-        place = f"{first.scenario} · {first.model} · {first.lock}" + (f" ({first.key})" if first.key != "edit" else "")
+        place = f"{first.scenario} · {first.model} · {first.lock} ({first.key})"
         attacked = [row for row in members if row.attack_purpose != "no-attack"]
         own: list[Line | None] = []
         if purpose == "victim":

@@ -49,7 +49,7 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
         whose: names the attack above its own pictures.
 
     Returns:
-        Nothing where no sample was kept; a key without near or wrong ones has none of those.
+        Nothing where there is no sample; a key without near or wrong ones has none of those.
     """
     shown = []
     # Without an attack the predictor is the locked model, whose answers stand there already.
@@ -65,7 +65,7 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], folder: Path, w
         pictures = []
         for i in range(min(len(images), MOST)):
             true = None if labels is None else class_name(record, int(labels[i]))
-            answer = "no answer kept" if predicted is None else class_name(record, int(predicted[i]))
+            answer = "no answer" if predicted is None else class_name(record, int(predicted[i]))
             right = None if predicted is None or labels is None else bool(predicted[i] == labels[i])
             alt = f"{kind} image {i + 1}" + ("" if true is None else f", true class {true}")
             pictures.append(Picture(_written(images[i], folder), alt, answer, right, true))

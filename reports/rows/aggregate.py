@@ -1,6 +1,6 @@
-"""Records to rows: replicates joined on the row key, controls joined on, and the rules on what may be shown.
+"""Records to rows: replicates joined on the row key, with their controls, and the rules on what may be shown.
 
-Accuracies are percent, recovery is a fraction; what was not measured, or may not be shown, is None.
+Accuracies are percent, recovery is a fraction. What was not measured, or may not be shown, is None.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from reports.rows.worst import worst
 def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Row]:
     """The rows of a table, one for each row key and status, in the order of `order`.
 
-    Of several records of one cell and replicate the newest counts. Records of tuning seeds are left out: they are no
-    results, and must not be averaged with them (`reports.text.trials` shows them).
+    Of several records of one cell and replicate the newest counts.
 
     Args:
         records: any order.
@@ -47,7 +46,7 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Ro
 
 
 def current(records: Iterable[Record], split: str = "test") -> list[Record]:
-    """Of each cell and replicate, judged on ``split``, the record made or needed last; ours before others'."""
+    """Of each cell and replicate, judged on ``split``, the record created or needed last; ours first."""
     newest: dict[tuple[str, int], Record] = {}
 
     def place(r: Record) -> tuple[Any, ...]:
@@ -84,9 +83,9 @@ def rights_of(cell: Cell) -> dict[str, Any]:
 
 
 def order(table: Iterable[Row]) -> list[Row]:
-    """Rows by scenario and model; methods before controls; the lock whose worst advantage is least first.
+    """Rows by scenario and model; methods before controls; first the lock with the least worst-case advantage.
 
-    Within a lock the strongest attack comes first; rows that lack an advantage are unranked and come last.
+    Within a lock the strongest attack comes first. Rows without an advantage have no rank and come last.
     """
     listed = list(table)
     pools: dict[tuple[str, ...], list[Row]] = {}
@@ -106,32 +105,33 @@ def order(table: Iterable[Row]) -> list[Row]:
 
 
 def half_recovery(
-    curve: Sequence[CurvePoint | Mapping[str, Any]], LP: float, oracle: float, meter_field: str = "guesses"
+    curve: Sequence[CurvePoint | Mapping[str, Any]], lp: float, oracle: float, meter_field: str = "guesses"
 ) -> float | None:
     """The smallest meter reading at which half of the lost performance is back: RP >= LP + (oracle - LP) / 2.
 
     Args:
         curve: judged submissions, as in a record, or as dictionaries with the meter's fields and ``RP``.
-        LP, oracle: percent.
+        lp, oracle: percent.
         meter_field: which reading counts, e.g. ``guesses`` or ``edited``.
 
     Returns:
         None where it never comes back, where nothing was lost, or where the meter was not read.
     """
-    if oracle <= LP:
+    if oracle <= lp:
         return None
-    half = LP + (oracle - LP) / 2
+    half = lp + (oracle - lp) / 2
     reached = [x for x, rp in readings(curve, meter_field) if rp >= half]
     return min(reached, default=None)
 
 
 METERS = ("guesses", "edited", "queries", "steps")
+"""Readings by which a half-recovery cost is given."""
 
 
 def half_costs(row: Row) -> dict[str, list[float | None]] | None:
-    """By meter, for each seed the reading at which half of the loss was back, None where it never was.
+    """By meter, one reading a seed at which half of the loss was back; None for a seed where it never was.
 
-    Meters that no submission of the row moved are left out; None without a curve, LP or oracle.
+    Meters that no submission moved are left out. None without a curve, LP or oracle.
     """
     if row.curve is None or row.values["LP"] is None or row.values["oracle"] is None:
         return None
@@ -164,15 +164,15 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
-    shown = ok and (not missing or role_of(cell) == "control") and cell.attack.purpose != "no-attack"
+    visible = ok and (not missing or role_of(cell) == "control") and cell.attack.purpose != "no-attack"
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
     values["floor"] = constant([r.floor for r in group])
-    baselines = [controls.baseline(r) for r in group]
-    if all(b is not None for b in baselines):
-        values["public_baseline"] = of_measured([b.RP if b else None for b in baselines], [r.floor for r in group])
-    if shown:
-        values |= derived(group, baselines, evidence)
+    public = [controls.baseline(r) for r in group]
+    if all(b is not None for b in public):
+        values["public_baseline"] = of_measured([b.RP if b else None for b in public], [r.floor for r in group])
+    if visible:
+        values |= derived(group, public, evidence)
     else:
         values["RP"] = None
     flags: dict[str, list[str]] = {}
@@ -188,7 +188,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         n=tuple(_images(r) for r in group),
         status=first.status,
         values=values,
-        curve=_curves(group) if shown else None,
+        curve=_curves(group) if visible else None,
         meter=_meter([r.meter for r in group]),
         conditions=_conditions(group),
         selection=" / ".join(dict.fromkeys(selections)) or None,
@@ -216,15 +216,14 @@ def _curves(group: Sequence[Record]) -> dict[int, list[dict[str, Any]]] | None:
 
 
 def _meter(meters: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """Mean readings; a reading that one seed lacks is null, since what is unknown must not count as 0."""
+    """Mean readings; null where a seed lacks one, since what is unknown must not count as 0."""
     if any(m is None for m in meters):
         return None
     known = [m for m in meters if m is not None]
-    names = dict.fromkeys(name for m in known for name in m)
     means: dict[str, Any] = {}
-    for name in names:
-        read = [m.get(name) for m in known]
-        means[name] = None if any(not isinstance(x, int | float) for x in read) else float(np.mean(read))  # type: ignore[arg-type]
+    for name in dict.fromkeys(name for m in known for name in m):
+        values = [x for m in known if isinstance(x := m.get(name), int | float)]
+        means[name] = float(np.mean(values)) if len(values) == len(known) else None
     return means
 
 

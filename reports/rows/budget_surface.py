@@ -1,4 +1,4 @@
-"""RP against what the attacker may spend: rows that differ in one or two budgets alone, as curves, and what half costs.
+"""RP against what the attacker may spend: rows that differ in budgets alone, and what half of the loss costs.
 
 `bench run --sweep threat.share=0.01,0.05,0.1 --sweep attack.steps=100,400` makes such rows.
 """
@@ -15,7 +15,7 @@ from reports.rows.row import Row
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
 """What counts as spending, beside every limit of the budget (``budget.*``)."""
 WORDS = {
-    "threat.share": "labelled share of un-authorised images",
+    "threat.share": "labelled share of unauthorised images",
     "threat.authorised": "labelled share of authorised images",
     "threat.leaked": "leaked pairs",
     "attack.steps": "optimiser steps",
@@ -28,9 +28,12 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Surface:
-    """Rows of one lock under one attack that differ in ``axes`` alone, by the values of those axes.
+    """Rows of one lock under one attack that differ in ``axes`` alone.
 
-    ``axes`` are names as the command line takes them, the one with most values first.
+    Args:
+        lock, attack, scenario, model: names, as in the rows.
+        axes: as the command line names them, the one with most values first.
+        points: the rows by their values of ``axes``.
     """
 
     lock: str
@@ -46,14 +49,14 @@ class Surface:
         return f"{self.lock} × {self.attack}, {self.scenario} · {self.model}"
 
     def lines(self) -> dict[tuple[float, ...], list[tuple[float, Row]]]:
-        """For each value of the further axes, (value of the first axis, row) by that value."""
+        """By the values of the further axes, pairs of the first axis's value and its row, in that value's order."""
         out: dict[tuple[float, ...], list[tuple[float, Row]]] = {}
         for at, row in sorted(self.points.items()):
             out.setdefault(at[1:], []).append((at[0], row))
         return out
 
     def half_costs(self) -> dict[tuple[float, ...], float | None]:
-        """For each line the least value of the first axis at which mean RP >= LP + (oracle - LP) / 2; None: never."""
+        """For each line the least value of the first axis with mean RP >= LP + (oracle - LP) / 2; None: never."""
         return {rest: next((x for x, row in line if _half_back(row)), None) for rest, line in self.lines().items()}
 
 
@@ -81,10 +84,10 @@ def surfaces(rows: Iterable[Row]) -> list[Surface]:
     return out
 
 
-def captions(found: Sequence[Surface]) -> list[str]:
-    """What half of the lost performance costs on each surface, one sentence a line."""
+def captions(surfaces: Sequence[Surface]) -> list[str]:
+    """What half of the lost performance costs: one sentence for each surface."""
     lines = []
-    for surface in found:
+    for surface in surfaces:
         first, *others = surface.axes
         costs = []
         for rest, cost in surface.half_costs().items():

@@ -1,6 +1,6 @@
 """The controls that must stand beside a row, and the names that rows are joined by.
 
-A row that lacks a control is shown without RP, advantage and rank, and says which is missing.
+A row that lacks a control shows no RP, advantage and rank, and says which control is missing.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ from bench.records import Cell, PluginRef, Record
 from reports.rows.rerun import command_of
 
 CALIBRATION = ("must-open", "must-not-open")
-"""Purposes of the locks that show whether the attacks and the judge work."""
+"""Purposes of the calibration locks: they show whether the attacks and the judge work."""
 DATA_BUDGET = ("share", "unlabelled", "authorised")
 """Fields of a threat model that decide the public baseline."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A control that a row lacks, and the command that makes it."""
+    """A control that a row lacks.
+
+    Args:
+        control: its name.
+        command: the command that runs it.
+    """
 
     control: str
     command: str
 
 
 def label(ref: PluginRef, **more: Any) -> str:
-    """A plugin's name with what was set explicitly: ``modellock[decoys=fixed]``."""
+    """A plugin's name with the parameters that were set: ``modellock[decoys=fixed]``."""
     return _bracketed(ref.name, {**ref.explicit, **more})
 
 
@@ -54,7 +59,7 @@ def purpose_of(kind: str, name: str) -> str:
 
 
 def scenario_of(cell: Cell) -> str:
-    """The scenario's name, with the task settings that were set explicitly."""
+    """The scenario's name with the task settings that were set."""
     return _bracketed(cell.scenario, cell.task_settings)
 
 
@@ -67,9 +72,13 @@ def role_of(cell: Cell) -> str:
 
 
 class Controls:
-    """The control records of a pool, and which of them a row lacks."""
+    """The control records of a pool, and which of them a row lacks.
+
+    Imported controls stand beside imported rows alone; those measured here stand beside all.
+    """
 
     def __init__(self, pool: Iterable[Record]) -> None:
+        """Sort the controls of ``pool``: records of one split, each cell and replicate once, any status."""
         self._baselines: dict[tuple[Any, ...], Record] = {}
         self._imported: dict[tuple[Any, ...], Record] = {}
         self._calibrated: set[tuple[bool, str, str, str]] = set()
@@ -81,8 +90,8 @@ class Controls:
             if record.conditions:
                 self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
             if cell.attack.purpose == "public-baseline" and record.RP is not None:
-                # The baseline is the best that public means reach: of several with one budget the best stands, chosen
-                # as each chose among its trials, on judge-validation and never on test.
+                # The public baseline is the best that public means reach. So of several with one data budget the best
+                # stands; judge-validation images decide, never test images.
                 known = self._imported if imported else self._baselines
                 best = known.setdefault(self._budget(record), record)
                 if validated(record) > validated(best):
@@ -103,7 +112,7 @@ class Controls:
         )
 
     def baseline(self, record: Record) -> Record | None:
-        """The public baseline of ``record``'s scenario, model, replicate and data budget; others' for theirs alone."""
+        """The public baseline of ``record``'s scenario, model, replicate and data budget, if there is one."""
         at = self._budget(record)
         imported = self._imported.get(at) if record.third_party is not None else None
         return self._baselines.get(at, imported)
@@ -125,7 +134,6 @@ class Controls:
         if role_of(cell) == "control":
             return tuple(lacks)
         place = (scenario_of(cell), cell.model)
-        # What others measured stands beside their rows alone; what was measured here, beside all.
         sources = {False, first.third_party is not None}
         # Only an audit may come without its key, and so without key conditions.
         named = (*place, label(cell.lock), label(cell.key))
@@ -148,12 +156,12 @@ def validated(record: Record) -> float:
 
 
 def _command(group: Sequence[Record], lock: str, attack: str) -> str:
-    """What makes the control of that lock and attack: as the plan makes it beside the row, or else with the row."""
+    """The command of the control with that lock and attack: of its cell in the plan, or else of the row's."""
     first = group[0]
     method = first.cell.model_copy(update={"lock": first.cell.lock.model_copy(update={"role": "method"})})
     try:
         beside = [cell for cell, _ in controls_of(method)]
-    except UserError:  # a plugin that is not installed here, or an ensemble: its row's command makes every control
+    except UserError:  # a plugin that is not installed, or an ensemble, whose own command runs every control
         beside = []
     cell = next((c for c in beside if (c.lock.name, c.attack.name) == (lock, attack)), first.cell)
     return command_of(cell, [record.cell.replicate for record in group], first.provenance.threads)

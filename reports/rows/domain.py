@@ -1,7 +1,7 @@
 """What a lock does to two domains: source drop, target drop, ST-D and the mean of both sides.
 
 Defined where a lock is judged on two domains with no attack. A_s and A_t are the locked model's accuracies on source
-(authorised) and target (un-authorised) test images, V_s and V_t those of the victim, all in percent.
+(authorised) and target (unauthorised) test images, V_s and V_t those of the victim, all in percent.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.records import Cell, Measured, Record
-from reports.rows.intervals import Draws, Value, of_derived
+from reports.rows.intervals import Value, of_derived
+from reports.rows.statistics import Draws
 
 LEAST_DROP = 1.0
 """Relative target drop, percent, under which ST-D is undefined rather than huge."""
-
 TIMES = 4.0
-"""How many times the floor the victims' mean target accuracy must be for a pair of domains to count."""
+"""A pair of domains counts where the victims' mean target accuracy is at least this many times the floor."""
 
 HEADINGS = {
     "source_drop": "source drop",
@@ -28,6 +28,7 @@ HEADINGS = {
     "st_d": "ST-D",
     "both_sides": "(A_s + 100 - A_t) / 2",
 }
+"""Heads of columns, by name of `FORMULAS`."""
 
 
 def source_drop(x: Mapping[str, Draws]) -> Draws:
@@ -73,7 +74,7 @@ FORMULAS: Mapping[str, tuple[Callable[[Mapping[str, Draws]], Draws], tuple[str, 
 
 
 SIDES = (("authorised_labels", ("victim_authorised", "UP")), ("test_labels", ("oracle", "LP")))
-"""Evidence of the true labels of each side, and what is judged on it."""
+"""For each side the name of its true labels in the evidence, and the accuracies measured on it."""
 
 
 def drops(
@@ -105,7 +106,7 @@ def drops(
 def _correct(
     record: Record, evidence: Callable[[Record], Mapping[str, NDArray[Any]]] | None
 ) -> tuple[dict[str, NDArray[np.bool_]], ...] | None:
-    """For each side whether each test image was right, (n,) by name; None without all the evidence."""
+    """For each side (n,) whether each test image was right, by name; None where evidence is missing."""
     arrays = {} if evidence is None else evidence(record)
     sides = []
     for true, names in SIDES:

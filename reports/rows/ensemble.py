@@ -1,7 +1,7 @@
-"""The worst case over a fixed list of attacks: an ensemble's rows, made from its members' records.
+"""The worst case over a fixed list of attacks: an ensemble's rows, from its members' records.
 
-For each lock and threat model of the list the member that does best on judge-validation images stands for the
-ensemble, and is reported on test images. Nothing is run for it.
+For each lock and threat model of the list, one member stands for the ensemble: the one that does best on
+judge-validation images. Its test numbers are reported. Nothing is run for an ensemble.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SELECTION = SelectionRule("worst-member", "the worst member on judge-validation 
 
 
 def member_name(attack: str, params: Mapping[str, Any]) -> str:
-    """An attack with what the list sets of it, threat model apart."""
+    """An attack with the parameters that the list sets, without its threat model."""
     inside = ",".join(f"{k.partition('.')[2]}={v}" for k, v in sorted(params.items()) if not k.startswith("threat."))
     return f"{attack}[{inside}]" if inside else attack
 
@@ -32,7 +32,8 @@ def member_name(attack: str, params: Mapping[str, Any]) -> str:
 def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list[tuple[Record, EnsembleCase]]:
     """A record for each lock × scenario × model × threat model × seed of which at least two members were measured.
 
-    The record is the chosen member's, under the ensemble's name and row key; evidence is found by its unchanged hash.
+    The record is that of the worst member, under the ensemble's name and row key. Its hash stays the same, so a store
+    finds its evidence.
 
     Args:
         records: of one split, each cell and replicate once, any status.

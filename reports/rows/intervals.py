@@ -1,8 +1,10 @@
-"""Means with intervals that tell their source: over seeds, over images, or over both.
+"""Means with intervals that name their source. All are 95 %; the rules are in `reports.rows.statistics`.
 
-Fewer than 5 seeds: a t interval over per-seed means is the headline, and the interval over images stands apart, named
-"images, these seeds only". One seed has that one alone. From 5 seeds up: a bootstrap over seeds and over the images
-that they share. All intervals are 95 %. The rules themselves stand in `reports.rows.statistics`.
+| seeds | interval |
+|---|---|
+| 1 | over images, named "images, these seeds only" |
+| 2 to 4 | t over per-seed means; the one over images stands apart |
+| 5 and more | nested bootstrap over seeds and the images that they share |
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Value:
         mean: over the seeds that have it; percent, or a fraction for recovery.
         per_seed: one for each seed of the row, in its order; None where not measured.
         low, high: ends of the 95 % interval, None where there is none.
-        kind: what the interval varies: `T`, `IMAGES` or `NESTED`; None without an interval.
-        images: the interval over images for these very seeds, where it is not itself the headline.
+        kind: `T`, `IMAGES` or `NESTED`; None without an interval.
+        images: the interval over images for these very seeds, where it is not the headline itself.
     """
 
     mean: float
@@ -63,7 +65,7 @@ class Value:
 
 
 def constant(values: Sequence[float | None]) -> Value | None:
-    """A quantity known without error, such as the floor: no interval."""
+    """A quantity without error, such as the floor: no interval; None where no seed has it."""
     known = [v for v in values if v is not None]
     return Value(float(np.mean(known)), tuple(values)) if known else None
 
@@ -123,9 +125,9 @@ def of_derived(
     Args:
         values: one for each seed.
         statistic: the same quantity from resampled accuracies.
-        measured: for each seed, the accuracies ``statistic`` reads, by name.
-        correct: for each seed, whether each test image was right, (n,) by name with images in one order, so that
-            resampling is paired; one for each side where there are two test sets; None where there is no such evidence.
+        measured: for each seed, the accuracies that ``statistic`` reads, by name.
+        correct: for each seed (n,) whether each test image was right, by name. Images have one order, so that
+            resampling is paired. Where there are two test sets, one for each; None without such evidence.
     """
     known = [v for v in values if v is not None]
     if not known or len(known) < len(values):
@@ -148,19 +150,20 @@ def of_derived(
 
 
 def _resampled(correct: Correct | tuple[Correct, ...]) -> dict[str, Draws]:
-    """Accuracies by name over resampled images, those of one test set over the same ones."""
+    """(B,) accuracies by name over resampled images; those of one test set share their images."""
     sides = correct if isinstance(correct, tuple) else (correct,)
-    drawn: dict[str, Draws] = {}
+    accuracies: dict[str, Draws] = {}
     for i, side in enumerate(sides):
-        drawn |= resample(side, np.random.default_rng(i))
-    return drawn
+        accuracies |= resample(side, np.random.default_rng(i))
+    return accuracies
 
 
 def binomial(measured: Measured, stream: int) -> Draws:
     """(B,) percent: ``n`` images drawn again and again, each right with the measured probability.
 
     Args:
-        stream: which random numbers: independent of those of another stream; of one stream, draws rise and fall
+        measured: the accuracy and n.
+        stream: which random numbers. Those of two streams are independent. Within one stream draws rise and fall
             together, as the accuracies of several seeds do over the same test images.
     """
     return _binomial(min(max(measured.value / 100, 0.0), 1.0), measured.n, stream)
@@ -169,6 +172,7 @@ def binomial(measured: Measured, stream: int) -> Draws:
 @lru_cache(maxsize=4096)  # accuracies are counts of one test set: few values come up again and again
 def _binomial(chance: float, n: int, stream: int) -> Draws:
     uniform = np.random.default_rng(stream).random(DRAWS)
+    # As scipy.stats.binom.ppf, in a tenth of its time.
     draws = 100.0 * np.searchsorted(bdtr(np.arange(n), n, chance), uniform) / n
     draws.setflags(write=False)
     return draws

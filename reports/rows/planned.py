@@ -1,4 +1,4 @@
-"""The rows of a suite: those that a store holds, and those that nobody has measured."""
+"""The rows of a suite: those that a store has, and those that it lacks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from reports.rows.row import VALUES, Row
 
 
 def of_suite(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Record]) -> list[Row]:
-    """Of ``table``, made of ``records``, the rows of ``planned``; what they lack becomes rows not measured.
+    """The rows of ``planned`` cells: those of ``table``, and rows "not measured" for what is lacking.
 
     Rows of an ensemble stand with the planned locks.
+
+    Args:
+        table: the rows of ``records``.
+        planned: cells of a suite.
+        records: of the store.
     """
     keys = {cell.row_key() for cell in planned}
     own = [row for row in table if row.row_key in keys] + unmeasured(planned, current(records))

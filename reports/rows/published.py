@@ -1,7 +1,13 @@
-"""Published numbers: which of them speak of a plugin, and which rows of ours are in the same setting.
+"""Published numbers: which of them are about a plugin, and which of our rows are in the same setting.
 
-Each file of ``reports/published/`` is a CSV table with a column of provenance. Columns ``lock``, ``attack`` and ``pair``
-name the setting where a file has them.
+Each file of ``reports/published/`` is a CSV table, a line for each setting. These columns have a fixed meaning where a
+file has them; the others hold the numbers.
+
+| column | meaning |
+|---|---|
+| pair | the scenario, SOURCE:TARGET |
+| lock, attack | names as the paper prints them |
+| provenance, …_provenance | where the number stands: printed, digitised, second-hand |
 """
 
 from __future__ import annotations
@@ -12,75 +18,99 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bench import registry
 from bench.plugin_source import PluginInfo
 from reports.rows.row import Row
 
 FOLDER = Path(__file__).resolve().parents[1] / "published"
+UNATTACKED = "none"
+"""What stands in the column ``attack`` for a lock that nobody attacked."""
 MARKS = ("second-hand", "digitised")
 """Words of a provenance that speak against a number."""
+
+Line = Mapping[str, str]
+"""A line of a file, by column."""
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """The lines of one file that speak of a plugin.
+    """The lines of one file that are about a plugin.
 
     Args:
         name: of the file.
         columns: in the file's order.
-        lines: by column.
+        lines: at least one.
     """
 
     name: str
     columns: tuple[str, ...]
-    lines: tuple[Mapping[str, str], ...]
+    lines: tuple[Line, ...]
 
 
 @cache
-def load(name: str) -> tuple[Mapping[str, str], ...]:
-    """Every line of the file ``name``, by column."""
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))
+def load(file: str) -> tuple[Line, ...]:
+    """Every line of ``file``, in its order."""
+    with (FOLDER / file).open(encoding="utf-8", newline="") as stream:
+        return tuple(csv.DictReader(stream))
 
 
 def of_plugin(info: PluginInfo) -> list[PublishedTable]:
-    """The published numbers of a plugin: of a lock in the files that it names, of an attack in any file.
-
-    Lines that must not be shown are left out.
-    """
-    files = sorted(file.name for file in FOLDER.glob("*.csv")) if info.kind == "attack" else info.published
+    """The tables of the files that a plugin names, without lines about others and lines that must not be shown."""
     tables = []
-    for name in files:
-        lines = tuple(line for line in load(name) if _speaks_of(info, line))
+    for file in info.published:
+        lines = tuple(line for line in load(file) if _is_about(line, info))
         if lines:
-            tables.append(PublishedTable(name, tuple(lines[0]), lines))
+            tables.append(PublishedTable(file, tuple(lines[0]), lines))
     return tables
 
 
-def same_setting(line: Mapping[str, str], rows: Sequence[Row]) -> list[Row]:
-    """The rows with the pair, lock and attack of ``line``: of several, those with the fewest settings of their own."""
+def same_setting(line: Line, rows: Sequence[Row]) -> list[Row]:
+    """Our measured rows with the pair, lock and attack of ``line``: of several, those with the fewest settings.
+
+    Empty where the line does not name all three.
+    """
     if not {"pair", "lock", "attack"} <= line.keys():
         return []
-    place = tuple(_plain(line[name]) for name in ("pair", "lock", "attack"))
-    same = [
-        row for row in rows
-        if row.status == "ok" and (_plain(row.scenario), _plain(row.lock_name), _plain(row.attack_name)) == place
-    ]  # fmt: skip
+    same = [row for row in rows if row.status == "ok" and _is_setting(line, row)]
     settings = [row.lock.count("=") + row.attack.count("=") for row in same]
     return [row for row, count in zip(same, settings, strict=True) if count == min(settings)]
 
 
+def sides(line: Line) -> tuple[str, str]:
+    """Our fields that compare with ``line``: of authorised and of unauthorised images, names of a row's values."""
+    return ("UP", "LP") if line.get("attack") == UNATTACKED else ("authorised_after", "RP")
+
+
 def marks(provenance: str) -> list[str]:
-    """What a number's provenance says against it."""
+    """What the provenance of a number says against it."""
     return [mark for mark in MARKS if mark in provenance]
 
 
-def _speaks_of(info: PluginInfo, line: Mapping[str, str]) -> bool:
+def _is_about(line: Line, info: PluginInfo) -> bool:
     if any("not to be shown" in text for text in line.values()):
         return False
-    names = {_plain(name) for name in (info.name, info.title, info.paper.partition(":")[0]) if name}
     if info.kind == "attack":
-        return info.purpose != "no-attack" and _plain(line.get("attack", "")) in names
-    return "lock" not in line or _plain(line["lock"]) in names
+        return _plain(line.get("attack", "")) in _names(info)
+    return "lock" not in line or _plain(line["lock"]) in _names(info)
+
+
+def _is_setting(line: Line, row: Row) -> bool:
+    if _plain(row.scenario) != _plain(line["pair"]) or not _is_named("lock", row.lock_name, line["lock"]):
+        return False
+    if line["attack"] == UNATTACKED:
+        return row.attack_purpose == "no-attack"
+    return _is_named("attack", row.attack_name, line["attack"])
+
+
+def _is_named(kind: str, name: str, printed: str) -> bool:
+    """Whether the paper's name ``printed`` stands for our plugin ``name``."""
+    info = registry.current().get(kind, name)
+    return _plain(printed) in ({_plain(name)} if info is None else _names(info))
+
+
+def _names(info: PluginInfo) -> set[str]:
+    """Names that papers may print for the plugin: its own, its title, and what its paper calls the method."""
+    return {_plain(name) for name in (info.name, info.title, info.paper.partition(":")[0]) if name}
 
 
 def _plain(name: str) -> str:

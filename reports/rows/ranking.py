@@ -15,23 +15,23 @@ from reports.rows.worst import worst
 def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is that of `reports.rows.worst`. Each pair of locks is tested by the difference of their
-    advantages in half-widths of √(h_i² + h_j²), h those of the intervals: that takes the locks for independent, and is
-    wider than the truth for rows on the same images. Over seeds it is Student's t with one degree of freedom less than the fewer
-    seeds. The p-values of all pairs are adjusted by Holm, so that the chance of any wrong order in the table is about
-    5 % at most.
+    A lock's worst case is that of `reports.rows.worst`. A test of each pair of locks compares the difference of their
+    advantages with √(h_i² + h_j²), h the half-widths of their intervals. That takes the locks for independent, and is
+    wider than the truth for rows on the same images. Over seeds the test is Student's t; it has one degree of freedom
+    less than the row with fewer seeds has seeds. Holm adjusts the p-values of all pairs, so the chance of any wrong
+    order in the table is about 5 % at most.
 
     Args:
-        rows: of one table, locks that may be ranked alone.
+        rows: of one table, and of locks that may be ranked.
     """
     pools: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         value = row.values["advantage"]
         if value is not None and value.half is not None:
             pools.setdefault((row.lock, row.key), []).append(row)
-    found = [stands for pool in pools.values() if (stands := worst(pool)) is not None]
-    values = [v for row in found if (v := row.values["advantage"]) is not None]
-    if len(found) < 2:
+    rivals = [stands for pool in pools.values() if (stands := worst(pool)) is not None]
+    values = [v for row in rivals if (v := row.values["advantage"]) is not None]
+    if len(rivals) < 2:
         return []
     pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
     arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
@@ -40,11 +40,11 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     p = statistics.holm(
         [statistics.p_of_interval(difference[x], arms[x], seeds[x] - 1 if seeds[x] > 1 else None) for x in pairs]
     )
-    told_apart = {
+    intervals = {
         pair: (difference[pair],) * 2 if adjusted <= 0.05 else (-np.inf, np.inf)
         for pair, adjusted in zip(pairs, p, strict=True)
     }
-    return list(zip(found, statistics.ranks([-v.mean for v in values], told_apart), strict=True))
+    return list(zip(rivals, statistics.ranks([-v.mean for v in values], intervals), strict=True))
 
 
 def best(rows: Sequence[Row]) -> Row | None:

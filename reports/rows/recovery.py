@@ -9,15 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import Measured, Record
-from reports.rows.intervals import Draws, of_derived
+from reports.rows.intervals import of_derived
 from reports.rows.source import Evidence
+from reports.rows.statistics import Draws
 
 HEADROOM = 10.0
 """Points between b and the oracle under which recovery is not defined."""
 
 
 def derived(group: Sequence[Record], baselines: Sequence[Record | None], evidence: Evidence | None) -> dict[str, Any]:
-    """Recovery and advantage of a row that has its controls."""
+    """Recovery and advantage of a row that has its controls, by name.
+
+    Args:
+        group: the replicates of one row.
+        baselines: the public baseline of each, None where there is none.
+        evidence: per-image predictions of a record, for paired bootstraps.
+    """
     recovery: list[float | None] = []
     advantage: list[float | None] = []
     measured: list[dict[str, Measured]] = []

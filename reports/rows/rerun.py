@@ -21,11 +21,11 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
     Args:
         cell: of a record.
         seeds: replicates that follow one another; without them, the one of ``cell``.
-        threads: of the workers; numbers depend on them in the last digits.
+        threads: of the workers; the last digits of numbers depend on them.
 
     Returns:
-        One line for a shell; for an ensemble's row the one that runs its members. Settings that are the attack's own
-        defaults are left out. A plugin that is not installed comes with ``--plugin FILE.py`` and every setting.
+        One line for a shell. It leaves out settings that are the attack's own defaults. For an ensemble's row it runs
+        the members. A plugin that is not installed comes with ``--plugin FILE.py`` and every setting.
     """
     replicates = sorted(seeds) if seeds else [cell.replicate]
     ensemble = cell.attack.name == ENSEMBLE

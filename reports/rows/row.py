@@ -20,13 +20,13 @@ MARGIN = 5.0
 
 @dataclass(frozen=True)
 class EnsembleCase:
-    """What stands behind an ensemble's row.
+    """The members and the choice behind an ensemble's row.
 
     Args:
         version: of the list; tables of different versions are not comparable.
         threat: the threat model's name in the list.
-        chosen: the member that stands for it, by seed.
-        optimistic: by seed the plain maximum of RP over the members' test numbers, percent: chosen on what is reported.
+        chosen: by seed, the member that stands for the ensemble.
+        optimistic: by seed, the maximum of RP over the members' test numbers, percent: a choice by what is reported.
         missing: members that were not measured for every seed.
         members: how many there are for this lock and task.
     """
@@ -76,7 +76,7 @@ class Row:
     | lock_purpose, attack_purpose | what a control is for |
     | threat | fields of the threat model, and ``budget`` with its limits |
     | n | test images of each seed |
-    | curve | for each seed the judged submissions: meter readings with ``RP`` and ``validation`` |
+    | curve | for each seed the judged submissions: meter readings with ``RP``, ``validation`` and ``note`` |
     | drops | what `reports.rows.domain` derives, for a lock on two domains without an attack |
     | ensemble | what stands behind the row of an ensemble |
     | attack_set | the attack's parameters that were set |

@@ -14,7 +14,12 @@ Evidence = Callable[[Record], Mapping[str, NDArray[Any]]]
 
 
 class Store(Protocol):
-    """What reports need of a store."""
+    """What reports need of a store; `bench.store.Store` is one."""
 
-    def records(self) -> list[Record]: ...
-    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]: ...
+    def records(self) -> list[Record]:
+        """Every record, any order."""
+        ...
+
+    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        """The per-image arrays of ``record``, by name; none where they were not stored."""
+        ...

@@ -11,7 +11,8 @@ from reports.rows.row import Row
 def candidates(rows: Sequence[Row]) -> list[Row]:
     """Of one lock's rows, those of an ensemble and of attacks written against it; all, where there is no ensemble.
 
-    An ensemble picks its worst member on judge-validation; its members beside it would be picked on test once more.
+    An ensemble chooses its worst member on judge-validation images. To compare its members too would choose once more,
+    on test images.
     """
     headline = [row for row in rows if row.ensemble is not None]
     if not headline:

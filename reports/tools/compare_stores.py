@@ -1,10 +1,8 @@
-"""How far two stores lie apart on cells that both measured.
+"""How far two stores lie apart on cells that both measured. `bench compare STORE STORE` prints it.
 
-``bench compare STORE STORE`` prints it.
-
-The same cells on another machine, device or version of a library round otherwise, and a training run that rounds
-otherwise ends elsewhere: with one seed, a difference smaller than these says nothing. Differences are of percentages,
-in points. UP and LP are a lock's, once for each seed; RP is an attack's, calibration and public baseline included.
+Another machine, device or library version rounds otherwise, and a training run that rounds otherwise ends elsewhere.
+With one seed, a difference smaller than these says nothing. Differences are in points. UP and LP are a lock's, once
+for each seed. RP is an attack's, calibration and public baseline included.
 """
 
 from __future__ import annotations
@@ -20,12 +18,21 @@ from reports.rows.aggregate import current
 
 FIELDS = ("UP", "LP", "RP")
 WITHIN = (1.0, 5.0)
-SHOWN = 10
+"""Differences, points: the table counts the cells within each."""
+LONGEST = 10
+"""Cells listed under "furthest apart"."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A field of one cell in both stores, in percent."""
+    """A field of one cell in both stores.
+
+    Args:
+        cell: in words.
+        share: labelled share of the threat model.
+        field: one of `FIELDS`.
+        first, second: percent, in either store.
+    """
 
     cell: str
     share: float
@@ -35,17 +42,18 @@ class Pair:
 
     @property
     def apart(self) -> float:
+        """The absolute difference, points."""
         return abs(self.first - self.second)
 
 
 def pairs(first: Iterable[Record], second: Iterable[Record]) -> list[Pair]:
     """Every field of every cell that is ok in both, the furthest apart first."""
-    ours, theirs = (
-        {(r.row_key, r.cell.replicate): r for r in current(own) if r.status == "ok"} for own in (first, second)
+    left, right = (
+        {(r.row_key, r.cell.replicate): r for r in current(records) if r.status == "ok"} for records in (first, second)
     )
     out = []
-    for key in ours.keys() & theirs.keys():
-        one, other = ours[key], theirs[key]
+    for key in left.keys() & right.keys():
+        one, other = left[key], right[key]
         for field in ("UP", "LP") if one.cell.attack.purpose == "no-attack" else ("RP",):
             a, b = getattr(one, field), getattr(other, field)
             if a is not None and b is not None:
@@ -55,7 +63,7 @@ def pairs(first: Iterable[Record], second: Iterable[Record]) -> list[Pair]:
 
 
 def markdown(pairs: Sequence[Pair]) -> str:
-    """By field how many cells, the median and the largest difference, and how many lie within; then the largest."""
+    """Two tables: by field the number of cells and how far they lie apart, then the cells that lie furthest apart."""
     lines = [
         "| | cells | median | " + " | ".join(f"within {w:g}" for w in WITHIN) + " | largest |",
         "|---|--:|--:|" + "--:|" * len(WITHIN) + "--:|",
@@ -66,6 +74,6 @@ def markdown(pairs: Sequence[Pair]) -> str:
             within = " | ".join(str(sum(a <= w for a in apart)) for w in WITHIN)
             lines.append(f"| {field} | {len(apart)} | {np.median(apart):.1f} | {within} | {max(apart):.1f} |")
     lines += ["", "| furthest apart | labels | | first | second |", "|---|--:|---|--:|--:|"]
-    for pair in pairs[:SHOWN]:
+    for pair in pairs[:LONGEST]:
         lines.append(f"| {pair.cell} | {pair.share:g} | {pair.field} | {pair.first:.1f} | {pair.second:.1f} |")
     return "\n".join(lines)

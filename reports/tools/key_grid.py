@@ -1,9 +1,8 @@
-"""Key conditions by kind, data set and model.
+"""Key conditions by kind, data set and model. `bench key-grid` prints it.
 
-``bench key-grid`` prints it.
-
-Of each seed the mean over the conditions of a kind (two near prompts, four wrong styles), and the wrong style that
-opens the lock furthest; then the mean over seeds with its t interval. Accuracies in percent over the K real classes.
+A seed counts with its mean over the conditions of a kind (two near prompts, four wrong styles). The wrong style that
+opens the lock furthest has a line of its own. The table has means over seeds with their t intervals, in percent over
+the K real classes.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from reports.rows.aggregate import current
 from reports.rows.statistics import t_interval
 
 Grid = dict[str, dict[str, list[float]]]
-"""By kind of condition and by place, one value a seed."""
+"""By kind of condition and by place, percent, one value a seed."""
 BEST = "wrong, best of the styles"
+"""The line of the wrong style that opens the lock furthest."""
 
 
 def grid(records: Iterable[Record], lock: str = "modellock") -> Grid:
-    """The conditions of ``lock``, each seed once; ``place`` is scenario, model, and what of lock and key is set."""
+    """The conditions of ``lock``, each seed once. A place is scenario, model, and what is set of lock and key."""
     info = registry.current().get("lock", lock)
     usual = None if info is None else info.key
     cells: Grid = {}

@@ -1,7 +1,8 @@
-"""Whether a mark proves whose model it is: claims on marked models, after attacks, and on models nobody marked.
+"""Whether a mark proves whose model it is: claims on marked models, after attacks, and on models that nobody marked.
 
-A lock made with ``use=ownership`` works on clean images and fails on keyed ones. A claim is one-sided McNemar on the
-answers to the same test images, clean and keyed, with p < `LEVEL`, and a fall in accuracy above a margin.
+A lock with ``use=ownership`` works on clean images and fails on keyed ones. A claim compares the answers to the same
+test images, clean and keyed. It needs McNemar's one-sided p below `LEVEL`, and a drop in accuracy above a margin.
+`bench ownership` prints the claims.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from reports.rows.source import Evidence
 from reports.rows.statistics import mcnemar, wilson
 
 LEVEL = 0.01
+"""Of McNemar's one-sided test."""
 MARGINS = (0.0, 10.0)
-"""Points by which accuracy must fall for a claim."""
+"""Points that accuracy must drop by for a claim."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One model under test: accuracies in percent, McNemar's one-sided p."""
+    """One model under test.
+
+    Args:
+        what: its kind, in words.
+        replicate: its seed.
+        clean, keyed: accuracies in percent.
+        p: of McNemar's one-sided test.
+    """
 
     what: str
     replicate: int
@@ -36,11 +45,11 @@ class Claim:
 
     @property
     def drop(self) -> float:
-        """Points that accuracy falls by under the key."""
+        """Points that accuracy drops by under the key."""
         return self.clean - self.keyed
 
-    def made(self, margin: float) -> bool:
-        """Whether ownership is claimed."""
+    def holds(self, margin: float) -> bool:
+        """Whether ownership is claimed at a margin in points."""
         return self.p < LEVEL and self.drop > margin
 
 
@@ -48,10 +57,10 @@ def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
     """Every model of the store that the claim can be tested on, marked ones first."""
     out: list[Claim] = []
     for record in current(records):
-        found = _answers(record)
-        if found is None or record.status != "ok":
+        answers = _answers(record)
+        if answers is None or record.status != "ok":
             continue
-        what, clean_name, keyed_name = found
+        what, clean_name, keyed_name = answers
         arrays = evidence(record)
         if not {f"pred/{clean_name}", f"pred/{keyed_name}", "test_labels"} <= set(arrays):
             continue
@@ -65,7 +74,7 @@ def claims(records: Iterable[Record], evidence: Evidence) -> list[Claim]:
 def _answers(record: Record) -> tuple[str, str, str] | None:
     """What is tested, and the evidence's names of its answers to clean and to keyed images."""
     cell = record.cell
-    if cell.key.name in ("domain", "none"):
+    if cell.key.role == "control":  # such keys leave images as they are
         return None
     where = f"{cell.scenario}, {cell.model}, {cell.key.name} key"
     if cell.lock.params.get("use") == "ownership":
@@ -77,11 +86,11 @@ def _answers(record: Record) -> tuple[str, str, str] | None:
     return None
 
 
-def summary(found: Sequence[Claim]) -> list[dict[str, Any]]:
+def summary(claims: Sequence[Claim]) -> list[dict[str, Any]]:
     """By kind of model: how many, mean accuracies, and at each margin the rate of claims with its interval."""
     out = []
-    for what in dict.fromkeys(claim.what for claim in found):
-        own = [claim for claim in found if claim.what == what]
+    for what in dict.fromkeys(claim.what for claim in claims):
+        own = [claim for claim in claims if claim.what == what]
         row: dict[str, Any] = {
             "models": what,
             "n": len(own),
@@ -89,13 +98,13 @@ def summary(found: Sequence[Claim]) -> list[dict[str, Any]]:
             "keyed": float(np.mean([c.keyed for c in own])),
         }
         for margin in MARGINS:
-            hits = sum(c.made(margin) for c in own)
+            hits = sum(claim.holds(margin) for claim in own)
             row[f"claims/{margin:g}"] = {"rate": hits / len(own), "interval": wilson(hits, len(own))}
         out.append(row)
     return out
 
 
-def table(found: Sequence[Claim]) -> Table:
+def table(claims: Sequence[Claim]) -> Table:
     """`summary` for the terminal."""
     caption = (
         f"A claim is McNemar (exact, one-sided) with p < {LEVEL:g} and a drop above the margin; 95 % Wilson intervals."
@@ -104,7 +113,7 @@ def table(found: Sequence[Claim]) -> Table:
     out.add_column("models", overflow="fold")
     for heading in ("n", "clean", "keyed", *(f"claims, drop > {m:g}" for m in MARGINS)):
         out.add_column(heading, justify="right")
-    for row in summary(found):
+    for row in summary(claims):
         rates = []
         for margin in MARGINS:
             rate, (low, high) = row[f"claims/{margin:g}"]["rate"], row[f"claims/{margin:g}"]["interval"]

@@ -100,8 +100,8 @@ def world(rp: tuple[float, ...] = (80.0,), public: tuple[float, ...] = (30.0,), 
 
 
 def the_row(records: list[Record], evidence: Any = None, lock: str = "modellock", attack: str = "prompt-search") -> Row:
-    (found,) = [r for r in rows(records, evidence) if (r.lock_name, r.attack_name) == (lock, attack)]
-    return found
+    (row,) = [r for r in rows(records, evidence) if (r.lock_name, r.attack_name) == (lock, attack)]
+    return row
 
 
 def printed(table: list[Row], width: int = 100) -> str:

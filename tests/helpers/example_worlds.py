@@ -81,13 +81,12 @@ class World:
         more: Mapping[str, Any],
     ) -> None:
         values = {name: measured(100.0 * float(r.mean()), IMAGES) for name, r in right.items()}
-        made = record(lock, attack, seed)
-        made = made.model_copy(update={**values, **more})
-        made.provenance.data_fingerprint = f"data-{seed}"
-        self.records.append(made)
+        measurement = record(lock, attack, seed).model_copy(update={**values, **more})
+        measurement.provenance.data_fingerprint = f"data-{seed}"
+        self.records.append(measurement)
         evidence = {f"pred/{name}": np.where(r, labels, (labels + 1) % 10) for name, r in right.items()}
         index = np.arange(IMAGES)[::-1]
-        self._evidence[made.hash] = {"test_index": index, "test_labels": labels, **evidence}
+        self._evidence[measurement.hash] = {"test_index": index, "test_labels": labels, **evidence}
 
     def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
         """As a store gives it."""

@@ -37,20 +37,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     def count(low: int, high: int) -> float:
         return round(100 * int(rng.integers(low, high)) / 400, 4)
 
-    made: list[Record] = []
+    records: list[Record] = []
     for seed in range(SEEDS):
         oracle, up = count(350, 380), {lock: count(330, 370) for lock in ("modellock", "ntl")}
         lp = {lock: count(60, 160) for lock in up}
-        made.append(record("none", "from-scratch", seed, RP=count(20, 200), oracle=oracle))
-        made.append(record("destroyed", "prompt-search", seed, RP=count(30, 50), oracle=oracle, LP=count(30, 50)))
-        made.append(record("permuted-logits", "logit-surgery", seed, RP=oracle, oracle=oracle, LP=count(0, 20)))
+        records.append(record("none", "from-scratch", seed, RP=count(20, 200), oracle=oracle))
+        records.append(record("destroyed", "prompt-search", seed, RP=count(30, 50), oracle=oracle, LP=count(30, 50)))
+        records.append(record("permuted-logits", "logit-surgery", seed, RP=oracle, oracle=oracle, LP=count(0, 20)))
         for lock in up:
             shown: dict[str, Any] = {"UP": measured(up[lock]), "LP": lp[lock], "oracle": oracle}
-            made += [
+            records += [
                 record(lock, attack, seed, RP=count(100, 370), **shown) for attack in ("prompt-search", "finetune")
             ]
     store = Store(tmp_path_factory.mktemp("numbers") / "s")
-    for i, one in enumerate(made):
+    for i, one in enumerate(records):
         one.provenance.hash = f"{i:020x}"
         store.put(one, {})
     return store
@@ -66,7 +66,7 @@ def expected(store: Store) -> Expected:
         by.setdefault((r["cell"]["lock"]["name"], r["cell"]["attack"]["name"]), {})[r["cell"]["replicate"]] = r
     out: Expected = {}
     for at, of_seed in by.items():
-        found: dict[str, list[float]] = {}
+        series: dict[str, list[float]] = {}
         for seed in range(SEEDS):
             r, floor = of_seed[seed], of_seed[seed]["floor"]
             value = {name: r[name]["value"] for name in ("UP", "LP", "RP", "oracle")}
@@ -75,9 +75,9 @@ def expected(store: Store) -> Expected:
             least = max(value["LP"], floor)
             value["recovery"] = (value["RP"] - least) / (value["oracle"] - least)
             for name, x in value.items():
-                found.setdefault(name, []).append(x)
+                series.setdefault(name, []).append(x)
         out[at] = {}
-        for name, x in found.items():
+        for name, x in series.items():
             mean, error = float(np.mean(x)), float(np.std(x, ddof=1) / np.sqrt(SEEDS))
             low, high = scipy.stats.t.interval(0.95, SEEDS - 1, loc=mean, scale=error) if error else (mean, mean)
             out[at][name] = mean, float(low), float(high)
@@ -115,26 +115,26 @@ def test_printed_tables(fmt: str, store: Store, expected: Expected) -> None:
         ("ntl", "prompt-search"),
     ):
         cells = _line(text, at, "|" if fmt == "md" else " & ")
-        said = {tuple(_numbers(cell)) for cell in cells}
+        printed = {tuple(_numbers(cell)) for cell in cells}
         sign = "−" if fmt == "latex" else "-"
         for field in FIELDS:
-            assert tuple(_printed(expected[at][field], field, sign)) in said, (at, field)
+            assert tuple(_printed(expected[at][field], field, sign)) in printed, (at, field)
 
 
 def test_json_and_csv(store: Store, expected: Expected) -> None:
     table = order(rows(store.records(), store.evidence))
     seen = 0
     lines = list(csv.DictReader(io.StringIO(render(table, "csv"))))
-    for found, line in zip(json.loads(render(table, "json")), lines, strict=True):
-        at = found["lock"], found["attack"]
-        if at not in expected or found["lock"] not in ("modellock", "ntl"):
+    for shown, line in zip(json.loads(render(table, "json")), lines, strict=True):
+        at = shown["lock"], shown["attack"]
+        if at not in expected or shown["lock"] not in ("modellock", "ntl"):
             continue
         for field in FIELDS:
             mean, low, high = expected[at][field]
-            assert found[field] == pytest.approx(mean)
-            assert found["intervals"][field][:2] == pytest.approx([low, high])
-            told = [float(line[name]) for name in (field, f"{field}_low", f"{field}_high")]
-            assert told == pytest.approx([mean, low, high])
+            assert shown[field] == pytest.approx(mean)
+            assert shown["intervals"][field][:2] == pytest.approx([low, high])
+            from_csv = [float(line[name]) for name in (field, f"{field}_low", f"{field}_high")]
+            assert from_csv == pytest.approx([mean, low, high])
             seen += 1
     assert seen == 4 * len(FIELDS)
 

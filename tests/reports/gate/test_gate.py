@@ -42,7 +42,7 @@ def regressed(comparison: Comparison) -> set[tuple[str, str]]:
     return {(f.line.metric, f.line.name) for f in comparison.findings if f.verdict == "regressed"}
 
 
-PLACE = "digits · vit · modellock"
+PLACE = "digits · vit · modellock (edit)"
 
 
 def test_no_change_is_held_when_the_noise_is_drawn_again(before: Snapshot) -> None:

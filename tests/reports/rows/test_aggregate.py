@@ -97,11 +97,11 @@ def evidence_of(right: Mapping[str, np.ndarray]) -> Callable[[Record], dict[str,
     """Evidence in which the first class is true everywhere; ``right`` by ``LOCK/pred``."""
 
     def evidence(r: Record) -> dict[str, np.ndarray]:
-        found = {
+        arrays = {
             f"pred/{k.split('/')[1]}": (~v).astype(int) for k, v in right.items() if k.startswith(r.cell.lock.name)
         }
         order = np.arange(N) if r.cell.lock.name == "modellock" else np.arange(N)[::-1]
-        return {"test_index": order, "test_labels": np.zeros(N, int)} | {k: v[order] for k, v in found.items()}
+        return {"test_index": order, "test_labels": np.zeros(N, int)} | {k: v[order] for k, v in arrays.items()}
 
     return evidence
 
@@ -188,12 +188,12 @@ class TestReplicates:
     def test_locks_that_noise_cannot_tell_apart_share_a_range_of_ranks(self) -> None:
         reached = {"far": (80.0, 81.0, 79.0), "near": (50.0, 51.0, 49.5), "nearer": (49.5, 50.0, 50.5)}
         locks = [record(lock, replicate=i, RP=rp) for lock, values in reached.items() for i, rp in enumerate(values)]
-        made = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
-        said = "\n".join(captions(grouped(rows(made))[0]))
-        assert "nearer 1–2" in said
-        assert "near 1–2" in said
-        assert "far 3" in said
-        assert r"\textbf{2" not in render(rows(made), "latex"), "no lock is best beyond noise"
+        records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
+        text = "\n".join(captions(grouped(rows(records))[0]))
+        assert "nearer 1–2" in text
+        assert "near 1–2" in text
+        assert "far 3" in text
+        assert r"\textbf{2" not in render(rows(records), "latex"), "no lock is best beyond noise"
 
     def test_latex_sets_the_best_lock_in_bold_and_only_where_noise_leaves_no_doubt(self) -> None:
         reached = {"far": (80.0, 81.0, 79.0), "near": (50.0, 51.0, 49.5)}
@@ -205,25 +205,25 @@ class TestReplicates:
         assert [line.split(" & ")[0] for line in bold] == ["near"]
 
     def test_keys_of_one_lock_are_told_apart(self) -> None:
-        made = [*calibration(), *baselines(30.0, 30.0, 30.0)]
+        records = [*calibration(), *baselines(30.0, 30.0, 30.0)]
         for key, reached in (("edit", (80.0, 81.0, 79.0)), ("blockwise", (50.0, 51.0, 49.5))):
             for i, rp in enumerate(reached):
                 r = record(replicate=i, RP=rp, created=key)
-                r.cell.key = ref(key)
-                made.append(r.model_copy(update={"row_key": r.cell.row_key()}))
-        table = rows(made)
+                r.cell.key = ref("key", key)
+                records.append(r.model_copy(update={"row_key": r.cell.row_key()}))
+        table = rows(records)
         assert [r.key for r in table if r.lock == "modellock"] == ["blockwise", "edit"]
-        said = "\n".join(captions(grouped(table)[0]))
-        assert "modellock (blockwise) 1, modellock (edit) 2" in said
+        text = "\n".join(captions(grouped(table)[0]))
+        assert "modellock (blockwise) 1, modellock (edit) 2" in text
         assert "modellock (edit)" in printed(table)
 
     def test_what_a_lock_costs_stands_under_its_table(self) -> None:
         costs = {"key_ms_per_image": 20.0, "key_megabytes": 5.5, "extra_parameters": 65}
-        made = [record(replicate=i, lock_meter={"seconds": 30.0 + 2 * i, "steps": 500}, **costs) for i in (0, 1)]
-        (row,) = rows(made)
+        records = [record(replicate=i, lock_meter={"seconds": 30.0 + 2 * i, "steps": 500}, **costs) for i in (0, 1)]
+        (row,) = rows(records)
         assert as_object(row)["lock_cost"] == {**costs, "seconds": 31.0, "steps": 500.0}
-        said = "\n".join(captions(grouped([row])[0]))
-        assert "31 s, 500 steps, +65 parameters, key 20.0 ms an image, key 5.5 MB of weights" in said
+        text = "\n".join(captions(grouped([row])[0]))
+        assert "31 s, 500 steps, +65 parameters, key 20.0 ms an image, key 5.5 MB of weights" in text
         assert "Cost of the lock" not in "\n".join(captions(grouped(rows([record()]))[0]))
 
     def test_differences_are_judged_across_the_whole_table(self) -> None:
@@ -231,15 +231,15 @@ class TestReplicates:
         near, next_to = (48.0, 50.0, 52.0), (56.0, 58.0, 60.5)
         few = {"a": near, "b": next_to}
         many = few | {f"c{i}": (53.0 + i / 9, 55.0, 57.0) for i in range(6)}
-        said = {}
+        text = {}
         for name, reached in (("few", few), ("many", many)):
             locks = [record(k, replicate=i, RP=rp) for k, values in reached.items() for i, rp in enumerate(values)]
-            made = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
-            said[name] = "\n".join(captions(grouped(rows(made))[0]))
-        assert "a 1, b 2" in said["few"] or "b 2, a 1" in said["few"]
-        assert "a 1–" in said["many"]
+            records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
+            text[name] = "\n".join(captions(grouped(rows(records))[0]))
+        assert "a 1, b 2" in text["few"] or "b 2, a 1" in text["few"]
+        assert "a 1–" in text["many"]
 
-    def test_what_a_suite_asks_for_and_nobody_measured_stands_in_the_table(self) -> None:
+    def test_planned_cells_that_nobody_measured_stand_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]
         asked = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
         lacking = unmeasured(asked, done)
@@ -284,8 +284,8 @@ class TestReplicates:
         flagged = [records[0], records[-1]]
         for r, value in zip(flagged, ("LP 2", "LP 3"), strict=True):
             r.flags = [Flag(name="lp-below-floor", detail=value)]
-        said = "\n".join(captions(grouped(rows(records))[0]))
-        assert "lp-below-floor: LP 2 for the first (" in said or "lp-below-floor: LP 3 for the first (" in said
+        text = "\n".join(captions(grouped(rows(records))[0]))
+        assert "lp-below-floor: LP 2 for the first (" in text or "lp-below-floor: LP 3 for the first (" in text
         flagged[1].flags = flagged[0].flags
         assert "lp-below-floor: LP 2 (" in "\n".join(captions(grouped(rows(records))[0]))
 
@@ -296,115 +296,25 @@ class TestReplicates:
 
 class TestHalfRecovery:
     def test_smallest_reading_at_half(self) -> None:
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0) == 4
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="edited") == 128
-        assert half_recovery(CURVE, LP=20.0, oracle=89.0) == 2
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0) == 4
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="edited") == 128
+        assert half_recovery(CURVE, lp=20.0, oracle=89.0) == 2
 
     def test_never_and_nothing_lost(self) -> None:
-        assert half_recovery(CURVE, LP=80.0, oracle=90.0) is None
-        assert half_recovery(CURVE, LP=90.0, oracle=80.0) is None
-        assert half_recovery(CURVE, LP=20.0, oracle=90.0, meter_field="queries") is None
-
-
-def test_drops_of_a_lock_on_two_domains_by_hand() -> None:
-    from reports.rows.domain import drops
-
-    def on_pair(**values: float) -> Record:
-        made = record(
-            "ntl", "none", scenario="digits:fonts", RP=None, **{"LP": values["LP"], "oracle": values["oracle"]}
-        )
-        made.cell.key.name = "domain"
-        made.victim_authorised, made.UP = exactly(values["victim"]), exactly(values["UP"])
-        return made
-
-    found = drops([on_pair(victim=80, UP=76, oracle=50, LP=20)])
-    assert found is not None
-    means = {name: None if value is None else value.mean for name, value in found.items()}
-    assert means == pytest.approx({"source_drop": 4, "target_drop": 60, "st_d": 5 / 60, "both_sides": 78})
-    found = drops([on_pair(victim=80, UP=82, oracle=50, LP=49.8)])
-    assert found is not None
-    assert found["st_d"] is None, "no target drop to speak of: undefined, not huge"
-    assert found["source_drop"] is not None
-    assert found["source_drop"].mean == pytest.approx(-2)
-    assert drops([record()]) is None
-
-
-def test_mcnemar_and_the_claim_by_hand() -> None:
-    from reports.rows.statistics import mcnemar, wilson
-    from reports.tools.ownership import Claim
-
-    clean = np.array([True] * 9 + [False] * 3)
-    keyed = np.array([False] * 7 + [True] * 2 + [True] + [False] * 2)
-    b, c, p = mcnemar(clean, keyed, "greater")
-    assert (b, c) == (7, 1)
-    assert p == pytest.approx((8 + 1) / 2**8)  # 7 or 8 of 8
-    assert mcnemar(clean, clean) == (0, 0, 1.0)
-    claim = Claim("", 0, clean=90.0, keyed=82.0, p=1e-6)
-    assert claim.made(0.0)
-    assert not claim.made(10.0), "significant, but less than the margin"
-    assert wilson(0, 20)[1] == pytest.approx(0.161, abs=1e-3)
-
-
-def test_who_is_asked_for_a_claim() -> None:
-    from reports.tools.ownership import claims, summary
-
-    made = []
-    for lock, use, replicate in (
-        ("ntl", "ownership", 0),
-        ("none", "", 0),
-        ("none", "", 1),
-        ("ntl", "authorisation", 0),
-    ):
-        one = record(lock, "none", replicate, RP=None, created=f"{lock}{use}")
-        one.cell.lock.params = {"use": use} if use else {}
-        one.cell.lock.explicit = dict(one.cell.lock.params)
-        one.cell.key.name = "patch"
-        one.row_key = one.cell.row_key()
-        made.append(one)
-    labels = np.zeros(200, int)
-    marked = {"test_labels": labels, "pred/LP": labels, "pred/UP": np.ones(200, int)}
-    plain = {"test_labels": labels, "pred/oracle": labels, "pred/victim_authorised": labels}
-    found = summary(claims(made, lambda r: marked if r.cell.lock.name == "ntl" else plain))
-    assert [(row["n"], row["claims/10"]["rate"]) for row in found] == [(1, 1.0), (2, 0.0)]
-    assert found[0]["models"].startswith("marked by ntl")
-
-
-def test_drops_are_resampled_in_pairs_on_each_side() -> None:
-    from reports.rows.domain import drops
-
-    made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=50.0)
-    made.cell.key.name = "domain"
-    made.victim_authorised, made.UP = exactly(80.0), exactly(76.0)
-
-    def right(n: int, share: float) -> np.ndarray:
-        return np.where(np.arange(n) < share * n, 0, 1)
-
-    arrays = {
-        "authorised_labels": np.zeros(100, int), "test_labels": np.zeros(400, int),
-        "pred/victim_authorised": right(100, 0.8), "pred/UP": right(100, 0.76),
-        "pred/oracle": right(400, 0.5), "pred/LP": right(400, 0.2),
-    }  # fmt: skip
-    found = drops([made], lambda _: arrays)
-    assert found is not None
-    drop = found["source_drop"]
-    assert drop is not None
-    # Four of 100 images differ, all one way: unpaired, the interval would be three times as wide.
-    assert drop.low == pytest.approx(1, abs=1)
-    assert drop.high == pytest.approx(8, abs=1)
-    without = drops([made])
-    assert without is not None
-    assert without["source_drop"].low is None  # type: ignore[union-attr]
+        assert half_recovery(CURVE, lp=80.0, oracle=90.0) is None
+        assert half_recovery(CURVE, lp=90.0, oracle=80.0) is None
+        assert half_recovery(CURVE, lp=20.0, oracle=90.0, meter_field="queries") is None
 
 
 def test_a_pair_has_a_table_of_its_own_and_says_whether_it_counts() -> None:
-    made = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
-    made.cell.key.name = "domain"
-    made.row_key = made.cell.row_key()
-    table = rows([made])
+    outcome = record("ntl", "none", scenario="digits:fonts", RP=None, LP=20.0, oracle=39.0)
+    outcome.cell.key.name = "domain"
+    outcome.row_key = outcome.cell.row_key()
+    table = rows([outcome])
     text = render(table, "md")
     assert "Source and target" in text
     assert "does not count" in text, "39 is less than 4 times the floor of 10"
-    made.oracle = exactly(41.0)
-    assert "the pair counts" in render(rows([made]), "latex")
-    assert "ST-D" in printed(rows([made]))
-    assert as_object(rows([made])[0])["domain"]["source_drop"]["mean"] == pytest.approx(3)
+    outcome.oracle = exactly(41.0)
+    assert "the pair counts" in render(rows([outcome]), "latex")
+    assert "ST-D" in printed(rows([outcome]))
+    assert as_object(rows([outcome])[0])["domain"]["source_drop"]["mean"] == pytest.approx(3)

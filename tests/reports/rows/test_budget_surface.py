@@ -10,7 +10,7 @@ from example_records import calibration, record
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
-from reports.page import budget_charts, figures
+from reports.page import curves, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
 from reports.text.captions import grouped
@@ -27,35 +27,35 @@ def _swept(*points: tuple[float, int, float]) -> list[Record]:
 
 def test_rows_that_differ_in_spending_alone_make_one_surface() -> None:
     points = [(0.01, 100, 30.0), (0.05, 100, 50.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.05, 400, 60.0)]
-    (found,) = surfaces(rows([*_swept(*points), record(attack="other")]))
-    assert found.axes == ("threat.share", "attack.steps")
-    assert sorted(found.points) == [(0.01, 100), (0.01, 400), (0.05, 100), (0.05, 400), (0.1, 100)]
+    (surface,) = surfaces(rows([*_swept(*points), record(attack="other")]))
+    assert surface.axes == ("threat.share", "attack.steps")
+    assert sorted(surface.points) == [(0.01, 100), (0.01, 400), (0.05, 100), (0.05, 400), (0.1, 100)]
     # LP 20, oracle 90: half is back at 55
-    assert found.half_costs() == {(100,): 0.1, (400,): 0.01}
-    (said,) = captions([found])
-    assert "0.1 (optimiser steps 100); 0.01 (optimiser steps 400)" in said
+    assert surface.half_costs() == {(100,): 0.1, (400,): 0.01}
+    (caption,) = captions([surface])
+    assert "0.1 (optimiser steps 100); 0.01 (optimiser steps 400)" in caption
 
 
 def test_the_page_draws_a_line_for_each_further_budget_and_tells_every_point() -> None:
     points = [(0.01, 100, 30.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.1, 400, 60.0)]
     (group,) = grouped(rows(_swept(*points)))
-    (chart,) = budget_charts.budgets(group)
-    assert [line["name"] for line in chart.data] == [
-        "RP, labelled share of un-authorised images 0.01", "public baseline, the same data",
-        "RP, labelled share of un-authorised images 0.1",
-        "public baseline, the same data, labelled share of un-authorised images 0.1",
+    (chart,) = curves.budgets(group)
+    assert [series.name for series in chart.series] == [
+        "RP, labelled share of unauthorised images 0.01", "public baseline, the same data",
+        "RP, labelled share of unauthorised images 0.1",
+        "public baseline, the same data, labelled share of unauthorised images 0.1",
     ]  # fmt: skip
-    assert [line["y"] for line in chart.data[::2]] == [[30.0, 56.0], [70.0, 60.0]]
-    assert chart.layout["xaxis"]["ticktext"] == ["100", "400"]
+    assert [[point.y for point in series.points] for series in chart.series[::2]] == [[30.0, 56.0], [70.0, 60.0]]
+    assert chart.x.ticks == [100, 400]
     assert chart.table is not None
-    assert len(chart.table.body) == 4
+    assert len(chart.table.rows) == 4
     assert chart.caption.startswith("Half-recovery cost of")
 
 
 def test_half_may_never_come_back_and_one_row_is_no_surface(tmp_path: Path) -> None:
-    (found,) = surfaces(rows(_swept((0.01, 100, 21.0), (0.1, 100, 22.0))))
-    assert found.half_costs() == {(): None}
-    assert figures.budget_curves(found, tmp_path / "budget.png").stat().st_size > 10_000
+    (surface,) = surfaces(rows(_swept((0.01, 100, 21.0), (0.1, 100, 22.0))))
+    assert surface.half_costs() == {(): None}
+    assert figures.budget_curves(surface, tmp_path / "budget.png").stat().st_size > 10_000
     assert surfaces(rows(_swept((0.01, 100, 21.0)))) == []
 
 
@@ -70,10 +70,10 @@ def test_a_sweep_on_the_command_line() -> None:
 
 
 def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
-    row = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
-    runs, left = plan.accepted(plan.build([row]))
-    assert {c.attack.name for c, _ in left} == {"finetune"}
-    assert all(c.threat.share == 0 and "labelled" in reason for c, reason in left)
+    line = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
+    runs, left = plan.accepted(plan.build([line]))
+    assert {cell.attack.name for cell, _ in left} == {"finetune"}
+    assert all(cell.threat.share == 0 and "labelled" in reason for cell, reason in left)
     assert 0.1 in {p.cell.threat.share for p in runs if p.cell.attack.name == "finetune"}
     with pytest.raises(UserError, match="finetune cannot run with access=weights, share=0"):
-        plan.check_accepts(plan.build([row]))
+        plan.check_accepts(plan.build([line]))

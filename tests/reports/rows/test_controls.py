@@ -20,10 +20,10 @@ class TestMissingControls:
         records = [r for r in world((80.0,), curve=CURVE) if r.cell.lock.name != lock]
         row = the_row(records)
         assert [lack.control for lack in row.missing] == [lost]
-        found = as_object(row)
-        assert [found[k] for k in ("RP", "advantage", "recovery", "curve")] == [None] * 4
-        assert not {"RP", "advantage", "recovery"} & (set(found["intervals"]) | set(found["per_seed"]))
-        assert found["LP"] == 20.0
+        shown = as_object(row)
+        assert [shown[k] for k in ("RP", "advantage", "recovery", "curve")] == [None] * 4
+        assert not {"RP", "advantage", "recovery"} & (set(shown["intervals"]) | set(shown["per_seed"]))
+        assert shown["LP"] == 20.0
         for fmt in ("md", "csv", "json", "latex"):
             assert f"--lock {lock}" in render([row], fmt).replace("{}", "")
 

@@ -22,9 +22,9 @@ def test_a_line_a_record(tmp_path: Path) -> None:
     frame = bench.load_records(tmp_path / "s")
     assert len(frame) == len(world.records)
     line = frame[(frame.lock == "modellock") & (frame.attack == "prompt-search") & (frame.replicate == 1)].iloc[0]
-    (found,) = [r for r in world.records if r.hash == line["hash"]]
-    assert found.RP is not None
-    assert (line.RP, line.RP_n, line.RP_low) == (found.RP.value, found.RP.n, found.RP.low)
+    (source,) = [r for r in world.records if r.hash == line["hash"]]
+    assert source.RP is not None
+    assert (line.RP, line.RP_n, line.RP_low) == (source.RP.value, source.RP.n, source.RP.low)
     assert line["threat.share"] == 0.01
     assert line["budget.guesses"] == 64
     assert np.isnan(frame["RP_validation"].astype(float)).all()

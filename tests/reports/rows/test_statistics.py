@@ -117,11 +117,11 @@ def test_holm_lies_between_no_correction_and_bonferroni(p: list[float]) -> None:
 def test_minimal_effect_is_found_as_often_as_stated() -> None:
     effect = s.minimal_effect(400, 3, 60.0, seed_deviation=4.0)
     rng = np.random.default_rng(2)
-    found = 0
+    detected = 0
     for _ in range(2000):
         a, b = rng.normal(60, 4, 3), rng.normal(60 + effect, 4, 3)
-        found += stats.ttest_ind(a, b).pvalue < 0.05
-    assert 0.75 < found / 2000 < 0.87
+        detected += stats.ttest_ind(a, b).pvalue < 0.05
+    assert 0.75 < detected / 2000 < 0.87
 
 
 def test_minimal_effect_shrinks_with_images_and_seeds_and_is_never_zero() -> None:

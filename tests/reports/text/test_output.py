@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
+from example_records import CURVE, N, baselines, calibration, measured, printed, record, world
 from PIL import Image
 from places import DOCS
 
@@ -19,15 +19,15 @@ from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
-from reports.page import curves, figures, palette
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions
-from reports.text.groups import grouped
-from reports.text.formatting import number
 from reports.text.data import FIELDS, as_object
+from reports.text.formatting import number
+from reports.text.groups import grouped
 from reports.text.latex import tex
+from reports.text.markdown_table import escape, markdown_table
 from reports.text.tables import render
 from reports.write import write
 
@@ -251,43 +251,6 @@ class TestWrite:
         assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
-class TestFigures:
-    def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
-        labels = np.array([0, 1])
-        named = record(classes=["zero", "one"])
-        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", palette.RIGHT)
-        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", palette.WRONG)
-        assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
-
-    def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        assert figures._sheet_words(record(selected={"prompt": "with pastel"}), "guess", True) == (
-            "attacker's best guess “with pastel”"
-        )
-        assert "predictor" in figures._sheet_words(record(), "guess", False)
-        evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
-        one = figures.sample_sheet(record(), evidence, tmp_path / "one.png")
-        two = figures.sample_sheet(record(), evidence | {"samples/pred_guess": np.array([0])}, tmp_path / "two.png")
-        with Image.open(one) as low, Image.open(two) as high:
-            assert high.height > low.height
-
-    def test_no_samples(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="no sample images"):
-            figures.sample_sheet(record(), {}, tmp_path / "a.png")
-
-    def test_a_curve_needs_its_controls(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="bench run --lock none --attack from-scratch"):
-            figures.guess_curve([record(curve=CURVE)], tmp_path / "a.png")
-        assert figures.guess_curve(world(curve=CURVE), tmp_path / "a.png").exists()
-
-    def test_a_curve_is_the_best_so_far(self) -> None:
-        (curve,) = curves.best_curves(the_row(world(curve=CURVE)), "guesses").values()
-        assert curve == [(1, 10.0), (2, 54.9), (4, 55.0), (9, 80.0)]
-
-    def test_no_conditions(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="no key conditions"):
-            figures.conditions_bars([], tmp_path / "a.png")
-
-
 def test_the_fidelity_page_says_what_the_plugins_say() -> None:
     from reports.tools.fidelity import page
 
@@ -302,3 +265,14 @@ def test_half_recovery_costs_of_every_meter_that_moved() -> None:
     assert costs["guesses"] == [4, 2]
     assert costs["edited"][0] == 128
     assert "queries" not in costs
+
+
+class TestMarkdownTable:
+    def test_pipes_are_escaped_once_and_lines_joined(self) -> None:
+        text = markdown_table(["a", "b|c"], [["x\ny", 1], [escape("p|q"), "[r]"]], "lr")
+        assert text.splitlines() == ["| a | b\\|c |", "| --- | ---: |", "| x y | 1 |", "| p\\|q | [r] |"]
+
+    @pytest.mark.parametrize(("rows", "align"), [([["1"]], ""), ([["1", "2"]], "l")])
+    def test_every_line_has_all_columns(self, rows: list[list[str]], align: str) -> None:
+        with pytest.raises(ValueError, match="columns"):
+            markdown_table(["a", "b"], rows, align)

@@ -9,11 +9,8 @@ from reports.tools.key_grid import BEST, grid, markdown
 
 
 def _conditions(**values: float) -> list[Condition]:
-    out = []
-    for name, value in values.items():
-        kind, _, label = name.partition("__")
-        out.append(Condition(kind=kind, label=label, what=name, accuracy=exactly(value)))  # type: ignore[arg-type]
-    return out
+    pairs = [(*name.partition("__")[::2], value) for name, value in values.items()]
+    return [Condition(kind=kind, label=label, what=label, accuracy=exactly(value)) for kind, label, value in pairs]
 
 
 def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
@@ -21,11 +18,18 @@ def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
     again = record(attack="finetune", replicate=0, conditions=_conditions(right=90, wrong__a=20, wrong__b=40))
     second = record(replicate=1, conditions=_conditions(right=92, wrong__c=50, wrong__d=50))
     other = record(lock_explicit={"decoys": "none"}, conditions=_conditions(right=1))
-    found = grid([first, again, second, other])
-    assert found == {
+    table = grid([first, again, second, other])
+    assert table == {
         "right": {"digits, vit": [90, 92], "digits, vit, decoys none": [1]},
         "wrong": {"digits, vit": [30, 50]},
         BEST: {"digits, vit": [40, 50]},
     }
-    assert "| right | 91.0 ± 12.7 |" in markdown(found)
+    assert "| right | 91.0 ± 12.7 |" in markdown(table)
     assert "| right | 90.0 |" in markdown(grid([first]))
+
+
+def test_a_changed_setting_is_a_kind_of_its_own() -> None:
+    table = grid([record(conditions=_conditions(setting__alpha=30, setting__seed=50, near__a=60, near__b=70))])
+    assert {name: values["digits, vit"] for name, values in table.items()} == {
+        "setting/alpha": [30], "setting/seed": [50], "near": [65],
+    }  # fmt: skip
