@@ -49,7 +49,7 @@ class MaskRecovery(Attack):
 
     fill: str = param(
         "auto",
-        "`public`: the public model's weights; `neighbours`: random, with the statistics of the same filter; "
+        "`public`: the public model's weights; `neighbours`: random, with the filter's own statistics; "
         "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
         "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
