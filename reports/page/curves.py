@@ -57,8 +57,8 @@ def _recovery_curve(group: Group, index: int, name: str, meter: str, rows: Seque
         series.append(_steps(mean_curve(list(curves.values())), full, shade, 2.4, line, symbol(i)))
     caption = (
         f"Threat model {name.rpartition(' ')[2]} of the table. Each point is a predictor that the attack handed in at"
-        " that reading, by its own selection rule, judged on test afterwards; points before the last may be judged on fewer"
-        f" images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}"
+        " that reading, by its own selection rule, judged on test afterwards; points before the last may be judged on"
+        f" fewer images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}"
     )
     x, y = _meter_axis(meter, min(spent), max(spent)), Axis("RP (%)", PERCENT)
     return Chart(

@@ -34,7 +34,7 @@ def doc(name: str) -> tuple[Markup, set[str]]:
     html = parser.renderer.render(tokens, parser.options, {})
     # A wide table scrolls inside its own container, so that a phone's page does not.
     html = html.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>')
-    return Markup(html.replace("</table>", "</table></div>")), anchors  # noqa: S704: rendered with HTML off
+    return Markup(html.replace("</table>", "</table></div>")), anchors  # noqa: S704 - rendered with HTML off
 
 
 def _anchor(text: str) -> str:

@@ -247,7 +247,7 @@ class Site:
         def link(match: re.Match[str]) -> str:
             return Markup('<a href="{}">{}</a>').format(self.flag_href(match[1]), match[1])
 
-        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))  # noqa: S704: escaped above
+        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))  # noqa: S704 - escaped above
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
