@@ -1,0 +1,1 @@
+"""Attacks: one method in each file."""

@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class AdaContrast(Attack):
-    """Soft votes of neighbours label a weak view; strong views learn the label, and to be told apart.
+    """Neighbours vote on pseudo-labels; strong views learn them under a contrastive loss.
 
     Minimises CE(f(strong), ŷ) + w · InfoNCE(strong, strong') − H(mean p(strong)); ŷ is the argmax of the mean answer
     of the nearest images in the memory of the momentum model. Images of one pseudo-label are no negatives.

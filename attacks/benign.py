@@ -17,10 +17,10 @@ from bench.predictors import Direct
 
 
 class Benign(Attack):
-    """Use the locked model as a rightful user might: with float16 weights, on JPEG images, on images made smaller.
+    """A change that a rightful user might make: float16, JPEG or another size.
 
-    As an attack it asks whether a lock opens by accident; `authorised_after` tells whether the rightful user, whose
-    images after the key take the same way, loses access.
+    As an attack it shows whether a lock opens by accident. `authorised_after` shows whether the same change shuts out
+    the rightful user.
     """
 
     title = "benign change"
@@ -32,8 +32,8 @@ class Benign(Attack):
     }  # fmt: skip
 
     change: str = param(
-        "jpeg", "`half`: float16 weights (needs them); `jpeg`: images encoded and decoded; `resize`: made smaller, and "
-        "back to their size", choices=("half", "jpeg", "resize"),
+        "jpeg", "`half`: float16 weights (threat.access=weights); `jpeg`: images encoded and decoded; `resize`: images "
+        "made smaller, and back to their size", choices=("half", "jpeg", "resize"),
     )  # fmt: skip
     quality: int = param(75, "JPEG quality", ge=1, le=100)
     factor: float = param(0.75, "side of the smaller image over that of the image", ge=0.1, le=1)

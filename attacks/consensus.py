@@ -31,12 +31,12 @@ from bench.predictors import Direct
 
 
 class Consensus(Attack):
-    """Self-training on raw images, with labels on which wrong edits and adapted norm layers agree; no key, no labels.
+    """Self-training on labels that wrong edits and adapted norm layers agree on.
 
-    It knows how ModelLock trains: an edited image keeps its label, a raw one is led away, perhaps to an extra output.
-    So extra outputs are dropped, norm layers are adapted to raw images, and edits with prompts drawn at random serve as
-    views on which part of the locked model still answers. Views vote by how informative they are and how far
-    they agree with the others; then all layers are trained on raw and edited views alike.
+    ModelLock trains edited images to keep their label, and leads raw ones away, perhaps to an extra output. The attack
+    therefore drops extra outputs and adapts the norm layers to raw images. Edits with random prompts are further views,
+    on which part of the locked model still answers. Views vote; a vote weighs by how informative a view is and how far
+    it agrees with the others. Then all layers are trained on raw and edited views alike.
     """
 
     title = "consensus"
@@ -54,10 +54,10 @@ class Consensus(Attack):
         "threat.known": "editor+settings",
         "threat.listed": False,
     }
-    quick = {"adapt": 2, "steps": 3, "rounds": 1}
+    quick = {"steps": 3, "adapt": 2, "rounds": 1}
 
     prompts: int = param(4, "wrong edits that vote", ge=0, le=1000, unit="prompts")
-    images: int = param(400, "un-labelled images, at most", ge=2, le=100_000, unit="images")
+    images: int = param(400, "unlabelled images, at most", ge=2, le=100_000, unit="images")
     adapt: int = param(150, "steps on the norm layers", ge=0, le=100_000, unit="steps")
     steps: int = param(150, "steps of each round of self-training", ge=1, le=100_000, unit="steps")
     rounds: int = param(2, "rounds of voting and self-training", ge=1, le=100)

@@ -11,10 +11,10 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class CoWA(Attack):
-    """Weighted mixup on pseudo-labels of a Gaussian mixture, each image weighted by its JMDS score.
+    """Weighted mixup on the pseudo-labels of a Gaussian mixture.
 
-    JMDS = LPG · MPPL: the gap between the two best log-probabilities of the mixture over the widest gap, times what
-    the model itself says of the mixture's label. Mixed are images, labels and weights; the loss is w̃ · CE(f(x̃), ỹ).
+    JMDS = LPG · MPPL: the gap between the two best log-probabilities of the mixture over the widest gap, times the
+    model's own probability of the mixture's label. Images, labels and weights are mixed; the loss is w̃ · CE(f(x̃), ỹ).
     """
 
     title = "CoWA-JMDS"

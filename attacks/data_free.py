@@ -26,13 +26,13 @@ from bench.synthesis import NOISE, Generator, NormStatistics, surrogates
 
 
 class DataFree(Attack):
-    """No images: a generator makes them, against the weights where those are at hand, else through the student.
+    """A student learns from images that a generator makes: the attacker needs none.
 
     With weights t the generator minimises H(p_t) − 5 H(mean p_t) + BN + w · [−KL(p_t ‖ p_s)]: sure and balanced
-    answers, the batch-norm statistics that the model keeps, and disagreement with the student s. With answers alone
-    it minimises the first two under the student. The student learns from a memory of answers, which
-    starts with procedural images, and from true labels where the view has any; its batch-norm statistics are at last
-    those of un-labelled images where the view has them.
+    answers, the batch-norm statistics of the locked model, and disagreement with the student s. With answers alone it
+    minimises the first two terms under the student. The student learns from a memory of answers, which starts with
+    procedural images, and from true labels where the view has any. Where the view has unlabelled images, its batch-norm
+    statistics are theirs in the end.
     """
 
     title = "data-free extraction"
@@ -52,8 +52,8 @@ class DataFree(Attack):
         "DAFL's activation term is replaced by the distance to batch-norm statistics, where the model has any",
         "without weights the generator sees the student only: no zeroth-order gradients are bought with queries",
         "the student learns from a memory, not from the newest images alone, against forgetting",
-        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
-        "they are left out",
+        "for images whose answer is an extra output the student learns the K real logits, renormalised; under "
+        "access=labels they are left out",
     )
     quick = {"steps": 3, "queries": 80}
 

@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class DIFO(Attack):
-    """In turns: CLIP's class texts move to agree with the model, and the model to agree with the two together.
+    """CLIP and the locked model teach each other in turns, without labels.
 
     Fitting CLIP maximises the mutual information I(p, v) of the joint answers of model p and CLIP v over its class
     embeddings alone. Fitting the model minimises −I(p, v) + γ · CE over the likeliest classes of the memory's mixed
@@ -24,7 +24,7 @@ class DIFO(Attack):
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",
-        "the likeliest classes are taught by soft cross-entropy instead of the paper's regularisation on logits",
+        "the model learns the likeliest classes by soft cross-entropy instead of the paper's regularisation on logits",
         "AdamW instead of SGD, and no bottleneck layer",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
@@ -35,7 +35,7 @@ class DIFO(Attack):
     steps: int = param(300, "optimiser steps of the model", ge=1, le=100_000, unit="steps")
     prompt_steps: int = param(5, "optimiser steps of CLIP's class embeddings at each turn", ge=0, le=1000, unit="steps")
     omega: float = param(0.2, "ω, CLIP's share of the mixed answer", ge=0, le=1)
-    likeliest: int = param(2, "classes of the mixed answer that are taught", ge=1, le=1000)
+    likeliest: int = param(2, "classes of the mixed answer that the model learns", ge=1, le=1000)
     gamma: float = param(1.0, "γ, weight of the likeliest classes", ge=0, le=10)
     scale: float = param(100.0, "CLIP's logit scale", ge=1, le=1000)
     every: int = param(20, "steps between two turns", ge=1, le=10_000, unit="steps")
@@ -77,7 +77,7 @@ class DIFO(Attack):
         return course.best()
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
-        """Unit vectors of the un-labelled images (N, E) and of the classes (K, E)."""
+        """Unit vectors of the unlabelled images (N, E) and of the classes (K, E)."""
         from bench.miniature import PACK
         from bench.miniature.clip import MiniatureClip
 

@@ -1,4 +1,4 @@
-"""Disguise: translate un-authorised images into the authorised appearance, in front of the frozen locked model."""
+"""Disguise: translate unauthorised images into the authorised appearance, in front of the frozen locked model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, Th
 
 
 class Disguise(Attack):
-    """Unpaired image translation from a handful of authorised images, without labels of un-authorised ones.
+    """A network makes unauthorised images look authorised, in front of the frozen model.
 
-    A lock that leads raw images to wrong classes is as sure of itself on them as on authorised ones, so likeness to
-    authorised images counts beside confidence: by channel statistics, with the weights also by those of features.
     It starts from the best of a family of statistics matchings (channel moments, colour covariance, Fourier amplitude).
     With the weights a residual network G follows: two critics, cycle, identity, content and feature-statistics terms,
-    confidence and class balance of f(G(x)); of its quarters of training the best by the same score is handed in.
-    Behind an interface, a local search over a colour map follows, by queries.
+    confidence and class balance of f(G(x)). The best of four checkpoints is handed in. Behind an interface, a local
+    search over a colour map follows, by queries. Each choice is by confidence and by likeness to authorised images: of
+    channel statistics, with the weights also of features. Confidence alone misleads, since a lock that leads raw images
+    to wrong classes is sure of them.
     """
 
     title = "disguise"
@@ -75,7 +75,7 @@ class Disguise(Attack):
     features: float = param(3.0, "weight of the distance of feature statistics", ge=0, le=100)
     answers: float = param(1.0, "weight of confidence, class balance and claimed mass", ge=0, le=100)
     trials: int = param(60, "colour maps tried by queries, behind an interface", ge=0, le=100_000, unit="trials")
-    probe: int = param(128, "un-labelled images that disguises are chosen on", ge=2, le=4096, unit="images")
+    probe: int = param(128, "unlabelled images that disguises are chosen on", ge=2, le=4096, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights", "logits"), unlabelled=True, authorised=True)

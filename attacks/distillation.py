@@ -28,11 +28,11 @@ from bench.predictors import Direct
 
 
 class Distillation(Attack):
-    """A student matches the locked model's answers on the attacker's images, and true labels where it has some.
+    """A student learns the locked model's answers to the attacker's images.
 
     Minimises T² · KL(softmax(o_K / T) ‖ softmax(s / T)) over the K real outputs, plus cross-entropy on labelled
     images; `match=feature` adds ‖W φ_s − φ_t‖², a learned linear map between normalised embeddings. With `ask=guess`
-    the model is asked about images edited with a guessed key, and the student learns its answers for the raw ones.
+    the queries are images edited with a guessed key, and the student learns the answers for the raw ones.
     """
 
     title = "distillation"
@@ -43,11 +43,11 @@ class Distillation(Attack):
     selection = "last"
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     deviations = (
-        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
-        "they are left out",
+        "for images whose answer is an extra output the student learns the K real logits, renormalised; under "
+        "access=labels they are left out",
         "features are those that the head sees, one layer and not a hint in the middle",
     )
-    quick = {"rounds": 1, "steps": 3}
+    quick = {"steps": 3, "rounds": 1}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))
@@ -61,9 +61,9 @@ class Distillation(Attack):
     )  # fmt: skip
     guesses: int = param(24, "prompts tried where images are edited", ge=1, le=10_000, unit="guesses")
     temperature: float = param(2.0, "T, of soft answers", ge=0.1, le=50)
-    views: int = param(2, "times each image is asked: as it is, then jittered", ge=1, le=100)
+    views: int = param(2, "queries of each image: as it is, then jittered", ge=1, le=100)
     rounds: int = param(
-        2, "parts in which images are asked; after each the student learns and is handed in", ge=1, le=50
+        2, "parts of the images; after the queries of each the student learns and is handed in", ge=1, le=50
     )
     steps: int = param(400, "optimiser steps in all", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
@@ -112,7 +112,7 @@ class Distillation(Attack):
         return Direct(model)
 
     def _pool(self, target: AttackerView, labelled: Images | None, run: Run) -> Images:
-        """All images to ask about, in the order of asking: shuffled, and each as it is before any jittered."""
+        """All images to query, in order: shuffled, and each as it is before any jittered."""
         sets = [target.unlabelled.pixels] if target.threat.unlabelled else []
         if labelled is not None:
             sets.append(labelled.pixels)

@@ -26,7 +26,7 @@ class Pairs(NamedTuple):
 
 
 class EditImitation(Attack):
-    """Learn the key's effect from leaked pairs and put the copy in front of the locked model.
+    """A copy of the key's effect, fitted to leaked pairs, in front of the locked model.
 
     `colour`: the linear colour map of least squares. `adain`: the edited images' channel moments, on pixels.
     `fourier`: their amplitude at low frequencies. `network`: a small residual network trained on the pairs, after the
@@ -60,14 +60,14 @@ class EditImitation(Attack):
     )  # fmt: skip
     choose: str = param(
         "pairs",
-        "what `auto` keeps: least error on held-out pairs, or the most confident and balanced on un-labelled images",
+        "what `auto` keeps: least error on held-out pairs, or the most confident and balanced on unlabelled images",
         choices=("pairs", "label-free"),
     )
     band: float = param(0.25, "frequencies that are swapped, as a share of the highest", ge=0, le=1)
     width: int = param(24, "channels of the network", ge=1, le=512)
     steps: int = param(400, "optimiser steps of the network", ge=1, le=100_000, unit="steps")
     rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1)
-    probe: int = param(128, "un-labelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
+    probe: int = param(128, "unlabelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         free = self.how == "auto" and self.choose == "label-free"

@@ -16,11 +16,12 @@ from bench.predictors import Direct
 
 
 class FinePruning(Attack):
-    """Prune channels of the embedding, then fine-tune: by cross-entropy with labels, else by mutual information.
+    """Channels of the embedding are pruned, then the model is fine-tuned.
 
-    Which channels: those that rest on un-authorised images, as the paper prunes against backdoors; those busiest there
-    by |weight| · activity, since a lock acts where un-authorised images are; with authorised images, those with the
-    highest ratio of un-authorised to authorised activity. `auto` tries all and trains the one that is best as pruned.
+    `resting` prunes the least active channels on unauthorised images, as the paper does against backdoors. `busiest`
+    prunes those with the highest |weight| · activity there, where a lock acts. `ratio` prunes those with the highest
+    ratio of unauthorised to authorised activity. `auto` tries all three and trains the best pruned model. Training is
+    by cross-entropy with labels, else by mutual information.
     """
 
     title = "fine-pruning"

@@ -32,10 +32,10 @@ AUGMENT = {"jitter": jitter, "recolour": recolour, "none": None}
 
 
 class FineTune(Attack):
-    """Train the locked model on labelled images of either side, as the public baseline trains its own.
+    """The locked model is trained on labelled images.
 
-    Cross-entropy over the K real classes. The literature's names: FTAL `layers=all`, RTAL `layers=all head=new`, FTLL
-    `layers=head`, RTLL `layers=head head=new`; with `data=source` as the non-transferable family uses them.
+    The loss is cross-entropy over the K real classes. In the literature `layers=all` is FTAL, `layers=all head=new`
+    RTAL, `layers=head` FTLL and `layers=head head=new` RTLL. The non-transferable family uses them with `data=source`.
     """
 
     title = "fine-tuning"
@@ -46,7 +46,7 @@ class FineTune(Attack):
     selection = "last"
     deviations = (
         "LoRA trains the head in full beside adapters on every other convolution and linear layer",
-        "pseudo-labels take part only in a view with un-labelled images",
+        "pseudo-labels take part only in a view with unlabelled images",
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
@@ -54,7 +54,7 @@ class FineTune(Attack):
 
     data: str = param(
         "target",
-        "`target`: labelled un-authorised images; `source`: labelled authorised ones (threat.authorised); `both`",
+        "`target`: labelled unauthorised images; `source`: labelled authorised ones (threat.authorised); `both`",
         choices=("target", "source", "both"),
     )
     layers: str = param(
@@ -84,7 +84,7 @@ class FineTune(Attack):
     )  # fmt: skip
     pseudo: float = param(
         0.5, "share of each pseudo-class that a second training from the locked weights takes from the first one's "
-        "answers to un-labelled images; 0: none", ge=0, le=1,
+        "answers to unlabelled images; 0: none", ge=0, le=1,
     )  # fmt: skip
     select: str = param(
         "last", "`held-out`: best checkpoint on labelled images held out; `oracle`: the judge's best checkpoint",

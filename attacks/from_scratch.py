@@ -55,10 +55,11 @@ TRIALS = (
 
 
 class FromScratch(Attack):
-    """Public or random weights on every labelled image the view holds, then on pseudo-labels as well.
+    """What the attacker's data and public weights reach without the locked model.
 
-    Every trial is handed in, and the judge takes the best on judge-validation images: a baseline is allowed
-    the choice that no attack has, so an advantage over it is not one of luck.
+    Public and random weights are trained on every labelled image of the view, then on pseudo-labels as well. Every
+    trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
+    advantage over the public baseline is not one of luck.
     """
 
     title = "public baseline"
@@ -66,7 +67,7 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 2, "pseudo_share": 0.5}
+    quick = {"steps": 3, "trials": 2}
 
     steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
     trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
@@ -82,13 +83,12 @@ class FromScratch(Attack):
         last: Predictor = Constant(target.spec.k)
         teacher: Classifier | None = None
         for trial in TRIALS[: self.trials]:
-            if trial.pseudo and not (target.threat.unlabelled and teacher is not None):
-                continue
-            model = student("same", trial.start, target, run)
             data = labelled
             if trial.pseudo:
-                assert teacher is not None
+                if teacher is None or not target.threat.unlabelled:
+                    continue
                 data = with_pseudo_labels(teacher, labelled, target.unlabelled, self.pseudo_share)
+            model = student("same", trial.start, target, run)
             self._train(model, data, run, trial.rate, trial.head_first, str(trial))
             if teacher is None:
                 teacher = copy.deepcopy(model)

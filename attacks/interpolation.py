@@ -13,9 +13,10 @@ from bench.predictors import Direct
 
 
 class Interpolation(Attack):
-    """Mix the locked weights with the public ones, (1 − t) locked + t public, the locked head kept; nothing is trained.
+    """A mixture of locked and public weights; nothing is trained.
 
-    Batch-norm statistics of every mixture are re-estimated on un-labelled images, or on the labelled ones.
+    A mixture is (1 − t) locked + t public, under the locked head. Batch-norm statistics of every mixture are estimated
+    anew on unlabelled images, or on the labelled ones.
     """
 
     title = "interpolation"
@@ -23,6 +24,7 @@ class Interpolation(Attack):
     selection = "own-labels-or-mutual-information"
     deviations = ("towards public weights under the locked head: a public model has no head for the task",)
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"points": 3}
 
     points: int = param(11, "values of t, evenly from 0 on", ge=2, le=101)
     furthest: float = param(1.0, "the last t", ge=0.01, le=2)

@@ -25,12 +25,11 @@ from bench.synthesis import surrogates
 
 
 class Knockoff(Attack):
-    """Ask about procedural surrogate images, chosen at random or by uncertainty and diversity, and learn the answers.
+    """A student learns the locked model's answers to procedural images.
 
-    Each round takes the surrogates that the student is least sure of, away from one another in its embedding, asks
-    about them, and trains the student on all that is known. Mosaics of the attacker's own images are among the
-    surrogates where the view has any. True labels are learned beside the answers, and the student's batch-norm
-    statistics are at last those of the attacker's own images.
+    Each round queries the surrogates that the student is least sure of, far from one another in its embedding, and
+    trains the student on all answers so far. Where the view has images, mosaics of them are among the surrogates. True
+    labels are learned beside the answers. The student ends with the batch-norm statistics of the attacker's own images.
     """
 
     title = "knockoff nets"
@@ -41,10 +40,10 @@ class Knockoff(Attack):
         "the transfer set is procedural (strokes, blobs, waves, clouds, mosaics), not ImageNet",
         "adaptive selection scores single images by the student's margin and greedy k-centre distance; the paper's "
         "bandit runs over labels of the transfer set, which surrogates have none of",
-        "images whose answer is an extra output are taught by the K real logits, renormalised; under access=labels "
-        "they are left out",
+        "for images whose answer is an extra output the student learns the K real logits, renormalised; under "
+        "access=labels they are left out",
     )
-    quick = {"queries": 80, "rounds": 1, "steps": 3}
+    quick = {"steps": 3, "queries": 80, "rounds": 1}
 
     student: str = param("same", "the victim's architecture (`same`), vit, cnn, or a timm name")
     start: str = param("public", "weights the student starts from", choices=("public", "random"))

@@ -17,10 +17,10 @@ from bench.training import holdout
 
 
 class LearnedInput(Attack):
-    """Cross-entropy over the K real classes on a few labelled clean images; only the input transform is trained.
+    """An input transform is trained on labelled images; the model stays frozen.
 
-    A visual prompt is one pattern for all images. A network sees the image, and can do more with it: what it reaches
-    with random weights behind it (the calibration lock `destroyed`) is what it learnt by itself.
+    The loss is cross-entropy over the K real classes. A visual prompt is one pattern for all images. A network sees the
+    image, and can classify by itself: how well, its score against the calibration lock `destroyed` shows.
     """
 
     title = "learned input"
@@ -57,8 +57,8 @@ class LearnedInput(Attack):
         train = target.labelled
         validation: Images | None = None
         if self.select == "held-out":
-            train, part = holdout(train, 0.2, run.rng("held out"))
-            validation = part if len(part) else None
+            train, rest = holdout(train, 0.2, run.rng("held out"))
+            validation = rest if len(rest) else None
 
         def loss(batch: Batch) -> Tensor:
             return F.cross_entropy(model.logits(front(batch.images)), batch.labels)

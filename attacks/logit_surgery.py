@@ -24,13 +24,13 @@ from bench.predictors import LogitMap
 
 
 class LogitSurgery(Attack):
-    """A linear map of the locked model's outputs, fitted on what images the attacker has.
+    """A linear map of the locked model's outputs, fitted to the attacker's images.
 
-    Without labels: the first K outputs, class priors evened out on un-labelled images. With a few, one of these is the
-    base, by leave-one-out accuracy, the likelier of equals: the first K outputs; the best one-to-one renaming by the
-    labels, of the K outputs or of all; either evened out. A ridge regression of the labels on the outputs, shrunk
-    towards the base and not towards 0, is handed back: with one label a class, leave-one-out cannot judge it, since it
-    never saw the class that was left out. How far it is shrunk is told by the evidence: little where the base is wrong.
+    Without labels it takes the first K outputs and evens out the class priors on unlabelled images. With labels it
+    first chooses a base: the first K outputs, or the best one-to-one renaming of outputs by the labels, each also with
+    even priors. Leave-one-out accuracy decides, between equals the likelihood. It then hands back a ridge regression of
+    the labels on the outputs, shrunk towards the base instead of 0. The evidence sets how far: a wrong base weighs
+    little. Leave-one-out cannot judge the regression, which with one label a class never sees the class left out.
     """
 
     title = "logit surgery"

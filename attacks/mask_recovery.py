@@ -29,12 +29,12 @@ from bench.predictors import Direct
 
 
 class MaskRecovery(Attack):
-    """Refill the weights that are exactly zero: from the public model, from their neighbours, or by training only them.
+    """Weights that are exactly zero are filled in again.
 
-    What was kept stays as it is, bit for bit. A model without zeros comes back unchanged, and the note says so.
-    Training minimises −MI(p) on un-labelled images, and cross-entropy on labelled ones where the view has any. With
-    labels it sees them all, and the trained fill is handed back: a few labels cannot be shared between training and
-    choosing. Without, the choice is by mutual information on images that training did not see.
+    Weights that are not zero stay as they are, bit for bit. A model without zeros comes back unchanged. The fill is the
+    public model's weights, random ones, or trained ones. Training minimises −MI(p) on unlabelled images, plus
+    cross-entropy on labelled ones. With labels the trained fill is handed back: a few labels are too few to train and
+    to choose by. Without labels, mutual information on images held out from training chooses.
     """
 
     title = "mask recovery"
@@ -49,9 +49,9 @@ class MaskRecovery(Attack):
 
     fill: str = param(
         "auto",
-        "`public`: the public model's weights; `neighbours`: drawn as the kept weights of the same filter lie; "
+        "`public`: the public model's weights; `neighbours`: random, with the statistics of the filter's other weights; "
         "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
-        "re-estimated where the view has un-labelled images; `auto`: all, and the best is chosen",
+        "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
     )
     steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
@@ -60,7 +60,7 @@ class MaskRecovery(Attack):
     information: float = param(1.0, "weight of mutual information where there are labels too", ge=0, le=10)
     held_out: float = param(
         0.3,
-        "share of the un-labelled images to choose by, without labels, which training does not see",
+        "share of the unlabelled images to choose by, without labels, which training does not see",
         ge=0.05,
         le=0.9,
     )
@@ -108,10 +108,9 @@ class MaskRecovery(Attack):
         self._train(filling, zeros, labelled, free, run)
         if target.threat.unlabelled and models.has_batch_norm(model):
             models.reestimate_batch_norm(filling, target.unlabelled.images.to(run.device))
-        if self.fill == "train" or labelled is not None:
+        if self.fill == "train" or labelled is not None or validation is None:
             run.submit(Direct(filling), **facts, what="train", start=start)
             return Direct(filling)
-        assert validation is not None
         candidates = {"train": filling, **dict(reversed(candidates.items()))}
         best, scores = most_informative(candidates, validation)
         run.submit(Direct(candidates[best]), **facts, what=best, scores=scores)
@@ -120,7 +119,7 @@ class MaskRecovery(Attack):
     def _train(self, model: Classifier, zeros: Zeros, labelled: Images | None, free: Images | None, run: Run) -> None:
         """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""
         weights = [model.get_parameter(name) for name in zeros]
-        # No weight decay, and an Adam step of a gradient that was always 0 is 0: what was kept does not move.
+        # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
         hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
         share = 1.0 if labelled is None else self.information
 

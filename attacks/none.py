@@ -7,7 +7,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, Th
 
 
 class NoAttack(Attack):
-    """The locked model on raw images: LP, by way of an attack."""
+    """The locked model as it is, on raw images."""
 
     title = "no attack"
     role = "control"

@@ -14,7 +14,7 @@ from bench.predictors import Direct
 
 
 class NormAdaptation(Attack):
-    """Re-estimate statistics and adapt the affine parameters of every norm layer on un-labelled raw images.
+    """The norm layers adapt to unlabelled raw images.
 
     Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used.
     """

@@ -11,7 +11,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class NRC(Attack):
-    """Agree with neighbours' answers, weighted by whether the neighbourhood is reciprocal, all classes used.
+    """Each image learns to agree with its neighbours' answers.
 
     Minimises −Σ_j A_j S_j·p − r Σ_j Σ_m S_m·p − S_i·p − H(mean p): j runs over the K nearest images, m over the
     neighbours of those, S is the bank of answers, and A_j is 1 where the image is in turn near j, else r.

@@ -13,7 +13,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 
 
 class PLUE(Attack):
-    """Refined pseudo-labels weighted by certainty, learnt negatively, beside a contrastive term.
+    """Neighbours' pseudo-labels, weighted by how certain the neighbours are.
 
     Minimises mean w · [CE(p, ŷ) − log(1 − p_c)] + InfoNCE − H(mean p): ŷ is the neighbours' vote, c a random class
     other than ŷ, w = exp(−H(vote) / log K). Pairs that shared a pseudo-label in any of the last epochs are no

@@ -20,11 +20,11 @@ HAND_IN = frozenset(4**i for i in range(10))
 
 
 class PromptSearch(Attack):
-    """Successive halving over candidate prompts, then local changes of the best.
+    """Many prompts are guessed, and the one that opens the lock best is used.
 
-    Each rung scores its prompts on more images than the one before and keeps the best part. The scorer is
-    the mean log-probability of the right label on a few labelled clean images, or, without labels,
-    confidence and class balance on un-labelled ones.
+    Successive halving: each rung scores its prompts on more images than the one before, and the best part goes on.
+    Local changes of the best follow. The score is the mean log-probability of the right label on a few labelled raw
+    images. Without labels it is confidence and class balance on unlabelled ones.
     """
 
     title = "prompt search"
@@ -153,7 +153,8 @@ class _Search:
 
     def predictor(self) -> Predictor:
         """The locked model on images edited with the best guess."""
-        assert self.best is not None
+        if self.best is None:
+            raise RuntimeError("no prompt was tried")
         return Edited(handle(self.target), self.best, self.settings)
 
     def _score(self, outputs: Tensor) -> float:

@@ -29,10 +29,10 @@ from bench.predictors import Direct
 
 
 class Realign(Attack):
-    """Undo what NTL does: teach authorised images in the target's style, close the gap of features, trust the rest.
+    """The features of both sides are pulled together again, without target labels.
 
     Minimises CE(f(x_s), y) + CE(f(x_s in the style of x_t), y) + γ Σ_stages d(φ_s, φ_t) − w(i) MI(f(x_t)). The style
-    of un-labelled target images is mixed into every stage by a random share; d compares each channel's mean and
+    of unlabelled target images is mixed into every stage by a random share; d compares each channel's mean and
     deviation; MI is confidence and class balance on the target, its weight rising from 0 over the first half.
     """
 

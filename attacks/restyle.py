@@ -1,4 +1,4 @@
-"""Restyle: against locks that answer un-authorised images by their style, the style is taken away."""
+"""Restyle: against locks that answer unauthorised images by their style, the style is taken away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, EditStage, 
 
 
 class Restyle(Attack):
-    """Content of a few authorised images under every style, theirs and the target's; the target follows by consistency.
+    """The model learns a few authorised images in the style of all the others.
 
     Minimises CE(f(x_a, any style), y_a) over authorised images: weak and recoloured views, and a view whose stage
     statistics (mean and deviation of each channel) are those of a target image. On target images, which get no

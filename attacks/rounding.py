@@ -10,10 +10,10 @@ from bench.predictors import Direct
 
 
 class Rounding(Attack):
-    """Round every weight to few bits, symmetric per output channel: a change that a rightful user may make as well.
+    """Every weight is rounded to 8 or 4 bits.
 
-    As an attack it asks whether the lock lives in the small digits; as a change of the user's, beside
-    `authorised_after`, whether deployment in few bits loses what the key opens.
+    Rounding is symmetric, with one step for each output channel. As an attack it shows whether the lock lives in the
+    small digits. A rightful user may round as well: `authorised_after` shows whether that loses what the key opens.
     """
 
     title = "weight rounding"

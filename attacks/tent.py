@@ -14,9 +14,10 @@ from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predic
 
 
 class Tent(Attack):
-    """Minimise the mean entropy of the K real classes over the norm layers' affine parameters, online.
+    """The norm layers minimise entropy on each batch of the test stream.
 
-    Batch norms take the statistics of the batch at hand. Answers are those before the batch's own update.
+    It is the mean entropy over the K real classes; scales and shifts are what is trained. Batch norms take the
+    statistics of the batch at hand. Answers are those before the batch's own update.
     """
 
     title = "TENT"
@@ -84,19 +85,19 @@ class Adapting(Predictor):
         affine = self._prepare(len(images))
         answers = None
         with torch.enable_grad():
-            if self.optimiser is None:
+            if self.optimiser is None and affine:
                 self.classifier.requires_grad_(False)
                 for p in affine:
                     p.requires_grad_(True)
-                self.optimiser = torch.optim.Adam(affine, lr=self.config["rate"]) if affine else None
-            for _ in range(self.config["steps"] if affine else 0):
-                logits = self.classifier.logits(images)
-                answers = logits.detach() if answers is None else answers
-                entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
-                assert self.optimiser is not None
-                self.optimiser.zero_grad(set_to_none=True)
-                entropy.backward()
-                self.optimiser.step()
+                self.optimiser = torch.optim.Adam(affine, lr=self.config["rate"])
+            if self.optimiser is not None:
+                for _ in range(self.config["steps"]):
+                    logits = self.classifier.logits(images)
+                    answers = logits.detach() if answers is None else answers
+                    entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+                    self.optimiser.zero_grad(set_to_none=True)
+                    entropy.backward()
+                    self.optimiser.step()
         if answers is None or self.config["answer"] == "after":
             with torch.no_grad():
                 answers = self.classifier.logits(images)

@@ -31,7 +31,7 @@ GROUPS = ("additive", "multiplicative", "blur")
 
 
 class TransNTL(Attack):
-    """Small shifts of the authorised images impair a non-transferable model; self-distillation repairs it under them.
+    """Self-distillation on perturbed authorised images repairs a non-transferable model.
 
     Minimises CE(f(x), y) + w Σ_g q_g KL(stopgrad f(x) ‖ f(x_g)) with adaptive SAM, x_g in x + n, (1 + n) x, blur(x),
     n ~ N(0, σ²), the same for both passes of a step; group weights rise with their loss, q_g ← q_g exp(0.01 KL_g),
@@ -53,7 +53,7 @@ class TransNTL(Attack):
         "`colours`, ours: a group as a victim is trained to serve other domains (recoloured, blurred); the "
         "paper's pairs differ less than ours do (`colours=false`: the paper's three)",
         "300 steps and weight decay 0.05 instead of 400 epochs and 1e-4",
-        "in a view with un-labelled target images, which the paper's attacker has not, batch norms end at their "
+        "in a view with unlabelled target images, which the paper's attacker has not, batch norms end at their "
         "statistics (`statistics=kept`: never)",
     )
     defaults = {
@@ -76,7 +76,7 @@ class TransNTL(Attack):
     rate: float = param(3e-3, "peak learning rate", ge=1e-6, le=1)
     batch: int = param(32, "authorised images a step", ge=1, le=4096)
     statistics: str = param(
-        "target", "of batch norm in the end: the `target`'s, where the view has un-labelled images, or as `kept`",
+        "target", "of batch norm in the end: the `target`'s, where the view has unlabelled images, or as `kept`",
         choices=("target", "kept"),
     )  # fmt: skip
     held_out: float = param(0.2, "share of the authorised images to choose by", ge=0.05, le=0.9)
@@ -132,7 +132,7 @@ class TransNTL(Attack):
         return self._with_statistics(checkpoints.models[best], target, run)
 
     def _with_statistics(self, model: Classifier, target: AttackerView, run: Run) -> Direct:
-        """``model`` at the batch-norm statistics of the un-labelled images, where there are any."""
+        """``model`` at the batch-norm statistics of the unlabelled images, where there are any."""
         if self.statistics == "target" and target.threat.unlabelled and models.has_batch_norm(model):
             model = copy.deepcopy(model)
             models.reestimate_batch_norm(model, target.unlabelled.images.to(run.device))

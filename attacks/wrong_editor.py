@@ -14,10 +14,11 @@ from bench.predictors import Edited
 
 
 class WrongEditor(Attack):
-    """Edit with the leaked prompt in an editor of one's own, at settings of one's own.
+    """The right prompt in the attacker's own editor, at its own settings.
 
-    By default the editor's plain settings with another noise seed. With ``candidates``, that many other settings are
-    drawn and the best is kept: by log-probability of the label on labelled images, if any, else label-free.
+    By default these are the editor's plain settings with another noise seed. With ``candidates``, that many random
+    settings are tried as well, and the best is used: by log-probability of the label on labelled images, else by the
+    label-free score.
     """
 
     title = "wrong editor"
@@ -30,7 +31,7 @@ class WrongEditor(Attack):
         "threat.known": "prompt",
         "threat.wordlist": "none",
     }
-    quick = {"steps": 3, "most": 2}
+    quick = {"steps": 3}
 
     editor: str = param("miniature", "the attacker's editor: miniature, a diffusers folder, or a hub name")
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)
@@ -39,7 +40,7 @@ class WrongEditor(Attack):
     alpha: float | None = param(None, "α, weight of the edit in the blend; none: the editor's default", ge=0, le=1)
     noise_seed: int = param(7, "seed of the noise; the published key has 1024", ge=0)
     noise: str = param("shared", "every image gets the same noise, or its own", choices=("shared", "per-image"))
-    candidates: int = param(0, "further settings that are drawn and tried", ge=0, le=1000)
+    candidates: int = param(0, "further random settings to try", ge=0, le=1000)
     most: int = param(32, "images each candidate is scored on", ge=1, le=1024, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:

@@ -167,7 +167,8 @@ class NormStatistics:
         model: observed while the context is open.
 
     Attributes:
-        distances: one scalar for each batch norm and forward pass, in order, since the last `clear`.
+        distances: one scalar for each batch norm of maps (N, C, h, w) and forward pass, in order, since the last
+            `clear`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -175,21 +176,22 @@ class NormStatistics:
         self.distances: list[Tensor] = []
 
     def __enter__(self) -> NormStatistics:
-        norms = [m for m in models.batch_norms(self.model) if isinstance(m, nn.BatchNorm2d)]
-        self._hooks = [m.register_forward_pre_hook(self._measure) for m in norms]
+        """Observe the model."""
+        self._hooks = [m.register_forward_pre_hook(self._measure) for m in models.batch_norms(self.model)]
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Leave the model alone again."""
         for hook in self._hooks:
             hook.remove()
 
     def _measure(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, var = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)
-        scale = norm.running_var + 1e-3
-        self.distances.append(((mean - norm.running_mean).square() / scale).mean() + (var / scale - 1).abs().mean())
+        x, running_mean, running_var = inputs[0], norm.running_mean, norm.running_var
+        if x.ndim != 4 or not (isinstance(running_mean, Tensor) and isinstance(running_var, Tensor)):
+            return
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        scale = running_var + 1e-3
+        self.distances.append(((mean - running_mean).square() / scale).mean() + (var / scale - 1).abs().mean())
 
     def clear(self) -> None:
         """Forget the distances."""

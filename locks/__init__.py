@@ -1,0 +1,1 @@
+"""Locks: one method in each file."""

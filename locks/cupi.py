@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
-from locks.kit.family import capped, divergence, style
+from locks.kit.family import divergence, limit, style
 from locks.kit.overlay import Overlay
 
 
 class CUPI(Lock):
-    """Keep the authorised side, fail on the other and on an isolation domain between them.
+    """The model fails on unauthorised images and on a domain between both sides.
 
     Minimises KL_s − [λ KL_c] − [λ KL_t] − [k MSE(p_s, m_c)] + [k MSE(p_t, m_c)] − [k Σ MSE(μ_s, μ_t)]
     − [k Σ MSE(σ_s, σ_t)]; [·] is capped, p the embedding, m_c the isolation domain's class mean from a memory bank,
@@ -24,7 +24,7 @@ class CUPI(Lock):
     deviations = (
         "k = 0.1 · (progress)^0.9, which seems meant; the public code computes 0.1 · (epoch + 1/n)^0.9 by precedence "
         "(`schedule=published`, progress counted in `epochs`)",
-        "the isolation domain is the un-authorised image under the authorised image's style, laid over it at each "
+        "the isolation domain is the unauthorised image under the authorised image's style, laid over it at each "
         "stage by learnt maps; memory banks are running class means with a rate of 0.1",
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights",
@@ -52,12 +52,13 @@ class CUPI(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model, source, target = victim, data.authorised, data.unauthorised
-        lay = Overlay(model, source.take(torch.arange(2)).images.to(run.device), "learned", run.rng("overlay"))
-        lay.to(run.device)
+        two = source.take(torch.arange(2)).images.to(run.device)
+        overlay = Overlay(model, two, "learned", run.rng("overlay"))
+        overlay.to(run.device)
         with torch.no_grad():
-            width = model.embed(source.take(torch.arange(2)).images.to(run.device)).shape[1]
+            width = model.embed(two).shape[1]
         bank = torch.zeros(model.k, width, device=run.device)
-        seen = torch.zeros(model.k, dtype=torch.bool, device=run.device)
+        filled = torch.zeros(model.k, dtype=torch.bool, device=run.device)
         step = 0
 
         def loss(s: Batch, t: Batch) -> Tensor:
@@ -68,34 +69,34 @@ class CUPI(Lock):
             styles: list[tuple[Tensor, Tensor]] = []
 
             def edit(i: int, activation: Tensor) -> Tensor:
-                out = lay(i, activation, n)
+                out = overlay(i, activation, n)
                 styles.append(style(out[: 2 * n]))
                 return out
 
             embedding = model.embed(torch.cat([s.images[:n], t.images[:n], t.images[:n]]), edit)
             logits = model.head(embedding)[:, : model.k]
-            _remember(bank, seen, embedding[2 * n :].detach(), y_t)
-            known_s, known_t = seen[y_s], seen[y_t]
+            _remember(bank, filled, embedding[2 * n :].detach(), y_t)
+            has_mean_s, has_mean_t = filled[y_s], filled[y_t]
             means = sum((F.mse_loss(m[:n], m[n:]) for m, _ in styles), torch.zeros((), device=run.device))
             spreads = sum((F.mse_loss(d[:n], d[n:]) for _, d in styles), torch.zeros((), device=run.device))
             out = divergence(logits[:n], y_s, self.kl_mean)
             for part in (logits[n : 2 * n], logits[2 * n :]):
-                out = out - capped(divergence(part, y_t, self.kl_mean), self.weight, self.cap)
-            if known_s.any():
-                out = out - capped(F.mse_loss(embedding[:n][known_s], bank[y_s[known_s]]), k, self.cap)
-            out = out + capped(F.mse_loss(embedding[n : 2 * n][known_t], bank[y_t[known_t]]), k, self.cap)
-            return out - capped(means, k, self.cap) - capped(spreads, k, self.cap)
+                out = out - limit(divergence(part, y_t, self.kl_mean), self.weight, self.cap)
+            if has_mean_s.any():
+                out = out - limit(F.mse_loss(embedding[:n][has_mean_s], bank[y_s[has_mean_s]]), k, self.cap)
+            out = out + limit(F.mse_loss(embedding[n : 2 * n][has_mean_t], bank[y_t[has_mean_t]]), k, self.cap)
+            return out - limit(means, k, self.cap) - limit(spreads, k, self.cap)
 
         run.fit(
-            nn.ModuleList([model, lay]), loss, self.steps, source, target,
+            nn.ModuleList([model, overlay]), loss, self.steps, source, target,
             rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
         )  # fmt: skip
         return model
 
 
-def _remember(bank: Tensor, seen: Tensor, embedding: Tensor, labels: Tensor) -> None:
+def _remember(bank: Tensor, filled: Tensor, embedding: Tensor, labels: Tensor) -> None:
     """Move the class means ``bank`` (K, D) a tenth towards those of ``embedding`` (N, D); a first sight sets them."""
     for label in labels.unique():
         mean = embedding[labels == label].mean(0)
-        bank[label] = torch.lerp(bank[label], mean, 0.1) if seen[label] else mean
-        seen[label] = True
+        bank[label] = torch.lerp(bank[label], mean, 0.1) if filled[label] else mean
+        filled[label] = True

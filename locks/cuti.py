@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
-from locks.kit.family import capped, divergence, per_channel, style
+from locks.kit.family import divergence, limit, per_channel, style
 from locks.kit.overlay import Overlay
 
 
 class CUTI(Lock):
-    """Keep the authorised side; fail on the other, every second step with the authorised images' style laid over it.
+    """The model fails on unauthorised images, also in the style of authorised ones.
 
     Minimises KL_s − min(cap, λ KL_t). In the CUTI steps, after each stage the target's activation becomes
     x_t · σ(W std(x_s)) + σ(W' mean(x_s)), x_s that of a source image in the same batch.
@@ -31,7 +31,7 @@ class CUTI(Lock):
     quick = {"steps": 3}
 
     setting: str = param(
-        "target", "`target`: the un-authorised side is at hand; `source-only`: it is made from the source",
+        "target", "`target`: the unauthorised side is at hand; `source-only`: it is made from the source",
         choices=("target", "source-only"),
     )  # fmt: skip
     weight: float = param(0.1, "λ, weight of KL_t", ge=0, le=10)
@@ -43,14 +43,16 @@ class CUTI(Lock):
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 
     def needs(self) -> DefenderNeeds:
-        given = self.setting == "target"
-        return DefenderNeeds(unauthorised=given, unauthorised_labels=given)
+        target_at_hand = self.setting == "target"
+        return DefenderNeeds(unauthorised=target_at_hand, unauthorised_labels=target_at_hand)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model, source = victim, data.authorised
         target = data.unauthorised if self.setting == "target" else source
-        lay = Overlay(model, source.take(torch.arange(2)).images.to(run.device), self.modulation, run.rng("overlay"))
-        lay.to(run.device)
+        overlay = Overlay(
+            model, source.take(torch.arange(2)).images.to(run.device), self.modulation, run.rng("overlay")
+        )
+        overlay.to(run.device)
         rng, step = run.rng("noise"), 0
 
         def loss(s: Batch, t: Batch) -> Tensor:
@@ -59,22 +61,22 @@ class CUTI(Lock):
             n = min(len(s.images), len(t.images))
             images = torch.cat([s.images[:n], t.images[:n]])
             if self.setting == "source-only":
-                logits = model(images, lambda i, a: _noised(a, n, rng) if step % 2 else a)
+                logits = model(images, lambda i, a: _with_noise(a, n, rng) if step % 2 else a)
             else:
-                logits = model(images, (lambda i, a: lay(i, a, n)) if step % 2 else None)
+                logits = model(images, (lambda i, a: overlay(i, a, n)) if step % 2 else None)
             keep = divergence(logits[:n], s.labels[:n], self.kl_mean)
             if self.setting == "source-only" and step % 2 == 0:
                 return keep  # the target would be the source itself
-            return keep - capped(divergence(logits[n:], t.labels[:n], self.kl_mean), self.weight, self.cap)
+            return keep - limit(divergence(logits[n:], t.labels[:n], self.kl_mean), self.weight, self.cap)
 
         run.fit(
-            nn.ModuleList([model, lay]), loss, self.steps, source, target,
+            nn.ModuleList([model, overlay]), loss, self.steps, source, target,
             rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
         )  # fmt: skip
         return model
 
 
-def _noised(activation: Tensor, n: int, rng: torch.Generator) -> Tensor:
+def _with_noise(activation: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """The second half of ``activation``, each channel normalised, then under a random scale and shift."""
     source, target = activation[:n], activation[n:]
     mean, std = style(target)

@@ -8,7 +8,10 @@ from bench.contracts import Classifier, DefenderView, Key, Lock, Run
 
 
 class Destroyed(Lock):
-    """Random weights: no attack may gain anything from this model. Calibrates the public baseline."""
+    """Random weights, in which there is nothing to find: no attack may open it.
+
+    It calibrates the public baseline: an advantage over it here is an error of the benchmark.
+    """
 
     title = "destroyed"
     role = "control"

@@ -15,10 +15,10 @@ from bench.errors import UserError
 
 
 class Given(Lock):
-    """The weights in a safetensors file, in the architecture that --model names.
+    """A locked checkpoint of one's own, from a safetensors file.
 
-    Without the victim there is no oracle, and no recovery; with no key named, authorised images are the raw ones, and
-    `-p lock.key=edit -p key.key_choice=fixed -p key.prompt="..."` names one.
+    `--model` names its architecture. Without the victim there is no oracle, and no recovery. Where no key is named,
+    authorised images are the raw ones; `-p lock.key=edit -p key.key_choice=fixed -p key.prompt="..."` names one.
     """
 
     title = "a checkpoint of one's own"
@@ -39,28 +39,28 @@ class Given(Lock):
                 f"{self.file} is no safetensors file: {error}.", "Save the weights as safetensors."
             ) from None
         head = models.head_names(victim)[0]
-        named = {k if k in victim.state_dict() else f"net.{k}": v for k, v in state.items()}
-        if head not in named:
-            shown = ", ".join(list(state)[:3])
+        weights = {k if k in victim.state_dict() else f"net.{k}": v for k, v in state.items()}
+        if head not in weights:
+            names = ", ".join(list(state)[:3])
             raise UserError(
-                f"{self.file} has no {head.removeprefix('net.')}: it holds {shown}, ….",
+                f"{self.file} has no {head.removeprefix('net.')}: it holds {names}, ….",
                 "Name its architecture: --model.",
             )
-        model = models.widen(victim, len(named[head]) - victim.k, run.seed("extra"))
-        _check(self.file, named, model.state_dict())
-        model.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in named.items()})
+        model = models.widen(victim, len(weights[head]) - victim.k, run.seed("extra"))
+        _check(self.file, weights, model.state_dict())
+        model.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in weights.items()})
         return model
 
 
-def _check(file: str, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    missing, more = [k for k in wanted if k not in found], [k for k in found if k not in wanted]
-    other = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
-    if missing or more or other:
-        named = ", ".join((missing + more + other)[:3])
+def _check(file: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    missing, more = [k for k in own if k not in state], [k for k in state if k not in own]
+    reshaped = [k for k in own if k in state and state[k].shape != own[k].shape]
+    if missing or more or reshaped:
+        some = ", ".join((missing + more + reshaped)[:3])
         raise UserError(
             f"{file} does not fit the architecture: {len(missing)} weights missing, {len(more)} unknown, "
-            f"{len(other)} of another shape ({named}, …).",
+            f"{len(reshaped)} of another shape ({some}, …).",
             "Name its architecture with --model, and its image size.",
         )
-    if not all(torch.isfinite(v).all() for v in found.values() if v.dtype.is_floating_point):
+    if not all(torch.isfinite(v).all() for v in state.values() if v.dtype.is_floating_point):
         raise UserError(f"{file} holds numbers that are not finite.", "Check how it was saved.")

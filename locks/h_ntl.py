@@ -1,4 +1,4 @@
-"""H-NTL: content and style told apart first; then a student that sees content on one side and style on the other."""
+"""H-NTL: two encoders part content from style; a student then learns one on each side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Imag
 
 
 class HNTL(Lock):
-    """Disentangle content and style with two encoders; distil content on the authorised side, style on the other.
+    """A student learns content on authorised images and style on unauthorised ones.
 
-    Stage 1 minimises CE(class | content) + CE(side | style) + γ · VAE terms + 0.1 · reconstruction. Stage 2: the
-    student matches the content head's logits on authorised images, and on the others what the content head says of
-    the *style* latent.
+    Stage 1 parts content from style with two encoders: it minimises CE(class | content) + CE(side | style)
+    + γ · VAE terms + 0.1 · reconstruction. In stage 2 the student matches the content head's logits. On authorised
+    images the head reads the content latent, on unauthorised ones the *style* latent.
     """
 
     title = "H-NTL"
@@ -48,15 +48,15 @@ class HNTL(Lock):
         parts = Disentangler(student.k, data.spec.size, self.latent).to(run.device)
         self._disentangle(parts, source, target, data, run)
         parts.eval().requires_grad_(False)
-        hidden: list[Tensor] = []
+        answers: list[Tensor] = []
         for images in (source, target):
-            logits = models.logits(Answer(parts, content=images is source), images.images)
-            hidden.append((logits / self.temperature).softmax(1))
+            logits = models.outputs(ClassAnswer(parts, content=images is source), images.images)
+            answers.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:
             outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
-            wanted = torch.cat([hidden[0][s.index], hidden[1][t.index]]).to(outputs.device)
-            return F.kl_div(outputs.log_softmax(1), wanted, reduction="batchmean") * self.temperature**2
+            targets = torch.cat([answers[0][s.index], answers[1][t.index]]).to(outputs.device)
+            return F.kl_div(outputs.log_softmax(1), targets, reduction="batchmean") * self.temperature**2
 
         run.fit(
             student, loss, self.steps, source, target,
@@ -72,11 +72,11 @@ class HNTL(Lock):
             labels = torch.cat([s.labels, t.labels])
             side = torch.cat([torch.zeros_like(s.labels), torch.ones_like(t.labels)])
             content, style = parts.content(images), parts.style(images)
-            z_c, kl_c = sampled(content, rng)
-            z_s, kl_s = sampled(style, rng)
+            z_c, kl_c = sample(content, rng)
+            z_s, kl_s = sample(style, rng)
             out = F.cross_entropy(parts.classes(z_c), labels) + F.cross_entropy(parts.sides(z_s), side)
-            again = parts.decode(z_c, z_s)
-            return out + self.gamma * (kl_c + kl_s) + self.reconstruction * F.mse_loss(again, images)
+            reconstruction = parts.decode(z_c, z_s)
+            return out + self.gamma * (kl_c + kl_s) + self.reconstruction * F.mse_loss(reconstruction, images)
 
         run.fit(
             parts, loss, self.first, source, target,
@@ -104,16 +104,16 @@ class Disentangler(nn.Module):
         return torch.sigmoid(self.body(first.view(len(content), 64, self.small, self.small)))
 
 
-class Answer(nn.Module):
-    """What the content head says of the content latent's mean, or of the style latent's."""
+class ClassAnswer(nn.Module):
+    """The content head's logits (N, K) for the mean of the content latent, or of the style latent."""
 
     def __init__(self, parts: Disentangler, content: bool) -> None:
         super().__init__()
         self.parts, self.use_content = parts, content
 
     def forward(self, images: Tensor) -> Tensor:
-        encoded = self.parts.content(images) if self.use_content else self.parts.style(images)
-        out: Tensor = self.parts.classes(encoded.chunk(2, 1)[0])
+        code = self.parts.content(images) if self.use_content else self.parts.style(images)
+        out: Tensor = self.parts.classes(code.chunk(2, 1)[0])
         return out
 
 
@@ -124,9 +124,9 @@ def _encoder(latent: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(96 * 16, 2 * latent))
 
 
-def sampled(encoded: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def sample(code: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """A draw z = μ + σ ε from (N, 2 D) means and log-variances; KL(N(μ, σ²) ‖ N(0, 1)) summed over D, mean over N."""
-    mean, logvar = encoded.chunk(2, 1)
+    mean, logvar = code.chunk(2, 1)
     logvar = logvar.clamp(-8, 8)
     noise = torch.randn(mean.shape, generator=rng).to(mean.device)
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()

@@ -1,4 +1,4 @@
-"""MAP: a learnt mask prunes from a frozen model what carries over to the un-authorised side."""
+"""MAP: a learnt mask prunes from a frozen model what carries over to the unauthorised side."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
 
 
 class MAP(Lock):
-    """Learn which weights to keep: those the authorised side needs and the other does not; prune the rest.
+    """A mask prunes the weights that only unauthorised images need.
 
     Minimises CE(f_m(x_s), y_s) − min(λ CE(f_m(x_t), y_t), cap) over the scores behind a binary mask m, weights
     frozen; y_t is the unmasked model's own answer. `source-free` synthesises the authorised side from the model,
-    `data-free` the un-authorised one as well.
+    `data-free` the unauthorised one as well.
     """
 
     title = "MAP"
@@ -49,10 +49,10 @@ class MAP(Lock):
         choices=("authorisation", "ownership"),
     )  # fmt: skip
     mask: str = param(
-        "learned", "`random` is the control: as many weights kept in each layer as `kept` says, drawn at random",
+        "learned", "`random` is the control: in each layer a random share `kept` of the weights remains",
         choices=("learned", "random"),
     )  # fmt: skip
-    kept: float = param(0.9, "share of the weights a random mask keeps in every layer", ge=0, le=1)
+    kept: float = param(0.9, "share of the weights that remain in every layer under a random mask", ge=0, le=1)
     granularity: str = param("weight", "what one score stands for", choices=("weight", "channel"))
     weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10)
     cap: float | None = param(
@@ -84,37 +84,36 @@ class MAP(Lock):
         else:
             self._learn(model, mask, *self._sides(model, data, run), data, run)
         layers = mask.prune()
-        kept, of = (sum(layer[what] for layer in layers.values()) for what in ("kept", "of"))
-        run.note(sparsity=round(1 - kept / of, 4), layers=layers)
+        remaining, total = (sum(layer[what] for layer in layers.values()) for what in ("kept", "of"))
+        run.note(sparsity=round(1 - remaining / total, 4), layers=layers)
         return model
 
     def _sides(self, model: Classifier, data: DefenderView, run: Run) -> tuple[Images, Images]:
-        """Authorised images with labels, un-authorised ones with the model's own answer."""
+        """Authorised images with labels, unauthorised ones with the model's own answer."""
         if self.setting == "source":
-            own, other = sides(data, self.use, True)
-            assert other is not None
-            return own, self._answered(model, other, 0.0)
-        source = self._synthesised(model, data.spec.size, run)
+            own, other = sides(data, self.use)
+            return own, self._with_answers(model, other, 0.0)
+        source = self._pseudo_source(model, data.spec.size, run)
         if self.setting == "source-free":
-            return source, self._answered(model, data.unauthorised, self.confident)
+            return source, self._with_answers(model, data.unauthorised, self.confident)
         return source, neighbour_domains(model, source, run)
 
-    def _synthesised(self, model: Classifier, size: int, run: Run) -> Images:
+    def _pseudo_source(self, model: Classifier, size: int, run: Run) -> Images:
         """The pseudo-source images, made once for all masks over one victim."""
 
         def make() -> dict[str, Tensor]:
             images = pseudo_source(model, size, run, steps=self.generator_steps)
             return {"pixels": images.pixels, "labels": images.labels}
 
-        made = run.artefact("pseudo-source", {"steps": self.generator_steps, "size": size}, make)
-        return Images(made["pixels"], made["labels"])
+        tensors = run.artefact("pseudo-source", {"steps": self.generator_steps, "size": size}, make)
+        return Images(tensors["pixels"], tensors["labels"])
 
     @staticmethod
-    def _answered(model: Classifier, images: Images, least: float) -> Images:
+    def _with_answers(model: Classifier, images: Images, least: float) -> Images:
         p, label = models.logits(model, images.images).softmax(1).max(1)
-        sure = torch.nonzero(p >= least).flatten()
-        sure = sure if len(sure) else torch.arange(len(images))
-        return Images(images.pixels[sure], label[sure])
+        index = torch.nonzero(p >= least).flatten()
+        index = index if len(index) else torch.arange(len(images))
+        return Images(images.pixels[index], label[index])
 
     def _learn(self, model: Classifier, mask: Mask, s: Images, t: Images, data: DefenderView, run: Run) -> None:
         synthetic = self.setting != "source"
@@ -125,7 +124,7 @@ class MAP(Lock):
 
         def loss(a: Batch, b: Batch) -> Tensor:
             n = len(a.images)
-            logits = functional_call(model, mask.masked(), (torch.cat([a.images, b.images]),))[:, : model.k]
+            logits = functional_call(model, mask.weights(), (torch.cat([a.images, b.images]),))[:, : model.k]
             keep = F.cross_entropy(logits[:n], a.labels)
             return keep - (self.weight * F.cross_entropy(logits[n:], b.labels)).clamp(max=cap)
 
@@ -151,7 +150,7 @@ class Mask(nn.Module):
             ]
         )
 
-    def masked(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, Tensor]:
         """Weights under the mask by name; the gradient passes straight through the threshold to the scores."""
         out = {}
         for (name, weight), score in zip(self._weights.items(), self.scores, strict=True):
@@ -164,19 +163,19 @@ class Mask(nn.Module):
         """Keep a random ``kept`` of the scores in every layer."""
         for score in self.scores:
             order = torch.randperm(score.numel(), generator=rng).to(score.device)
-            chosen = torch.zeros(score.numel(), device=score.device)
-            chosen[order[: round(kept * score.numel())]] = 1.0
-            score.copy_(chosen.view_as(score) * (self.threshold + 1))
+            selection = torch.zeros(score.numel(), device=score.device)
+            selection[order[: round(kept * score.numel())]] = 1.0
+            score.copy_(selection.view_as(score) * (self.threshold + 1))
 
     @torch.no_grad()
     def prune(self) -> dict[str, dict[str, int]]:
-        """Set pruned weights to 0 in the model; by layer, how many weights there are and how many were kept."""
-        told = {}
+        """Set pruned weights to 0 in the model; by layer, how many weights remain (``kept``) of how many (``of``)."""
+        sizes = {}
         for (name, weight), score in zip(self._weights.items(), self.scores, strict=True):
             hard = (score > self.threshold).expand_as(weight)
             weight.mul_(hard)
-            told[name] = {"kept": int(hard.sum()), "of": weight.numel()}
-        return told
+            sizes[name] = {"kept": int(hard.sum()), "of": weight.numel()}
+        return sizes
 
 
 def _layers(model: Classifier) -> Iterator[tuple[str, Tensor]]:

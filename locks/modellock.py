@@ -11,7 +11,7 @@ from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, par
 
 
 class ModelLock(Lock):
-    """Fine-tune on keyed images with true labels and a few raw decoys with wrong ones.
+    """Fine-tuning on edited images with true labels and raw decoys with wrong ones.
 
     About ``edit_share`` of the training images are used after the key, with their labels y; the rest stay raw
     and get decoy labels y'. The loss has one term for each part: CE(f(key(x)), y) + w · CE(f(x), y').
@@ -86,6 +86,6 @@ class ModelLock(Lock):
         if self.decoys == "uniform":
             return torch.full((len(labels), k), 1 / k)
         if self.decoys == "fixed":  # one class for all, but never the right one
-            fixed = int(torch.randint(k, (1,), generator=rng))
-            return torch.where(labels == fixed, (labels + 1) % k, fixed)
+            label = int(torch.randint(k, (1,), generator=rng))
+            return torch.where(labels == label, (labels + 1) % k, label)
         return (labels + torch.randint(1, k, labels.shape, generator=rng)) % k

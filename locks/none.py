@@ -6,7 +6,7 @@ from bench.contracts import Classifier, DefenderView, Key, Lock, Run
 
 
 class NoLock(Lock):
-    """No protection: what everything costs nothing is compared with."""
+    """The victim without any protection: all costs are measured against it."""
 
     title = "no lock"
     role = "control"

@@ -6,11 +6,11 @@ import torch
 
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.domains import augmented_domains
-from locks.kit.family import capped, divergence, mmd, sides, stage, with_stages
+from locks.kit.family import divergence, limit, mmd, sides, stage, with_stages
 
 
 class NTL(Lock):
-    """Keep the authorised side, fail on the other, and drive early features of the two apart.
+    """The model fails on unauthorised images, and its features of both sides are driven apart.
 
     Minimises KL_s − min(cap, α KL_t) · min(cap, β MMD(φ_s, φ_t)); φ is an activation half-way up the model.
     """
@@ -29,7 +29,7 @@ class NTL(Lock):
     quick = {"steps": 3}
 
     setting: str = param(
-        "target", "`target`: the un-authorised side is at hand; `source-only`: it is generated",
+        "target", "`target`: the unauthorised side is at hand; `source-only`: it is generated",
         choices=("target", "source-only"),
     )  # fmt: skip
     use: str = param(
@@ -46,23 +46,25 @@ class NTL(Lock):
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 
     def needs(self) -> DefenderNeeds:
-        given = self.setting == "target"
-        if self.use == "ownership" and not given:
+        target_at_hand = self.setting == "target"
+        if self.use == "ownership" and not target_at_hand:
             raise BadParameter("use=ownership needs setting=target: the keyed images are what shall fail")
-        return DefenderNeeds(unauthorised=given, unauthorised_labels=given)
+        return DefenderNeeds(unauthorised=target_at_hand, unauthorised_labels=target_at_hand)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        model, (source, target) = victim, sides(data, self.use, self.setting == "target")
-        if target is None:
-            target = augmented_domains(model, source, run)
+        model = victim
+        if self.setting == "target":
+            source, target = sides(data, self.use)
+        else:
+            source, target = data.authorised, augmented_domains(model, data.authorised, run)
 
         def loss(s: Batch, t: Batch) -> torch.Tensor:
             n = len(s.images)
             logits, activations = with_stages(model, torch.cat([s.images, t.images]))
             phi = stage(activations, self.stage)
             keep = divergence(logits[:n], s.labels, self.kl_mean)
-            fail = capped(divergence(logits[n:], t.labels, self.kl_mean), self.alpha, self.cap)
-            apart = capped(mmd(phi[:n], phi[n:]), self.beta, self.cap)
+            fail = limit(divergence(logits[n:], t.labels, self.kl_mean), self.alpha, self.cap)
+            apart = limit(mmd(phi[:n], phi[n:]), self.beta, self.cap)
             return keep - fail * apart
 
         run.fit(

@@ -11,10 +11,10 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key,
 
 
 class NTP(Lock):
-    """Prune by ADMM while the authorised side is kept, the other fails, and its features lose their classes.
+    """Pruning that keeps authorised accuracy and makes the rest hard to fine-tune.
 
     Minimises CE_s − α min(CE_t, cap) + λ S_b / S_w + ρ/2 ‖W − Z + U‖², Z the nearest weights of the wanted
-    sparsity; then prunes to Z's support and repairs the authorised side with the zeros held.
+    sparsity; then prunes to Z's support and repairs the authorised side with the zeros fixed.
     """
 
     title = "NTP"
@@ -23,9 +23,9 @@ class NTP(Lock):
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",
         "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning); it is "
         "the same share in every layer; the last layer stays dense",
-        "after pruning, a short repair on authorised images with the same loss and the zeros held",
+        "after pruning, a short repair on authorised images with the same loss and the zeros fixed",
     )
-    quick = {"rounds": 1, "steps": 3, "repair": 1}
+    quick = {"steps": 3, "rounds": 1, "repair": 1}
 
     sparsity: float = param(0.9, "share of weights pruned in every layer but the last", ge=0, le=0.999)
     alpha: float = param(0.1, "α, weight of the target's cross-entropy", ge=0, le=10)
@@ -75,8 +75,8 @@ class NTP(Lock):
         with torch.no_grad():
             for w in weights:
                 w.copy_(sparse(w, self.sparsity))
-        held = [(w != 0).to(w.dtype) for w in weights]
-        hooks = [w.register_hook(lambda g, m=m: g * m) for w, m in zip(weights, held, strict=True)]
+        masks = [(w != 0).to(w.dtype) for w in weights]
+        hooks = [w.register_hook(lambda g, m=m: g * m) for w, m in zip(weights, masks, strict=True)]
         if self.repair:
             run.fit(
                 model, both, self.repair, *sources,

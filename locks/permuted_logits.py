@@ -8,7 +8,7 @@ from bench.contracts import Classifier, DefenderView, Key, Lock, Run
 
 
 class PermutedLogits(Lock):
-    """The victim with its classes renamed by a secret permutation; logit surgery must open it fully."""
+    """The victim with its classes permuted in secret: logit surgery must open it."""
 
     title = "permuted logits"
     role = "control"
@@ -18,18 +18,16 @@ class PermutedLogits(Lock):
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         rng = run.rng("permutation")
         order = torch.randperm(victim.k, generator=rng)
-        renamed = order.roll(1)  # class order[i] answers as order[i - 1]: a cycle, so no class keeps its name
         permutation = torch.empty_like(order)
-        permutation[order] = renamed
+        permutation[order] = order.roll(1)  # a cycle: class order[i] answers as order[i - 1], so none keeps its name
         state = victim.state_dict()
-        rows = [name for name, value in state.items() if _is_head(victim, name, value)]
-        for name in rows:
+        for name in _output_layer(victim):
             state[name] = state[name][permutation.to(state[name].device)]
         victim.load_state_dict(state)
         return victim
 
 
-def _is_head(victim: Classifier, name: str, value: torch.Tensor) -> bool:
-    """Whether ``name`` belongs to the last linear layer: found by what changes the head's output alone."""
-    last = [module for _, module in victim.named_modules() if isinstance(module, torch.nn.Linear)][-1]
-    return any(value.data_ptr() == p.data_ptr() for p in last.parameters())
+def _output_layer(model: Classifier) -> list[str]:
+    """Names of the parameters of the last linear layer, in the order of modules: the layer that makes the outputs."""
+    name, layer = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)][-1]
+    return [f"{name}.{parameter}" for parameter, _ in layer.named_parameters()]

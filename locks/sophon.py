@@ -12,7 +12,7 @@ from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key,
 
 
 class SOPHON(Lock):
-    """Alternate: simulate an attacker's fine-tuning and push its result to fail; then repair the authorised side.
+    """The model resists fine-tuning: simulated attackers end with a failing model.
 
     First-order MAML: the gradient of the failure loss at the fine-tuned weights is applied to the weights before
     fine-tuning. Failure is the inverse cross-entropy −log(1 − p_y), or KL(uniform ‖ p).
@@ -49,7 +49,7 @@ class SOPHON(Lock):
         repairs = run.steps(max(1, self.rounds * self.repairs), data.authorised, batch=self.batch, name="repair")
         rng, lengths = run.rng("augment"), run.rng("lengths")
         for _ in range(self.rounds):
-            batches = [_varied(next(attacks)[0], data, rng) for _ in range(self.inner + 1)]
+            batches = [_augment(next(attacks)[0], data, rng) for _ in range(self.inner + 1)]
             length = int(torch.randint(1, self.inner + 1, (1,), generator=lengths))
             attacker = copy.deepcopy(model)
             fine_tune(attacker, batches[:length], self.inner_rate)
@@ -57,7 +57,7 @@ class SOPHON(Lock):
                 p.grad = gradient
             self._step(model, optimiser)
             for _ in range(self.repairs):
-                batch = _varied(next(repairs)[0], data, rng)
+                batch = _augment(next(repairs)[0], data, rng)
                 optimiser.zero_grad(set_to_none=True)
                 loss = self.keep_weight * F.cross_entropy(model.logits(batch.images), batch.labels)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -95,5 +95,5 @@ def fine_tune(model: Classifier, batches: list[Batch], rate: float) -> None:
         optimiser.step()
 
 
-def _varied(batch: Batch, data: DefenderView, rng: torch.Generator) -> Batch:
+def _augment(batch: Batch, data: DefenderView, rng: torch.Generator) -> Batch:
     return Batch(data.augment(batch.images, rng), batch.labels, batch.index)

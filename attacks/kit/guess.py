@@ -15,7 +15,7 @@ from bench.contracts import AttackerView, Run
 def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
     """Of ``guesses`` prompts from the word list the best one, and the editor's settings.
 
-    Tried on labelled images where there are any, else on un-labelled ones; `selection.guess_score` is the score.
+    Tried on labelled images where there are any, else on unlabelled ones; `selection.guess_score` is the score.
 
     Args:
         target: grants the editor's settings, a word list and images.

@@ -36,7 +36,7 @@ def translate(
     target: AttackerView, run: Run, base: Sequence[Transform], weights: Weights, steps: int, rate: float, batch: int,
     width: int,
 ) -> list[Residual]:  # fmt: skip
-    """G from un-authorised images, after ``base``, to the authorised appearance, at each of `CHECKPOINTS` checkpoints.
+    """G from unauthorised images, after ``base``, to the authorised appearance, at each of `CHECKPOINTS` checkpoints.
 
     Least-squares critics, one on each side; L1 cycle and identity terms; 1 − ρ², ρ the correlation of brightness
     before and after; smooth L1 of the locked model's channel statistics at every stage; its confidence, class balance
@@ -44,9 +44,7 @@ def translate(
     """
     torch.manual_seed(run.seed("networks"))
     model = target.classifier.eval().requires_grad_(False)
-    base_transform = nn.Sequential(*copy.deepcopy(list(base))).to(
-        run.device
-    )  # the caller goes on with ``base`` where it is
+    chain = nn.Sequential(*copy.deepcopy(list(base))).to(run.device)  # a copy: the caller's stays where it is
     there, back = (Residual(target.spec.size, width).to(run.device) for _ in range(2))
     critics = [_critic(width).to(run.device) for _ in range(2)]  # of authorised images, and of the others
     forger = torch.optim.Adam([*there.parameters(), *back.parameters()], lr=rate, betas=(0.5, 0.99))
@@ -56,7 +54,7 @@ def translate(
     rng, generators = run.rng("augment"), []
     sources: tuple[Images, Images] = (target.authorised, target.unlabelled)
     for step, (a, u) in enumerate(run.steps(steps, *sources, batch=batch, name="disguise")):
-        real, x = jitter(a.images, rng), base_transform(jitter(u.images, rng))
+        real, x = jitter(a.images, rng), chain(jitter(u.images, rng))
         fake, plain = there(x), back(real)
         pairs = list(zip(critics, (real, x), (fake, plain), strict=True))
         apart = torch.stack(

@@ -25,7 +25,7 @@ def augmented_domains(model: Classifier, source: Images, run: Run) -> Images:
     as far as its MMD to the source, on the model's middle activation, reaches each level (or as far as it goes).
 
     Returns:
-        one copy of ``source`` for each direction and level, at most 4 times its size in all, shuffled.
+        a random quarter of ``source`` for each direction and level: 4 times its size in all.
     """
     rng = run.rng("augmented-domains")
     some = source.take(torch.randperm(len(source), generator=rng)[:128]).images.to(run.device)

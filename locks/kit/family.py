@@ -25,7 +25,7 @@ def divergence(logits: Tensor, labels: Tensor, mean: str = "batch") -> Tensor:
     return value / logits.shape[1] if mean == "batch-and-classes" else value
 
 
-def capped(value: Tensor, weight: float, cap: float) -> Tensor:
+def limit(value: Tensor, weight: float, cap: float) -> Tensor:
     """min(weight · value, cap): past the cap nothing is gained, and no gradient flows."""
     return (weight * value).clamp(max=cap)
 
@@ -41,35 +41,33 @@ def mmd(x: Tensor, y: Tensor, kernels: int = 5, multiplier: float = 2.0) -> Tens
     distance = (squares[:, None] + squares[None, :] - 2 * both @ both.T).clamp(min=0)
     count = len(both)
     width = distance.detach().sum() / (count * count - count)
-    kernel = sum(
-        (-distance / (width.clamp(min=1e-12) * multiplier ** (i - kernels // 2))).exp() for i in range(kernels)
-    )
-    assert isinstance(kernel, Tensor)
+    terms = ((-distance / (width.clamp(min=1e-12) * multiplier ** (i - kernels // 2))).exp() for i in range(kernels))
+    kernel = sum(terms, torch.zeros((), device=x.device))
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
 
 
-def sides(data: DefenderView, use: str, both: bool) -> tuple[Images, Images | None]:
-    """The images that shall work and those that shall fail (None unless ``both``).
+def sides(data: DefenderView, use: str) -> tuple[Images, Images]:
+    """The images that shall work, and those that shall fail.
 
-    ``authorisation``: authorised and un-authorised ones. ``ownership``: the other way round, so that clean images work
-    and the owner shows the mark by applying the key.
+    Args:
+        data: grants both sides.
+        use: ``authorisation``: authorised and unauthorised images. ``ownership``: the other way round, so that clean
+            images work, and the owner shows the mark by applying the key.
     """
-    if not both:
-        return data.authorised, None
     pair = data.authorised, data.unauthorised
     return pair if use == "authorisation" else (pair[1], pair[0])
 
 
 def with_stages(model: Classifier, images: Tensor, edit_stage: EditStage | None = None) -> tuple[Tensor, list[Tensor]]:
     """Logits (N, K + extra) and the activation after each stage, as edited by ``edit_stage``."""
-    kept: list[Tensor] = []
+    activations: list[Tensor] = []
 
-    def keep(i: int, activation: Tensor) -> Tensor:
+    def tap(i: int, activation: Tensor) -> Tensor:
         out = activation if edit_stage is None else edit_stage(i, activation)
-        kept.append(out)
+        activations.append(out)
         return out
 
-    return model(images, keep), kept
+    return model(images, tap), activations
 
 
 def stage(activations: list[Tensor], at: int | None) -> Tensor:

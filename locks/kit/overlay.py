@@ -1,4 +1,4 @@
-"""The style of authorised images laid over un-authorised ones inside the model, as in CUTI- and CUPI-domain."""
+"""The style of authorised images laid over unauthorised ones inside the model, as in CUTI- and CUPI-domain."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class Overlay(nn.Module):
         gate, shift = self.gates[i], self.shifts[i]
         if self.modulation == "random":
             gate, shift = (self._draw(len(w)).to(w.device) for w in (gate, shift))
-        scaled = target * per_channel(torch.sigmoid(std @ gate.T), target)
-        return torch.cat([activation[:-n], scaled + per_channel(torch.sigmoid(mean @ shift.T), target)])
+        gated = target * per_channel(torch.sigmoid(std @ gate.T), target)
+        return torch.cat([activation[:-n], gated + per_channel(torch.sigmoid(mean @ shift.T), target)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from bench.contracts import Classifier, Images, Run
 from bench.synthesis import NOISE, ClassGenerator, NormStatistics
@@ -20,28 +22,29 @@ def pseudo_source(model: Classifier, size: int, run: Run, n: int = 1000, steps: 
     model = model.eval().requires_grad_(False)
     torch.manual_seed(run.seed("generator weights"))
     generator = ClassGenerator(model.k, size).to(run.device)
-    optimiser = torch.optim.Adam(generator.parameters(), lr=2e-3, betas=(0.5, 0.99))
     rng = run.rng("generator")
+
+    def loss() -> Tensor:
+        noise, labels = torch.randn(batch, NOISE, generator=rng), torch.randint(model.k, (batch,), generator=rng)
+        noise, labels = noise.to(run.device), labels.to(run.device)
+        statistics.clear()
+        images = generator(noise, labels)
+        logits = model.logits(images)
+        mean = logits.softmax(1).mean(0)
+        out = F.cross_entropy(logits, labels)
+        out = out + 0.1 * (math.log(model.k) + (mean * mean.clamp_min(1e-8).log()).sum())
+        away = sum(statistics.distances, torch.zeros((), device=run.device))
+        out = out + away / max(1, len(statistics.distances))
+        other = generator(torch.randn(noise.shape, generator=rng).to(run.device), labels)
+        return out - 0.05 * (images - other).abs().mean().clamp(max=0.3)
+
     with NormStatistics(model) as statistics:
-        for step in range(steps):
-            noise, labels = torch.randn(batch, NOISE, generator=rng), torch.randint(model.k, (batch,), generator=rng)
-            noise, labels = noise.to(run.device), labels.to(run.device)
-            statistics.clear()
-            images = generator(noise, labels)
-            logits = model.logits(images)
-            mean = logits.softmax(1).mean(0)
-            loss = F.cross_entropy(logits, labels)
-            loss = loss + 0.1 * (math.log(model.k) + (mean * mean.clamp_min(1e-8).log()).sum())
-            away = sum(statistics.distances, torch.zeros((), device=run.device))
-            loss = loss + away / max(1, len(statistics.distances))
-            other = generator(torch.randn(noise.shape, generator=rng).to(run.device), labels)
-            loss = loss - 0.05 * (images - other).abs().mean().clamp(max=0.3)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            run.progress(step + 1, steps, "generator")
+        run.fit(
+            generator, loss, steps, parameters=list(generator.parameters()), clip=0.0, name="generator",
+            optimiser=partial(torch.optim.Adam, lr=2e-3, betas=(0.5, 0.99)), schedule=lambda _share: 1.0,
+        )  # fmt: skip
     model.requires_grad_(True)
-    return _sample(model, generator.eval(), n, rng, run)
+    return _sample(model, generator, n, rng, run)
 
 
 @torch.no_grad()

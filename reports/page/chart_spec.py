@@ -96,6 +96,8 @@ class Mark:
     colour: str
     symbol: str = ""
     dash: str = ""
+    opacity: float = 1.0
+    hollow: bool = False
 
     @property
     def glyph(self) -> str:
@@ -142,7 +144,7 @@ class Chart:
     @property
     def marks(self) -> list[Mark]:
         """The legend."""
-        marks = [Mark(s.name, s.colour, s.symbol, s.dash) for s in self.series if s.legend]
+        marks = [Mark(s.name, s.colour, s.symbol, s.dash, s.opacity, s.hollow) for s in self.series if s.legend]
         marks += [Mark(bar.legend, bar.colour, "square") for bar in self.bars]
         marks += [Mark(level.name, level.colour, dash=level.dash) for level in self.levels]
         return list(dict.fromkeys(marks))

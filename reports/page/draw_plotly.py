@@ -19,7 +19,7 @@ _HOVER = "%{customdata}<extra></extra>"
 
 def figure(chart: Chart) -> dict[str, Any]:
     """The plotly figure of ``chart``: ``data`` and ``layout``, plain JSON."""
-    layout = {
+    layout: dict[str, Any] = {
         "height": chart.height,
         "margin": {"l": 58, "r": 18, "t": 14, "b": 52},
         "showlegend": False,
@@ -49,7 +49,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _trace(series: Series) -> dict[str, Any]:
-    mode = "+".join(part for part, drawn in (("lines", series.dash), ("markers", series.symbol)) if drawn)
+    mode = "+".join(part for part, style in (("lines", series.dash), ("markers", series.symbol)) if style)
     out: dict[str, Any] = {
         "type": "scatter", "mode": mode, "name": _safe(series.name), "opacity": series.opacity,
         "x": [p.x for p in series.points], "y": [p.y for p in series.points],

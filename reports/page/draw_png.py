@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports import files
 from reports.page.chart_spec import Bar, Chart, Series, arms
@@ -22,8 +23,8 @@ WIDTH = 8.2
 """Of a file, inches."""
 _PIXELS = 92.0
 """Of a chart's height in one inch."""
-_LEGEND_LINE, _TITLE = 0.22, 0.9
-"""Inches of a line of the legend, and of what stands above a panel and below its axis."""
+_BAR, _LEGEND_LINE, _AROUND = 0.32, 0.22, 1.3
+"""Inches of a bar, of a line of the legend, and of what stands above a panel and below its axis."""
 
 
 def draw(charts: Sequence[Chart], path: str | Path) -> Path:
@@ -35,11 +36,11 @@ def draw(charts: Sequence[Chart], path: str | Path) -> Path:
     Raises:
         UserError: the place cannot be written.
     """
-    heights = [c.height / _PIXELS + _LEGEND_LINE * ((len(c.marks) + 1) // 2) + _TITLE for c in charts]
+    heights = [_inches(chart) for chart in charts]
     canvas = figure(WIDTH, sum(heights))
     axes = canvas.subplots(len(charts), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, chart in zip(axes, charts, strict=True):
-        _panel(axis, chart)
+        _panel(canvas, axis, chart)
     return save(canvas, path)
 
 
@@ -58,8 +59,15 @@ def save(canvas: Figure, path: str | Path) -> Path:
     return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
 
 
-def _panel(axis: Axes, chart: Chart) -> None:
+def _inches(chart: Chart) -> float:
+    """The height of a panel with its title, axis and legend."""
+    inside = _BAR * (len(chart.bars) + 0.5) if chart.bars else chart.height / _PIXELS
+    return inside + _LEGEND_LINE * ((len(chart.marks) + 1) // 2) + _AROUND
+
+
+def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import ScaledTranslation
 
     for series in chart.series:
         _series(axis, series)
@@ -88,21 +96,24 @@ def _panel(axis: Axes, chart: Chart) -> None:
         Line2D(
             [], [], color=mark.colour, linestyle=DASHES[mark.dash].matplotlib if mark.dash else "none",
             marker=SYMBOLS[mark.symbol].matplotlib if mark.symbol else "none", markersize=6,
+            markerfacecolor="none" if mark.hollow else mark.colour, alpha=mark.opacity,
         )
         for mark in chart.marks
     ]  # fmt: skip
     names = [textwrap.fill(mark.name, 60) for mark in chart.marks]
-    # An anchor outside the axes, which the layout makes room for whatever the panel's height.
+    # Under the axis, at a distance that does not grow with the panel.
+    below = axis.transAxes + ScaledTranslation(0, -0.5, canvas.dpi_scale_trans)
     axis.legend(
-        handles, names, loc="upper left", bbox_to_anchor=(0, -44 / chart.height), ncols=2, fontsize=8, frameon=False
-    )
+        handles, names, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=2, fontsize=8,
+        frameon=False,
+    )  # fmt: skip
 
 
 def _series(axis: Axes, series: Series) -> None:
     x, y = ([getattr(point, name) for point in series.points] for name in ("x", "y"))
-    errors = {f"{n}err": np.array([getattr(p, f"{n}_arms") for p in series.points]).T.clip(0) for n in ("x", "y")}
+    x_arms, y_arms = (_lengths([getattr(point, f"{name}_arms") for point in series.points]) for name in ("x", "y"))
     axis.errorbar(
-        x, y, **{name: lengths for name, lengths in errors.items() if lengths.any()},
+        x, y, xerr=x_arms, yerr=y_arms,
         linestyle=DASHES[series.dash].matplotlib if series.dash else "none",
         marker=SYMBOLS[series.symbol].matplotlib if series.symbol else "none", markersize=5 if series.dash else 8,
         markerfacecolor="none" if series.hollow else series.colour, color=series.colour, linewidth=series.width,
@@ -113,12 +124,19 @@ def _series(axis: Axes, series: Series) -> None:
 def _bars(axis: Axes, bars: Sequence[Bar]) -> None:
     y, means = np.arange(len(bars)), [bar.value.mean for bar in bars]
     axis.barh(y, means, color=[bar.colour for bar in bars], height=0.66, alpha=0.85)
-    lengths = np.array([arms(bar.value) for bar in bars]).T.clip(0)
-    axis.errorbar(means, y, xerr=lengths, fmt="none", ecolor=INK, elinewidth=1.1, capsize=2.5)
+    axis.errorbar(
+        means, y, xerr=_lengths([arms(bar.value) for bar in bars]), fmt="none", ecolor=INK, elinewidth=1.1, capsize=2.5
+    )
     for i, mean in enumerate(means):
         axis.text(1.01, i, number(mean), va="center", fontsize=8, transform=axis.get_yaxis_transform())
     axis.set_yticks(y, [_label(bar) for bar in bars], fontsize=8)
     axis.invert_yaxis()
+
+
+def _lengths(arms: Sequence[tuple[float, float]]) -> NDArray[np.float64] | None:
+    """(2, n) lengths of error bars, below and above; None where none has any."""
+    lengths = np.array(arms).T.clip(0)
+    return lengths if lengths.any() else None
 
 
 def _label(bar: Bar) -> str:

@@ -5,7 +5,7 @@ Every colour has enough contrast on light and on dark paper, and no line is told
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 COLOURS = ("#3d7edb", "#cf6a17", "#2c9a5d", "#9a63d6", "#d6493f", "#1795a3", "#d1569b", "#a5774a")
 RIGHT, WRONG = "#2c9a5d", "#d6493f"
@@ -26,7 +26,7 @@ class Dash(NamedTuple):
     """A line: its ``stroke-dasharray`` in a legend, and its name in matplotlib."""
 
     svg: str
-    matplotlib: str
+    matplotlib: Literal["-", "--", ":", "-."]
 
 
 SYMBOLS = {

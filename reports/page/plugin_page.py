@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
+from bench.plugin_source import PluginInfo
 from bench.records import Cell, PluginRef
-from bench.registry import PluginInfo
 from bench.threat import Budget, ThreatModel
 from reports.page import prose
 from reports.rows.ensemble import member_name
+from reports.rows.published import marks, of_plugin, same_setting
 from reports.rows.row import Row
 from reports.text.formatting import with_interval
 from reports.text.groups import Group, grouped
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 NOT_RUN = "not run in this setting"
 
 
@@ -29,7 +27,7 @@ class Published:
     """Numbers printed in a paper, each with where it stands, and ours in the same setting beside them."""
 
     file: str
-    columns: list[str]
+    columns: Sequence[str]
     rows: list[dict[str, str]]
 
 
@@ -64,7 +62,7 @@ def context(
         "params": _params(kind, info, [cell_of(row) for row in own]),
         "rights": _rights(info) if kind == "attack" and info is not None else [],
         "marks": marks,
-        "published": [] if info is None else published(kind, info, rows),
+        "published": [] if info is None else published(info, rows),
         "flags": raised(own),
     }
 
@@ -143,56 +141,18 @@ def _rights(info: PluginInfo) -> list[dict[str, Any]]:
     return lines
 
 
-def published(kind: str, info: PluginInfo, rows: Sequence[Row]) -> list[Published]:
-    """The published rows that speak of ``info``, with ours beside them where the same setting was run."""
+def published(info: PluginInfo, rows: Sequence[Row]) -> list[Published]:
+    """The published lines that speak of ``info``, with ours beside them where the same setting was run."""
     return [
-        Published(name, list(lines[0]), [{**line, "ours": _ours(line, rows)} for line in lines])
-        for name, lines in _published_lines(kind, info)
+        Published(table.name, table.columns, [{**line, "ours": _ours(line, rows)} for line in table.lines])
+        for table in of_plugin(info)
     ]
 
 
-def _published_lines(kind: str, info: PluginInfo) -> list[tuple[str, list[dict[str, str]]]]:
-    """By file of ``reports/published``, the lines that speak of ``info``; files without one are left out."""
-    files = info.published if kind == "lock" else sorted(file.name for file in PUBLISHED.glob("*.csv"))
-    out = []
-    for name in files:
-        with (PUBLISHED / name).open(encoding="utf-8") as file:
-            own = [line for line in csv.DictReader(file) if _speaks_of(kind, info, line)]
-        if own:
-            out.append((name, own))
-    return out
-
-
-def _speaks_of(kind: str, info: PluginInfo, line: Mapping[str, str]) -> bool:
-    if any("not to be shown" in text for text in line.values()):
-        return False
-    if kind == "attack":
-        return info.name != "none" and _plain(line.get("attack", "")) in (_plain(info.name), _plain(info.title))
-    return "lock" not in line or _plain(line["lock"]) in (_plain(info.name), _plain(info.title))
-
-
-def _plain(name: str) -> str:
-    """A method's name without case, hyphens and the suffix that some papers leave out."""
-    return name.lower().removesuffix("-domain").removeprefix("sa-").replace("-", "").replace(" ", "")
-
-
-def marks(provenance: str) -> list[str]:
-    """What a number's provenance says against it."""
-    return [mark for mark in ("second-hand", "digitised") if mark in provenance]
-
-
 def _ours(line: Mapping[str, str], rows: Sequence[Row]) -> str:
-    """Our numbers for the same pair, lock and attack: of the rows with the fewest settings of their own."""
-    wanted = line.get("pair"), line.get("lock"), line.get("attack")
-    if None in wanted:
-        return NOT_RUN
-    place = tuple(_plain(text or "") for text in wanted)
-    same = [r for r in rows if (_plain(r.scenario), _plain(r.lock_name), _plain(r.attack_name)) == place]
-    same = [r for r in same if r.status == "ok"]
-    settings = {id(row): row.lock.count("=") + row.attack.count("=") for row in same}
-    fewest = [row for row in same if settings[id(row)] == min(settings.values())]
-    sides = ("UP", "LP") if place[2] == "none" else ("authorised_after", "RP")
-    words = dict.fromkeys(
-        f"{', '.join(f'{side} {with_interval(row.values[side])}' for side in sides)} ({row.model})" for row in fewest
-    )
-    return "; ".join(words) or NOT_RUN
+    """Our numbers in the setting of a published line."""
+    words = []
+    for row in same_setting(line, rows):
+        sides = ("UP", "LP") if row.attack_purpose == "no-attack" else ("authorised_after", "RP")
+        words.append(f"{', '.join(f'{side} {with_interval(row.values[side])}' for side in sides)} ({row.model})")
+    return "; ".join(dict.fromkeys(words)) or NOT_RUN

@@ -242,12 +242,11 @@ class Site:
 
     def _linked(self, line: str) -> Markup:
         head, colon, rest = line.partition(": ")
-        text = Markup("<strong>{}:</strong> {}").format(head, rest) if colon and len(head) < 60 else escape(line)
-
-        def link(match: re.Match[str]) -> str:
-            return Markup('<a href="{}">{}</a>').format(self.flag_href(match[1]), match[1])
-
-        return Markup(re.sub(r"docs/flags\.md#([\w-]+)", link, str(text)))  # noqa: S704 - escaped above
+        titled = bool(colon) and len(head) < 60
+        pieces = re.split(r"docs/flags\.md#([\w-]+)", rest if titled else line)
+        link = Markup('<a href="{}">{}</a>')
+        text = Markup("").join(link.format(self.flag_href(p), p) if i % 2 else escape(p) for i, p in enumerate(pieces))
+        return Markup("<strong>{}:</strong> {}").format(head, text) if titled else text
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""

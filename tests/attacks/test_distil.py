@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import cowa, difo, knockoff, nrc, plue, restyle, shot
-from attacks.kit import adaptation, students
-from attacks.kit.synthesis import Generator, NormStatistics, surrogates
+from attacks.kit import adaptation, stages, students
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError
 from bench.predictors import Direct
 from bench.run.views import AttackerView
+from bench.synthesis import ClassGenerator, Generator, NormStatistics, surrogates
 from bench.training import Run, metered
 
 ADAPTING = ("shot", "nrc", "cowa", "plue", "adacontrast", "difo")
@@ -104,20 +104,20 @@ def test_a_momentum_model_follows(spec: Spec) -> None:
 
 def test_soft_distillation_is_hintons() -> None:
     logits, theirs = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 0.0]])
-    wanted, weight = students.taught(theirs, 2, hard=False, temperature=2.0)
+    targets, weight = students.soft_targets(theirs, 2, hard=False, temperature=2.0)
     p = 1 / (1 + math.e)  # of the first class, softened by 2
     kl = p * math.log(p / (1 - p)) + (1 - p) * math.log((1 - p) / p)
-    found = students.divergence(logits, wanted, weight, 2.0)
-    assert float(found) == pytest.approx(4 * kl / 2, rel=1e-5)
-    assert float(students.divergence(theirs, wanted, weight, 2.0)) == pytest.approx(0, abs=1e-6)
+    loss = students.divergence(logits, targets, weight, 2.0)
+    assert float(loss) == pytest.approx(4 * kl / 2, rel=1e-5)
+    assert float(students.divergence(theirs, targets, weight, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_extra_output_is_seen_through_unless_only_labels_are_told() -> None:
     outputs = torch.tensor([[math.log(3.0), 0.0, 50.0], [0.0, 9.0, 0.0]])
-    soft, weight = students.taught(outputs, 2, hard=False)
+    soft, weight = students.soft_targets(outputs, 2, hard=False)
     torch.testing.assert_close(soft[0], torch.tensor([0.75, 0.25]))
     assert weight.tolist() == [1, 1]
-    hard, weight = students.taught(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
+    hard, weight = students.soft_targets(F.one_hot(outputs.argmax(1), 3).float(), 2, hard=True)
     assert weight.tolist() == [0, 1]
     assert hard[1].tolist() == [0, 1]
 
@@ -128,13 +128,13 @@ def test_statistics_are_crossed_between_the_halves() -> None:
     maps[2:] = maps[2:] * 3 + 5
     tokens = maps.flatten(2).transpose(1, 2)
     for activation in (maps, tokens):
-        mean, _ = restyle.statistics(activation)
+        mean, _ = stages.style(activation)
         assert mean.flatten(1).shape == (4, 3)
         edited = restyle.crossing(2, 1.0, torch.Generator().manual_seed(1))(0, activation)
-        found, _ = restyle.statistics(edited)
+        result, _ = stages.style(edited)
         low = torch.minimum(mean, mean.roll(2, 0)) - 1e-3
         high = torch.maximum(mean, mean.roll(2, 0)) + 1e-3
-        assert bool(((found >= low) & (found <= high)).all())
+        assert bool(((result >= low) & (result <= high)).all())
         assert torch.equal(restyle.crossing(2, 0.0, rng)(0, activation), activation)
 
 
@@ -150,18 +150,20 @@ def test_surrogates_are_images_and_differ() -> None:
     assert float(images.max()) <= 1
     assert float(images.flatten(1).std(0).mean()) > 0.1
     assert Generator(32)(torch.randn(4, 64)).shape == (4, 3, 32, 32)
+    assert ClassGenerator(3, 32)(torch.randn(4, 64), torch.arange(4) % 3).shape == (4, 3, 32, 32)
 
 
 def test_norm_statistics_of_what_the_model_kept_are_near(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec).eval()
     models.reestimate_batch_norm(model, toy.images, batch=60)
-    with NormStatistics(model) as seen:
+    with NormStatistics(model) as statistics:
         model(toy.images)
-        near = float(seen.taken().detach())
+        near = float(statistics.mean().detach())
+        statistics.clear()
         model(torch.rand(60, 3, 32, 32))
-        far = float(seen.taken().detach())
+        far = float(statistics.mean().detach())
     assert near < 0.2 < far
-    assert float(NormStatistics(nn.Linear(2, 2)).taken()) == 0
+    assert float(NormStatistics(nn.Linear(2, 2)).mean()) == 0
 
 
 # Attacks
@@ -171,13 +173,13 @@ def view_of(
     locked: Classifier, spec: Spec, images: Images, name: str, work: Run, **threat: Any
 ) -> tuple[AttackerView, list[int]]:
     """What ``name``'s usual threat model grants of ``locked``, and a list of the batches that were asked."""
-    usual = {k[7:]: v for k, v in registry.find("attack", name).defaults.items() if k.startswith("threat.")}
+    usual = {k[7:]: v for k, v in registry.INSTALLED.find("attack", name).defaults.items() if k.startswith("threat.")}
     full = ThreatModel(**{**usual, **threat})
-    asked: list[int] = []
+    batches: list[int] = []
 
     def answer(part: Tensor) -> Tensor:
-        asked.append(len(part))
-        outputs = models.logits(locked, part)
+        batches.append(len(part))
+        outputs = models.outputs(locked, part)
         return F.one_hot(outputs.argmax(1), outputs.shape[1]).float() if full.access == "labels" else outputs
 
     granted: dict[str, Any] = {}
@@ -193,7 +195,7 @@ def view_of(
         spec, full, work.budget, granted, {}, lambda extra: models.build("cnn", spec, extra, "public", 3),
         answer if full.access in ("labels", "logits") else None, work.meter,
     )  # fmt: skip
-    return view, asked
+    return view, batches
 
 
 def accuracy(predictor: Any, images: Images) -> float:
@@ -272,8 +274,8 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
     view, _ = view_of(locked, spec, toy, row.attack, work, **{**threat, **row.threat})
     torch.manual_seed(0)
     with metered(work):
-        found = accuracy(registry.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
-    assert row.least <= found <= row.most
+        result = accuracy(registry.INSTALLED.make("attack", row.attack, row.params).unlock(view, work), toy_images(7))
+    assert row.least <= result <= row.most
     assert view.denied == []
     assert work.meter.steps >= row.params["steps"]
 
@@ -290,10 +292,10 @@ def test_every_question_is_metered_and_none_over_budget(
     }[name]
     for budget in (None, 70):
         work = Run(5, budget=Budget(queries=budget))
-        view, asked = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
-        registry.make("attack", name, params).unlock(view, work)
-        assert work.meter.queries == sum(asked) > 0
-        assert budget is None or sum(asked) == budget
+        view, batches = view_of(corrupted(victim, "decoy"), spec, toy, name, work, access=access)
+        registry.INSTALLED.make("attack", name, params).unlock(view, work)
+        assert work.meter.queries == sum(batches) > 0
+        assert budget is None or sum(batches) == budget
         assert len(work.submissions) >= 1
 
 
@@ -303,7 +305,7 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
     params = {"steps": 12} | ({"queries": 60} if name in ("knockoff", "data-free") else {})
     view, _ = view_of(victim, spec, toy, name, work)
     with pytest.raises(BudgetSpent), metered(work):
-        registry.make("attack", name, params).unlock(view, work)
+        registry.INSTALLED.make("attack", name, params).unlock(view, work)
     assert work.meter.steps == 5
     assert work.submissions
 
@@ -312,10 +314,10 @@ def test_a_spent_step_budget_leaves_the_last_submission(name: str, victim: Class
 def test_label_free_attacks_never_ask_for_labels(name: str, victim: Classifier, toy: Images, spec: Spec) -> None:
     work = Run(5)
     view, _ = view_of(victim, spec, toy, name, work)
-    registry.make("attack", name, {"steps": 2}).unlock(view, work)
+    registry.INSTALLED.make("attack", name, {"steps": 2}).unlock(view, work)
     assert view.denied == []
     assert (work.meter.labelled, work.meter.authorised) == (0, 0)
-    assert view.unlabelled.labels is None
+    assert not view.unlabelled.labelled
     with pytest.raises(AccessDenied):
         _ = view.labelled
 
@@ -324,12 +326,13 @@ def test_a_clip_that_is_not_here_says_what_to_do(victim: Classifier, toy: Images
     work = Run(5)
     view, _ = view_of(victim, spec, toy, "difo", work)
     with pytest.raises(UserError, match="no such folder"):
-        registry.make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
+        registry.INSTALLED.make("attack", "difo", {"clip": "no-such-clip"}).unlock(view, work)
 
 
 def test_restyle_needs_authorised_images_and_features_need_weights() -> None:
-    restyling = registry.make("attack", "restyle", {})
+    restyling = registry.INSTALLED.make("attack", "restyle", {})
     assert not restyling.accepts(ThreatModel(share=0.1))
     assert restyling.accepts(ThreatModel(share=0, authorised=0.01))
-    assert not registry.make("attack", "distillation", {"match": "feature"}).accepts(ThreatModel(access="logits"))
-    assert not registry.make("attack", "shot", {}).accepts(ThreatModel(access="logits"))
+    matching = registry.INSTALLED.make("attack", "distillation", {"match": "feature"})
+    assert matching.accepts(ThreatModel(access="logits")).reason == "it needs threat.access=weights"
+    assert not registry.INSTALLED.make("attack", "shot", {}).accepts(ThreatModel(access="logits"))

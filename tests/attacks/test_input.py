@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.kit import input, selection
 from attacks.consensus import vote
 from attacks.disguise import _family
+from attacks.kit import input, selection
 from attacks.tent import Adapting
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Predictor, Spec, ThreatModel
-from bench.editors import session
+from bench.editors import engine
 from bench.editors.settings import EditSettings
 from bench.predictors import Direct, Queried, describe, rebuild
 from bench.run.views import AttackerView
@@ -38,7 +38,7 @@ def tinted(images: Tensor) -> Tensor:
     return images * 0.4 + torch.tensor([0.55, 0.35, 0.1]).view(1, 3, 1, 1)
 
 
-def drawn(n: int, seed: int) -> Images:
+def toy_images(n: int, seed: int) -> Images:
     """``n`` images of the toy task: dark, light, striped."""
     labels = torch.arange(n) % 3
     images = torch.rand((n, 3, 32, 32), generator=torch.Generator().manual_seed(seed)) * 0.2
@@ -47,7 +47,7 @@ def drawn(n: int, seed: int) -> Images:
     return Images((images * 255).byte(), labels)
 
 
-POOL, TEST = drawn(48, 1), drawn(60, 2)
+POOL, TEST = toy_images(48, 1), toy_images(60, 2)
 
 
 @functools.cache
@@ -68,9 +68,9 @@ def locked(name: str) -> Classifier:
                 total = total + F.cross_entropy(model(batch.images), (labels + 1) % 3)
             return total
 
-        Run(1).fit(model, loss, 25, drawn(60, 0), rate=2e-3, batch=30)
+        Run(1).fit(model, loss, 25, toy_images(60, 0), rate=2e-3, batch=30)
         models.reestimate_batch_norm(
-            model, torch.cat([key(drawn(60, 0).images)] + [drawn(60, 0).images] * (name == "tinted"))
+            model, torch.cat([key(toy_images(60, 0).images)] + [toy_images(60, 0).images] * (name == "tinted"))
         )
     if name == "statistics":
         for module in model.modules():
@@ -79,15 +79,15 @@ def locked(name: str) -> Classifier:
     return model.eval()
 
 
-class Attacked(NamedTuple):
+class Outcome(NamedTuple):
     predictor: Predictor
     run: Run
-    asked: list[int]
+    batches: list[int]
 
 
-def attacked(
+def run_attack(
     name: str, params: Mapping[str, Any], lock: str, threat: Mapping[str, Any], key: Any = tinted, budget: Any = None
-) -> Attacked:
+) -> Outcome:
     """The attack in this process, on a view that grants what ``threat`` says, and the images it asked about."""
     full = ThreatModel(**{"access": "weights", "share": 0.0, "wordlist": "none", "known": "none", **threat})
     model = copy.deepcopy(locked(lock))
@@ -99,19 +99,19 @@ def attacked(
     if full.unlabelled:
         granted["unlabelled"] = POOL.unlabelled()
     if full.authorised:
-        authorised = drawn(9, 5)
+        authorised = toy_images(9, 5)
         granted["authorised"] = Images((key(authorised.images) * 255).round().byte(), authorised.labels)
     if full.leaked:
-        raw = drawn(full.leaked, 6).unlabelled()
+        raw = toy_images(full.leaked, 6).unlabelled()
         granted["leaked_pairs"] = (raw, Images((key(raw.images) * 255).round().byte()))
     if full.wordlist != "none":
         granted["words"] = ("monet", "oil pastel", "cubism")
     parts = {"prompt": "with monet", "settings": {}, "editor": "miniature"}
-    asked: list[int] = []
+    batches: list[int] = []
 
     def answer(images: Tensor) -> Tensor:
-        asked.append(len(images))
-        return models.logits(locked(lock), images)
+        batches.append(len(images))
+        return models.outputs(locked(lock), images)
 
     run = Run(7, budget=budget)
     view = AttackerView(
@@ -120,11 +120,11 @@ def attacked(
     )  # fmt: skip
     torch.manual_seed(0)
     with metered(run):
-        predictor = registry.make("attack", name, params).unlock(view, run)
+        predictor = registry.INSTALLED.make("attack", name, params).unlock(view, run)
     for part in predictor.modules():
         if isinstance(part, Queried):
-            part.answer = lambda images: models.logits(locked(lock), images)
-    return Attacked(predictor, run, asked)
+            part.answer = lambda images: models.outputs(locked(lock), images)
+    return Outcome(predictor, run, batches)
 
 
 def accuracy(predictor: Predictor) -> float:
@@ -165,8 +165,8 @@ OPENS = {
 @pytest.mark.parametrize("case", OPENS.values(), ids=OPENS.keys())
 def test_it_opens_a_lock_that_is_weak_against_it(case: Case) -> None:
     assert accuracy(Direct(locked(case.lock))) <= 50, "the lock holds to begin with"
-    made = attacked(case.attack, case.params, case.lock, case.threat, case.key)
-    assert accuracy(made.predictor) >= 85
+    outcome = run_attack(case.attack, case.params, case.lock, case.threat, case.key)
+    assert accuracy(outcome.predictor) >= 85
 
 
 @pytest.mark.parametrize("lock", ["inverted", "destroyed"])
@@ -179,20 +179,20 @@ def test_a_student_learns_for_raw_images_what_the_locked_model_says_after_the_ri
     monkeypatch.setattr(Run, "edits", edits)
     threat = {"access": "logits", "known": "editor+settings", "wordlist": "published"}
     params = {"steps": 40, "rounds": 1, "views": 1}
-    made = attacked("distillation", {**params, "ask": "guess"}, lock, threat)
-    assert made.run.meter.guesses == 3
-    assert made.run.meter.queries == sum(made.asked) == 3 * 16 + 48
+    outcome = run_attack("distillation", {**params, "ask": "guess"}, lock, threat)
+    assert outcome.run.meter.guesses == 3
+    assert outcome.run.meter.queries == sum(outcome.batches) == 3 * 16 + 48
     if lock == "destroyed":
-        assert accuracy(made.predictor) <= 67
+        assert accuracy(outcome.predictor) <= 67
     else:
-        assert accuracy(made.predictor) >= 85
-        assert accuracy(attacked("distillation", params, lock, threat).predictor) <= 50, "clean images teach the lock"
+        assert accuracy(outcome.predictor) >= 85
+        assert accuracy(run_attack("distillation", params, lock, threat).predictor) <= 50, "clean images teach the lock"
 
 
 @pytest.mark.parametrize("case", [c for c in OPENS.values() if c.random], ids=[n for n, c in OPENS.items() if c.random])
 def test_it_makes_nothing_out_of_random_weights(case: Case) -> None:
-    made = attacked(case.attack, case.params, "destroyed", case.threat, case.key)
-    assert accuracy(made.predictor) <= 67, "one class in three at the floor, two by chance"
+    outcome = run_attack(case.attack, case.params, "destroyed", case.threat, case.key)
+    assert accuracy(outcome.predictor) <= 67, "one class in three at the floor, two by chance"
 
 
 WITHHELD = [
@@ -207,21 +207,21 @@ WITHHELD = [
 @pytest.mark.parametrize(("name", "threat"), WITHHELD)
 def test_what_the_threat_model_withholds_is_denied_and_not_accepted(name: str, threat: dict[str, Any]) -> None:
     full = ThreatModel(**{"access": "weights", "share": 0.0, **threat})
-    assert not registry.make("attack", name, {}).accepts(full)
+    assert not registry.INSTALLED.make("attack", name, {}).accepts(full)
     with pytest.raises(AccessDenied):
-        attacked(name, {}, "destroyed", threat)
+        run_attack(name, {}, "destroyed", threat)
 
 
 def test_queries_and_images_are_metered_as_they_were_asked_for() -> None:
     threat = {"authorised": 0.1, "access": "logits"}
-    made = attacked("disguise", {"trials": 2, "probe": 16}, "destroyed", threat)
+    outcome = run_attack("disguise", {"trials": 2, "probe": 16}, "destroyed", threat)
     family = len(_family(POOL.images, POOL.images, 32))
-    assert made.run.meter.queries == sum(made.asked) == 16 * (family + 2)
-    assert (made.run.meter.authorised, made.run.meter.steps) == (9, 0)
+    assert outcome.run.meter.queries == sum(outcome.batches) == 16 * (family + 2)
+    assert (outcome.run.meter.authorised, outcome.run.meter.steps) == (9, 0)
     with pytest.raises(BudgetSpent):
-        attacked("disguise", {"trials": 2, "probe": 16}, "destroyed", threat, budget=Budget(queries=40))
-    made = attacked("edit-imitation", {"how": "network", "steps": 3, "width": 4}, "destroyed", {"leaked": 5})
-    assert (made.run.meter.leaked, made.run.meter.steps, made.run.meter.forward_images) == (5, 3, 0)
+        run_attack("disguise", {"trials": 2, "probe": 16}, "destroyed", threat, budget=Budget(queries=40))
+    outcome = run_attack("edit-imitation", {"how": "network", "steps": 3, "width": 4}, "destroyed", {"leaked": 5})
+    assert (outcome.run.meter.leaked, outcome.run.meter.steps, outcome.run.meter.forward_images) == (5, 3, 0)
 
 
 class InvertingEditor:
@@ -238,17 +238,17 @@ class InvertingEditor:
 def test_another_editor_opens_where_its_settings_come_near_the_key(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "engine", lambda _name: InvertingEditor())
+    monkeypatch.setattr(engine, "current", lambda _name: InvertingEditor())
     threat = {"known": "prompt", "access": "logits", "share": share}
-    plain = attacked("wrong-editor", {}, "inverted", threat)
+    plain = run_attack("wrong-editor", {}, "inverted", threat)
     assert plain.run.meter.edited == 0
     assert accuracy(plain.predictor) <= 67
-    told = attacked("wrong-editor", {"alpha": 1.0}, "inverted", threat)
-    assert told.predictor.arguments()["settings"]["alpha"] == 1.0
-    assert accuracy(told.predictor) >= 85
-    chosen = attacked("wrong-editor", {"candidates": 12, "most": 12}, "inverted", threat)
-    assert chosen.run.meter.edited == chosen.run.meter.queries == 13 * 12
-    assert accuracy(chosen.predictor) >= 85
+    at_full_strength = run_attack("wrong-editor", {"alpha": 1.0}, "inverted", threat)
+    assert at_full_strength.predictor.arguments()["settings"]["alpha"] == 1.0
+    assert accuracy(at_full_strength.predictor) >= 85
+    by_score = run_attack("wrong-editor", {"candidates": 12, "most": 12}, "inverted", threat)
+    assert by_score.run.meter.edited == by_score.run.meter.queries == 13 * 12
+    assert accuracy(by_score.predictor) >= 85
 
 
 def test_a_linear_colour_map_is_recovered_from_pairs() -> None:
@@ -257,21 +257,21 @@ def test_a_linear_colour_map_is_recovered_from_pairs() -> None:
     weight = torch.tensor([[0.2, 0.3, 0.1], [-0.1, 0.5, 0.0], [0.0, 0.2, 0.3]])
     bias = torch.tensor([0.1, 0.3, 0.2])
     keyed = torch.einsum("dc,nchw->ndhw", weight, raw) + bias.view(1, 3, 1, 1)
-    found = input.least_squares(raw, keyed)
-    torch.testing.assert_close(found.weight, weight, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.bias, bias, atol=1e-5, rtol=0)
+    colour = input.least_squares(raw, keyed)
+    torch.testing.assert_close(colour.weight, weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(colour.bias, bias, atol=1e-5, rtol=0)
     grey = raw[:, :1].expand(-1, 3, -1, -1)  # channels that say the same leave the map open, not its answers
     torch.testing.assert_close(input.least_squares(grey, grey)(grey), grey, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("match", [input.channel_matched, input.covariance_matched])
+@pytest.mark.parametrize("match", [input.match_channels, input.match_covariance])
 def test_matched_colours_have_the_statistics_of_the_other_set(match: Any) -> None:
     rng = torch.Generator().manual_seed(0)
     images = torch.rand((6, 3, 16, 16), generator=rng) * 0.5
     like = 0.3 + 0.4 * torch.rand((5, 3, 16, 16), generator=rng)
-    made = match(images, like)(images)
-    torch.testing.assert_close(made.mean((0, 2, 3)), like.mean((0, 2, 3)), atol=1e-2, rtol=0)
-    torch.testing.assert_close(made.std((0, 2, 3)), like.std((0, 2, 3)), atol=1e-2, rtol=0)
+    outcome = match(images, like)(images)
+    torch.testing.assert_close(outcome.mean((0, 2, 3)), like.mean((0, 2, 3)), atol=1e-2, rtol=0)
+    torch.testing.assert_close(outcome.std((0, 2, 3)), like.std((0, 2, 3)), atol=1e-2, rtol=0)
 
 
 def test_swapping_an_amplitude_with_its_own_gives_the_image_back() -> None:
@@ -295,17 +295,17 @@ def test_what_stands_in_front_starts_as_the_identity(front: input.Transform) -> 
 def test_a_frame_changes_nothing_inside() -> None:
     frame = input.Pattern(32, 3)
     nn.init.constant_(frame.pattern, 0.5)
-    changed = (frame(torch.zeros(1, 3, 32, 32)) > 0).float()
-    assert changed[..., 3:-3, 3:-3].sum() == 0
-    assert changed.mean() == 1 - (26 / 32) ** 2
+    outside = (frame(torch.zeros(1, 3, 32, 32)) > 0).float()
+    assert outside[..., 3:-3, 3:-3].sum() == 0
+    assert outside.mean() == 1 - (26 / 32) ** 2
 
 
 def test_a_chain_is_rebuilt_from_json_and_tensors() -> None:
     chain = [input.Colour().set(-torch.eye(3), torch.ones(3)), input.Swap(32, 0.2).set(TEST.images[:5])]
-    made = input.InFront.of(Direct(locked("inverted")), *chain, input.Moments(0.5).set(TEST.images[:5]))
-    again = rebuild(json.loads(json.dumps(describe(made))), made.state_dict())
+    outcome = input.InFront.of(Direct(locked("inverted")), *chain, input.Moments(0.5).set(TEST.images[:5]))
+    again = rebuild(json.loads(json.dumps(describe(outcome))), outcome.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(again.predict(TEST.images[:4]), made.predict(TEST.images[:4]))
+        torch.testing.assert_close(again.predict(TEST.images[:4]), outcome.predict(TEST.images[:4]))
 
 
 def _stream(predictor: Predictor) -> Tensor:
@@ -325,31 +325,31 @@ def test_tent_adapts_the_same_way_each_time_and_a_copy_goes_on_from_where_it_was
 def test_tent_moves_norm_layers_alone_and_lowers_entropy() -> None:
     for name in ("cnn", "vit"):
         model = models.build(name, SPEC, seed=1)
-        made = Adapting(copy.deepcopy(model), 5, 1e-2, "batch", "after")
+        outcome = Adapting(copy.deepcopy(model), 5, 1e-2, "batch", "after")
         images = TEST.images[:12]
 
         def entropy(logits: Tensor) -> float:
             return float(-(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean())
 
         before = Adapting(copy.deepcopy(model), 1, 1e-2, "batch", "before").predict(images)
-        assert entropy(made.predict(images)) < entropy(before)
+        assert entropy(outcome.predict(images)) < entropy(before)
         norms = {n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm)}
-        moved = dict(made.classifier.named_parameters())
-        changed = {n.rpartition(".")[0] for n, p in model.named_parameters() if not torch.equal(p, moved[n])}
-        assert changed
-        assert changed <= norms
+        state = dict(outcome.classifier.named_parameters())
+        outside = {n.rpartition(".")[0] for n, p in model.named_parameters() if not torch.equal(p, state[n])}
+        assert outside
+        assert outside <= norms
 
 
 def test_a_view_that_is_sure_but_alone_is_outvoted() -> None:
     right = F.one_hot(torch.arange(30) % 3, 3).float()
     alone = F.one_hot((torch.arange(30) + 1) % 3, 3).float()
-    agreed = vote([right * 6, right * 6, alone * 6], 3, 0.2)
-    assert torch.equal(agreed.argmax(1), right.argmax(1))
-    torch.testing.assert_close(agreed.sum(1), torch.ones(30))
+    consensus = vote([right * 6, right * 6, alone * 6], 3, 0.2)
+    assert torch.equal(consensus.argmax(1), right.argmax(1))
+    torch.testing.assert_close(consensus.sum(1), torch.ones(30))
 
 
 def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
-    sure = F.one_hot(torch.arange(30) % 3, 4).float() * 8
-    led = sure.clone()
-    led[:, 3] = 12
-    assert selection.claimed_information(sure, 3) > selection.claimed_information(led, 3) + 1
+    confident = F.one_hot(torch.arange(30) % 3, 4).float() * 8
+    astray = confident.clone()
+    astray[:, 3] = 12
+    assert selection.information_and_mass(confident, 3) > selection.information_and_mass(astray, 3) + 1

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from attacks.kit.output_maps import (
-    evened_axes,
     evidence,
+    half_whitening,
     leave_one_out,
     likeliest,
     regression,
@@ -50,21 +50,21 @@ def test_the_regression_is_least_squares_shrunk_towards_its_base() -> None:
     weight, bias = regression(outputs, LABELS, base, 1e-6, torch.eye(5))
     x = torch.cat([outputs, torch.ones(len(outputs), 1)], 1).double()
     y = torch.nn.functional.one_hot(LABELS, 4).double()
-    fitted = x @ (torch.linalg.pinv(x) @ y)
-    torch.testing.assert_close((outputs @ weight.T + bias).double(), fitted, atol=1e-3, rtol=0)
-    held, offset = regression(outputs, LABELS, base, 1e6, torch.eye(5))
-    torch.testing.assert_close(held, base[0], atol=1e-3, rtol=0)
-    left = (y.float() - outputs @ base[0].T - base[1]).mean(0)
-    torch.testing.assert_close(offset, base[1] + left, atol=1e-3, rtol=0)
+    least_squares = x @ (torch.linalg.pinv(x) @ y)
+    torch.testing.assert_close((outputs @ weight.T + bias).double(), least_squares, atol=1e-3, rtol=0)
+    shrunk, offset = regression(outputs, LABELS, base, 1e6, torch.eye(5))
+    torch.testing.assert_close(shrunk, base[0], atol=1e-3, rtol=0)
+    rest = (y.float() - outputs @ base[0].T - base[1]).mean(0)
+    torch.testing.assert_close(offset, base[1] + rest, atol=1e-3, rtol=0)
 
 
-def test_a_base_varies_as_one_hot_labels_do_and_answers_as_before() -> None:
+def test_a_base_varies_as_one_hot_labels_do_and_classesas_before() -> None:
     outputs = _outputs(None)
     weight, bias = spread((10 * torch.eye(4), torch.ones(4)), outputs, 2.0)
-    made = outputs @ weight.T + bias
-    torch.testing.assert_close(made.mean(1), torch.zeros(len(made)))
-    assert float(made.square().mean()) == pytest.approx(4 * 3 / 16)
-    assert made.argmax(1).tolist() == outputs.argmax(1).tolist()
+    result = outputs @ weight.T + bias
+    torch.testing.assert_close(result.mean(1), torch.zeros(len(result)))
+    assert float(result.square().mean()) == pytest.approx(4 * 3 / 16)
+    assert result.argmax(1).tolist() == outputs.argmax(1).tolist()
 
 
 @pytest.mark.parametrize(("n", "m"), [(6, 3), (4, 7)])
@@ -76,16 +76,16 @@ def test_the_evidence_is_the_density_of_what_the_base_left(n: int, m: int) -> No
         :, 1:
     ]
     planes = torch.linalg.qr(torch.tensor([[1.0, 1, 0], [1, 0, 1], [1, 0, 0]]).double())[0][:, 1:]
-    seen = contrasts.T @ r @ planes  # (n − 1, K − 1): independent columns
+    columns = contrasts.T @ r @ planes  # (n − 1, K − 1): independent columns
 
     def log_density(ridge: float) -> float:
         shape = torch.eye(n - 1).double() + contrasts.T @ x @ x.T @ contrasts / ridge
-        noise = (seen * torch.linalg.solve(shape, seen)).sum() / seen.numel()
+        noise = (columns * torch.linalg.solve(shape, columns)).sum() / columns.numel()
         normal = torch.distributions.MultivariateNormal(torch.zeros(n - 1).double(), noise * shape)
-        return float(normal.log_prob(seen.T).sum())
+        return float(normal.log_prob(columns.T).sum())
 
-    told = [evidence(x, r, ridge) - log_density(ridge) for ridge in (0.01, 0.3, 5.0)]
-    assert told == pytest.approx([told[0]] * 3)
+    gaps = [evidence(x, r, ridge) - log_density(ridge) for ridge in (0.01, 0.3, 5.0)]
+    assert gaps == pytest.approx([gaps[0]] * 3)
 
 
 def test_a_base_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
@@ -98,10 +98,10 @@ def test_a_base_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
 
 def test_axes_are_half_evened_out() -> None:
     outputs = torch.randn((4000, 2), generator=torch.Generator().manual_seed(2)) @ torch.diag(torch.tensor([4.0, 1.0]))
-    seen = torch.cov((outputs @ evened_axes(outputs)).T)
-    torch.testing.assert_close(seen.diag(), torch.tensor([1.6, 0.4]), atol=0.05, rtol=0)  # 16 : 1 becomes 4 : 1
-    assert float(seen.diag().mean()) == pytest.approx(1, abs=1e-4)
-    assert evened_axes(outputs[:1]).equal(torch.eye(2))
+    columns = torch.cov((outputs @ half_whitening(outputs)).T)
+    torch.testing.assert_close(columns.diag(), torch.tensor([1.6, 0.4]), atol=0.05, rtol=0)  # 16 : 1 becomes 4 : 1
+    assert float(columns.diag().mean()) == pytest.approx(1, abs=1e-4)
+    assert half_whitening(outputs[:1]).equal(torch.eye(2))
 
 
 def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> None:
@@ -118,17 +118,17 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
         lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
     )  # fmt: skip
     with metered(run):
-        made = registry.make("attack", "logit-surgery", {}).unlock(target, run)
-    assert run.submissions[-1].predictor is made
-    said = (answers @ made.weight.T + made.bias).argmax(1)
-    assert float((said == labels).float().mean()) > 0.9
+        result = registry.INSTALLED.make("attack", "logit-surgery", {}).unlock(target, run)
+    assert run.submissions[-1].predictor is result
+    classes = (answers @ result.weight.T + result.bias).argmax(1)
+    assert float((classes == labels).float().mean()) > 0.9
     assert float((answers.argmax(1) == labels).float().mean()) < 0.5
 
 
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
     threat = ThreatModel(access="logits", share=0.1, unlabelled=True)
     return AttackerView(
-        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.logits(model, x),
+        spec, threat, budget, granted, {}, lambda e: models.build("cnn", spec, e), lambda x: models.outputs(model, x),
         run.meter,
     )  # fmt: skip
 
@@ -142,6 +142,6 @@ def test_a_budget_of_queries_is_kept_and_something_is_always_handed_in(
     run = Run(1, budget=budget)
     target = _view(model, spec, budget, run, labelled=toy, unlabelled=toy.unlabelled())
     with metered(run):
-        registry.make("attack", "logit-surgery", {}).unlock(target, run)
+        registry.INSTALLED.make("attack", "logit-surgery", {}).unlock(target, run)
     assert run.submissions
     assert queries is None or (run.meter.queries or 0) <= queries

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.kit import tuning
-from attacks.kit.pseudo_labels import with_pseudo_labels
-from attacks.kit.zeros import find_zeros, refilled
-from attacks.benign import jpeg, resized
+from attacks.benign import jpeg, resize
 from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
-from attacks.realign import distance, in_style, style
-from attacks.rounding import rounded
-from attacks.transntl import divergence, perturbed, reweighted
+from attacks.kit import tuning
+from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.stages import style
+from attacks.kit.zeros import find_zeros, refill
+from attacks.realign import distance, in_style
+from attacks.rounding import round_weight
+from attacks.transntl import divergence, perturb, reweight
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, Classifier, Images, Predictor, Spec, ThreatModel
 from bench.run.views import AttackerView
@@ -28,12 +29,12 @@ from locks.map import Mask
 
 def view(spec: Spec, model: Classifier, run: Run, threat: Mapping[str, Any], **granted: Images) -> AttackerView:
     full = ThreatModel(**{"access": "weights", "share": 0.0, "unlabelled": False, **threat})
-    given = {"classifier": model, **granted}
-    return AttackerView(spec, full, Budget(), given, {}, lambda e: models.build("cnn", spec, e), None, run.meter)
+    all_granted = {"classifier": model, **granted}
+    return AttackerView(spec, full, Budget(), all_granted, {}, lambda e: models.build("cnn", spec, e), None, run.meter)
 
 
 def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run) -> Predictor:
-    attack = registry.make("attack", name, params)
+    attack = registry.INSTALLED.make("attack", name, params)
     assert attack.accepts(target.threat)
     with metered(run):
         predictor = attack.unlock(target, run)
@@ -43,8 +44,8 @@ def unlock(name: str, params: Mapping[str, Any], target: AttackerView, run: Run)
 
 def percent_right(predictor: Any, images: Images) -> float:
     with torch.no_grad():
-        said = predictor(images.images).argmax(1)
-    return 100 * float((said == images.labels).float().mean())
+        answers = predictor(images.images).argmax(1)
+    return 100 * float((answers == images.labels).float().mean())
 
 
 @pytest.fixture
@@ -81,14 +82,14 @@ def test_fine_tuning_changes_what_it_says_and_nothing_else(case: Tuned, spec: Sp
     predictor = unlock(
         "finetune", {"steps": 4, "head_steps": 0, "pseudo": 0.0, "batch": 12, **case.params}, target, run
     )
-    made: Any = predictor.classifier
-    after = made.state_dict()
+    tuned_model: Any = predictor.classifier
+    after = tuned_model.state_dict()
     assert after.keys() == before.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(any(part in name for part in case.may_change.split("|")) for name in changed)
-    again = models.rebuild(made.spec, after)
-    torch.testing.assert_close(models.logits(again, toy.images[:3]), models.logits(made, toy.images[:3]))
+    again = models.rebuild(tuned_model.spec, after)
+    torch.testing.assert_close(models.outputs(again, toy.images[:3]), models.outputs(tuned_model, toy.images[:3]))
     assert run.meter.steps == 4
     assert all(isinstance(s.predictor.classifier, Classifier) for s in run.submissions)
 
@@ -129,9 +130,9 @@ def test_pseudo_labels_are_the_surest_answers_of_each_class_and_true_labels_are_
             return self.head(self.embed(x))
 
     labelled = Images(images.pixels[2:3], torch.tensor([2]))
-    made = with_pseudo_labels(Brightness(), labelled, images, 0.67)
-    found = list(zip(made.pixels[:, 0, 0, 0].tolist(), made.labels.tolist(), strict=True))
-    assert found == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
+    tuned_model = with_pseudo_labels(Brightness(), labelled, images, 0.67)
+    rows = list(zip(tuned_model.pixels[:, 0, 0, 0].tolist(), tuned_model.labels.tolist(), strict=True))
+    assert rows == [(20, 2), (20, 2), (0, 0), (10, 0), (250, 1), (240, 1)]
 
 
 def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images) -> None:
@@ -141,9 +142,9 @@ def test_merged_adapters_answer_as_the_adapted_model_did(spec: Spec, toy: Images
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
-    adapted = models.logits(model, toy.images[:4])
-    torch.testing.assert_close(models.logits(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(models.logits(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
+    adapted = models.outputs(model, toy.images[:4])
+    torch.testing.assert_close(models.outputs(handle.merge_and_unload(), toy.images[:4]), adapted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(models.outputs(models.build("cnn", spec), toy.images[:4]), adapted, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["cnn", "vit"])
@@ -160,10 +161,17 @@ def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
 
 def test_the_gradient_of_adaptive_sam_by_hand() -> None:
     w = nn.Parameter(torch.tensor([2.0, -1.0]))  # L = (w1² + 3 w2²) / 2, ∇L = (2, -3), T = (2.01, 1.01)
-    value = tuning.sharpness_aware(lambda: (w[0] ** 2 + 3 * w[1] ** 2) / 2, [w], rho=0.5, eta=0.01)
+    losses: list[torch.Tensor] = []
+
+    def loss() -> torch.Tensor:
+        losses.append((w[0] ** 2 + 3 * w[1] ** 2) / 2)
+        return losses[-1]
+
+    tuning.sharpness_aware(nn.Identity(), rho=0.5, eta=0.01)(loss, [w])
     norm = (4.02**2 + 3.03**2) ** 0.5
     epsilon = (0.5 * 2.01 * 4.02 / norm, 0.5 * 1.01 * -3.03 / norm)
-    assert float(value) == pytest.approx(3.5)
+    assert float(losses[0].detach()) == pytest.approx(3.5)
+    assert len(losses) == 2
     assert w.grad is not None
     assert w.grad.tolist() == pytest.approx([2 + epsilon[0], 3 * (-1 + epsilon[1])], rel=1e-5)
     assert w.tolist() == [2.0, -1.0]
@@ -172,7 +180,7 @@ def test_the_gradient_of_adaptive_sam_by_hand() -> None:
 def test_a_pass_at_weights_that_are_not_kept_leaves_no_statistics(spec: Spec, toy: Images) -> None:
     model = models.build("cnn", spec).train()
     before = model.net.bn1.running_mean.clone()  # type: ignore[union-attr]
-    with tuning._statistics_kept(model):
+    with models.frozen_statistics(model):
         model(toy.images[:8])
     assert torch.equal(model.net.bn1.running_mean, before)  # type: ignore[union-attr]
     model(toy.images[:8])
@@ -187,7 +195,7 @@ def test_label_noise_makes_the_stated_share_wrong(share: float, toy: Images) -> 
 
 
 def test_something_is_held_out_of_two_images(toy: Images) -> None:
-    train, validation = tuning.held_out(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
+    train, validation = tuning.split(toy.subset(torch.arange(2)), 0.2, torch.Generator().manual_seed(0))
     assert (len(train), len(validation)) == (1, 1)
 
 
@@ -203,9 +211,9 @@ def test_a_random_mask_is_opened(fill: str, victim: Classifier, spec: Spec, toy:
     predictor = unlock("mask-recovery", {"fill": fill, "steps": 3}, target, run)
     assert percent_right(predictor, toy) >= percent_right(victim, toy) - 2
     if fill == "public":  # a few steps from the public weights, those are nearly what was pruned
-        wanted = models.logits(victim, toy.images)
-        gap = (models.logits(predictor, toy.images) - wanted).abs().mean()
-        assert gap < 0.5 * (models.logits(locked, toy.images) - wanted).abs().mean()
+        goal = models.outputs(victim, toy.images)
+        gap = (models.outputs(predictor, toy.images) - goal).abs().mean()
+        assert gap < 0.5 * (models.outputs(locked, toy.images) - goal).abs().mean()
     full = predictor.classifier.state_dict()
     for name, at in zeros.items():
         assert torch.equal(full[name][~at], victim.state_dict()[name][~at])
@@ -223,11 +231,11 @@ def test_a_fill_from_neighbours_has_their_statistics() -> None:
                 self.layer.weight[:, ::2] = 0.0
 
     model: Any = Two()
-    full: Any = refilled(model, find_zeros(model), rng=torch.Generator().manual_seed(1))
-    drawn = full.layer.weight.detach()[:, ::2]
-    assert float(drawn[0].mean()) == pytest.approx(3.0, abs=0.1)
-    assert float(drawn[0].std()) == pytest.approx(0.5, abs=0.05)
-    assert drawn[1].tolist() == pytest.approx([7.0] * 500)
+    full: Any = refill(model, find_zeros(model), rng=torch.Generator().manual_seed(1))
+    sample = full.layer.weight.detach()[:, ::2]
+    assert float(sample[0].mean()) == pytest.approx(3.0, abs=0.1)
+    assert float(sample[0].std()) == pytest.approx(0.5, abs=0.05)
+    assert sample[1].tolist() == pytest.approx([7.0] * 500)
 
 
 def test_where_no_weight_is_zero_mask_recovery_says_so(victim: Classifier, spec: Spec, toy: Images) -> None:
@@ -242,15 +250,15 @@ def test_where_no_weight_is_zero_mask_recovery_says_so(victim: Classifier, spec:
 def test_the_quantiser_by_hand() -> None:
     weight = torch.tensor([[7.0, -3.4, 0.4, 0.6], [0.7, 0.04, -0.06, -0.7]])
     expected = torch.tensor([[7.0, -3.0, 0.0, 1.0], [0.7, 0.0, -0.1, -0.7]])
-    torch.testing.assert_close(rounded(weight, 4), expected)
-    assert rounded(torch.randn(3, 2, 5, 5), 4)[0].unique().numel() <= 15
-    assert torch.equal(rounded(torch.zeros(2, 3), 8), torch.zeros(2, 3))
+    torch.testing.assert_close(round_weight(weight, 4), expected)
+    assert round_weight(torch.randn(3, 2, 5, 5), 4)[0].unique().numel() <= 15
+    assert torch.equal(round_weight(torch.zeros(2, 3), 8), torch.zeros(2, 3))
 
 
 def test_eight_bits_keep_the_answers(victim: Classifier, spec: Spec, toy: Images) -> None:
-    before, run = models.logits(victim, toy.images).argmax(1), Run(2)
+    before, run = models.outputs(victim, toy.images).argmax(1), Run(2)
     predictor = unlock("rounding", {}, view(spec, victim, run, {}), run)
-    assert float((models.logits(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
+    assert float((models.outputs(predictor, toy.images).argmax(1) == before).float().mean()) >= 0.98
 
 
 def test_both_ends_of_the_interpolation(victim: Classifier, spec: Spec) -> None:
@@ -266,8 +274,8 @@ def test_both_ends_of_the_interpolation(victim: Classifier, spec: Spec) -> None:
 def test_pruned_channels_stay_pruned(spec: Spec, toy: Images) -> None:
     model, run = models.build("cnn:16", spec), Run(2)
     target = view(spec, model, run, {"share": 0.1}, labelled=toy)
-    made: Any = unlock("fine-pruning", {"prune": 0.5, "steps": 3}, target, run)
-    weight = first_of_head(made.classifier)
+    tuned_model: Any = unlock("fine-pruning", {"prune": 0.5, "steps": 3}, target, run)
+    weight = first_of_head(tuned_model.classifier)
     assert weight.shape == (16, 128)
     assert int((weight == 0).all(0).sum()) == 64
 
@@ -284,27 +292,27 @@ def test_a_benign_change_keeps_easy_answers(change: str, victim: Classifier, spe
 
 def test_images_after_a_benign_change_are_images(toy: Images) -> None:
     images = toy.images[:2]
-    for changed in (jpeg(images, 75), resized(images, 0.5)):
+    for changed in (jpeg(images, 75), resize(images, 0.5)):
         assert changed.shape == images.shape
         assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
         assert 0 < float((changed - images).abs().mean()) < 0.25
     grey = torch.full((1, 3, 32, 32), 0.5)
-    torch.testing.assert_close(resized(grey, 0.75), grey)
+    torch.testing.assert_close(resize(grey, 0.75), grey)
 
 
 def test_views_and_weights_of_transntl_by_hand() -> None:
     rng = torch.Generator().manual_seed(0)
     image = torch.full((1, 3, 32, 32), 0.5)
-    noisy, scaled = perturbed(image, "additive", 0.1, 5, rng), perturbed(image, "multiplicative", 0.1, 5, rng)
+    noisy, scaled = perturb(image, "additive", 0.1, 5, rng), perturb(image, "multiplicative", 0.1, 5, rng)
     assert float(noisy.std()) == pytest.approx(0.1, abs=0.01)
     assert float(scaled.std()) == pytest.approx(0.05, abs=0.005)
-    other = perturbed(image, "colours", 0.1, 5, rng)
+    other = perturb(image, "colours", 0.1, 5, rng)
     assert other.shape == image.shape
     assert 0 <= float(other.min()) <= float(other.max()) <= 1
     dot = torch.zeros(1, 1, 9, 9)
     dot[..., 4, 4] = 1
-    assert float(perturbed(dot, "blur", 0, 5, rng)[..., 2:7, 2:7].sum()) == pytest.approx(1)
-    q = reweighted(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]), 0.01)
+    assert float(perturb(dot, "blur", 0, 5, rng)[..., 2:7, 2:7].sum()) == pytest.approx(1)
+    q = reweight(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]), 0.01)
     assert q.tolist() == pytest.approx([0.5025, 0.4975], abs=1e-5)
     p = torch.tensor([[0.5, 0.5]]).log()
     assert float(divergence(p, torch.tensor([[0.25, 0.75]]).log())) == pytest.approx(0.143841, abs=1e-5)
@@ -315,8 +323,8 @@ def test_a_whole_share_of_style_is_the_other_style(shape: tuple[int, ...], monke
     a, b = torch.randn(shape), 3 + 2 * torch.randn(shape)
     monkeypatch.setattr(torch, "rand", lambda size, generator=None: torch.ones(size))
     edited = in_style([b], torch.Generator())(0, a)
-    for found, wanted in zip(style(edited), style(b), strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+    for rows, goal in zip(style(edited), style(b), strict=True):
+        torch.testing.assert_close(rows, goal, atol=1e-3, rtol=1e-3)
     assert float(distance(a, a.clone())) == pytest.approx(0, abs=1e-6)
     assert float(distance(a, b)) > 1
 
@@ -355,7 +363,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
         granted["unlabelled"] = noise(24).unlabelled()
     run = Run(5)
     target = view(spec, models.build("cnn", spec, weights="random", seed=6), run, case.threat, **granted)
-    steps = {"steps": 4} if "steps" in registry.find("attack", name).params else {}
+    steps = {"steps": 4} if "steps" in registry.INSTALLED.find("attack", name).params else {}
     predictor = unlock(name, {**steps, **case.params}, target, run)
     assert percent_right(predictor, noise(120)) < 50
 
@@ -364,7 +372,7 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
 def test_labels_that_the_view_withholds_stay_out_of_reach(name: str, spec: Spec, toy: Images) -> None:
     run = Run(5)
     target = view(spec, models.build("cnn", spec), run, {"unlabelled": True}, unlabelled=toy.unlabelled())
-    attack = registry.make("attack", name, {"steps": 1})
+    attack = registry.INSTALLED.make("attack", name, {"steps": 1})
     assert not attack.accepts(target.threat)
     with pytest.raises(AccessDenied):
         attack.unlock(target, run)

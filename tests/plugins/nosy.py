@@ -22,12 +22,12 @@ class Nosy(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        seen = [p.name for p in Path().iterdir()]
-        run.submit(Constant(target.spec.k), where=seen, home=sorted(os.environ))
+        names = [p.name for p in Path().iterdir()]
+        run.submit(Constant(target.spec.k), where=names, home=sorted(os.environ))
         if self.ask == "crash":
             os._exit(7)
         if self.ask == "raise":
-            raise RuntimeError("the attack was told to fail")
+            raise RuntimeError("the attack fails on request")
         if self.ask == "query":
             import torch
 

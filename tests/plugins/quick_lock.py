@@ -15,12 +15,13 @@ class QuickLock(Lock):
 
     paper = "ours"
     key = "tint"
+    quick = {"steps": 2}
     steps: int = param(20, "optimiser steps", ge=0, le=1000)
     fail: bool = param(False, "raise instead")
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         if self.fail:
-            raise RuntimeError("this lock was told to fail")
+            raise RuntimeError("this lock fails on request")
         model = models.widen(victim, 1, run.seed("extra"))
 
         def loss(keyed: Batch, raw: Batch) -> Tensor:

@@ -27,9 +27,9 @@ from reports.page import plugin_page as plugin_pages
 from reports.page import site as html
 from reports.rows.aggregate import current, rows
 from reports.rows.row import Row
+from reports.text.formatting import HEADINGS, digits, interval, number
 from reports.text.groups import costly as is_costly
 from reports.text.groups import grouped
-from reports.text.formatting import HEADINGS, digits, interval, number
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
@@ -239,7 +239,7 @@ class TestPages:
         assert '<span class="mark">digitised</span>' in (site / "lock-modellock.html").read_text()
         info = registry.current().get("lock", "ntl")
         assert info is not None
-        for table in plugin_pages.published("lock", info, []):
+        for table in plugin_pages.published(info, []):
             assert {line["lock"] for line in table.rows} == {"NTL"}
             assert {line["ours"] for line in table.rows} == {plugin_pages.NOT_RUN}
 
@@ -247,7 +247,7 @@ class TestPages:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
         info = registry.current().get("lock", "ntl")
         assert info is not None
-        found = plugin_pages.published("lock", info, rows([ours]))
+        found = plugin_pages.published(info, rows([ours]))
         lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
         assert [line["ours"] for line in lines] == ["UP 88.0 [86.0, 90.0], LP 20.0 [18.0, 22.0] (vit)"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from example_records import calibration, record
 
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
+from reports.page import curves, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
+from reports.text.captions import grouped
 
 
 def _swept(*points: tuple[float, int, float]) -> list[Record]:
@@ -32,9 +36,26 @@ def test_rows_that_differ_in_spending_alone_make_one_surface() -> None:
     assert "0.1 (optimiser steps 100); 0.01 (optimiser steps 400)" in caption
 
 
-def test_half_may_never_come_back_and_one_row_is_no_surface() -> None:
+def test_the_page_draws_a_line_for_each_further_budget_and_tells_every_point() -> None:
+    points = [(0.01, 100, 30.0), (0.1, 100, 70.0), (0.01, 400, 56.0), (0.1, 400, 60.0)]
+    (group,) = grouped(rows(_swept(*points)))
+    (chart,) = curves.budgets(group)
+    assert [series.name for series in chart.series] == [
+        "RP, labelled share of unauthorised images 0.01", "public baseline, the same data",
+        "RP, labelled share of unauthorised images 0.1",
+        "public baseline, the same data, labelled share of unauthorised images 0.1",
+    ]  # fmt: skip
+    assert [[point.y for point in series.points] for series in chart.series[::2]] == [[30.0, 56.0], [70.0, 60.0]]
+    assert chart.x.ticks == [100, 400]
+    assert chart.table is not None
+    assert len(chart.table.rows) == 4
+    assert chart.caption.startswith("Half-recovery cost of")
+
+
+def test_half_may_never_come_back_and_one_row_is_no_surface(tmp_path: Path) -> None:
     (surface,) = surfaces(rows(_swept((0.01, 100, 21.0), (0.1, 100, 22.0))))
     assert surface.half_costs() == {(): None}
+    assert figures.budget_curves(surface, tmp_path / "budget.png").stat().st_size > 10_000
     assert surfaces(rows(_swept((0.01, 100, 21.0)))) == []
 
 
@@ -49,10 +70,10 @@ def test_a_sweep_on_the_command_line() -> None:
 
 
 def test_what_an_attack_cannot_run_is_left_out_of_a_sweep() -> None:
-    row = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
-    runs, left = plan.accepted(plan.build([row]))
+    line = plan.SuiteLine(["modellock"], ["finetune"], ["digits"], ["cnn"], sweep={"threat.share": ["0", "0.1"]})
+    runs, left = plan.accepted(plan.build([line]))
     assert {cell.attack.name for cell, _ in left} == {"finetune"}
-    assert all(cell.threat.share == 0 and "threat.share" in reason for cell, reason in left)
+    assert all(cell.threat.share == 0 and "labelled" in reason for cell, reason in left)
     assert 0.1 in {p.cell.threat.share for p in runs if p.cell.attack.name == "finetune"}
-    with pytest.raises(UserError, match=r"finetune cannot run.*threat\.share"):
-        plan.check_accepts(plan.build([row]))
+    with pytest.raises(UserError, match="finetune cannot run with access=weights, share=0"):
+        plan.check_accepts(plan.build([line]))

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_records import CURVE, N, baselines, calibration, measured, printed, record, the_row, world
+from example_records import CURVE, N, baselines, calibration, measured, printed, record, world
 from PIL import Image
 from places import DOCS
 
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
-from reports.page import curves, figures, palette, samples
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
@@ -28,6 +27,7 @@ from reports.text.folding import fold
 from reports.text.formatting import number
 from reports.text.groups import grouped
 from reports.text.latex import tex
+from reports.text.markdown_table import escape, markdown_table
 from reports.text.tables import render
 from reports.write import write
 
@@ -251,46 +251,6 @@ class TestWrite:
         assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
-class TestFigures:
-    def test_samples_say_right_and_wrong_in_words(self) -> None:
-        evidence = {"samples/raw": np.zeros((2, 3, 8, 8), np.uint8), "samples/labels": np.array([0, 1])}
-        named = record(classes=["zero", "one"])
-        (strip,) = samples.strips(named, evidence | {"samples/pred_raw": np.array([0, 0])}, "me", 8)
-        marks = [("✓ zero", palette.RIGHT), ("✗ zero", palette.WRONG)]
-        assert [figures._answer(sample) for sample in strip.samples] == marks
-        (strip,) = samples.strips(named, evidence, "me", 1)
-        assert [figures._answer(sample)[0] for sample in strip.samples] == ["no answer"]
-
-    def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
-        edited = evidence | {"samples/guess": evidence["samples/raw"]}
-        _, guess = samples.strips(record(selected={"prompt": "with pastel"}), edited, "me", 8)
-        assert guess.words == "edited with the guess “with pastel” of me: its answers"
-        answered = evidence | {"samples/pred_guess": np.array([0])}
-        assert samples.strips(record(), answered, "me", 8)[1].words == "raw: the answers of me"
-        one = figures.sample_sheet(record(), evidence, tmp_path / "one.png")
-        two = figures.sample_sheet(record(), answered, tmp_path / "two.png")
-        with Image.open(one) as low, Image.open(two) as high:
-            assert high.height > low.height
-
-    def test_no_samples(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="no sample images"):
-            figures.sample_sheet(record(), {}, tmp_path / "a.png")
-
-    def test_a_curve_needs_its_controls(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="bench run --lock none --attack from-scratch"):
-            figures.guess_curve([record(curve=CURVE)], tmp_path / "a.png")
-        assert figures.guess_curve(world(curve=CURVE), tmp_path / "a.png").exists()
-
-    def test_a_curve_is_the_best_so_far(self) -> None:
-        (curve,) = curves.best_curves(the_row(world(curve=CURVE)), "guesses").values()
-        assert curve == [(1, 10.0), (2, 54.9), (4, 55.0), (9, 80.0)]
-
-    def test_no_conditions(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="no key conditions"):
-            figures.conditions_bars([], tmp_path / "a.png")
-
-
 def test_the_fidelity_page_says_what_the_plugins_say() -> None:
     from reports.tools.fidelity import page
 
@@ -305,3 +265,14 @@ def test_half_recovery_costs_of_every_meter_that_moved() -> None:
     assert costs["guesses"] == [4, 2]
     assert costs["edited"][0] == 128
     assert "queries" not in costs
+
+
+class TestMarkdownTable:
+    def test_pipes_are_escaped_once_and_lines_joined(self) -> None:
+        text = markdown_table(["a", "b|c"], [["x\ny", 1], [escape("p|q"), "[r]"]], "lr")
+        assert text.splitlines() == ["| a | b\\|c |", "| --- | ---: |", "| x y | 1 |", "| p\\|q | [r] |"]
+
+    @pytest.mark.parametrize(("rows", "align"), [([["1"]], ""), ([["1", "2"]], "l")])
+    def test_every_line_has_all_columns(self, rows: list[list[str]], align: str) -> None:
+        with pytest.raises(ValueError, match="columns"):
+            markdown_table(["a", "b"], rows, align)
