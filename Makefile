@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := $(VENV)/bin/bench
 
-.PHONY: demo test lint gate lock benchmark clean
+.PHONY: demo test test-slow test-all lint gate lock benchmark clean
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -m venv $(VENV)
@@ -19,13 +19,19 @@ demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusi
 	$(BENCH) run --lock modellock --attack prompt-search --store runs/demo
 	$(BENCH) report --store runs/demo --out runs/demo-report
 
-test: $(VENV)/.ready  ## every test
-	$(VENV)/bin/pytest -n 2 --dist loadfile
+test: $(VENV)/.ready  ## the tests of minutes
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not slow"
 
-lint: $(VENV)/.ready  ## style and types
+test-slow: $(VENV)/.ready  ## what needs longer: real networks, the whole tutorial, a browser, simulations
+	$(VENV)/bin/pytest -n 2 --dist worksteal -m slow
+
+test-all: test test-slow  ## every test
+
+lint: $(VENV)/.ready  ## style, types and the direction of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 SUITE ?= ci-minute
 gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci (SUITE=ci: all of it) against its baseline

@@ -49,7 +49,7 @@ class MaskRecovery(Attack):
 
     fill: str = param(
         "auto",
-        "`public`: the public model's weights; `neighbours`: random, with the statistics of the filter's other weights; "
+        "`public`: the public model's weights; `neighbours`: random, with the statistics of the same filter; "
         "`train`: the pruned positions alone are trained, from the public fill, batch-norm statistics "
         "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),

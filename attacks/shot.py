@@ -14,8 +14,8 @@ from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, 
 class SHOT(Attack):
     """Information maximisation and centroid pseudo-labels, with a frozen head.
 
-    Minimises H(p) − H(mean p) + β · CE(p, ŷ). Every `every` steps the pseudo-label ŷ of an image becomes the class whose
-    centroid is nearest by cosine. Centroids are weighted by the model's answers first, then by the labels of those.
+    Minimises H(p) − H(mean p) + β · CE(p, ŷ). Every `every` steps the pseudo-label ŷ of an image becomes the class
+    whose centroid is nearest by cosine. Centroids are weighted by the model's answers first, then by the labels of those.
     """
 
     title = "SHOT"

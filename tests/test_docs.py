@@ -25,14 +25,15 @@ def _commands(page: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_every_command_of_the_tutorial(bench: Bench, tmp_path: Path) -> None:
+def test_every_command_of_the_tutorial(bench_process: Bench, tmp_path: Path) -> None:
     commands = _commands(DOCS / "tutorial.md")
     assert len(commands) >= 15
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "bench", command
-        done = bench(*arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+        done = bench_process(*arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
     assert (tmp_path / "page" / "index.html").exists()

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.errors import UserError
+from reports.text.formatting import fold
 from bench.plan.wording import plugins_set, rights_set, settings_of
 
 if TYPE_CHECKING:
@@ -58,23 +59,6 @@ def minutes(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def fold(text: str, width: int, indent: str = "") -> str:
-    """``text`` in lines of at most ``width``, those after the first with ``indent``.
-
-    Broken after a space, a comma or =, after a hyphen or dot before a letter, and before [; elsewhere only where a
-    piece alone is over ``width``.
-    """
-    lines = [""]
-    for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
-        while len(lines[-1] + piece.rstrip()) > width:
-            if not lines[-1].strip():
-                room = width - len(lines[-1])
-                lines[-1], piece = lines[-1] + piece[:room], piece[room:]
-            lines.append(indent)
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:

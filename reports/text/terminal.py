@@ -11,11 +11,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from reports.text.formatting import fold
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import captions
 from reports.text.cells import attack_mark, domain_counts, drop_digits
-from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 

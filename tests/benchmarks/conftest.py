@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.editors import session
+from bench import session
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,8 @@ from bench import models, plan, registry
 from bench.augment import jitter
 from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatModel
 from bench.datasets.scenario import draw_share, load
-from bench.editors import session
+from bench import session
+from bench.editors.engine import current as engine_of
 from bench.editors.vocabulary import wordlist
 from bench.run import victim
 from bench.run.cell import Context, run_cell
@@ -86,7 +87,7 @@ def plain(folder: Path) -> None:
     view = AttackerView(spec, ThreatModel(access="logits"), Budget(), granted, known, public, answer, Meter())
     last = registry.current().make("attack", "prompt-search", {}).unlock(view, run)
     session.use("cpu", "float32", cache)
-    engine = session.engine("miniature")
+    engine = engine_of("miniature")
     for submission in run.submissions:
         score(locked, engine.keyed(test.images[:SOME], submission.predictor.prompt, key.settings))
     for images in (test.images, keyed):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench import miniature, models, registry
 from bench.contracts import Budget, Images, Meter, Spec, ThreatModel
-from bench.editors import session
+from bench import session
 from bench.editors.loading import quiet
 from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE, wordlist

@@ -81,7 +81,7 @@ def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
 
 def test_a_suite_shows_the_ensembles_of_the_locks_that_it_asks_for() -> None:
     row = _ensemble_row([_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)])
-    here, elsewhere = (plan.make_cell(lock, "none", "digits", "vit", {}, "miniature") for lock in ("modellock", "map"))
+    here, elsewhere = (plan.make_cell(lock, "none", "digits", "vit", {}) for lock in ("modellock", "map"))
     assert row in of_suite([row], [here], [])
     assert row not in of_suite([row], [elsewhere], [])
 

@@ -57,7 +57,7 @@ def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_pat
     for record in here.records():
         assert record.third_party == "records.zip"
         assert [flag.name for flag in record.flags] == ["third-party"]
-        plain = record.model_copy(update={"notes": {}, "flags": []})
+        plain = record.model_copy(update={"third_party": None, "flags": []})
         assert plain == theirs[record.hash]
         assert np.array_equal(here.evidence(record)["pred/UP"], np.arange(8) + record.cell.replicate)
     assert exchange.load(written, here) == exchange.Imported(added=0, known=2)

@@ -15,6 +15,7 @@ from example_records import CURVE, N, baselines, calibration, measured, printed,
 from PIL import Image
 from places import DOCS
 
+from bench.cli.console import fold
 from bench.errors import UserError
 from bench.records import Record
 from reports import files
@@ -23,7 +24,6 @@ from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions
 from reports.text.data import FIELDS, as_object
-from reports.text.folding import fold
 from reports.text.formatting import number
 from reports.text.groups import grouped
 from reports.text.latex import tex
