@@ -96,7 +96,7 @@ def drops(group: Group) -> Chart | None:
     series = []
     for i, row in enumerate(rows):
         of = row.drops or {}
-        name = row.lock + (" (control)" if row.role == "control" else "")
+        name = row.lock + (" (control)" if row.lock_purpose else "")
         words = (
             f"source drop {with_interval(of['source_drop'])} points, target drop {with_interval(of['target_drop'])} %"
         )
@@ -172,5 +172,5 @@ def _dot(i: int, row: Row, name: str, words: str, x: str, y: str) -> Series:
     values = {**row.values, **(row.drops or {})}
     across, up = values[x], values[y]
     points = [Point(across.mean, up.mean, words, arms(across), arms(up))] if across and up else []
-    shade = NEUTRAL if row.role == "control" else colour(i)
+    shade = NEUTRAL if row.lock_purpose else colour(i)
     return Series(name, points, shade, symbol(i), hollow=bool(costly(row)) and x == "RP")

@@ -14,8 +14,8 @@ from bench.records import Record
 from reports.page import draw_png
 from reports.page.charts import condition_bars
 from reports.page.curves import best_so_far, budget_curve
-from reports.page.gallery import class_name
 from reports.page.palette import NEUTRAL, RIGHT, WRONG
+from reports.page.samples import Sample, strips
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.budget_surface import Surface
 from reports.rows.row import Row
@@ -27,14 +27,10 @@ SHEET_COLUMNS = 10
 
 
 def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str | Path) -> Path:
-    """Sample images raw, edited with the key, and edited with the attacker's best guess, predictions under each.
+    """Sample images of each kind that there is, a row of the sheet for each, with the answers under them.
 
     Args:
-        record: whose samples they are; its class names are read from ``classes`` where they are there, the
-            best guess from ``selected["prompt"]``, the key's prompt from ``key``.
-        evidence: ``samples/raw``, ``samples/key``, ``samples/guess`` (m, 3, H, W) uint8, ``samples/labels`` and
-            ``samples/pred_raw``, ``…_key``, ``…_guess`` (m,) int; a kind of image that is absent is left out.
-            Answers to a guess without images of its own are shown under the raw ones.
+        record, evidence: as `samples.strips` takes them.
         path: the PNG to write.
 
     Returns:
@@ -43,34 +39,28 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     Raises:
         UserError: the evidence holds no sample images.
     """
-    pictures = {kind: evidence[f"samples/{kind}"] for kind in ("raw", "key", "guess") if f"samples/{kind}" in evidence}
-    if "guess" not in pictures and "raw" in pictures and "samples/pred_guess" in evidence:
-        pictures["guess"] = pictures["raw"]  # an attack that edits nothing answers on the raw images
-    kinds = list(pictures)
-    if not kinds:
+    cell = record.cell
+    rows = strips(record, evidence, cell.attack.name, SHEET_COLUMNS)
+    if not rows:
         raise UserError("This record holds no sample images.", "Run its cell again to have them.")
-    total = len(pictures[kinds[0]])
-    columns = min(total, SHEET_COLUMNS)
-    figure = draw_png.figure(max(1.5 + 1.05 * columns, 5.5), 0.8 + 1.24 * len(kinds))
-    axes = figure.subplots(len(kinds), columns, squeeze=False)
-    labels = evidence.get("samples/labels")
-    for row, kind in enumerate(kinds):
-        predicted = evidence.get(f"samples/pred_{kind}")
-        for column in range(columns):
-            axis = axes[row, column]
-            axis.imshow(pictures[kind][column].transpose(1, 2, 0), interpolation="nearest")
+    columns = max(len(row.samples) for row in rows)
+    figure = draw_png.figure(max(1.5 + 1.05 * columns, 5.5), 0.8 + 1.24 * len(rows))
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, strip in zip(axes, rows, strict=True):
+        for axis in row[len(strip.samples) :]:
+            axis.set_axis_off()
+        for axis, sample in zip(row, strip.samples, strict=False):
+            axis.imshow(sample.image.transpose(1, 2, 0), interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-            text, colour = _prediction(record, predicted, labels, column)
+            text, colour = _answer(sample)
             axis.set_xlabel(text, color=colour, fontsize=8, labelpad=2)
-            for spine in axis.spines.values():
-                spine.set_edgecolor(colour)
-                spine.set_linewidth(1.6)
-            if row == 0 and labels is not None:
-                axis.set_title(f"true: {class_name(record, int(labels[column]))}", fontsize=8, pad=3)
-        words = textwrap.fill(_sheet_words(record, kind, f"samples/{kind}" in evidence), 16)
-        axes[row, 0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=8)
-    cell = record.cell
+            axis.spines[:].set(edgecolor=colour, linewidth=1.6)
+            if strip is rows[0] and sample.truth is not None:
+                axis.set_title(f"true: {sample.truth}", fontsize=8, pad=3)
+        words = textwrap.fill(strip.words, 16)
+        row[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8, labelpad=8)
+    total = max(len(evidence.get(f"samples/{strip.kind}", ())) for strip in rows)
     count = f"first {columns} of {total} samples" if total > columns else f"{total} samples"
     figure.suptitle(
         f"{cell.lock.name} × {cell.attack.name}, {cell.scenario}, {cell.model}, seed {cell.replicate}: {count}\n"
@@ -80,29 +70,12 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     return draw_png.save(figure, path)
 
 
-def _sheet_words(record: Record, kind: str, edited: bool) -> str:
-    if kind == "raw":
-        return "raw, locked model"
-    if kind == "key":
-        prompt = (record.key or {}).get("prompt")
-        return f"edited with the key “{prompt}”" if prompt else "edited with the key"
-    if not edited:
-        return "raw, answers of the attacker's predictor"
-    guess = (record.selected or {}).get("prompt")
-    return f"attacker's best guess “{guess}”" if guess else "attacker's best guess"
-
-
-def _prediction(
-    record: Record, predicted: NDArray[Any] | None, labels: NDArray[Any] | None, column: int
-) -> tuple[str, str]:
+def _answer(sample: Sample) -> tuple[str, str]:
     """Text and colour under one image; the mark says right or wrong to those who do not see the colour."""
-    if predicted is None:
-        return "no prediction", NEUTRAL
-    name = class_name(record, int(predicted[column]))
-    if labels is None:
-        return name, NEUTRAL
-    right = predicted[column] == labels[column]
-    return textwrap.fill(f"{'✓' if right else '✗'} {name}", 14), RIGHT if right else WRONG
+    if sample.right is None:
+        return sample.answer, NEUTRAL
+    mark, colour = ("✓", RIGHT) if sample.right else ("✗", WRONG)
+    return textwrap.fill(f"{mark} {sample.answer}", 14), colour
 
 
 def guess_curve(rows_or_records: Sequence[Row] | Sequence[Record], path: str | Path, meter: str = "guesses") -> Path:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.errors import UserError
 from bench.records import Record
-from reports.page import curves, draw_plotly, draw_png, figures, palette
+from reports.page import curves, draw_plotly, draw_png, figures, palette, samples
 from reports.page.charts import condition_bars, trade_off
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import surfaces
@@ -20,21 +20,24 @@ from reports.text.groups import grouped
 
 
 class TestFigures:
-    def test_the_sheet_marks_right_and_wrong_in_words(self) -> None:
-        labels = np.array([0, 1])
+    def test_samples_say_right_and_wrong_in_words(self) -> None:
+        evidence = {"samples/raw": np.zeros((2, 3, 8, 8), np.uint8), "samples/labels": np.array([0, 1])}
         named = record(classes=["zero", "one"])
-        assert figures._prediction(named, np.array([0, 0]), labels, 0) == ("✓ zero", palette.RIGHT)
-        assert figures._prediction(named, np.array([0, 0]), labels, 1) == ("✗ zero", palette.WRONG)
-        assert figures._prediction(record(), None, labels, 1)[0] == "no prediction"
+        (strip,) = samples.strips(named, evidence | {"samples/pred_raw": np.array([0, 0])}, "me", 8)
+        marks = [("✓ zero", palette.RIGHT), ("✗ zero", palette.WRONG)]
+        assert [figures._answer(sample) for sample in strip.samples] == marks
+        (strip,) = samples.strips(named, evidence, "me", 1)
+        assert [figures._answer(sample)[0] for sample in strip.samples] == ["no answer"]
 
     def test_an_attack_that_edits_nothing_answers_on_raw_images(self, tmp_path: Path) -> None:
-        assert figures._sheet_words(record(selected={"prompt": "with pastel"}), "guess", True) == (
-            "attacker's best guess “with pastel”"
-        )
-        assert "predictor" in figures._sheet_words(record(), "guess", False)
         evidence = {"samples/raw": np.zeros((1, 3, 8, 8), np.uint8)}
+        edited = evidence | {"samples/guess": evidence["samples/raw"]}
+        _, guess = samples.strips(record(selected={"prompt": "with pastel"}), edited, "me", 8)
+        assert guess.words == "edited with the guess “with pastel” of me: its answers"
+        answered = evidence | {"samples/pred_guess": np.array([0])}
+        assert samples.strips(record(), answered, "me", 8)[1].words == "raw: the answers of me"
         one = figures.sample_sheet(record(), evidence, tmp_path / "one.png")
-        two = figures.sample_sheet(record(), evidence | {"samples/pred_guess": np.array([0])}, tmp_path / "two.png")
+        two = figures.sample_sheet(record(), answered, tmp_path / "two.png")
         with Image.open(one) as low, Image.open(two) as high:
             assert high.height > low.height
 

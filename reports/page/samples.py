@@ -1,0 +1,85 @@
+"""Sample images of a record with the answers to them, in words: what the page's gallery and the sample sheet show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bench.records import Record
+
+KINDS = ("raw", "key", "near", "wrong", "guess")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image (3, H, W) uint8 with the answer to it; ``right`` is None where there is no answer or no label."""
+
+    image: NDArray[Any]
+    answer: str
+    right: bool | None
+    truth: str | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The samples of one of `KINDS`, and in words what was done to them and who answers."""
+
+    kind: str
+    words: str
+    samples: list[Sample]
+
+
+def strips(record: Record, evidence: Mapping[str, NDArray[Any]], whose: str, most: int) -> list[Strip]:
+    """Raw images, images after the key, after a near and a wrong one and after the attacker's guess, with the answers.
+
+    Args:
+        record: names the classes, the keys and the attacker's choice.
+        evidence: ``samples/KIND`` (m, 3, H, W) uint8 for each of `KINDS`, ``samples/pred_KIND`` (m,) int, and
+            ``samples/labels`` or, where a kind has labels of its own, ``samples/labels_KIND``.
+        whose: names the attack.
+        most: samples of a kind, the first of them.
+
+    Returns:
+        Nothing where the record has no sample; a key without near or wrong ones has none of those.
+    """
+    out = []
+    # Without an attack the predictor is the locked model, whose answers stand there already.
+    for kind in KINDS[:-1] if record.cell.attack.purpose == "no-attack" else KINDS:
+        images = evidence.get(f"samples/{kind}")
+        labels = evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels"))
+        predicted = evidence.get(f"samples/pred_{kind}")
+        edited = images is not None
+        if images is None and kind == "guess" and predicted is not None:
+            images = evidence.get("samples/raw")  # an attack that edits nothing answers on the raw images
+        if images is None:
+            continue
+        samples = []
+        for i in range(min(len(images), most)):
+            truth = None if labels is None else _class(record, int(labels[i]))
+            answer = "no answer" if predicted is None else _class(record, int(predicted[i]))
+            right = None if predicted is None or labels is None else bool(predicted[i] == labels[i])
+            samples.append(Sample(images[i], answer, right, truth))
+        out.append(Strip(kind, _words(record, kind, edited, whose), samples))
+    return out
+
+
+def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
+    if kind == "raw":
+        return "raw: the locked model’s answers"
+    if kind == "key":
+        prompt = (record.key or {}).get("prompt")
+        return f"{f'after the key “{prompt}”' if prompt else 'authorised'}: the locked model’s answers"
+    if kind in ("near", "wrong"):
+        first = next((f" ({c.what})" for c in record.conditions if c.kind == kind), "")
+        return f"after a {kind} key{first}: the locked model’s answers"
+    if not edited:
+        return f"raw: the answers of {whose}"
+    guess = (record.selected or {}).get("prompt")
+    return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
+
+
+def _class(record: Record, index: int) -> str:
+    return record.classes[index] if 0 <= index < len(record.classes) else str(index)
