@@ -1,7 +1,7 @@
 """The data and rights of one experiment: splits of its data, and who gets what of them.
 
-Keyed (one data set): authorised inputs are its images after the key, un-authorised ones its raw images. Domain
-(``SOURCE:TARGET``): authorised inputs are source images, un-authorised ones target images.
+Keyed (one data set): authorised inputs are its images after the key, unauthorised ones its raw images. Domain
+(``SOURCE:TARGET``): authorised inputs are source images, unauthorised ones target images.
 
 Test and judge-validation images are the same for every seed. The rest is divided between defender and
 attacker by the split seed, stratified by class.
@@ -104,7 +104,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Where authorised inputs (before the key) and un-authorised ones come from; one and the same when keyed."""
+    """Where authorised inputs (before the key) and unauthorised ones come from; one and the same when keyed."""
 
     authorised: Side
     unauthorised: Side

@@ -70,7 +70,7 @@ def test_the_plan_is_measured_and_its_evidence_kept(real_store: Path) -> None:
     assert record.defender_needs is not None
     assert record.defender_needs["unauthorised"] is True
     assert record.selection is not None
-    assert record.selection.name == "leave-one-out"
+    assert record.selection.name == "leave-one-out-and-evidence"
     evidence = store.evidence(record)
     assert record.RP is not None
     assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(
@@ -148,7 +148,7 @@ def test_a_failing_cell_is_recorded_the_others_finish_and_it_is_tried_again(
     arguments = small_run(store, "-p", "lock.fail=true")
     got = bench(*arguments)
     assert got.returncode == 1
-    assert "this lock was told to fail" in got.stderr
+    assert "this lock fails on request" in got.stderr
     records = Store(store, write=False).records()
     assert {r.status for r in records if r.cell.lock.name == "quick-lock"} == {"failed"}
     assert {r.status for r in records if r.cell.lock.name != "quick-lock"} == {"ok"}

@@ -102,7 +102,7 @@ def test_over_budget_without_a_submission_the_locked_model_itself_is_handed_in(s
 
 def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
     output = _run(_job(scenario, "raise", access="labels"))
-    assert output.error == "RuntimeError: the attack was told to fail"
+    assert output.error == "RuntimeError: the attack fails on request"
     with pytest.raises(ChildDied, match="exit code 7"):
         _run(_job(scenario, "crash", access="labels"))
 

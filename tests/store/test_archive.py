@@ -125,7 +125,7 @@ def test_corrupted_bytes_are_refused_or_change_nothing(written: Path, tmp_path: 
     # A byte of a date or a comment means nothing: then all records are exactly theirs.
     theirs = {r.hash: r for r in Store(tmp_path / "from", write=False).records()}
     for record in here.records():
-        assert record.model_copy(update={"notes": {}, "flags": []}) == theirs[record.hash]
+        assert record.model_copy(update={"third_party": None, "flags": []}) == theirs[record.hash]
 
 
 @QUICK
