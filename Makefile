@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := $(VENV)/bin/bench
 
-.PHONY: demo test test-slow test-all lint gate lock benchmark clean
+.PHONY: demo test test-slow test-all docs lint gate lock benchmark clean
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,9 @@ lint: $(VENV)/.ready  ## style, types and the direction of imports
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.ready  ## write the pages that are generated from the sources
+	$(BENCH) fidelity > docs/fidelity.md
 
 SUITE ?= ci-minute
 gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci (SUITE=ci: all of it) against its baseline

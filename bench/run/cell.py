@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 import torch
 
 from bench import seeds
+from bench.datasets.scenario import Scenario
 from bench.errors import UserError
 from bench.records import Cell, Provenance, Record
+from bench.run.artefacts import Trained
 from bench.run.context import Context
-from bench.run.judge import Evidence, LockVerdict
-from bench.run.scoring import Score, score
+from bench.run.job import AttackOutput
+from bench.run.judge import Evidence, Judge, LockVerdict
+from bench.run.scoring import Score
 from bench.run.stages import Stages
-from bench.selection import RULES
 from bench.store import identity
 from bench.store.identity import Identity
 
@@ -37,7 +39,20 @@ def run_cell(cell: Cell, context: Context) -> Record:
     stages = Stages(cell, own, context)
     record, evidence = _new_record(cell, own, context), Evidence()
     try:
-        evidence = _measure(record, stages)
+        scenario = context.scenario(cell)
+        needs = stages.lock().needs()
+        victim = stages.victim(scenario) if needs.victim else None
+        key = stages.key(scenario)
+        locked = stages.protected(scenario, victim, key)
+        judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
+        verdict, lock_evidence = stages.judged(judge, victim, locked.classifier)
+        evidence |= judge.split_evidence(scenario.is_domain) | lock_evidence
+        _fill_setting(record, scenario, judge, asdict(needs))
+        _fill_lock(record, verdict, locked)
+        output = stages.unlocked(scenario, locked.classifier, key)
+        score, attack_evidence = stages.scored(judge, locked.classifier, output)
+        evidence |= attack_evidence
+        _fill_attack(record, score, output)
     except UserError:
         raise
     except Exception as error:
@@ -48,32 +63,14 @@ def run_cell(cell: Cell, context: Context) -> Record:
     return record
 
 
-def _measure(record: Record, stages: Stages) -> Evidence:
-    """Protect, judge the lock, unlock, score: fills ``record``, and returns its evidence."""
-    cell, context = stages.cell, stages.context
-    scenario = context.scenario(cell)
-    needs = stages.lock().needs()
-    victim = stages.timed("victim", lambda: stages.victim(scenario)) if needs.victim else None
-    key = stages.timed("key", lambda: stages.key(scenario))
-    locked = stages.timed("protected", lambda: stages.protected(scenario, victim, key))
-    judge = context.judge(scenario, key, stages.identity.hashes["key"], record.split, cell.replicate)
-    verdict, evidence = stages.timed("judged", lambda: stages.judged(judge, victim, locked.classifier))
-    _fill_lock(record, verdict)
-    record.floor, record.key = round(judge.floor, 4), key.to_json()
+def _fill_setting(record: Record, scenario: Scenario, judge: Judge, needs: dict[str, bool]) -> None:
     record.classes, record.data_notes = list(scenario.spec.classes), scenario.notes
     record.provenance.data_fingerprint = scenario.fingerprint()
-    record.defender_needs = asdict(needs)
-    record.lock_meter, record.lock_notes = locked.meter | dict.fromkeys(UNMETERED), locked.notes
-    output = stages.timed("unlocked", lambda: stages.unlocked(scenario, locked.classifier, key))
-    rule, answer = cell.attack.selection or RULES["last"], stages.interface(locked.classifier)
-    progress = stages.progress("judge the attack")
-    result, samples = stages.timed("scored", lambda: score(judge, locked.classifier, output, answer, rule, progress))
-    _fill_attack(record, result)
-    record.meter, record.budget_spent = output.meter, output.spent
-    return judge.split_evidence(scenario.is_domain) | evidence | samples
+    record.floor, record.key = round(judge.floor, 4), judge.key.to_json()
+    record.defender_needs = needs
 
 
-def _fill_lock(record: Record, verdict: LockVerdict) -> None:
+def _fill_lock(record: Record, verdict: LockVerdict, locked: Trained) -> None:
     record.victim_authorised, record.oracle = verdict.victim_authorised, verdict.oracle
     record.UP, record.UP_shipped = verdict.UP, verdict.UP_shipped
     record.LP, record.LP_shipped = verdict.LP, verdict.LP_shipped
@@ -81,14 +78,16 @@ def _fill_lock(record: Record, verdict: LockVerdict) -> None:
     record.conditions, record.flags = verdict.conditions, list(verdict.flags)
     record.key_ms_per_image, record.key_megabytes = verdict.key_ms_per_image, verdict.key_megabytes
     record.extra_parameters = verdict.extra_parameters
+    record.lock_meter, record.lock_notes = locked.meter | dict.fromkeys(UNMETERED), locked.notes
 
 
-def _fill_attack(record: Record, result: Score) -> None:
-    record.status, record.error = result.status, result.error
-    record.RP, record.RP_validation = result.RP, result.RP_validation
-    record.authorised_after, record.transductive = result.authorised_after, result.transductive
-    record.curve, record.selected = result.curve, result.selected
-    record.flags += result.flags
+def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:
+    record.status, record.error = score.status, score.error
+    record.RP, record.RP_validation = score.RP, score.RP_validation
+    record.authorised_after, record.transductive = score.authorised_after, score.transductive
+    record.curve, record.selected = score.curve, score.selected
+    record.flags += score.flags
+    record.meter, record.budget_spent = output.meter, output.spent
 
 
 def _new_record(cell: Cell, own: Identity, context: Context) -> Record:

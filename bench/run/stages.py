@@ -1,4 +1,4 @@
-"""The stages of a cell: victim, key, protected, judged, unlocked. Each is an artefact of the store.
+"""The stages of a cell: victim, key, protected, judged, unlocked, scored. All but the last are artefacts of the store.
 
 An artefact is made once. Every cell that needs it finds it again, and so does the next run after a kill.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +27,9 @@ from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
+from bench.run.scoring import Score, score
 from bench.run.views import DefenderView
+from bench.selection import RULES
 from bench.store.identity import Identity
 from bench.store.store import Store
 
@@ -71,12 +74,12 @@ class Stages:
     context: Context
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, name: str, make: Callable[[], T]) -> T:
-        """``make()``, with its wall seconds noted under ``name``."""
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note the wall seconds of the block under ``name``."""
         start = time.perf_counter()
-        out = make()
+        yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
-        return out
 
     def progress(self, name: str) -> Callable[[int, int, str], None]:
         """How the stage ``name`` reports progress."""
@@ -158,6 +161,12 @@ class Stages:
 
         return self._stage("unlocked", make, artefacts.save_output, artefacts.load_output)
 
+    def scored(self, judge: Judge, locked: Classifier, output: AttackOutput) -> tuple[Score, Evidence]:
+        """How the judge scores what the attack handed in; no artefact, since it is the record."""
+        rule = self.cell.attack.selection or RULES["last"]
+        with self.timed("scored"):
+            return score(judge, locked, output, self.interface(locked), rule, self.progress("judge the attack"))
+
     def interface(self, locked: Classifier) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""
         access, device = self.cell.threat.access, self.context.settings.device
@@ -173,7 +182,8 @@ class Stages:
         return answer
 
     def _stage(self, kind: str, make: Callable[[], T], save: Callable[[T, Path], None], load: Callable[[Path], T]) -> T:
-        return stage(self.context.store, kind, self.identity.hashes[kind], make, save, load)
+        with self.timed(kind):
+            return stage(self.context.store, kind, self.identity.hashes[kind], make, save, load)
 
     def _run(self, name: str, seed: int) -> training.Run:
         device = self.context.settings.device

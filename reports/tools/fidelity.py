@@ -9,7 +9,7 @@ from reports.rows.published import PublishedTable, of_plugin
 HEADER = """# Fidelity
 
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
-`bench fidelity > docs/fidelity.md`; a test fails when the two part ways.
+`make docs`.
 
 Published numbers stand under a method only to be looked up: none of them was measured in a set-up that this suite has
 run (other data, other networks), so there is no number of ours beside them. Each says where it comes from;
