@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -84,11 +83,9 @@ class Live:
         )
         self.cells = self.progress.add_task("cells", total=total, left="")
         self.stage = self.progress.add_task("", total=None, left="", visible=False)
-        self.started, self.spent, self.done, self.expected = time.monotonic(), 0.0, 0, 0.0
 
     def expect(self, seconds: float) -> None:
         """Show how long the cells that remain may take."""
-        self.expected = seconds
         self.progress.update(self.cells, left=f"about {minutes(seconds)} left" if seconds else "")
 
     def update(self, stage: str, done: int, total: int, what: str) -> None:

@@ -150,11 +150,11 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
         sides.append(Side(dataset, split(dataset, seed)))
     source, target = sides[0], sides[-1]
     if source.dataset.classes != target.dataset.classes:
-        told = " and ".join(
+        text = " and ".join(
             f"{side.dataset.name} has {len(side.dataset.classes)} ({', '.join(side.dataset.classes)})" for side in sides
         )
         raise UserError(
-            f"Source and target must have the same classes in the same order: {told}.",
+            f"Source and target must have the same classes in the same order: {text}.",
             "Pair two sets of one label list; for folders give both the same sub-folders.",
         )
     return Scenario(source, target)

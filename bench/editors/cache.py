@@ -52,7 +52,7 @@ class EditCache:
         wanted = list(dict.fromkeys(images))
 
         def ask(connection: sqlite3.Connection) -> dict[bytes, bytes]:
-            found: dict[bytes, bytes] = {}
+            match: dict[bytes, bytes] = {}
             for at in range(0, len(wanted), _ASKED_AT_ONCE):
                 part = wanted[at : at + _ASKED_AT_ONCE]
                 marks = ",".join("?" * len(part))
@@ -61,8 +61,8 @@ class EditCache:
                     (space, *part),
                 )
                 # Damage that sqlite does not notice must cost an edit, never change one.
-                found.update((k, v) for k, v, kept in rows if kept == _sum(space, k, v))
-            return found
+                match.update((k, v) for k, v, rest in rows if rest == _sum(space, k, v))
+            return match
 
         return self._do(ask) or {}
 

@@ -63,15 +63,15 @@ class Diffusion:
     @torch.inference_mode()
     def embed(self, prompt: str) -> Tensor:
         """(L, C) float32: the text encoder's last hidden states; a prompt too long is cut."""
-        said = self.tokenizer(
+        words = self.tokenizer(
             [prompt],
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
         )
-        mask = said.attention_mask.to(self.device) if getattr(self.text.config, "use_attention_mask", False) else None
-        result: Tensor = self.text(said.input_ids.to(self.device), attention_mask=mask)[0][0].float()
+        mask = words.attention_mask.to(self.device) if getattr(self.text.config, "use_attention_mask", False) else None
+        result: Tensor = self.text(words.input_ids.to(self.device), attention_mask=mask)[0][0].float()
         return result
 
     @torch.inference_mode()
@@ -145,18 +145,18 @@ class Diffusion:
         step = self.scheduler.config.num_train_timesteps // 2
 
         def through(rows: list[int]) -> tuple[Tensor, ...]:
-            noisy, said = torch.cat([latents[rows]] * times), torch.cat([context[rows]] * times).to(self.dtype)
-            out = self.unet(self._fed(noisy), step, encoder_hidden_states=said, return_dict=False)[0]
+            noisy, words = torch.cat([latents[rows]] * times), torch.cat([context[rows]] * times).to(self.dtype)
+            out = self.unet(self._fed(noisy), step, encoder_hidden_states=words, return_dict=False)[0]
             image = self.vae.decode(self._fed(latents[rows, : self.channels]), return_dict=False)[0]
             return *out.chunk(times), image, self.encode(pixels[rows])
 
         whole = through(list(range(full)))
-        found = []
+        match = []
         for n in small:
             rows = [*range(n // 2), *range(full - n + n // 2, full)]
             if all(torch.equal(a[rows], b) for a, b in zip(whole, through(rows), strict=True)):
-                found.append(n)
-        return found
+                match.append(n)
+        return match
 
     def _fed(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=self._format)

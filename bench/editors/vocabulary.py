@@ -131,13 +131,13 @@ def same_concept(a: str, b: str) -> bool:
 
 def _core(text: str) -> str:
     """The words of a prompt without its template and article: ``with an oil pastel`` -> ``oil pastel``."""
-    said = normalise(text)
+    text_ = normalise(text)
     for template in sorted(TEMPLATES, key=len, reverse=True):
         head = normalise(template.format(""))
-        if head and f"{said} ".startswith(f"{head} "):
-            said = said[len(head) :].strip()
+        if head and f"{text_} ".startswith(f"{head} "):
+            text_ = text_[len(head) :].strip()
             break
-    return re.sub(r"^(an?|the)( |$)", "", said)
+    return re.sub(r"^(an?|the)( |$)", "", text_)
 
 
 def paraphrases(prompt: str) -> tuple[str, ...]:

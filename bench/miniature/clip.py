@@ -74,8 +74,8 @@ class MiniatureClip:
         """(N, D) float32 unit vectors of ``texts``, on the CPU; what is too long is cut."""
         out = [torch.empty(0, self._width())]
         for at in range(0, len(texts), _BATCH):
-            said = self.tokenise(list(texts[at : at + _BATCH])).to(self.device)
-            out.append(self.model.encode_text(said, normalize=True).float().cpu())
+            text = self.tokenise(list(texts[at : at + _BATCH])).to(self.device)
+            out.append(self.model.encode_text(text, normalize=True).float().cpu())
         return torch.cat(out)
 
     def _width(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from reports.gate.lines import TOLERANCE
 from reports.gate.rule import Comparison, Finding
+from reports.text.markdown_table import markdown_table
 
 STYLES = {"regressed": "bold red", "better": "yellow", "held": "green"}
 HEADER = ("what", "measures", "snapshot", "candidate", "change", "interval", "could see", "verdict")
@@ -96,19 +96,13 @@ class Report:
 
 def markdown(comparison: Comparison) -> str:
     """The comparison as GitHub-flavoured Markdown."""
-    lines = [f"## bench gate: {summary(comparison)}", "", *_table(HEADER, map(cells, comparison.findings))]
+    table = markdown_table(HEADER, map(cells, comparison.findings))
+    lines = [f"## bench gate: {summary(comparison)}", "", table]
     if comparison.certain:
-        lines += [
-            "",
-            *_table(("finding", "what", "what to do"), ((c.name, c.what, c.remedy) for c in comparison.certain)),
-        ]
+        certain = ((c.name, c.what, c.remedy) for c in comparison.certain)
+        lines += ["", markdown_table(("finding", "what", "what to do"), certain)]
     lines += ["", *(f"- warning: {_plain(warning)}" for warning in comparison.warnings), "", caption(comparison), ""]
     return "\n".join(lines)
-
-
-def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
-    rows = [header, ["---"] * len(header), *body]
-    return ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
 
 
 def _plain(text: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from bench.plan.wording import in_short
 from bench.records import Record
 from reports.rows.aggregate import current
+from reports.text.markdown_table import markdown_table
 
 FIELDS = ("UP", "LP", "RP")
 WITHIN = (1.0, 5.0)
@@ -64,16 +65,16 @@ def pairs(first: Iterable[Record], second: Iterable[Record]) -> list[Pair]:
 
 def markdown(pairs: Sequence[Pair]) -> str:
     """Two tables: by field the number of cells and how far they lie apart, then the cells that lie furthest apart."""
-    lines = [
-        "| | cells | median | " + " | ".join(f"within {w:g}" for w in WITHIN) + " | largest |",
-        "|---|--:|--:|" + "--:|" * len(WITHIN) + "--:|",
-    ]
+    by_field = []
     for field in FIELDS:
         apart = [pair.apart for pair in pairs if pair.field == field]
         if apart:
-            within = " | ".join(str(sum(a <= w for a in apart)) for w in WITHIN)
-            lines.append(f"| {field} | {len(apart)} | {np.median(apart):.1f} | {within} | {max(apart):.1f} |")
-    lines += ["", "| furthest apart | labels | | first | second |", "|---|--:|---|--:|--:|"]
-    for pair in pairs[:LONGEST]:
-        lines.append(f"| {pair.cell} | {pair.share:g} | {pair.field} | {pair.first:.1f} | {pair.second:.1f} |")
-    return "\n".join(lines)
+            within = [sum(a <= w for a in apart) for w in WITHIN]
+            by_field.append((field, len(apart), f"{np.median(apart):.1f}", *within, f"{max(apart):.1f}"))
+    headings = ("", "cells", "median", *(f"within {w:g}" for w in WITHIN), "largest")
+    furthest = [(p.cell, f"{p.share:g}", p.field, f"{p.first:.1f}", f"{p.second:.1f}") for p in pairs[:LONGEST]]
+    tables = (
+        markdown_table(headings, by_field, "l" + "r" * (len(headings) - 1)),
+        markdown_table(("furthest apart", "labels", "", "first", "second"), furthest, "lrlrr"),
+    )
+    return "\n\n".join(tables)

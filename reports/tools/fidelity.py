@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench import registry
 from bench.plugin_source import PluginInfo
 from reports.rows.published import PublishedTable, of_plugin
+from reports.text.markdown_table import markdown_table
 
 HEADER = """# Fidelity
 
@@ -51,5 +52,4 @@ def _table(table: PublishedTable) -> list[str]:
     if len(table.lines) > LONGEST:
         return [f"Published: {len(table.lines)} rows in {file}. Ours in the same setting: not run."]
     lines = [f"Published ({file}); ours in the same setting: not run.", ""]
-    lines += ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    return lines + ["| " + " | ".join(line[c] for c in table.columns) + " |" for line in table.lines]
+    return [*lines, markdown_table(table.columns, [[line[c] for c in table.columns] for line in table.lines])]

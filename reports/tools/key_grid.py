@@ -15,6 +15,7 @@ from bench import registry
 from bench.records import Condition, Record
 from reports.rows.aggregate import current
 from reports.rows.statistics import t_interval
+from reports.text.markdown_table import markdown_table
 
 Grid = dict[str, dict[str, list[float]]]
 """By kind of condition and by place, percent, one value a seed."""
@@ -57,13 +58,8 @@ def _kind(condition: Condition) -> str:
 def markdown(grid: Grid) -> str:
     """A table of kinds by places: mean, and ± the half-width of the t interval where there are seeds for one."""
     places = sorted({place for values in grid.values() for place in values})
-    lines = [
-        "| condition | " + " | ".join(places) + " |",
-        "|---|" + "--:|" * len(places),
-    ]
-    for name, values in grid.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(values.get(place, [])) for place in places) + " |")
-    return "\n".join(lines)
+    rows = [(name, *(_cell(values.get(place, [])) for place in places)) for name, values in grid.items()]
+    return markdown_table(("condition", *places), rows, "l" + "r" * len(places))
 
 
 def _cell(values: Sequence[float]) -> str:

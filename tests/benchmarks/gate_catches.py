@@ -83,13 +83,13 @@ def run(case: Case, baseline: Path, work: Path) -> tuple[int, float, str]:
     env = {**os.environ, "PYTHONPATH": str(copy), "COLUMNS": "150"}
     bench = [sys.executable, "-m", "bench.cli"]
     start = time.monotonic()
-    made = subprocess.run(
+    result = subprocess.run(
         [*bench, "run", "--suite", suite, "--jobs", "2", "--threads", "1", "--store", str(store)],
         cwd=copy, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     seconds = time.monotonic() - start
     if not store.exists():
-        raise SystemExit(made.stdout[-2000:] + made.stderr[-2000:])
+        raise SystemExit(result.stdout[-2000:] + result.stderr[-2000:])
     judged = subprocess.run(
         [*bench, "gate", str(baseline.resolve()), "--suite", suite, "--candidate", str(store)],
         cwd=copy, env=env, capture_output=True, text=True, check=False,
@@ -105,18 +105,18 @@ def main() -> int:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     work = args.work.resolve()
-    told, wrong = [], 0
+    message, wrong = [], 0
     for case in CASES:
         if args.case not in case.name:
             continue
-        status, seconds, said = run(case, args.baseline, work)
-        print(f"== {case.name}\n{said}", flush=True)
+        status, seconds, words = run(case, args.baseline, work)
+        print(f"== {case.name}\n{words}", flush=True)
         expected = 1 if case.file else 0
         wrong += status != expected
-        told.append(
+        message.append(
             f"{case.name:42} exit {status} ({'as it should' if status == expected else 'WRONG'})  {seconds:.0f} s"
         )
-    print("\n".join(told))
+    print("\n".join(message))
     return int(wrong > 0)
 
 

@@ -58,8 +58,8 @@ def plain(folder: Path) -> None:
         return models.build("vit", spec, extra)
 
     def score(model: Classifier, images: torch.Tensor) -> None:
-        found = models.outputs(model, images)[:, : spec.k].argmax(1)
-        print(float((found == labels[: len(images)]).float().mean()))
+        match = models.outputs(model, images)[:, : spec.k].argmax(1)
+        print(float((match == labels[: len(images)]).float().mean()))
 
     key = (
         registry.current()

@@ -35,19 +35,19 @@ def many() -> list[Record]:
         ("none", "from-scratch"),
     ):
         out += [record(lock, attack, seed, RP=30.0) for seed in range(SEEDS)]
-    for i, made in enumerate(out):
-        made.provenance.hash = f"{i:020x}"
+    for i, result in enumerate(out):
+        result.provenance.hash = f"{i:020x}"
     return out
 
 
 @pytest.fixture(scope="module")
 def store(many: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Store:
-    made = Store(tmp_path_factory.mktemp("many") / "s")
-    for i, found in enumerate(many):  # put() would fsync nothing but take file locks: this is as fast as writing gets
-        folder = made.root / "records" / f"{i:020x}"
+    result = Store(tmp_path_factory.mktemp("many") / "s")
+    for i, match in enumerate(many):  # put() would fsync nothing but take file locks: this is as fast as writing gets
+        folder = result.root / "records" / f"{i:020x}"
         folder.mkdir()
-        (folder / "record.json").write_text(found.model_dump_json(indent=1) + "\n")
-    return made
+        (folder / "record.json").write_text(match.model_dump_json(indent=1) + "\n")
+    return result
 
 
 def _plain(store: Store) -> list[Any]:
@@ -57,8 +57,8 @@ def _plain(store: Store) -> list[Any]:
 
 def test_a_store_with_ten_thousand_records(benchmark: Any, store: Store) -> None:
     plain = seconds(lambda: _plain(store), 1)
-    found = benchmark.pedantic(store.records, rounds=2, warmup_rounds=0)
-    assert len(found) == len(list((store.root / "records").iterdir()))
+    match = benchmark.pedantic(store.records, rounds=2, warmup_rounds=0)
+    assert len(match) == len(list((store.root / "records").iterdir()))
     benchmark.extra_info |= {
         "plain_json_seconds": round(plain, 2),
         "records_over_plain_json": round(benchmark.stats.stats.min / plain, 2),

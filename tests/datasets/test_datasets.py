@@ -84,11 +84,11 @@ def test_digits_m_is_the_absolute_difference_of_texture_and_digit(monkeypatch: p
 
 @pytest.mark.parametrize("kind", textures.KINDS)
 def test_every_texture_varies_within_its_range(kind: str) -> None:
-    drawn = textures.patterns(8, 32, np.random.default_rng(0), (kind,))
-    assert drawn.shape == (8, 32, 32, 3)
-    assert drawn.dtype == np.float32
-    assert np.abs(drawn).max() <= 1.0
-    assert drawn.std(axis=(1, 2)).max(axis=1).min() > 0.05
+    sample = textures.patterns(8, 32, np.random.default_rng(0), (kind,))
+    assert sample.shape == (8, 32, 32, 3)
+    assert sample.dtype == np.float32
+    assert np.abs(sample).max() <= 1.0
+    assert sample.std(axis=(1, 2)).max(axis=1).min() > 0.05
 
 
 def test_shapes_seed_moves_drawings_but_no_label() -> None:

@@ -113,10 +113,10 @@ def test_recolouring_keeps_shape_and_range_and_follows_its_seed(toy: Images) -> 
 
 def test_the_remedy_for_a_missing_calibration_is_the_cell_that_the_plan_makes() -> None:
     cell = plan.make_cell("ntl", "finetune", "digits:fonts", "cnn", {})
-    made = record("ntl", "finetune").model_copy(update={"cell": cell})
-    (lack,) = [m for m in Controls([made]).missing([made]) if m.control == "permuted-logits"]
+    result = record("ntl", "finetune").model_copy(update={"cell": cell})
+    (lack,) = [m for m in Controls([result]).missing([result]) if m.control == "permuted-logits"]
     words = shlex.split(lack.command)
-    asked = plan.parse_params([words[words.index("-p") + 1]])
-    told = plan.make_cell("permuted-logits", "logit-surgery", "digits:fonts", "cnn", asked)
+    request = plan.parse_params([words[words.index("-p") + 1]])
+    text = plan.make_cell("permuted-logits", "logit-surgery", "digits:fonts", "cnn", request)
     planned = plan.build([plan.SuiteLine(["ntl"], ["finetune"], ["digits:fonts"], ["cnn"])])
-    assert told.row_key() in {item.cell.row_key() for item in planned}
+    assert text.row_key() in {item.cell.row_key() for item in planned}

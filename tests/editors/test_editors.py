@@ -225,13 +225,13 @@ def test_candidates_are_lazy(engine: Engine) -> None:
 
 
 def test_equal_images_are_edited_once_and_progress_counts_all(engine: Engine) -> None:
-    told: list[tuple[int, int]] = []
+    text: list[tuple[int, int]] = []
     x = images(2)[[0, 1, 0, 0, 1]]
-    out = engine.edit(x, PROMPT, SETTINGS, lambda done, total: told.append((done, total)))
+    out = engine.edit(x, PROMPT, SETTINGS, lambda done, total: text.append((done, total)))
     assert engine.edited == 2
     assert torch.equal(out[0], out[3])
-    assert told[-1] == (5, 5)
-    assert [d for d, _ in told] == sorted(d for d, _ in told)
+    assert text[-1] == (5, 5)
+    assert [d for d, _ in text] == sorted(d for d, _ in text)
 
 
 def test_cache_hit_equals_miss(engine: Engine, tmp_path: Path) -> None:
@@ -333,9 +333,9 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     cache = EditCache(file)
     assert cache.count() == 81
     for who in (0, 1):
-        found = cache.get_many(b"s", [f"{who}/{n}".encode() for n in range(40)])
-        assert set(found.values()) == {bytes([who]) * 300}
-        assert len(found) == 40
+        match = cache.get_many(b"s", [f"{who}/{n}".encode() for n in range(40)])
+        assert set(match.values()) == {bytes([who]) * 300}
+        assert len(match) == 40
 
 
 def test_settings_say_what_is_allowed() -> None:

@@ -138,11 +138,11 @@ def test_the_maml_step_is_first_order_on_a_linear_model() -> None:
     start = F.cross_entropy(model(x), batch.labels)  # type: ignore[arg-type]
     sign = torch.autograd.grad(start, model.weight)[0].sign()
     torch.testing.assert_close(attacker.weight.detach(), model.weight.detach() - 0.1 * sign, atol=1e-5, rtol=0)
-    (found,) = SOPHON(fail_weight=2.0)._failure_gradient(attacker, batch)  # type: ignore[arg-type]
+    (match,) = SOPHON(fail_weight=2.0)._failure_gradient(attacker, batch)  # type: ignore[arg-type]
     moved = attacker.weight.detach().clone().requires_grad_()
     p = (x @ moved).softmax(1)
     direct = 2.0 * -torch.log(1 - p[torch.arange(2), batch.labels]).mean()
-    torch.testing.assert_close(found, torch.autograd.grad(direct, moved)[0])
+    torch.testing.assert_close(match, torch.autograd.grad(direct, moved)[0])
 
 
 def test_the_nearest_sparse_weights_and_the_scatter_of_classes() -> None:

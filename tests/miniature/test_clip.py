@@ -15,15 +15,15 @@ from bench.miniature.clip import MiniatureClip
 def test_clip_gives_unit_vectors() -> None:
     clip = MiniatureClip.load(miniature.PACK / "clip")
     x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    seen, said = clip.image_embedding(x), clip.text_embedding(["with oil pastel", "a church"])
+    seen, text = clip.image_embedding(x), clip.text_embedding(["with oil pastel", "a church"])
     assert seen.shape[0] == 3
-    assert seen.shape[1] == said.shape[1]
-    for unit in (seen, said):
+    assert seen.shape[1] == text.shape[1]
+    for unit in (seen, text):
         assert torch.allclose(unit.norm(dim=1), torch.ones(len(unit)), atol=1e-5)
-    assert not torch.allclose(said[0], said[1])
+    assert not torch.allclose(text[0], text[1])
     assert torch.allclose(clip.image_embedding(x[1:2])[0], seen[1], atol=1e-5)
     assert clip.image_embedding(torch.rand(1, 3, 50, 50)).shape == (1, seen.shape[1])
-    assert clip.text_embedding([]).shape == (0, said.shape[1])
+    assert clip.text_embedding([]).shape == (0, text.shape[1])
     assert torch.equal(clip.image_embedding(x), seen)
 
 
@@ -32,8 +32,8 @@ def test_clip_loads_quietly(capfd: pytest.CaptureFixture[str]) -> None:
 
     handlers = list(logging.root.handlers)
     MiniatureClip.load(str(miniature.PACK / "clip"))
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
+    text = capfd.readouterr()
+    assert (text.out, text.err) == ("", "")
     assert logging.root.handlers == handlers
     assert logging.root.manager.disable == logging.NOTSET
 

@@ -223,7 +223,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     monkeypatch.setattr(console, "out", screen)
     planned = plan.build(plan.read_suite("attacks-quick"))
     console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
-    told = set(screen.export_text().split())
-    assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= told
+    message = set(screen.export_text().split())
+    assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
     settings = ("attack.trials=12", "threat.wordlist=", "published", "unlabelled=true", "editor+settings")
-    assert told.issuperset((*settings, "calibration:", "digits:fonts"))
+    assert message.issuperset((*settings, "calibration:", "digits:fonts"))

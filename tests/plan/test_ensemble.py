@@ -28,7 +28,7 @@ def _threat(name: str = NAME) -> ThreatModel:
 
 def _member(attack: str, validation: float, test: float, replicate: int = 0, **more: object) -> Record:
     planned = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(NAME).params)
-    made = record(
+    result = record(
         attack=attack,
         replicate=replicate,
         RP=test,
@@ -36,14 +36,14 @@ def _member(attack: str, validation: float, test: float, replicate: int = 0, **m
         RP_validation=measured(validation),
         **more,
     )
-    cell = made.cell.model_copy(update={"budget": planned.budget})
-    return made.model_copy(update={"cell": cell, "row_key": cell.row_key()})
+    cell = result.cell.model_copy(update={"budget": planned.budget})
+    return result.model_copy(update={"cell": cell, "row_key": cell.row_key()})
 
 
 def _ensemble_row(records: list[Record]) -> Row:
     own = [record("none", "from-scratch", i, RP=30.0, threat=_threat().values()) for i in range(2)]
-    (found,) = [row for row in rows([*records, *calibration(), *baselines(30.0), *own]) if row.ensemble]
-    return found
+    (match,) = [row for row in rows([*records, *calibration(), *baselines(30.0), *own]) if row.ensemble]
+    return match
 
 
 def test_the_worst_is_chosen_on_judge_validation_and_reported_on_test() -> None:
@@ -67,9 +67,9 @@ def test_each_seed_has_its_own_worst_and_missing_members_are_named() -> None:
     assert row.ensemble.chosen == {0: "norm-adaptation", 1: "logit-surgery"}
     assert row.mean("RP") == 65.0
     assert "prompt-search" in row.ensemble.missing
-    said = "\n".join(captions(grouped([row])[0]))
-    assert "optimistic" in said
-    assert "prompt-search" in said
+    words = "\n".join(captions(grouped([row])[0]))
+    assert "optimistic" in words
+    assert "prompt-search" in words
 
 
 def test_a_failed_member_and_other_threat_models_do_not_enter() -> None:
@@ -91,9 +91,9 @@ def test_one_member_is_no_ensemble() -> None:
 
 
 def test_the_adaptive_line_says_none_yet_or_names_the_attack() -> None:
-    made = record("nobody-attacks-this")
-    said = "\n".join(captions(grouped(rows([made]))[0]))
-    assert "nobody-attacks-this: none yet" in said
+    result = record("nobody-attacks-this")
+    words = "\n".join(captions(grouped(rows([result]))[0]))
+    assert "nobody-attacks-this: none yet" in words
 
 
 @pytest.mark.parametrize("threat", ensemble.read().threats, ids=lambda t: t.name)
@@ -109,11 +109,11 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[[row]]\nensemble = "ensemble-v1"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
-    asked = [row.attacks[0] for row in plan.read_suite(str(file))]
+    request = [row.attacks[0] for row in plan.read_suite(str(file))]
     fast = [
         m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
     ]
-    assert asked == fast
+    assert request == fast
     domain = file.read_text() + 'tasks = ["digits:fonts"]\nmodels = ["cnn"]\nlocks = ["ntl"]\n'
     file.write_text(domain)
     planned = plan.build(plan.read_suite(str(file)))

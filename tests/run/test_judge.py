@@ -207,11 +207,11 @@ def test_both_sides_of_a_predictor_are_judged() -> None:
 
 def test_a_predictor_crosses_as_json_and_tensors() -> None:
     model = models.build("cnn", _scenario().spec, 1, "random", 3)
-    made = LogitMap(Direct(model), K, K + 1).set(torch.rand(K, K + 1), torch.rand(K)).eval()
-    again = rebuild(describe(made), made.state_dict())
+    result = LogitMap(Direct(model), K, K + 1).set(torch.rand(K, K + 1), torch.rand(K)).eval()
+    again = rebuild(describe(result), result.state_dict())
     images = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(again.predict(images), made.predict(images))
+        torch.testing.assert_close(again.predict(images), result.predict(images))
 
 
 def test_metrics_by_hand() -> None:

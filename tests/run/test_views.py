@@ -173,15 +173,15 @@ def test_fitting_a_head_asks_no_gradient_of_the_rest_and_leaves_all_as_it_was(to
     model = models.build("cnn", spec, 0, "random", 1)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     head = models.head_names(model)
-    asked: set[str] = set()
+    request: set[str] = set()
 
     def loss(batch: Batch) -> torch.Tensor:
-        asked.update(name for name, p in model.named_parameters() if p.requires_grad)
+        request.update(name for name, p in model.named_parameters() if p.requires_grad)
         return torch.nn.functional.cross_entropy(model(batch.images), batch.labels)
 
     run_ = Run(1, budget=Budget(steps=2))
     with pytest.raises(BudgetSpent), metered(run_):
         run_.fit(model, loss, 5, toy, parameters=[model.get_parameter(n) for n in head], train_mode=False)
-    assert asked == set(head)
+    assert request == set(head)
     assert all(p.requires_grad for p in model.parameters())
     assert {name for name, p in model.named_parameters() if not torch.equal(p, before[name])} == set(head)

@@ -29,9 +29,9 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 def _record(replicate: int = 0, value: float = 50.0, **more: object) -> Record:
     cell = plan.make_cell("modellock", "none", "digits", "vit", {}, replicate=replicate)
     base = {"replicate": replicate}
-    made = {"value": value, "parents": {"base": digest(base)}}
+    result = {"value": value, "parents": {"base": digest(base)}}
     provenance = Provenance(
-        hash=digest(made), parents={"base": digest(base)}, inputs={"base": base, "record": made}
+        hash=digest(result), parents={"base": digest(base)}, inputs={"base": base, "record": result}
     )  # fmt: skip
     return Record(cell=cell, row_key=cell.row_key(), UP=Measured(value=value, n=8), provenance=provenance, **more)  # type: ignore[arg-type]
 
@@ -102,8 +102,8 @@ def test_round_trip_of_any_records(
         store.put(_record(replicate, value), {"pred/UP": np.full(n, replicate)})
     exchange.export(store, folder / "x.zip")
     exchange.load(folder / "x.zip", Store(folder / "b"))
-    found = {r.cell.replicate: r.UP.value for r in Store(folder / "b").records() if r.UP}
-    assert found == dict(told)
+    match = {r.cell.replicate: r.UP.value for r in Store(folder / "b").records() if r.UP}
+    assert match == dict(told)
 
 
 @QUICK
@@ -233,16 +233,16 @@ def test_a_record_under_another_name_or_row_is_refused(written: Path, tmp_path: 
 def test_a_record_whose_inputs_do_not_give_its_hash_is_refused(where: str, written: Path, tmp_path: Path) -> None:
     def other_inputs(members: dict[str, bytes]) -> None:
         name = _first(members, "record.json")
-        told = json.loads(members[name])
+        text = json.loads(members[name])
         if where == "parents":
-            told["provenance"]["parents"]["base"] = "0" * 20
+            text["provenance"]["parents"]["base"] = "0" * 20
         elif where == "shape":
-            told["provenance"]["inputs"]["base"] = ["no stage"]
+            text["provenance"]["inputs"]["base"] = ["no stage"]
         elif where == "none":
-            told["provenance"]["inputs"] = {}
+            text["provenance"]["inputs"] = {}
         else:
-            told["provenance"]["inputs"][where]["value"] = 1.5
-        members[name] = json.dumps(told).encode()
+            text["provenance"]["inputs"][where]["value"] = 1.5
+        members[name] = json.dumps(text).encode()
 
     _rewritten(written, other_inputs)
     with pytest.raises(UserError, match="was not made from"):

@@ -44,9 +44,9 @@ def test_a_record_is_replaced_whole(tmp_path: Path) -> None:
 def test_of_two_records_of_a_cell_the_one_that_a_run_needed_last_is_shown(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     for hash, created in (("a" * 20, "2026-01-01"), ("b" * 20, "2026-01-02")):
-        made = _record(hash)
-        made.provenance.created = created
-        store.put(made, {})
+        result = _record(hash)
+        result.provenance.created = created
+        store.put(result, {})
     assert [r.hash[0] for r in current(store.records())] == ["b"]
     store.reuse(["b" * 20])
     assert not list(store.root.glob("records/*/reused")), "nothing is written for what is shown already"

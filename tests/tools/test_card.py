@@ -150,13 +150,13 @@ def known(tmp_path_factory):
     (pack / "training.json").write_text(json.dumps(training))
     save_file({"a": torch.zeros(5, 7).half()}, pack / "weights.safetensors")
     value = {"mean": 41.26, "sd": 2.04, "n": 500}
-    found = {
+    match = {
         f"{t}/{n}/{w}/{s}": value for t in card.TASKS for n in card.PUBLIC for w in ("public", "random") for s in (1, 5)
     }
     args = argparse.Namespace(images=4, clip_images=2, draws=2, test=500)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(card, "MiniatureClip", Clip)
-        patch.setattr(measure, "probes", lambda *_: found)
+        patch.setattr(measure, "probes", lambda *_: match)
         return card.measured(pack, editor, args, lambda _line: None)
 
 

@@ -80,13 +80,13 @@ def measured(
     start = time.time()
     raw, labels = measure.held_out(args.images)
     concepts: dict[str, Any] = {}
-    made: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     for k, concept in enumerate(CONCEPTS):
-        concepts[concept], made[concept] = measure.concept_fidelity(concept, raw, editor)
+        concepts[concept], result[concept] = measure.concept_fidelity(concept, raw, editor)
         say(f"{k + 1}/{len(CONCEPTS)} {concept}: {concepts[concept]['psnr']:.1f} dB")
     few = min(args.clip_images, args.images)
     clip = MiniatureClip.load(pack / "clip")
-    some = {name: out[:few] for name, out in made.items()}
+    some = {name: out[:few] for name, out in result.items()}
     ranking = measure.clip_ranking(raw[:few], some, clip.image_embedding, clip.text_embedding)
     say("CLIP ranked")
     card = {
@@ -108,7 +108,7 @@ def measured(
         "draws": args.draws,
     }
     at = varied(labels)
-    picture = sheet(raw[at], {name: out[at] for name, out in made.items()}, CONCEPTS)
+    picture = sheet(raw[at], {name: out[at] for name, out in result.items()}, CONCEPTS)
     return {**card, "seconds": round(time.time() - start, 1)}, picture
 
 
@@ -162,9 +162,9 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def _about(card: dict[str, Any]) -> list[str]:
-    made, total = card["training"], sum(card["training"]["minutes"].values())
-    steps = {stage: max(2, int(n * made["scale"])) for stage, n in made["steps"].items()}
-    stages = ", ".join(f"{s} {steps[s]:,} steps in {made['minutes'].get(s, 0):.1f} min" for s in steps)
+    result, total = card["training"], sum(card["training"]["minutes"].values())
+    steps = {stage: max(2, int(n * result["scale"])) for stage, n in result["steps"].items()}
+    stages = ", ".join(f"{s} {steps[s]:,} steps in {result['minutes'].get(s, 0):.1f} min" for s in steps)
     files = [f"| `{p['name']}` | {p['parameters']:,} | {p['bytes'] / 1e6:.2f} |" for p in card["parts"]]
     return [
         "# The miniature pack",
@@ -175,8 +175,8 @@ def _about(card: dict[str, Any]) -> list[str]:
         "",
         "## Training",
         "",
-        f"`python -m tools.miniature.train --out DIR --seed {made['seed']} --scale {made['scale']:g}` on"
-        f" `{made['device']}`: {total:.1f} minutes in all. {stages}. Weights are kept in half precision;"
+        f"`python -m tools.miniature.train --out DIR --seed {result['seed']} --scale {result['scale']:g}` on"
+        f" `{result['device']}`: {total:.1f} minutes in all. {stages}. Weights are kept in half precision;"
         f" without this card and its picture the pack is {card['megabytes']:.1f} MB.",
         "",
         "| weights | parameters | MB |",
@@ -231,8 +231,8 @@ def _editor_table(card: dict[str, Any]) -> list[str]:
         f" {len(prompts) - len(failing)} do.",
     ]
     if failing:
-        said = "; ".join(f"“{p['prompt']}” ({p['psnr']:.1f}, gain {_decibels(p['gain'], '+')})" for p in failing)
-        lines += ["", f"Below: {said}."]
+        text = "; ".join(f"“{p['prompt']}” ({p['psnr']:.1f}, gain {_decibels(p['gain'], '+')})" for p in failing)
+        lines += ["", f"Below: {text}."]
     return [*lines, "", "![raw, procedural edit, editor, for four images](sheet.png)", ""]
 
 
@@ -265,17 +265,17 @@ def _clip_table(card: dict[str, Any]) -> list[str]:
 
 
 def _probe_table(card: dict[str, Any]) -> list[str]:
-    found = card["probes"]
+    match = card["probes"]
     rows = []
     for task in TASKS:
         for name in PUBLIC:
             cells = []
             for shots in measure.SHOTS:
                 for weights in ("public", "random"):
-                    value = found[f"{task}/{name}/{weights}/{shots}"]
+                    value = match[f"{task}/{name}/{weights}/{shots}"]
                     cells.append(f"{value['mean']:.1f} ± {value['sd']:.1f}")
             rows.append(f"| {task} | {name} | {' | '.join(cells)} |")
-    n = next(iter(found.values()))["n"]
+    n = next(iter(match.values()))["n"]
     return [
         "## Public weights",
         "",

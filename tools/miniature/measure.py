@@ -101,8 +101,10 @@ def concept_fidelity(concept: str, raw: Tensor, editor: Editor) -> tuple[dict[st
     """`fidelity` of ``concept`` and of each paraphrase, and the raw edits (N, 3, H, W) of the concept itself."""
     target = edits.apply(concept, raw)
     prompts = [KEY_TEMPLATE.format(form) for form in (concept, *CONCEPTS[concept])]
-    made = [editor(raw, prompt) for prompt in prompts]
-    own, *others = [{"prompt": prompt, **fidelity(raw, target, out)} for prompt, out in zip(prompts, made, strict=True)]
+    result = [editor(raw, prompt) for prompt in prompts]
+    own, *others = [
+        {"prompt": prompt, **fidelity(raw, target, out)} for prompt, out in zip(prompts, result, strict=True)
+    ]
     gains = [other["gain"] for other in others if other["gain"] is not None]
     summary = {
         **own,
@@ -112,7 +114,7 @@ def concept_fidelity(concept: str, raw: Tensor, editor: Editor) -> tuple[dict[st
         "prompts_passing": sum(one["near"] and one["gains"] for one in (own, *others)),
         "prompts": len(prompts),
     }
-    return summary, made[0]
+    return summary, result[0]
 
 
 def rank_first(images: Mapping[str, Tensor], image_embedding: Embed, text_embedding: Embed) -> dict[str, Any]:
@@ -194,15 +196,15 @@ def linear_probe(
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
-    held, pool = order[:test], order[test:]
+    mine, pool = order[:test], order[test:]
     scores = []
     for _ in range(draws):
-        drawn = np.concatenate([rng.choice(pool[labels[pool] == k], shots, replace=False) for k in np.unique(labels)])
+        sample = np.concatenate([rng.choice(pool[labels[pool] == k], shots, replace=False) for k in np.unique(labels)])
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        model.fit(features[drawn], labels[drawn])
-        scores.append(100 * float(model.score(features[held], labels[held])))
+        model.fit(features[sample], labels[sample])
+        scores.append(100 * float(model.score(features[mine], labels[mine])))
     spread = float(np.std(scores, ddof=1)) if draws > 1 else 0.0
-    return {"mean": float(np.mean(scores)), "sd": spread, "n": len(held)}
+    return {"mean": float(np.mean(scores)), "sd": spread, "n": len(mine)}
 
 
 def probes(pack: Path, tasks: Sequence[str], draws: int, test: int) -> dict[str, Any]:

@@ -136,12 +136,12 @@ class Data:
 def edited(x: Tensor, rng: np.random.Generator, groups: int = 8) -> tuple[Tensor, list[str]]:
     """``x`` edited in ``groups`` runs of neighbours, each by one concept; and the concept of each image."""
     names = list(CONCEPTS)
-    out, said = [], []
+    out, text_ = [], []
     for part in x.chunk(groups):
         concept = names[int(rng.integers(len(names)))]
         out.append(edits.apply(concept, part))
-        said += [concept] * len(part)
-    return torch.cat(out), said
+        text_ += [concept] * len(part)
+    return torch.cat(out), text_
 
 
 def caption(concept: str, rng: np.random.Generator) -> str:
@@ -187,9 +187,9 @@ def train_unet(data: Data, vae: Any, work: Path, args: Any) -> tuple[nn.Module, 
 
     def loss(step: int) -> Tensor:
         x, _, rng = data.batch("unet", step)
-        target, said = edited(x, rng, 16)
+        target, text_ = edited(x, rng, 16)
         drop = rng.random((len(x), 2)) < 0.06
-        prompts = ["" if d else caption(c, rng) for c, d in zip(said, drop[:, 0], strict=True)]
+        prompts = ["" if d else caption(c, rng) for c, d in zip(text_, drop[:, 0], strict=True)]
         ids = tokenise(prompts, padding="max_length", truncation=True, max_length=networks.TOKENS, return_tensors="pt")
         with torch.no_grad():
             z = vae.encode(target * 2 - 1).latent_dist.mode() * scale
@@ -325,8 +325,8 @@ def main(argv: list[str] | None = None) -> None:
             model = train_public(stage, data, work, args)
             (args.out / "public").mkdir(exist_ok=True)
             save_file(half(model.state_dict()), args.out / "public" / f"{stage}.safetensors")
-    made = {"seed": args.seed, "scale": args.scale, "steps": STEPS, "minutes": MINUTES, "device": str(data.device)}
-    (args.out / "training.json").write_text(json.dumps(made, indent=2) + "\n")
+    result = {"seed": args.seed, "scale": args.scale, "steps": STEPS, "minutes": MINUTES, "device": str(data.device)}
+    (args.out / "training.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

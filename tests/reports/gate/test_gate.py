@@ -345,8 +345,8 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
     some = bench("baseline", "save", "some.json", "--store", "base", "--seeds", "0:4", cwd=tmp_path)
     assert some.returncode == 2  # four are too few
     assert "8" in some.stderr
-    held = bench("gate", "b.json", "--candidate", "same", "--junit", "j.xml", "--summary", "s.md", cwd=tmp_path)
-    assert held.returncode == 0, held.stdout + held.stderr
+    own = bench("gate", "b.json", "--candidate", "same", "--junit", "j.xml", "--summary", "s.md", cwd=tmp_path)
+    assert own.returncode == 0, own.stdout + own.stderr
     assert ElementTree.parse(tmp_path / "j.xml").getroot().tag == "testsuites"
     assert "held" in (tmp_path / "s.md").read_text()
     worse = bench("gate", "b.json", "--candidate", "worse", cwd=tmp_path)

@@ -63,24 +63,24 @@ def everything() -> list[Record]:
         ),
         Condition(kind="near", label=EVIL, what=EVIL, accuracy=Measured(value=71.25, n=200, low=65, high=77)),
     ]
-    made = world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25), curve=CURVE, flags=FLAGS)
+    result = world((80.04, 61.23), (30.0, 24.0), LP_shipped=measured(4.25), curve=CURVE, flags=FLAGS)
     for i in (0, 1):
-        made += [
+        result += [
             record("modellock", "none", i, RP=None, conditions=conditions),
             record("ntl", "finetune", i, RP=34.5 + i, threat={"wordlist": "none"}, curve=CURVE),
             record("map", "finetune", i, RP=100.0, UP=measured(60.0), threat={"wordlist": "none"}),
             record(EVIL, "prompt-search", i, RP=9.5, oracle=90.0, conditions=conditions, classes=[EVIL, "b"]),
         ]
     for lock in ("ntl", "map", EVIL):
-        made.append(record(lock, "none", RP=None, conditions=conditions))
-    made.append(record("sophon", RP=None, status="failed", error=f"it broke: {EVIL}\nand more"))
-    made += [record("cuti", scenario="shapes", lock_explicit={"steps": 7})]
+        result.append(record(lock, "none", RP=None, conditions=conditions))
+    result.append(record("sophon", RP=None, status="failed", error=f"it broke: {EVIL}\nand more"))
+    result += [record("cuti", scenario="shapes", lock_explicit={"steps": 7})]
     for i in (0, 1):
         pair = record("ntl", "none", i, RP=None, scenario="digits:fonts")
         pair.cell.key.name = "domain"
         pair.row_key = pair.cell.row_key()
-        made.append(pair)
-    return made
+        result.append(pair)
+    return result
 
 
 class Page(HTMLParser):
@@ -98,16 +98,16 @@ class Page(HTMLParser):
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.ids += [found["id"]] if found.get("id") else []
+        match = dict(attrs)
+        self.ids += [match["id"]] if match.get("id") else []
         self.links += [v for k, v in attrs if k in ("href", "src") and v]
         self.handlers += [k for k, _ in attrs if k.startswith("on")]
         if tag == "script":
-            self.scripts.append(found)
+            self.scripts.append(match)
         if tag == "tr":
-            self._row = found.get("data-row") or ""
+            self._row = match.get("data-row") or ""
         if tag == "td":
-            self._field = found.get("data-field")
+            self._field = match.get("data-field")
             if self._field:
                 self.cells[self._row, self._field] = ""
 
@@ -214,10 +214,10 @@ class TestPages:
 
     def test_docs_are_whole_and_a_wheel_carries_them(self) -> None:
         root = ROOT
-        told = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        text_ = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
         for name in prose.DOCS:
             assert len(str(prose.doc(name)[0])) > 1000
-            assert told["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
+            assert text_["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
 
     def test_the_style_has_the_palette(self, site: Path) -> None:
         text = (site / "assets" / "page.css").read_text()
@@ -247,8 +247,8 @@ class TestPages:
         ours = record("ntl", "none", RP=None, scenario="CIFAR10:STL10")
         info = registry.current().get("lock", "ntl")
         assert info is not None
-        found = plugin_pages.published(info, rows([ours]))
-        lines = [x for t in found for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
+        match = plugin_pages.published(info, rows([ours]))
+        lines = [x for t in match for x in t.rows if x.get("pair") == "CIFAR10:STL10" and x["attack"] == "none"]
         assert [line["ours"] for line in lines] == ["UP 88.0 [86.0, 90.0], LP 20.0 [18.0, 22.0] (vit)"]
 
 
@@ -299,8 +299,8 @@ class TestCharts:
             assert any(mark.name.startswith("public baseline: 27.0") for mark in chart.marks)
 
     def test_worst_case_is_chosen_on_judge_validation_where_it_is_known(self) -> None:
-        made = [*world(), record(attack="finetune", RP=70.0)]
-        table = rows(made)
+        result = [*world(), record(attack="finetune", RP=70.0)]
+        table = rows(result)
         keys = {r.attack_name: r.row_key for r in table if r.lock_name == "modellock"}
         (by_test,) = [w for w in charts.worst_cases(table, {}) if w.row.lock_name == "modellock"]
         scores = {keys["prompt-search"]: 60.0, keys["finetune"]: 65.0}
@@ -342,17 +342,17 @@ def tab(browser: Any) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)  # a busy machine takes its time over plotly's 5 MB
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: said.append(f"failed {request.url}"))
-    page.on("request", lambda request: asked.append(request.url))
+    text_: list[str] = []
+    wish: list[str] = []
+    page.on("console", lambda message: text_.append(message.text))
+    page.on("pageerror", lambda error: text_.append(str(error)))
+    page.on("dialog", lambda dialog: (text_.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("requestfailed", lambda request: text_.append(f"failed {request.url}"))
+    page.on("request", lambda request: wish.append(request.url))
     yield page
     context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file://", "data:", "blob:"))] == []
+    assert text_ == []
+    assert [url for url in wish if not url.startswith(("file://", "data:", "blob:"))] == []
 
 
 class TestBrowser:

@@ -131,8 +131,8 @@ class TestPairedBootstrap:
 
     def test_recovery_has_an_interval_of_its_own(self) -> None:
         right = {"RP": 0.8, "LP": 0.2, "oracle": 0.9}
-        held = evidence_of({f"modellock/{k}": np.arange(N) < v * N for k, v in right.items()})
-        value = the_row(world(), held).values["recovery"]
+        own = evidence_of({f"modellock/{k}": np.arange(N) < v * N for k, v in right.items()})
+        value = the_row(world(), own).values["recovery"]
         assert value is not None
         assert value.low is not None
         assert value.high is not None
@@ -241,8 +241,8 @@ class TestReplicates:
 
     def test_planned_cells_that_nobody_measured_stand_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]
-        asked = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
-        lacking = unmeasured(asked, done)
+        request = [r.cell for r in (*done, record(replicate=2), record(attack="finetune"))]
+        lacking = unmeasured(request, done)
         assert [(r.attack_name, r.seeds, r.verdict) for r in lacking] == [
             ("prompt-search", (2,), "not measured"), ("finetune", (0,), "not measured"),
         ]  # fmt: skip

@@ -56,26 +56,26 @@ class TestTables:
         objects = json.loads(render(self.table, "json"))
         lines = list(csv.DictReader(io.StringIO(render(self.table, "csv"))))
         assert len(lines) == len(objects) == 4
-        for line, found in zip(lines, objects, strict=True):
+        for line, match in zip(lines, objects, strict=True):
             for name in ("UP", "LP", "LP_shipped", "RP", "oracle", "floor", "public_baseline", "recovery", "advantage"):
-                assert line[name] == ("" if found[name] is None else repr(found[name]))
-                low, high, kind = found["intervals"].get(name, ("", "", ""))
+                assert line[name] == ("" if match[name] is None else repr(match[name]))
+                low, high, kind = match["intervals"].get(name, ("", "", ""))
                 assert (line[f"{name}_low"], line[f"{name}_high"], line[f"{name}_kind"]) == (str(low), str(high), kind)
-            assert json.loads(line["threat"]) == found["threat"]
+            assert json.loads(line["threat"]) == match["threat"]
 
     @pytest.mark.parametrize("fmt", ["md", "latex"])
     def test_printed_numbers_agree_with_json(self, fmt: str) -> None:
         text = render(self.table, fmt)
         text = text.replace(r" {\scriptsize", "").replace("{[}", "[").replace("{]}", "]").replace("$-$", "-")
         text = text.replace("]}", "]").replace("---", "—")
-        for found in json.loads(render(self.table, "json")):
+        for match in json.loads(render(self.table, "json")):
             lines = ([c.strip() for c in re.split(r"[|&]", line.strip("| "))] for line in text.splitlines())
-            cells = next(c for c in lines if c[0] == found["lock"] and c[2:3] == [found["attack"]])
+            cells = next(c for c in lines if c[0] == match["lock"] and c[2:3] == [match["attack"]])
             for name in ("RP", "oracle", "public_baseline", "advantage", "recovery", "LP_shipped"):
                 decimals = 2 if name == "recovery" else 1
-                words = number(found[name], decimals)
-                if name in found["intervals"]:
-                    low, high, _ = found["intervals"][name]
+                words = number(match[name], decimals)
+                if name in match["intervals"]:
+                    low, high, _ = match["intervals"][name]
                     words += f" [{number(low, decimals)}, {number(high, decimals)}]"
                 assert words in cells
 
@@ -88,9 +88,9 @@ class TestTables:
             assert words in text
 
     def test_the_caption_says_what_the_design_can_tell_apart(self) -> None:
-        said = " ".join(captions(grouped(rows(world((80.0, 60.0, 70.0), (30.0,) * 3)))[0]))
+        text_ = " ".join(captions(grouped(rows(world((80.0, 60.0, 70.0), (30.0,) * 3)))[0]))
         effect = minimal_effect(N, 3, 70.0, 10.0)
-        assert f"Minimal detectable effect: between two locks with 3 seeds of {N} images, {effect:.1f} points" in said
+        assert f"Minimal detectable effect: between two locks with 3 seeds of {N} images, {effect:.1f} points" in text_
 
     def test_the_caption_says_where_half_is_back(self) -> None:
         text = render(rows(world(curve=CURVE)), "md")
@@ -214,23 +214,23 @@ class FakeStore:
             return {}
         pixels = np.zeros((3, 3, 8, 8), dtype=np.uint8)
         labels = np.array([0, 1, 2])
-        found = {f"samples/{kind}": pixels for kind in ("raw", "key", "guess")}
-        return found | {"samples/labels": labels, "samples/pred_raw": labels, "samples/pred_key": labels[::-1]}
+        match = {f"samples/{kind}": pixels for kind in ("raw", "key", "guess")}
+        return match | {"samples/labels": labels, "samples/pred_raw": labels, "samples/pred_key": labels[::-1]}
 
 
 class TestWrite:
     def test_everything_is_written(self, tmp_path: Path) -> None:
-        made = write(FakeStore(world(curve=CURVE)), tmp_path, "latex")
-        assert [p.name.split("-")[0] for p in made] == ["leaderboard.tex", "conditions", "curve", "samples"]
-        assert sorted(made) == sorted(tmp_path.iterdir())
-        for path in made[1:]:
+        result = write(FakeStore(world(curve=CURVE)), tmp_path, "latex")
+        assert [p.name.split("-")[0] for p in result] == ["leaderboard.tex", "conditions", "curve", "samples"]
+        assert sorted(result) == sorted(tmp_path.iterdir())
+        for path in result[1:]:
             with Image.open(path) as picture:
                 assert picture.width > 500
                 assert len(picture.convert("L").getcolors() or []) > 10
 
     def test_an_empty_store(self, tmp_path: Path) -> None:
-        (made,) = write(FakeStore([]), tmp_path, "md")
-        assert "No records" in made.read_text()
+        (result,) = write(FakeStore([]), tmp_path, "md")
+        assert "No records" in result.read_text()
 
     def test_a_place_that_is_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
@@ -262,8 +262,8 @@ def test_the_fidelity_page_has_every_method_with_its_paper_and_deviations() -> N
 
 
 def test_half_recovery_costs_of_every_meter_that_moved() -> None:
-    made = [record(replicate=i, curve=CURVE, LP=20.0, oracle=oracle) for i, oracle in ((0, 90.0), (1, 89.0))]
-    (row,) = [r for r in rows([*made, *calibration(), *baselines(30.0, 30.0)]) if r.lock_name == "modellock"]
+    result = [record(replicate=i, curve=CURVE, LP=20.0, oracle=oracle) for i, oracle in ((0, 90.0), (1, 89.0))]
+    (row,) = [r for r in rows([*result, *calibration(), *baselines(30.0, 30.0)]) if r.lock_name == "modellock"]
     costs = as_object(row)["half_recovery"]
     assert costs["guesses"] == [4, 2]
     assert costs["edited"][0] == 128

@@ -24,70 +24,72 @@ TWO_LOCKS = [trial("ntl", 0.01, 50.0), trial("map", 0.01, 71.0), trial("ntl", 0.
 
 
 def test_trials_of_an_attack_stand_side_by_side() -> None:
-    (made,) = trials.trials(TWO_LOCKS)
-    assert made.title == "prompt-search · vit"
-    assert made.places == ("map (digits)", "ntl (digits)")
-    assert list(made.table) == ["rate 0.001", "rate 0.01"], "what does not vary names no trial; in order of value"
-    assert made.table["rate 0.01"] == {"ntl (digits)": 50.0, "map (digits)": 71.0}
-    assert (made.mean("rate 0.001"), made.mean("rate 0.01"), made.best) == (61.0, 60.5, "rate 0.001")
+    (product,) = trials.trials(TWO_LOCKS)
+    assert product.title == "prompt-search · vit"
+    assert product.places == ("map (digits)", "ntl (digits)")
+    assert list(product.table) == ["rate 0.001", "rate 0.01"], "what does not vary names no trial; in order of value"
+    assert product.table["rate 0.01"] == {"ntl (digits)": 50.0, "map (digits)": 71.0}
+    assert (product.mean("rate 0.001"), product.mean("rate 0.01"), product.best) == (61.0, 60.5, "rate 0.001")
 
 
 def test_a_lone_trial_of_an_attack_is_named_by_what_it_sets() -> None:
-    (made,) = trials.trials(TWO_LOCKS[:2])
-    assert list(made.table) == ["rate 0.01, steps 300"]
-    assert made.mean("rate 0.01, steps 300") == 60.5
+    (product,) = trials.trials(TWO_LOCKS[:2])
+    assert list(product.table) == ["rate 0.01, steps 300"]
+    assert product.mean("rate 0.01, steps 300") == 60.5
     assert "| rate 0.01, steps 300 | 71.0 | 50.0 | 60.5 |" in trials.render(TWO_LOCKS[:2], "md")
 
 
 def test_seeds_are_averaged() -> None:
-    (made,) = trials.trials([*TWO_LOCKS, *(trial(lock, 0.01, 90.0, 1001) for lock in ("ntl", "map"))])
-    assert made.seeds == (1000, 1001)
-    assert made.table["rate 0.01"]["ntl (digits)"] == 70.0
+    (product,) = trials.trials([*TWO_LOCKS, *(trial(lock, 0.01, 90.0, 1001) for lock in ("ntl", "map"))])
+    assert product.seeds == (1000, 1001)
+    assert product.table["rate 0.01"]["ntl (digits)"] == 70.0
 
 
 def test_a_trial_that_was_not_run_everywhere_has_no_mean_and_there_is_no_best() -> None:
-    (made,) = trials.trials(TWO_LOCKS[:3])
-    assert made.mean("rate 0.001") is None
-    assert made.best is None
+    (product,) = trials.trials(TWO_LOCKS[:3])
+    assert product.mean("rate 0.001") is None
+    assert product.best is None
     assert "| rate 0.001 | — | 62.0 | — |" in trials.render(TWO_LOCKS[:3], "md")
 
 
 def test_trials_of_a_lock_are_read_by_what_it_keeps_and_what_it_leaves() -> None:
     settings = ({"alpha": 0.1}, {"alpha": 1.0})
-    made = [
+    product = [
         record("ntl", "none", 1000, RP=None, UP=measured(99.0), LP=10.0 + i, split="judge-validation", lock_explicit=s)
         for i, s in enumerate(settings)
     ]
-    (group,) = trials.trials(made)
+    (group,) = trials.trials(product)
     assert group.title == "ntl, key edit · vit"
     assert group.table["alpha 1"] == {"ntl (digits) UP": 99.0, "ntl (digits) LP": 11.0}
     assert group.best is None, "which trial of a lock is best depends on the rule"
-    assert "| alpha 1 | 11.0 | 99.0 |\n" in trials.render(made, "md") + "\n", "no mean of what is kept and what is left"
+    assert "| alpha 1 | 11.0 | 99.0 |\n" in trials.render(product, "md") + "\n", (
+        "no mean of what is kept and what is left"
+    )
 
 
 def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
-    made = [
+    product = [
         record("ntp", "finetune", 1000, RP=rp, split="judge-validation", lock_explicit={"sparsity": s})
         for s, rp in ((0.9, 91.0), (0.95, 67.5))
     ]
-    (group,) = trials.trials(made)
+    (group,) = trials.trials(product)
     assert group.table == {"sparsity 0.9": {"ntp (digits)": 91.0}, "sparsity 0.95": {"ntp (digits)": 67.5}}
     assert group.best is None
 
 
 def test_settings_of_the_key_are_part_of_the_place() -> None:
-    made = [trial("ntl", rate, 50.0) for rate in (0.01, 0.001)]
-    for alpha, record_ in zip((0.3, 0.5), made, strict=True):
+    product = [trial("ntl", rate, 50.0) for rate in (0.01, 0.001)]
+    for alpha, record_ in zip((0.3, 0.5), product, strict=True):
         record_.cell.key.explicit["alpha"] = alpha
-    (group,) = trials.trials(made)
+    (group,) = trials.trials(product)
     assert group.places == ("ntl (digits, edit[alpha=0.3])", "ntl (digits, edit[alpha=0.5])")
 
 
 def test_threat_models_and_results_stay_apart() -> None:
     other = trial("ntl", 0.01, 80.0, threat={"share": 0.1})
     result = record("ntl", replicate=0, RP=99.0, attack_explicit={"rate": 0.01})
-    found = trials.trials([*TWO_LOCKS, other, result])
-    assert sorted(len(group.table) for group in found) == [1, 2]
+    match = trials.trials([*TWO_LOCKS, other, result])
+    assert sorted(len(group.table) for group in match) == [1, 2]
     assert "99.0" not in trials.render([*TWO_LOCKS, other, result], "md")
 
 
