@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.errors import UserError
 from bench.plan.wording import plugins_set, rights_set, settings_of
-from reports.text.formatting import fold
+from reports.text.folding import fold
 
 if TYPE_CHECKING:
     from bench.plan import Planned

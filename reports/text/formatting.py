@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,20 +106,3 @@ def first_line(text: str) -> str:
 def flat(text: str) -> str:
     """``text`` on one line."""
     return " ".join(text.split())
-
-
-def fold(text: str, width: int, indent: str = "") -> str:
-    """``text`` in lines of at most ``width``, those after the first with ``indent``.
-
-    Broken after a space, a comma or =, after a hyphen or dot before a letter, and before [; elsewhere only where a
-    piece alone is over ``width``.
-    """
-    lines = [""]
-    for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
-        while len(lines[-1] + piece.rstrip()) > width:
-            if not lines[-1].strip():
-                room = width - len(lines[-1])
-                lines[-1], piece = lines[-1] + piece[:room], piece[room:]
-            lines.append(indent)
-        lines[-1] += piece
-    return "\n".join(line.rstrip() for line in lines)

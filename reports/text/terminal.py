@@ -15,7 +15,8 @@ from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import captions
 from reports.text.cells import attack_mark, domain_counts, drop_digits
-from reports.text.formatting import DASH, EMPTY, digits, fold, number
+from reports.text.folding import fold
+from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 
 FITS = 100

@@ -23,7 +23,8 @@ from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
 from reports.text.captions import captions
 from reports.text.data import FIELDS, as_object
-from reports.text.formatting import fold, number
+from reports.text.folding import fold
+from reports.text.formatting import number
 from reports.text.groups import grouped
 from reports.text.latex import tex
 from reports.text.markdown_table import escape, markdown_table
