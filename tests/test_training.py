@@ -35,21 +35,21 @@ def test_an_optimiser_and_a_schedule_of_ones_own(toy: Images) -> None:
         model, lambda _: _loss(model), 3, toy, optimiser=_sgd(0.1), schedule=lambda share: factors[round(share * 3)],
         clip=0,
     )  # fmt: skip
-    assert float(model.w) == pytest.approx(2.0 * math.prod(1 - 0.1 * f for f in factors))
+    assert model.w.item() == pytest.approx(2.0 * math.prod(1 - 0.1 * f for f in factors))
 
 
 def test_a_backward_of_ones_own_leaves_the_gradient_that_is_used(toy: Images) -> None:
     model, steps = Scale(), []
 
     def backward(loss, params) -> None:  # type: ignore[no-untyped-def]
-        assert float(loss()) == pytest.approx(float(model.w) ** 2 / 2)
+        assert float(loss()) == pytest.approx(model.w.item() ** 2 / 2)
         params[0].grad = torch.tensor([1.0])
 
     Run(0).fit(
         model, lambda _: _loss(model), 2, toy, optimiser=_sgd(0.1), schedule=lambda _: 1.0, backward=backward,
         each=steps.append, clip=0,
     )  # fmt: skip
-    assert float(model.w) == pytest.approx(2.0 - 2 * 0.1)
+    assert model.w.item() == pytest.approx(2.0 - 2 * 0.1)
     assert steps == [0, 1]
 
 
