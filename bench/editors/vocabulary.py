@@ -131,13 +131,13 @@ def same_concept(a: str, b: str) -> bool:
 
 def _core(text: str) -> str:
     """The words of a prompt without its template and article: ``with an oil pastel`` -> ``oil pastel``."""
-    text_ = normalise(text)
+    words = normalise(text)
     for template in sorted(TEMPLATES, key=len, reverse=True):
         head = normalise(template.format(""))
-        if head and f"{text_} ".startswith(f"{head} "):
-            text_ = text_[len(head) :].strip()
+        if head and f"{words} ".startswith(f"{head} "):
+            words = words[len(head) :].strip()
             break
-    return re.sub(r"^(an?|the)( |$)", "", text_)
+    return re.sub(r"^(an?|the)( |$)", "", words)
 
 
 def paraphrases(prompt: str) -> tuple[str, ...]:

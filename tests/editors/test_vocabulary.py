@@ -36,9 +36,9 @@ def test_styles_list_is_twenty_styles_and_the_papers_key():
 @pytest.mark.parametrize("name", v.WORDLISTS)
 def test_no_two_words_of_a_list_are_the_same(name):
     words = v.wordlist(name)
-    text_ = [v.normalise(word) for word in words]
-    assert len(set(text_)) == len(words)
-    assert all(text_)
+    forms = [v.normalise(word) for word in words]
+    assert len(set(forms)) == len(words)
+    assert all(forms)
     assert all(word == word.lower() for word in words)
 
 
@@ -58,9 +58,9 @@ def test_an_unknown_list_is_named_with_those_there_are():
 def test_without_drops_the_key_and_its_paraphrases_from_every_list(data):
     words = v.wordlist(data.draw(st.sampled_from(v.WORDLISTS)))
     concept = data.draw(st.sampled_from([*v.CONCEPTS, *v.wordlist("wide")]))
-    text_ = data.draw(st.sampled_from((concept, *v.CONCEPTS.get(concept, ()))))
-    prompt = data.draw(st.sampled_from(v.TEMPLATES)).format(data.draw(st.sampled_from((text_, text_.upper()))))
-    forms = {v.normalise(form) for form in (concept, text_, *v.CONCEPTS.get(concept, ()))}
+    form_name = data.draw(st.sampled_from((concept, *v.CONCEPTS.get(concept, ()))))
+    prompt = data.draw(st.sampled_from(v.TEMPLATES)).format(data.draw(st.sampled_from((form_name, form_name.upper()))))
+    forms = {v.normalise(form) for form in (concept, form_name, *v.CONCEPTS.get(concept, ()))}
 
     mixed = (*words, *sorted(forms), *(v.KEY_TEMPLATE.format(form) for form in sorted(forms)))
     left = v.without(mixed, [prompt])
