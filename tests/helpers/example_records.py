@@ -113,10 +113,10 @@ def printed(table: list[Row], width: int = 100) -> str:
 class FakeStore:
     """What reports ask of a store."""
 
-    def __init__(self, made: list[Record], samples: bool = False) -> None:
-        self.made = made
+    def __init__(self, records: list[Record], samples: bool = False) -> None:
+        self._records = records
         image = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
-        self.kept: dict[str, NDArray[Any]] = {
+        self._evidence: dict[str, NDArray[Any]] = {
             "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
             "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
             "samples/pred_guess": np.array([1, 1]),
@@ -124,7 +124,7 @@ class FakeStore:
         } if samples else {}  # fmt: skip
 
     def records(self) -> list[Record]:
-        return self.made
+        return self._records
 
     def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
-        return self.kept if record.cell.lock.name == "modellock" else {}
+        return self._evidence if record.cell.lock.name == "modellock" else {}

@@ -6,17 +6,15 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
-from example_records import CURVE, N, measured, record, world
+from example_records import CURVE, FakeStore, N, measured, record, world
 from markupsafe import escape
-from numpy.typing import NDArray
 from places import ROOT
 
 from bench import registry
@@ -33,26 +31,6 @@ from reports.text.groups import grouped
 
 EVIL = '<script>alert("x")</script>'
 FLAGS = [Flag(name="lp-below-floor", detail="LP 2.0 is below"), Flag(name="made-up", detail='a "flag" of <no> page')]
-
-
-class FakeStore:
-    """What reports ask of a store."""
-
-    def __init__(self, made: list[Record], samples: bool = False) -> None:
-        self.made = made
-        image = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
-        self.kept: dict[str, NDArray[Any]] = {
-            "samples/raw": image, "samples/key": image[::-1].copy(), "samples/labels": np.array([0, 1]),
-            "samples/pred_raw": np.array([0, 0]), "samples/pred_key": np.array([0, 1]),
-            "samples/pred_guess": np.array([1, 1]),
-            "samples/near": 255 - image, "samples/pred_near": np.array([1, 0]), "samples/labels_near": np.array([1, 0]),
-        } if samples else {}  # fmt: skip
-
-    def records(self) -> list[Record]:
-        return self.made
-
-    def evidence(self, record: Record) -> Mapping[str, NDArray[Any]]:
-        return self.kept if record.cell.lock.name == "modellock" else {}
 
 
 def everything() -> list[Record]:
