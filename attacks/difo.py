@@ -21,6 +21,7 @@ class DIFO(Attack):
     title = "DIFO"
     paper = "Tang et al.: Source-Free Domain Adaptation with Frozen Multimodal Foundation Model, CVPR 2024"
     selection = "mutual-information"
+    assets = ("pack:clip",)
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",

@@ -24,6 +24,7 @@ class WrongEditor(Attack):
     title = "wrong editor"
     paper = "ours; it tests the claim of Gao et al., 2024, that prompt and diffusion model are both needed"
     keys = ("edit",)
+    assets = ("editor",)
     selection = "own-scorer"
     defaults = {
         "threat.access": "logits",

@@ -142,7 +142,13 @@ def of(cell: Cell, settings: Settings) -> Identity:
         seed=cell_seeds["attack"],
         process=code_identity("bench.run.attack_process", "bench.run.grants"),
     )
-    stage("record", ["judged", "unlocked"], row=cell.row(), replicate=cell.replicate)
+    stage(
+        "record",
+        ["judged", "unlocked"],
+        row=cell.row(),
+        replicate=cell.replicate,
+        code=code_identity("bench.run.scoring"),
+    )
     return Identity(hashes, inputs, cell_seeds)
 
 

@@ -227,3 +227,10 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
     settings = ("attack.trials=12", "threat.wordlist=", "published", "unlabelled=true", "editor+settings")
     assert message.issuperset((*settings, "calibration:", "digits:fonts"))
+
+
+def test_the_models_an_attack_runs_and_the_code_that_scores_it_are_part_of_the_identity() -> None:
+    cell = plan.make_cell("modellock", "difo", "digits", "cnn", {"threat.access": "weights"})
+    inputs = identity.of(cell, Settings()).inputs
+    assert set(inputs["unlocked"]["assets"]) == {"pack:clip"}
+    assert "bench.run.scoring" in inputs["record"]["code"]
