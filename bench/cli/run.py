@@ -111,13 +111,13 @@ def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
 def _launch(
     todo: list[Cell], planned: list[plan.Planned], store: Store, settings: Settings, jobs: int, launcher: str
 ) -> None:
-    from bench.run import forkserver
+    from bench.guests import process as guests
 
     if launcher not in LAUNCHERS:
         raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
     _find_editors(todo)
     if launcher == "local" and jobs == 1:
-        forkserver.start()  # `check_accepts` is the first to import torch
+        guests.start()  # `check_accepts` is the first to import torch
     plan.check_accepts(planned)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
     known = store.records()

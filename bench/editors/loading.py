@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import registry
 from bench.errors import UserError
+from bench.guests import questions
 
 PIPELINE = "StableDiffusionInstructPix2PixPipeline"
 _WEIGHTS = ("unet", "vae", "text_encoder")
@@ -70,8 +71,7 @@ def find(editor: str) -> Path:
     """
     info = registry.current().get("editor", editor)
     if info is not None:
-        folder: Path = registry.load(info)().folder()
-        return folder
+        return Path(questions.editor(info)["folder"])
     folder = Path(editor).expanduser()
     if folder.exists():
         return folder

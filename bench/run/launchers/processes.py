@@ -23,9 +23,9 @@ POLL = 1.0
 
 def one(cell: str, store: str, settings: Settings, command: str) -> str:
     """Run one cell given as JSON; its record as JSON."""
-    from bench.run import forkserver
+    from bench.guests import process as guests
 
-    forkserver.start()  # before this process imports torch
+    guests.start()  # before this process imports torch
     from bench.run.cell import run_cell
     from bench.run.context import Context
 
