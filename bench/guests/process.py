@@ -97,9 +97,8 @@ class _Nursery:
                 return
             self._owner = os.getpid()
             ours, theirs = socket.socketpair()
-            places = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() != ROOT)]
             program = (
-                f"import sys; sys.path[:] = {places!r}; from bench.guests.nursery import main; "
+                f"import sys; sys.path[:] = {places()!r}; from bench.guests.nursery import main; "
                 f"main({theirs.fileno()}, {PRELOADED!r})"
             )
             self._process = subprocess.Popen(
@@ -145,6 +144,11 @@ def start() -> None:
 def stop() -> None:
     """End the nursery; the next guest starts another."""
     _nursery.stop()
+
+
+def places() -> list[str]:
+    """Where a process of the project finds its modules: the project first, the working directory not at all."""
+    return [str(ROOT), *(place for place in sys.path if place and Path(place).resolve() != ROOT)]
 
 
 def environment() -> dict[str, str]:

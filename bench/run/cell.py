@@ -23,6 +23,8 @@ from bench.run.scoring import Score
 from bench.run.stages import Stages
 from bench.store import identity
 from bench.store.identity import Identity
+from bench.store.settings import Settings
+from bench.store.store import Store
 
 UNMETERED = ("forward_images", "backward_images", "edited", "guesses")
 """Meters that nobody reads while a lock trains."""
@@ -39,7 +41,7 @@ def run_cell(cell: Cell, context: Context) -> Record:
     if stored is not None and stored.complete:
         return stored
     stages = Stages(cell, own, context)
-    record, evidence, log = _new_record(cell, own, context), Evidence(), ""
+    record, evidence, log = _new_record(cell, own, context.settings, context.command), Evidence(), ""
     try:
         scenario = context.scenario(cell)
         needs = stages.needs()
@@ -72,6 +74,14 @@ def run_cell(cell: Cell, context: Context) -> Record:
     return record
 
 
+def failure(cell: Cell, store: Store, settings: Settings, command: str, error: str) -> Record:
+    """A failed record of ``cell``, put into ``store``: nothing could be measured, as ``error`` says."""
+    record = _new_record(cell, identity.of(cell, settings), settings, command)
+    record.status, record.error = "failed", error
+    store.put(record, {})
+    return record
+
+
 def _fill_setting(record: Record, scenario: Scenario, judge: Judge, needs: dict[str, bool]) -> None:
     record.classes, record.data_notes = list(scenario.spec.classes), scenario.notes
     record.provenance.data_fingerprint = scenario.fingerprint()
@@ -99,7 +109,7 @@ def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:
     record.meter, record.budget_spent = output.meter, output.spent
 
 
-def _new_record(cell: Cell, own: Identity, context: Context) -> Record:
+def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> Record:
     """A record of ``cell`` with everything that is known before it is measured."""
     return Record(
         cell=cell,
@@ -111,9 +121,9 @@ def _new_record(cell: Cell, own: Identity, context: Context) -> Record:
             inputs=own.inputs,
             seeds=own.seeds,
             versions=identity.versions(),
-            machine=_machine(context.settings.device),
-            threads=context.settings.threads,
-            command=context.command,
+            machine=_machine(settings.device),
+            threads=settings.threads,
+            command=command,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         ),
     )
