@@ -13,7 +13,7 @@ import pytest
 from places import ROOT
 from processes import runs, until
 
-from bench import plan
+from bench import plan, registry
 from bench.records import Record
 from bench.run.launchers import processes
 from bench.store import Store, identity
@@ -76,7 +76,9 @@ def test_a_cell_whose_worker_dies_is_tried_again_and_then_fails_alone(
                 os.kill(self.process.pid, signal.SIGKILL)
 
     monkeypatch.setattr(processes, "Worker", Mortal)
-    settings = Settings(threads=1, plugin_files=_files(small_run(store_copy)))
+    files = _files(small_run(store_copy))
+    registry.use(files)
+    settings = Settings(threads=1, plugin_files=files)
     done: list[Record] = []
     processes.launch(cells, store_copy, settings, "", 1, done.append)
     assert len(deaths) == 2
