@@ -58,7 +58,7 @@ def missing(
     whole: list[str] = []
     for key, row in before.items():
         if key not in after:
-            remedy = f"Run it: {remake(row, seeds[key])}. If its parameters were changed on purpose, save a new snapshot."
+            remedy = f"Run it: {remake(row, seeds[key])}. If it was changed on purpose, save a new snapshot."
             findings.append(Certain(row.words(), "missing from the candidate", remedy))
             continue
         lacking = [n for n in seeds[key] if n not in after[key].seeds]

@@ -135,7 +135,7 @@ def gaps(snapshot: Snapshot, before: Mapping[str, SnapshotRow], asked: Asked) ->
     save = f"If that is meant, save a new snapshot: bench baseline save FILE --suite {asked.suite}"
     for key in sorted(asked.rows.keys() - known):
         name = printable(asked.names.get(key, key))
-        findings.append(Certain(name, f"suite {asked.suite} has it and the snapshot has not, so it is not judged", save))
+        findings.append(Certain(name, f"suite {asked.suite} has it and the snapshot has not: not judged", save))
     dropped = [row.words() for row in snapshot.rows if row.row_key not in before]
     if snapshot.suite is not None and asked.suite is not None and _stem(snapshot.suite) == _stem(asked.suite):
         what = f"it dropped out of suite {asked.suite}: the snapshot has it"

@@ -191,7 +191,7 @@ def junit_of_error(message: str, remedy: str) -> str:
 
 def _suite(tests: int, failures: int, errors: int) -> ElementTree.Element:
     counts = {"tests": str(tests), "failures": str(failures), "errors": str(errors)}
-    return ElementTree.Element("testsuite", name="bench gate", **counts)
+    return ElementTree.Element("testsuite", {"name": "bench gate", **counts})
 
 
 def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:
@@ -207,6 +207,4 @@ def _document(suite: ElementTree.Element) -> str:
 
 def _xml(text: str) -> str:
     """Without the characters that XML cannot hold; an error message may have any."""
-    return "".join(
-        c for c in text if c in "\t\n" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff"
-    )
+    return "".join(c for c in text if c in "\t\n" or " " <= c < "\ud800" or "\ue000" <= c < "\ufffe" or c > "\uffff")

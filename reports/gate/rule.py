@@ -22,8 +22,9 @@ the m seeds of the candidate (at least 2), joined on row keys.
 4. *Pairs.* Where the two share seeds, the mean difference of the pairs is above the tolerance too.
 
 **In pairs.** Where every candidate seed is in the snapshot, and there are at least `PAIRED_FROM` of them, 1 and 3 go by
-the differences of the pairs. The interval is ``mean ± t · s · sqrt(1/m)`` with m − 1 degrees of freedom, s the deviation
-of the differences (not below the noise of the images on which a pair differs, nor one image). Every pair must be worse.
+the differences of the pairs. The interval is ``mean ± t · s · sqrt(1/m)`` with m − 1 degrees of freedom. s is the
+deviation of the differences, not below the noise of the images on which a pair differs, nor one image. Every pair must
+be worse.
 What seeds share then cancels. With fewer pairs t has too few degrees of freedom to see anything. Where a change lets
 every seed draw anew, the differences vary by s · √2, and 8 pairs see as much as 8 seeds against 8 others. So pairing
 never needs bit-identical reruns, and never sees less.
@@ -36,7 +37,7 @@ the snapshot as it is. A line that cannot get that much worse before it reaches 
 **Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, rows that
 the snapshot does not have, other versions or machines, checks without evidence.
 
-**Not comparable** (exit 2): see `reports.gate.comparable`; a control that fails its condition (`reports.rows.calibration`);
+**Not comparable** (exit 2): see `reports.gate.comparable`; a control fails its condition (`reports.rows.calibration`);
 or `must_see` points could not have been seen. What regressed comes first (exit 1).
 """
 
@@ -334,9 +335,7 @@ def _certain(
     return findings
 
 
-def _new_flags(
-    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str]
-) -> list[str]:
+def _new_flags(before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str]) -> list[str]:
     warnings = []
     for key in whole:
         old, new = ({f for seed in pool[key].seeds.values() for f in seed.flags} for pool in (before, after))

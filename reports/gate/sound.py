@@ -80,4 +80,3 @@ def uneven(rows: Iterable[SnapshotRow]) -> str:
         if most is not None and set(row.seeds) != set(most.seeds):
             return f"{row.words()} has other seeds than {most.words()}"
     return ""
-
