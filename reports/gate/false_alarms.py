@@ -160,8 +160,8 @@ def table(study: Sequence[Alarms], rate: float, n_lines: int) -> Table:
     """A study for the terminal."""
     caption = (
         f"{n_lines} lines a table; stated rate {100 * rate:g} %; rates with 95 % Wilson intervals. "
-        "Intervals are of the drawing, not of which seeds were stored. Caught: one line worse by what it could see, which "
-        "the gate states as 80 %. The ways: reports/gate/false_alarms.py."
+        "Intervals are of the drawing, not of which seeds were stored. Caught: one line worse by what it could see, "
+        "which the gate states as 80 %. The ways: reports/gate/false_alarms.py."
     )
     out = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
     for name in ("way", "snapshot seeds", "candidate seeds", "pairs", "false alarms", "rate %", "caught %", "most by"):

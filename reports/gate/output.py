@@ -74,9 +74,12 @@ def pairing(comparison: Comparison) -> str:
     if not comparison.shared:
         return "No seed is in both, so the candidate's count as drawn anew."
     shared = f"Seeds {', '.join(map(str, comparison.shared))} are in both"
-    pairs = [f.pairs for f in comparison.findings if f.pairs is not None]
-    same = sum(p == 0 for p in pairs)
-    moved = f"{same} of {len(pairs)} numbers are the same on average over these pairs" if pairs else "nothing is paired"
+    pairs = [(f.pairs, f) for f in comparison.findings if f.pairs is not None]
+    points, most = max(pairs, key=lambda pair: abs(pair[0]), default=(0.0, None))
+    same = sum(abs(p) < 1e-9 for p, _ in pairs)
+    moved = f"{same} of {len(pairs)} numbers are the same on average over these pairs"
+    if most is not None and same < len(pairs):
+        moved += f", and {most.line.metric} of {most.line.name} moved most, by {points:+.1f}"
     if any(f.paired for f in comparison.findings):
         return f"{shared}: judged in pairs, seed by seed; {moved}."
     return (

@@ -29,6 +29,8 @@ from reports.rows.controls import purpose_of
 from reports.rows.source import Evidence
 
 FORMAT: Literal[1] = 1
+CHECKSUM = "checksum"
+"""Digest of the rest of a file; files of older versions have none."""
 SEEDS = 8
 """Seeds that a file has at least: the gate estimates its noise from them."""
 
@@ -152,7 +154,8 @@ class SnapshotRow(_Model):
 
     def words(self) -> str:
         """The row in short."""
-        return printable(f"{self.scenario} · {self.model} · {self.lock} × {self.attack} [{self.row_key[:6]}]")
+        lock = f"{self.lock} ({self.key})"
+        return printable(f"{self.scenario} · {self.model} · {lock} × {self.attack} [{self.row_key[:6]}]")
 
 
 class Snapshot(_Model):
@@ -335,9 +338,11 @@ def write(snapshot: Snapshot, file: Path) -> None:
 
 
 def as_text(snapshot: Snapshot) -> str:
-    """The JSON of a snapshot, one line a seed."""
+    """The JSON of a snapshot, one line a seed, with a checksum of all that it says."""
     head = snapshot.model_dump(mode="json")
     rows = head.pop("rows")
+    short = [row | {"seeds": {n: _short(seed) for n, seed in row["seeds"].items()}} for row in rows]
+    head[CHECKSUM] = digest({**head, "rows": short})
     lines = ["{", *(f" {_json(name)}: {_json(value)}," for name, value in head.items()), ' "rows": [']
     for i, row in enumerate(rows):
         seeds = row.pop("seeds")
@@ -375,8 +380,11 @@ def read(file: Path) -> Snapshot:
     if isinstance(payload, dict) and payload.get("format") not in (None, FORMAT):
         version = printable(str(payload["format"]), 20)
         raise UserError(f"{name} has snapshot format {version}, this version reads {FORMAT}.", again)
+    checksum = payload.pop(CHECKSUM, None) if isinstance(payload, dict) else None
     try:
         snapshot = Snapshot.model_validate(payload)
+        if checksum is not None and checksum != digest(payload):
+            raise ValueError("it is not as it was written: its checksum is another")
         problem = next(sound.contradictions(snapshot.rows), "")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]

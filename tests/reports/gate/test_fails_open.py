@@ -66,9 +66,7 @@ class TestSeeds:
         rows = {row.row_key: frozenset(TWO) for row in before.rows}
         first = before.rows[0]
         comparison = compare(before, after, asked=Asked("mine", rows | {first.row_key: frozenset({0, 1, 5})}))
-        assert [(c.name, c.what) for c in comparison.certain] == [
-            (first.words(), "seed 5 missing from the candidate")
-        ]
+        assert [(c.name, c.what) for c in comparison.certain] == [(first.words(), "seed 5 missing from the candidate")]
 
     def test_seeds_that_were_not_asked_for_do_not_count(self, before: Snapshot) -> None:
         stale = taken(World(range(4), noise=10, locks={"modellock": (88.0, 25.0)}))

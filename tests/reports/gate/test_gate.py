@@ -359,6 +359,7 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
     worse = bench("gate", "b.json", "--candidate", "worse", cwd=tmp_path)
     assert worse.returncode == 1, worse.stdout + worse.stderr
     payload = json.loads((tmp_path / "b.json").read_text())
+    assert payload.pop("checksum")
     (tmp_path / "other.json").write_text(json.dumps({**payload, "record_schema": 0}))
     other = bench("gate", "other.json", "--candidate", "same", cwd=tmp_path)
     assert other.returncode == 2
