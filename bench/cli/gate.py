@@ -44,7 +44,7 @@ def gate(
     try:
         comparison = _compared(baseline, candidate, suite, seeds, rate, must_see, plugin)
         console.out.print(output.Report(comparison))
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C too: a file of an earlier run must not stand for this one
         message, remedy = (error.message, error.remedy) if isinstance(error, UserError) else (repr(error), "")
         _write(junit, output.junit_of_error(message, remedy), summary, output.markdown_of_error(message, remedy))
         raise

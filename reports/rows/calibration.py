@@ -2,9 +2,9 @@
 
 | control | condition | fails where |
 |---|---|---|
-| the lock that must open | recovery 1 within noise | `must_open`: recovery is further from 1 than noise |
+| the lock that must open | recovery 1 within noise, by the attack that opens it | `must_open` |
 | the lock that must not open | advantage not above 0 beyond noise | `must_not_open` |
-| the victim | above the floor | `at_floor`: the oracle is no better than the largest class |
+| the victim | oracle above the floor beyond noise, in every seed | `at_floor` |
 
 *Beyond noise* is either of two. The 95 % interval over seeds excludes the condition; or every single seed does by its
 images alone, since two seeds that differ much have an interval that excludes nothing.
@@ -16,12 +16,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench import registry
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.statistics import image_variance
 
 SLACK = 0.01
-"""Recovery may be this far from 1: a fraction of the smallest headroom that is about one test image."""
+"""What recovery may lack of 1, or have above it, whatever its interval: about three images of 400."""
 Z = 1.96
 FEW = 2.0
 """Points above the floor under which a victim has learnt nothing, whatever its images say."""
@@ -67,6 +68,9 @@ def must_open(row: Row) -> Failed | None:
     """The attack does not undo even a renaming of the outputs, or does better than the victim."""
     recovery, rp, oracle = (row.values[name] for name in ("recovery", "RP", "oracle"))
     if row.lock_purpose != "must-open" or row.attack_purpose or rp is None or oracle is None:
+        return None
+    opener = registry.current().with_purpose("lock", "must-open").opened_by
+    if opener and row.attack_name != opener:  # no other attack has to
         return None
     # Where oracle - b is small, recovery is not defined; the points still are.
     points = oracle.mean - rp.mean

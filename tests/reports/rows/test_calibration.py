@@ -15,7 +15,10 @@ def with_controls(must_open: list[float], must_not_open: list[float], oracle: fl
     seeds = range(len(must_open))
     return [
         *(record(replicate=i, oracle=oracle) for i in seeds),
-        *(record("permuted-logits", replicate=i, RP=must_open[i], LP=3.0, oracle=oracle) for i in seeds),
+        *(
+            record("permuted-logits", "logit-surgery", replicate=i, RP=must_open[i], LP=3.0, oracle=oracle)
+            for i in seeds
+        ),
         *(record("destroyed", replicate=i, RP=must_not_open[i], LP=10.0, oracle=oracle) for i in seeds),
         *baselines(*[30.0] * len(must_open)),
     ]
@@ -50,8 +53,13 @@ def test_a_victim_at_the_floor_is_named_once() -> None:
     assert "CONTROL FAILED: the victim: at the floor" in render(table, "md")
 
 
+def test_only_the_attack_that_opens_it_must_open_it() -> None:
+    table = rows([record("permuted-logits", "prompt-search", replicate=i, RP=5.0, LP=3.0) for i in range(2)])
+    assert not calibration.failed(table)
+
+
 def test_a_failed_record_is_no_failed_control() -> None:
-    failed = record("permuted-logits", RP=None, status="failed", error="x")
+    failed = record("permuted-logits", "logit-surgery", RP=None, status="failed", error="x")
     assert not calibration.failed(rows([failed]))
 
 
