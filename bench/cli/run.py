@@ -157,12 +157,16 @@ def _find_editors(cells: Sequence[Cell]) -> None:
 
 
 def _show(store: Store, records: list[Record]) -> None:
-    from reports.rows import aggregate
+    from reports.rows import aggregate, calibration
     from reports.text import terminal, trials
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
     if splits != {"judge-validation"}:
-        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence)))
+        rows = aggregate.rows(records, store.evidence)
+        console.out.print(terminal.terminal(rows))
+        for failed in calibration.failed(rows):
+            where = f"{failed.row.scenario} · {failed.row.model} · {failed.row.lock} × {failed.row.attack}"
+            console.warn(f"control failed: {failed.control} ({where}): {failed.what}: {failed.meaning}")
     if "judge-validation" in splits:
         console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
         console.out.print(trials.terminal(records))

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.records import EDITOR, Cell, CurvePoint, Record
 from reports.rows import domain, ensemble
-from reports.rows.controls import Controls, label, role_of, scenario_of
+from reports.rows.controls import Controls, expected_flags, label, role_of, scenario_of
 from reports.rows.intervals import Value, constant, of_measured
 from reports.rows.recovery import derived
 from reports.rows.row import DERIVED, MEASURED, ConditionRow, EnsembleCase, Row
@@ -176,8 +176,9 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     else:
         values["RP"] = None
     flags: dict[str, list[str]] = {}
+    expected = expected_flags(cell.lock.purpose)
     for record in group:
-        for name, detail in {flag.name: flag.detail for flag in record.flags}.items():
+        for name, detail in {flag.name: flag.detail for flag in record.flags if flag.name not in expected}.items():
             flags.setdefault(name, []).append(detail)
     selections = [r.selection.words for r in group if r.selection is not None]
     errors = [f"seed {r.cell.replicate}: {r.error or 'no reason was recorded'}" for r in group if r.status != "ok"]

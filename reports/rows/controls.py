@@ -18,6 +18,12 @@ from reports.rows.rerun import command_of
 
 CALIBRATION = ("must-open", "must-not-open")
 """Purposes of the calibration locks: they show whether the attacks and the judge work."""
+BY_PURPOSE = {
+    "victim": frozenset({"lock-is-a-no-op", "up-not-above-lp"}),
+    "must-open": frozenset({"lp-below-floor", "up-not-above-lp"}),
+    "must-not-open": frozenset({"lp-below-floor", "up-not-above-lp"}),
+}
+"""Red flags that a control raises by its very purpose: they tell nothing, and no table prints them."""
 DATA_BUDGET = ("share", "unlabelled", "authorised")
 """Fields of a threat model that decide the public baseline."""
 
@@ -50,6 +56,11 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def expected_flags(lock_purpose: str) -> frozenset[str]:
+    """The red flags that a lock with that purpose is expected to raise; none for a method."""
+    return BY_PURPOSE.get(lock_purpose, frozenset())
 
 
 def purpose_of(kind: str, name: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench import registry
 from reports.rows import budget_surface as surface
-from reports.rows import ranking
+from reports.rows import calibration, ranking
 from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import IMAGES, NESTED, T
 from reports.rows.row import MARGIN, Row
@@ -29,7 +29,7 @@ __all__ = ["captions", "grouped"]
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
-    lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
+    lines = [*alarms(group), _sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += _threats(group)
     lines += _lock_costs(group)
     lines += _controls(group)
@@ -48,6 +48,15 @@ def captions(group: Group) -> list[str]:
         f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
     )
     return [line for line in lines if line]
+
+
+def alarms(group: Group) -> list[str]:
+    """The controls of a group that fail their condition, one a line: with one of them, the table says nothing."""
+    lines = []
+    for finding in calibration.failed(group.rows):
+        name = finding.control if finding.control == "the victim" else row_name(group, finding.row)
+        lines.append(f"CONTROL FAILED: {name}: {finding.what}: {finding.meaning}.")
+    return lines
 
 
 def _sizes(group: Group) -> str:
@@ -166,16 +175,9 @@ def _controls(group: Group) -> list[str]:
 
 
 def _calibrated(row: Row) -> str:
-    advantage, recovery = row.values["advantage"], row.values["recovery"]
     if row.lock_purpose == "must-open":
-        text = f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
-        if recovery is not None and recovery.high is not None and recovery.high < 0.99:
-            text += " — IT IS NOT: the attack does not even undo a renaming of the outputs"
-        return text
-    text = f"advantage {with_interval(advantage)} (must not be above 0 beyond noise)"
-    if advantage is not None and advantage.low is not None and advantage.low > 0:
-        text += " — IT IS NOT: the advantages of this table are too high"
-    return text
+        return f"recovery {with_interval(row.values['recovery'], 2)} (must be 1 within noise)"
+    return f"advantage {with_interval(row.values['advantage'])} (must not be above 0 beyond noise)"
 
 
 def _selection(group: Group) -> list[str]:

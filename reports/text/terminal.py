@@ -13,7 +13,7 @@ from rich.text import Text
 
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.text.captions import captions
+from reports.text.captions import alarms, captions
 from reports.text.cells import attack_mark, domain_counts, drop_digits
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
@@ -50,8 +50,10 @@ class Leaderboard:
             if pairs := [row for row in group.rows if row.drops is not None]:
                 yield _domain_table(pairs)
                 yield Padding(Text(domain_counts(pairs), style="dim", overflow="fold"), (0, 0, 0, 2))
+            failing = alarms(group)
             for line in captions(group):
-                yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
+                style = "bold red" if line in failing else "dim"
+                yield Padding(Text(line, style=style, overflow="fold"), (0, 0, 0, 2))
             yield Text("")
 
 

@@ -100,8 +100,8 @@ class TestTables:
     def test_a_destroyed_lock_that_opens_discredits_the_table(self) -> None:
         opened = [record("destroyed", replicate=i, RP=60.0 + i) for i in range(2)]
         records = [*world((80.0, 81.0), (30.0, 30.0)), *opened]
-        assert "IT IS NOT" in render(rows(records), "md")
-        assert "IT IS NOT" not in render(self.table, "md")
+        assert "CONTROL FAILED" in render(rows(records), "md")
+        assert "CONTROL FAILED" not in render(self.table, "md")
 
     def test_a_long_error_is_named_by_its_first_line(self) -> None:
         failed = record(RP=None, status="failed", error="ValueError: no prompt\nTraceback\n  File")
