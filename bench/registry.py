@@ -216,6 +216,12 @@ def _from_file(file: Path) -> tuple[PluginInfo, ...]:
     )
 
 
+def make_importable(*more: PluginInfo) -> None:
+    """Let this process import the plugins of its files, ``more``, and the helpers beside them: not the harness."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
+    sys.meta_path.insert(0, Finder({**_current.modules, **{info.module: info.file for info in more}}))
+
+
 def load(info: PluginInfo) -> type[Any]:
     """The plugin's class; this imports it.
 
@@ -225,8 +231,7 @@ def load(info: PluginInfo) -> type[Any]:
     if info.guest:
         if not _current.run_guests:
             raise RuntimeError(f"the {info.kind} {info.name} is a guest: its code runs in processes of its own")
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
-        sys.meta_path.insert(0, Finder({**_current.modules, info.module: info.file}))
+        make_importable(info)
     cls: type[Any] = getattr(importlib.import_module(info.module), info.cls)
     return cls
 

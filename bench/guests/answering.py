@@ -20,6 +20,7 @@ from bench.threat import ThreatModel
 def prepare(body: Mapping[str, Any], dtype: str = "float32") -> None:
     """Plugins, device, threads and determinism of this process, as the first message says."""
     registry.use(body.get("plugin_files", ()))
+    registry.make_importable()
     torch.set_num_threads(int(body.get("threads", 1)))
     determinism.deterministic(str(body.get("device", "cpu")))
     session.use(str(body.get("device", "cpu")), dtype, None)
