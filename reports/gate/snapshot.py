@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import UserError
 from bench.hashing import digest
 from bench.plan import ensemble
+from bench.plan.wording import settings_of, unusual_rights, with_key
 from bench.records import SCHEMA, Record
 from reports.rows.aggregate import current, names_of
 from reports.rows.controls import purpose_of
@@ -105,8 +106,11 @@ class SnapshotRow(_Model):
         return digest({name: self.row[name] for name in ("scenario", "model", "editor", "lock", "key", "explicit")})
 
     def words(self) -> str:
-        """The row in short."""
-        return f"{self.scenario} · {self.model} · {self.lock} × {self.attack} [{self.row_key[:6]}]"
+        """The row in short, with its key and what was set of it: two rows never read alike."""
+        rights = settings_of(unusual_rights(self.row.get("threat", {}), self.row.get("budget", {})))
+        under = f" ({', '.join(rights)})" if rights else ""
+        lock = with_key(self.lock, self.key)
+        return f"{self.scenario} · {self.model} · {lock} × {self.attack}{under} [{self.row_key[:6]}]"
 
 
 class Snapshot(_Model):

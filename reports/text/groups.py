@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.plan.wording import with_key
 from reports.rows.row import Row
 from reports.text.formatting import threat_words
 
@@ -114,11 +115,10 @@ def flag_numbers(group: Group) -> dict[str, int]:
 
 
 def row_name(group: Group, row: Row) -> str:
-    """``modellock × prompt-search (a)``; the key is named where the group has several."""
-    return f"{lock_name(group, row)} × {row.attack} ({group.threat(row)})"
+    """``modellock (edit) × prompt-search (a)``."""
+    return f"{lock_name(row)} × {row.attack} ({group.threat(row)})"
 
 
-def lock_name(group: Group, row: Row) -> str:
-    """``modellock``, or ``modellock (blockwise)`` where the group has several keys."""
-    keys = {other.key for other in group.rows if other.role != "control"}
-    return row.lock if len(keys) < 2 else f"{row.lock} ({row.key})"
+def lock_name(row: Row) -> str:
+    """``modellock (edit)``: the lock with its key, so that no two rows of a table read alike."""
+    return with_key(row.lock, row.key)

@@ -14,7 +14,7 @@ from rich.text import Text
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import captions
-from reports.text.cells import attack_mark, domain_counts, drop_digits
+from reports.text.cells import attack_mark, domain_counts, drop_digits, lost
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
@@ -87,7 +87,7 @@ def _domain_table(pairs: Sequence[Row]) -> Table:
     for row in pairs:
         sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
         drops = [_stacked(value, drop_digits(name)) for name, value in (row.drops or {}).items()]
-        table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
+        table.add_row(Text(fold(lock_name(row), 28)), *sides, *drops)
     return table
 
 
@@ -96,13 +96,14 @@ def _cells(group: Group, row: Row, narrow: bool) -> list[Text]:
     numbers = [_stacked(row.values["UP"]), _locked(row, narrow)]
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
-    words = "controls missing" if row.missing and row.role != "control" else row.verdict
+    word = "controls missing" if row.missing and row.role != "control" else row.verdict
+    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *lost(row)])
     names = NARROW_NAMES if narrow else NAMES
     return [
-        Text(fold(lock_name(group, row), names)),
+        Text(fold(lock_name(row), names)),
         Text(fold(f"{row.attack} ({group.threat(row)}){attack_mark(row)}", names)),
         *numbers,
-        Text(words, style=STYLES.get(words, "yellow")),
+        Text(words, style=STYLES.get(word, "yellow")),
         Text(" ".join(str(flags[name]) for name in row.flags)),
     ]
 

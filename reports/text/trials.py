@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.errors import UserError
+from bench.plan.wording import in_short, key_label, label, name_text, value_text
 from bench.records import Cell, Record
 from reports.rows.aggregate import current, names_of, rights_of
-from reports.rows.controls import label, value_text
 from reports.text.formatting import number, seeds_words, threat_words
 from reports.text.markdown_table import markdown_table
 
