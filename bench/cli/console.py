@@ -7,20 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from bench.cli.screen import Screen
 from bench.errors import UserError
-from bench.plan.wording import plugins_set, rights_set, settings_of
+from bench.plan.legible import visible
+from bench.plan.wording import name_text, plugins_set, rights_set, settings_of, with_key
+from reports.text.escaping import markup as escape
 from reports.text.folding import fold
 
 if TYPE_CHECKING:
     from bench.plan import Planned
     from bench.plugin_source import PluginInfo
+    from bench.records import Cell
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Screen()
+err = Screen(stderr=True)
 ROOMY = 110
 """Characters a line from which the plan needs no narrow columns."""
 SETTING = 16
@@ -33,8 +36,8 @@ def say(text: str, style: str = "") -> None:
 
 
 def raw(text: str) -> None:
-    """``text`` as it is, for files and pipes."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """``text`` for files and pipes, with nothing invisible in it."""
+    sys.stdout.write(visible(text.rstrip("\n"), keep="\n") + "\n")
 
 
 def fail(error: UserError) -> None:
@@ -59,10 +62,10 @@ def minutes(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:
+def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> Text:
     """A name in a table, each setting on a line under it, on more where it is over ``width``."""
     lines = [line if width is None else fold(line, width, indent=" ") for line in settings_of(settings)]
-    return escape("\n".join([name, *lines]))
+    return Text("\n".join([name if width is None else fold(name, width), *lines]))
 
 
 class Live:
@@ -72,7 +75,7 @@ class Live:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self.progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("line" if err.options.ascii_only else "dots"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -91,7 +94,7 @@ class Live:
     def update(self, stage: str, done: int, total: int, what: str) -> None:
         """Show how far the stage at work is."""
         self.progress.update(
-            self.stage, description=f"  {stage}: {what}"[:60], completed=done, total=total, visible=True
+            self.stage, description=escape(f"  {stage}: {what}"[:60]), completed=done, total=total, visible=True
         )
 
     def finished(self, line: str) -> None:
@@ -109,6 +112,10 @@ def live(total: int) -> Iterator[Live]:
         yield shown
 
 
+def _lock(cell: Cell) -> str:
+    return with_key(name_text(cell.lock.name), name_text(cell.key.name))
+
+
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
     """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -122,12 +129,12 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
         table.add_row(
-            _below(cell.scenario, cell.task_settings),
-            cell.model,
-            _below(cell.lock.name, plugins_set(cell, "lock", "key"), widths.get("lock")),
-            _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
+            _below(name_text(cell.scenario), cell.task_settings),
+            Text(name_text(cell.model)),
+            _below(_lock(cell), plugins_set(cell, "lock", "key"), widths.get("lock")),
+            _below(name_text(cell.attack.name), plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
             str(cell.replicate),
-            item.reason,
+            Text(item.reason),
             "cached" if cached else minutes(estimate),
         )
     out.print(table)
@@ -142,7 +149,7 @@ def plugin_list(kind: str, infos: Sequence[PluginInfo]) -> None:
     for name in ("name", "role", "what it is"):
         table.add_column(name, overflow="fold", no_wrap=name == "name")
     for info in infos:
-        table.add_row(info.name, info.role, escape(info.summary))
+        table.add_row(escape(info.name), escape(str(info.role)), escape(info.summary))
     out.print(table)
     out.print()
 
@@ -160,7 +167,7 @@ def named_list(title: str, items: dict[str, str]) -> None:
 
 def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
     """Everything a plugin says about itself; ``groups`` are tables of parameters by prefix."""
-    out.print(f"[bold]{info.kind} {info.name}[/]" + (f" — {escape(info.title)}" if info.title else ""))
+    out.print(f"[bold]{info.kind} {escape(info.name)}[/]" + (f" — {escape(info.title)}" if info.title else ""))
     out.print(escape(info.doc), soft_wrap=True)
     out.print()
     rows = {"role": info.role, "paper": info.paper or "none", "file": str(info.file)}
@@ -186,6 +193,6 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
         for param in params.values():
             default = info.defaults.get(f"{prefix}.{param.name}", param.default)
             unit = f" [{param.unit}]" if param.unit else ""
-            table.add_row(param.name, str(default), escape(param.range), escape(param.help + unit))
+            table.add_row(*map(escape, (param.name, str(default), param.range, param.help + unit)))
         out.print(table)
         out.print()

@@ -18,13 +18,12 @@ from bench.records import Cell, CurvePoint, Record
 from reports.rows import domain, ensemble
 from reports.rows.controls import Controls, role_of
 from reports.rows.intervals import Value, constant, of_measured
-from reports.rows.reasons import reason_of
 from reports.rows.real import finite, real
+from reports.rows.reasons import reason_of
 from reports.rows.recovery import derived
 from reports.rows.row import DERIVED, MEASURED, ConditionRow, EnsembleCase, Row
 from reports.rows.source import Evidence
 from reports.rows.worst import worst
-
 
 GUESTS = ("UP", "LP", "UP_shipped", "LP_shipped", "RP", "authorised_after")
 """What is measured with a plugin's answers; the rest of `MEASURED` is the harness's own."""

@@ -5,7 +5,7 @@ A row that lacks a control shows no RP, advantage and rank, and says which contr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 

@@ -65,6 +65,11 @@ class ConditionRow:
         """Kind and label as tables print them."""
         return condition_name(self.kind, self.label)
 
+    @property
+    def applied(self) -> str:
+        """What was applied, in words: ``no key`` under the condition without one."""
+        return "no key" if self.kind == "none" and self.what in ("", "none", "no key") else self.what
+
 
 @dataclass(frozen=True)
 class Row:

@@ -112,7 +112,9 @@ def lost(row: Row) -> list[str]:
     """What a measured row does not count: seeds that are invalid or failed, members of an ensemble."""
     if row.status != "ok":
         return []
-    words = [f"{seeds_words(seeds)} {status}" for status, seeds in row.others.items() if status in ("invalid", "failed")]
+    words = [
+        f"{seeds_words(seeds)} {status}" for status, seeds in row.others.items() if status in ("invalid", "failed")
+    ]
     n = 0 if row.ensemble is None else len(row.ensemble.left_out)
     return words + ([f"{n} member{'s' if n > 1 else ''} not counted"] if n else [])
 
@@ -157,7 +159,7 @@ def _domain_line(row: Row) -> list[Cell]:
 def _condition_line(condition: ConditionRow) -> list[Cell]:
     shipped = number(None if condition.shipped is None else condition.shipped.mean)
     seeds = str(condition.accuracy.n_seeds)
-    return [Cell(condition.name), Cell(condition.what), _cell(condition.accuracy, 1), Cell(shipped), Cell(seeds)]
+    return [Cell(condition.name), Cell(condition.applied), _cell(condition.accuracy, 1), Cell(shipped), Cell(seeds)]
 
 
 def _condition_caption(group: Group, row: Row) -> str:

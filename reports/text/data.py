@@ -83,7 +83,7 @@ def _value(value: Value | None) -> dict[str, Any] | None:
 def _condition(c: ConditionRow) -> dict[str, Any]:
     return {
         "name": c.name,
-        "what": c.what,
+        "what": c.applied,
         "accuracy": c.accuracy.mean,
         "shipped": None if c.shipped is None else c.shipped.mean,
         "interval": None if c.accuracy.kind is None else [c.accuracy.low, c.accuracy.high, c.accuracy.kind],

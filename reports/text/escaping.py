@@ -27,6 +27,23 @@ _TEX = {
 }  # fmt: skip
 
 
+_PLAIN = {
+    "±": "+/-", "—": "-", "–": "-", "−": "-", "…": "...", "·": "-", "×": "x", "≤": "<=", "≥": ">=", "→": "->",
+    "†": "+", "✓": "yes", "✗": "no", "“": '"', "”": '"', "‘": "'", "’": "'", "α": "alpha", "√": "sqrt", "²": "^2",
+    "│": "|", "─": "-", "━": "-", "•": "*",
+}  # fmt: skip
+"""ASCII for what our own texts hold."""
+
+
+def ascii_text(text: str) -> str:
+    """``text`` in ASCII: our own signs spelled out, any other character as an escape."""
+    return "".join(c if c.isascii() else _PLAIN.get(c, _escaped(c)) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode()
+
+
 def flat(text: str) -> str:
     """``text`` on one line, with nothing invisible in it."""
     return visible(" ".join(text.split()))

@@ -42,7 +42,7 @@ def test_plotly_gets_every_point_and_level() -> None:
 
 def test_locks_on_two_domains_are_no_controls() -> None:
     (chart,) = (chart for chart in _charts() if chart.id == "drops")
-    assert [series.name for series in chart.series] == ["map", "ntl"]
+    assert [series.name for series in chart.series] == ["map (domain)", "ntl (domain)"]
     assert palette.NEUTRAL not in {series.colour for series in chart.series}
 
 
