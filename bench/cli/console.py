@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -12,8 +13,9 @@ from rich.text import Text
 
 from bench.cli.screen import Screen
 from bench.errors import UserError
-from bench.plan.legible import visible
-from bench.plan.wording import name_text, plugins_set, rights_set, settings_of, with_key
+from bench.plan.legible import shortened, visible
+from bench.plan.wording import in_short, name_text, plugins_set, rights_set, settings_of, with_key
+from reports.rows.reasons import outcome
 from reports.text.escaping import markup as escape
 from reports.text.folding import fold
 
@@ -26,6 +28,8 @@ out = Screen()
 err = Screen(stderr=True)
 ROOMY = 110
 """Characters a line from which the plan needs no narrow columns."""
+LINES, LONGEST = 200, 2000
+"""Lines of a log and characters of a line that the page of a record prints."""
 SETTING = 16
 """Characters that the name of what was set takes in a narrow one, such as ``threat.wordlist=``."""
 
@@ -196,3 +200,58 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
             table.add_row(*map(escape, (param.name, str(default), param.range, param.help + unit)))
         out.print(table)
         out.print()
+
+
+def record_page(record: Record, log: str, file: Path) -> None:
+    """Everything a record says: its cell, numbers, flags and error, and the log that lies in ``file``."""
+    source = record.provenance
+    out.print(f"[bold]record {escape(record.hash)}[/]")
+    out.print(escape(in_short(record.cell)), soft_wrap=True)
+    out.print()
+    facts = {
+        "status": outcome(record) if record.status != "ok" else "ok",
+        "split": record.split,
+        "selection": "none" if record.selection is None else record.selection.words,
+        "made": f"{source.created[:19]} on {source.machine}, {source.threads} threads, {source.dtype}",
+        "command": source.command,
+        "seconds": ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in source.seconds.items()),
+        "budget": f"spent: {record.budget_spent}" if record.budget_spent else "",
+        "imported from": record.third_party or "",
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
+    _numbers(record)
+    for flag in record.flags:
+        out.print(f"[bold]flag {escape(flag.name)}[/]: {escape(shortened(flag.detail, LONGEST))}", soft_wrap=True)
+    if record.error:
+        out.print(f"[bold]error[/]: {escape(shortened(record.error, LONGEST))}", soft_wrap=True)
+    for name, text in (("traceback", record.traceback or ""), (f"log {file}", log)):
+        if text.strip():
+            lines = text.rstrip().splitlines()
+            left = f" (the last {LINES} of {len(lines)} lines)" if len(lines) > LINES else ""
+            out.print(f"[bold]{escape(name)}[/]{left}", soft_wrap=True)
+            for line in lines[-LINES:]:
+                out.print(escape(shortened(line, LONGEST)), soft_wrap=True)
+
+
+def _numbers(record: Record) -> None:
+    """The accuracies of a record; those of an invalid one are no results, and are not shown."""
+    if record.status == "invalid":
+        say("numbers: none, since the record is invalid")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("number", "percent", "95 % over images", "n"):
+        table.add_column(heading, justify="left" if heading == "number" else "right")
+    for name in ("victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation"):
+        measured = getattr(record, name)
+        if measured is not None:
+            ends = "" if measured.low is None or measured.high is None else f"[{measured.low:.1f}, {measured.high:.1f}]"
+            table.add_row(*map(Text, (name, f"{measured.value:.1f}", ends, str(measured.n))))
+    for condition in record.conditions:
+        accuracy = condition.accuracy
+        table.add_row(*map(Text, (f"key condition {condition.name}", f"{accuracy.value:.1f}", "", str(accuracy.n))))
+    if record.floor is not None:
+        table.add_row("floor", f"{record.floor:.1f}", "", "")
+    if table.row_count:
+        out.print(table)

@@ -218,9 +218,9 @@ def _ensembles(group: Group) -> list[str]:
             continue
         chosen = ", ".join(f"{member} (seed {seed})" for seed, member in case.chosen.items())
         most = sum(case.optimistic.values()) / len(case.optimistic)
-        line = f"Ensemble v{case.version}, {case.threat}, against {lock_name(row)}: {chosen}; plain maximum of RP over test"
+        line = f"Ensemble v{case.version}, {case.threat}, against {lock_name(row)}: {chosen}; plain maximum of RP over"
         lacking = {*case.missing, *case.left_out}
-        line += f" {number(most)} (optimistic: chosen on what it reports); {case.members - len(lacking)} of"
+        line += f" test {number(most)} (optimistic: chosen on what it reports); {case.members - len(lacking)} of"
         line += f" {case.members} members measured" + (f", not: {', '.join(case.missing)}" if case.missing else "")
         for member, seeds in case.left_out.items():
             line += f"; {member} does not count: {', '.join(f'seed {s} {why}' for s, why in seeds.items())}"
