@@ -22,7 +22,7 @@ from reports.text.folding import fold
 if TYPE_CHECKING:
     from bench.plan import Planned
     from bench.plugin_source import PluginInfo
-    from bench.records import Cell
+    from bench.records import Cell, Record
 
 out = Screen()
 err = Screen(stderr=True)

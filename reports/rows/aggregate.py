@@ -19,14 +19,12 @@ from reports.rows import domain, ensemble
 from reports.rows.controls import Controls, role_of
 from reports.rows.intervals import Value, constant, of_measured
 from reports.rows.real import finite, real
-from reports.rows.reasons import reason_of
+from reports.rows.reasons import GUESTS, reason_of
 from reports.rows.recovery import derived
 from reports.rows.row import DERIVED, MEASURED, ConditionRow, EnsembleCase, Row
 from reports.rows.source import Evidence
 from reports.rows.worst import worst
 
-GUESTS = ("UP", "LP", "UP_shipped", "LP_shipped", "RP", "authorised_after")
-"""What is measured with a plugin's answers; the rest of `MEASURED` is the harness's own."""
 LONGEST_ERROR, LONGEST_NOTE, LONGEST_NAME = 4000, 1000, 60
 """Characters after which an error, a note or a meter's name is cut."""
 MOST_METERS = 50
@@ -186,7 +184,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
     if first.status == "invalid":  # what a guest answered with is no number: nothing of it may read as a result
-        values |= dict.fromkeys(GUESTS)
+        values |= {name: None for name in MEASURED if name in GUESTS}
     values["floor"] = constant([r.floor for r in group])
     public = [controls.baseline(r) for r in group]
     if all(b is not None for b in public):
