@@ -72,10 +72,12 @@ def _name(kind: str, row: Row) -> str:
 
 
 def _first_samples(store: Store, records: list[Record], row: Row) -> tuple[Record, Mapping[str, NDArray[Any]]] | None:
+    from reports.page.samples import strips
+
     if row.status != "ok":
         return None
     for record in (r for r in records if r.row_key == row.row_key and r.status == "ok"):
         evidence = store.evidence(record)
-        if any(f"samples/{kind}" in evidence for kind in ("raw", "key", "guess")):
+        if strips(record, evidence, "", 1):
             return record, evidence
     return None

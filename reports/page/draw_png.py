@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,9 @@ def save(canvas: Figure, path: str | Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(canvas)
-    return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
+    with warnings.catch_warnings():  # a name in letters that the font lacks is drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
 
 
 def _inches(chart: Chart) -> float:
@@ -91,9 +94,12 @@ def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     # Two texts of two sizes: the title stands above the lines of the place.
-    place = picture(textwrap.fill(chart.place, 120))
+    place = picture(textwrap.fill(shortened(chart.place, 600), 120))
     axis.set_title(
-        picture(textwrap.fill(chart.title, 80)), fontsize=10, loc="left", pad=8 + 10 * (place.count("\n") + 1)
+        picture(textwrap.fill(shortened(chart.title, 160), 80)),
+        fontsize=10,
+        loc="left",
+        pad=8 + 10 * (place.count("\n") + 1),
     )
     axis.text(0, 1.0, place + "\n", transform=axis.transAxes, va="bottom", fontsize=7, color=NEUTRAL, linespacing=1.1)
     handles = [
@@ -104,7 +110,7 @@ def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
         )
         for mark in chart.marks
     ]  # fmt: skip
-    names = [picture(textwrap.fill(mark.name, 60)) for mark in chart.marks]
+    names = [picture(textwrap.fill(shortened(mark.name, 110), 55)) for mark in chart.marks]
     # Under the axis, at a distance that does not grow with the panel.
     below = axis.transAxes + ScaledTranslation(0, -0.5, canvas.dpi_scale_trans)
     axis.legend(

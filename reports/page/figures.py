@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.errors import UserError
+from bench.plan.legible import shortened
 from bench.plan.wording import in_short, name_text
 from bench.records import Record
 from reports.page import draw_png
@@ -65,7 +66,7 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     total = max(len(evidence.get(f"samples/{strip.kind}", ())) for strip in rows)
     count = f"first {columns} of {total} samples" if total > columns else f"{total} samples"
     figure.suptitle(
-        picture(textwrap.fill(f"{in_short(cell)}: {count}", 100))
+        picture(textwrap.fill(f"{shortened(in_short(cell), 400)}: {count}", 100))
         + "\nunder each image: the answer to it, ✓ right, ✗ wrong",
         fontsize=9.5,
     )

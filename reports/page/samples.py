@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.plan.legible import shortened, visible
 from bench.records import Record
 
-LONGEST = 80
+LONGEST = 40
 """Characters of a prompt, a class or a condition."""
 KINDS = ("raw", "key", "near", "wrong", "guess")
 
