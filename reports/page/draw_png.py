@@ -61,6 +61,7 @@ def save(canvas: Figure, path: str | Path) -> Path:
     FigureCanvasAgg(canvas)
     with warnings.catch_warnings():  # a name in letters that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # labels without end
         return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
 
 
@@ -94,9 +95,9 @@ def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     # Two texts of two sizes: the title stands above the lines of the place.
-    place = picture(textwrap.fill(shortened(chart.place, 600), 120))
+    place = picture(textwrap.fill(shortened(chart.place, 240), 120))
     axis.set_title(
-        picture(textwrap.fill(shortened(chart.title, 160), 80)),
+        picture(textwrap.fill(shortened(chart.title, 150), 80)),
         fontsize=10,
         loc="left",
         pad=8 + 10 * (place.count("\n") + 1),
