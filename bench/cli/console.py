@@ -80,7 +80,7 @@ class Live:
 
         self.progress = Progress(
             SpinnerColumn("line" if err.options.ascii_only else "dots"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -98,7 +98,7 @@ class Live:
     def update(self, stage: str, done: int, total: int, what: str) -> None:
         """Show how far the stage at work is."""
         self.progress.update(
-            self.stage, description=escape(f"  {stage}: {what}"[:60]), completed=done, total=total, visible=True
+            self.stage, description=visible(f"  {stage}: {what}")[:60], completed=done, total=total, visible=True
         )
 
     def finished(self, line: str) -> None:

@@ -56,7 +56,7 @@ class Group:
             Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
             Block(f"Unranked: UP more than {cost} under the victim", by_cost[True]),
             Block("Unranked: UP or the victim is not known", by_cost[None]),
-            Block("Failed, invalid or not measured", [row for row in self.methods if row.status != "ok"]),
+            Block("No result, as failed, invalid or not measured", [row for row in self.methods if row.status != "ok"]),
             Block("Controls and calibration locks, not ranked", self.controls, pinned=True),
         ]
         return [block for block in listed if block.rows]

@@ -21,7 +21,8 @@ from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 
-FITS = 100
+FITS, WIDE = 100, 120
+"""Columns from which a table is wide, and from which it is where ± takes three letters."""
 STYLES = {
     "broken": "bold red",
     "failed": "bold red",
@@ -49,7 +50,7 @@ class Leaderboard:
             yield text(EMPTY)
         for group in grouped(self.rows):
             yield Rule(text(title(group), style="bold"), align="left")
-            yield _table(group, text, narrow=options.max_width < FITS)
+            yield _table(group, text, narrow=options.max_width < (WIDE if text.ascii else FITS))
             if pairs := [row for row in group.rows if row.drops is not None]:
                 yield _domain_table(pairs, text)
                 yield Padding(text(domain_counts(pairs), style="dim"), (0, 0, 0, 2))

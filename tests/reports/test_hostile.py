@@ -121,6 +121,19 @@ def test_the_console_reads_no_markup_and_no_emoji_codes(name: str, monkeypatch: 
             assert visible(name) in text
 
 
+def test_progress_reads_no_markup_and_no_emoji_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "err", screen)
+    shown = console.Live(2)
+    with shown.progress:
+        shown.update("unlocked", 1, 2, f"folder:art: [b]x[/] {ESC}")
+        shown.progress.refresh()
+        shown.finished(markup(f"folder:art: [b]x[/] {ESC}"))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "unlocked: folder:art: [b]x[/] \\x1b[31m" in text
+    assert "\nfolder:art: [b]x[/] \\x1b[31m" in text.replace("\x1b[2K", "")
+
+
 @pytest.mark.parametrize("name", [n for n in HOSTILE if "\ud800" not in n])
 def test_hostile_records_in_a_store_print_in_every_command(name: str, bench: Bench, tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
