@@ -131,7 +131,7 @@ def test_progress_reads_no_markup_and_no_emoji_codes(monkeypatch: pytest.MonkeyP
         shown.finished(markup(f"folder:art: [b]x[/] {ESC}"))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "unlocked: folder:art: [b]x[/] \\x1b[31m" in text
-    assert "\nfolder:art: [b]x[/] \\x1b[31m" in text.replace("\x1b[2K", "")
+    assert text.count("folder:art: [b]x[/] \\x1b[31m") >= 2
 
 
 @pytest.mark.parametrize("name", [n for n in HOSTILE if "\ud800" not in n])
