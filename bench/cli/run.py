@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from bench import plan
 from bench.cli import console
@@ -35,6 +34,9 @@ from bench.records import Cell, Record
 from bench.run.durations import seconds as estimate
 from bench.store import Store, identity
 from bench.store.settings import Settings
+from reports.rows.reasons import reason_of
+from reports.text.escaping import first_line
+from reports.text.escaping import markup as escape
 
 LAUNCHERS = ("local", "ray")
 _MARKS = {"ok": "[green]ok[/]", "invalid": "[yellow]invalid[/]", "failed": "[red]failed[/]"}
@@ -98,7 +100,7 @@ def run(
     _show(opened, records)
     failed = [r for r in records if r.status == "failed"]
     for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {(record.error or '').splitlines()[0]}")
+        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
     if failed:
         raise typer.Exit(1)
 
@@ -128,7 +130,9 @@ def _launch(
         def done(record: Record) -> None:
             known.append(record)
             left[:] = [cell for cell in left if cell != record.cell]
-            measured = "" if record.RP is None else f"  RP {record.RP.value:.1f}"
+            measured = "" if record.RP is None or record.status != "ok" else f"  RP {record.RP.value:.1f}"
+            if record.status == "invalid":  # its numbers are no results
+                measured = f"  {escape(reason_of(record))}"
             spent = console.minutes(sum(record.provenance.seconds.values()))
             text = escape(in_short(record.cell))
             live.finished(f"{_MARKS[record.status]} {text}{measured}  ({spent})")

@@ -21,6 +21,7 @@ from bench import __version__
 from bench.errors import UserError
 from bench.hashing import digest
 from bench.plan import ensemble
+from bench.plan.wording import settings_of, unusual_rights, with_key
 from bench.records import SCHEMA, Record
 from reports.gate import sound, strict_json
 from reports.gate.strict_json import printable
@@ -153,9 +154,11 @@ class SnapshotRow(_Model):
         return digest({name: self.row[name] for name in ("scenario", "model", "editor", "lock", "key", "explicit")})
 
     def words(self) -> str:
-        """The row in short."""
-        lock = f"{self.lock} ({self.key})"
-        return printable(f"{self.scenario} · {self.model} · {lock} × {self.attack} [{self.row_key[:6]}]")
+        """The row in short, with its key and what was set of it: two rows never read alike."""
+        rights = settings_of(unusual_rights(self.row.get("threat", {}), self.row.get("budget", {})))
+        under = f" ({', '.join(rights)})" if rights else ""
+        lock = with_key(self.lock, self.key)
+        return printable(f"{self.scenario} · {self.model} · {lock} × {self.attack}{under} [{self.row_key[:6]}]")
 
 
 class Snapshot(_Model):
