@@ -17,8 +17,10 @@ def export(
     file: Annotated[Path, typer.Argument(help="one file to write, e.g. records.zip")],
 ) -> None:
     """Write the records of a store, with evidence and checksums, as one file that others can import."""
-    n = archive.export(Store(store, write=False), file)
-    console.say(f"wrote {file}: {n} records with their evidence", "green")
+    done = archive.export(Store(store, write=False), file)
+    console.say(f"wrote {file}: {done.written} records with their evidence", "green")
+    for record in done.left_out:
+        console.warn(f"left out, since it is damaged: {record.name} ({record.reason})")
 
 
 def import_(

@@ -98,7 +98,7 @@ def run(
     _show(opened, records)
     failed = [r for r in records if r.status == "failed"]
     for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {(record.error or '').splitlines()[0]}")
+        console.warn(f"failed: {in_short(record.cell)}: {next(iter((record.error or '').splitlines()), '')}")
     if failed:
         raise typer.Exit(1)
 

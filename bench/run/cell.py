@@ -19,7 +19,7 @@ from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
 from bench.run.scoring import Score
 from bench.run.stages import Stages
-from bench.store import identity
+from bench.store import disk, identity
 from bench.store.identity import Identity
 
 UNMETERED = ("forward_images", "backward_images", "edited", "guesses")
@@ -56,6 +56,8 @@ def run_cell(cell: Cell, context: Context) -> Record:
     except UserError:
         raise
     except Exception as error:
+        if disk.is_full(error, context.store.root):  # no cell is to blame for it
+            raise disk.no_space(context.store.root) from error
         record.status, record.error = "failed", f"{type(error).__name__}: {error}"
         record.traceback = traceback.format_exc(limit=12)
     record.provenance.seconds = stages.seconds

@@ -237,6 +237,6 @@ def _sample_problem(name: str, evidence: Mapping[str, Any]) -> str | None:
         return f"{name} holds no classes"
     own = kind.removeprefix("pred_").removeprefix("labels_") if kind != "labels" else "raw"
     images = evidence.get(f"samples/{own}", evidence.get("samples/raw"))
-    return f"{name} has fewer entries than there are images" if images is not None and len(array) < len(images) else None
-
-
+    return (
+        f"{name} has fewer entries than there are images" if images is not None and len(array) < len(images) else None
+    )

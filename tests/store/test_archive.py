@@ -46,7 +46,7 @@ def _filled(root: Path, n: int = 2) -> Store:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     file = tmp_path / "records.zip"
-    assert exchange.export(_filled(tmp_path / "from"), file) == 2
+    assert exchange.export(_filled(tmp_path / "from"), file) == exchange.Exported(2)
     return file
 
 
