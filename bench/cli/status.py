@@ -89,11 +89,8 @@ def why(
     if not matches:
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
-        settings = Settings(
-            device=(match.provenance.machine.split() or ["cpu"])[-1],
-            threads=match.provenance.threads,
-            plugin_files=files,
-        )
+        device = next(reversed(match.provenance.machine.split()), "cpu")
+        settings = Settings(device=device, threads=match.provenance.threads, plugin_files=files)
         now = identity.of(match.cell, settings)
         console.say(in_short(match.cell))
         if now.record == match.hash:

@@ -41,7 +41,7 @@ MEMBER = re.compile(r"records/([0-9a-f]{20})/(record\.json|evidence\.safetensors
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OverflowError, zlib.error, struct.error)
 """What reading a zip raises where its bytes are not those that were written."""
 NAMES = ("cell", "row_key", "classes", "conditions", "key", "provenance")
-"""Fields of a record whose text stands in tables as names: what cannot be printed is refused there, escaped elsewhere."""
+"""Fields whose text stands in tables as names: what cannot be printed is refused there, and escaped elsewhere."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member, so that the same records give the same file."""
 
@@ -137,9 +137,8 @@ def load(file: Path, store: Store) -> Imported:
 
 
 def _refused(file: Path, why: str) -> UserError:
-    return UserError(
-        f"{file} is refused: {printable(why)}.", "Ask its authors for what `bench export` writes; nothing was added."
-    )
+    remedy = "Ask its authors for what `bench export` writes; nothing was added."
+    return UserError(f"{file} is refused: {printable(why)}.", remedy)
 
 
 def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
@@ -237,6 +236,7 @@ def _seen(file: Path, record: Record, evidence: dict[str, Any]) -> Record:
         UserError: a name holds such a character.
     """
     value = record.model_dump(mode="json")
+    value["provenance"]["command"] = printable(record.provenance.command)
     for name in NAMES:
         for text in _texts(value[name]):
             if not is_printable(text):

@@ -20,7 +20,10 @@ SHORT = 2**30
 
 
 class StoreError(UserError):
-    """The disk, or the store on it, cannot be used. No cell is to blame: the run stops, and none is recorded as failed."""
+    """The disk, or the store on it, cannot be used.
+
+    No cell is to blame: the run stops, and none is recorded as failed.
+    """
 
 
 def is_full(error: BaseException, *folders: Path) -> bool:

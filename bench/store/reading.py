@@ -133,6 +133,8 @@ def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))[:80]
     text = str(first["msg"])[:120]
+    if first["type"] == "json_invalid":
+        return f"{RECORD} is cut or no JSON ({text.removeprefix('Invalid JSON: ')})"
     return f"{where}: {text}" if where else text
 
 
@@ -237,6 +239,6 @@ def _sample_problem(name: str, evidence: Mapping[str, Any]) -> str | None:
         return f"{name} holds no classes"
     own = kind.removeprefix("pred_").removeprefix("labels_") if kind != "labels" else "raw"
     images = evidence.get(f"samples/{own}", evidence.get("samples/raw"))
-    return (
-        f"{name} has fewer entries than there are images" if images is not None and len(array) < len(images) else None
-    )
+    if images is not None and len(array) < len(images):
+        return f"{name} has fewer entries than there are images"
+    return None

@@ -17,10 +17,10 @@ SUMS = "sums.json"
 
 @dataclass(frozen=True)
 class Sum:
-    """What a file was when it was written: SHA-256 in hex digits, and its size in bytes."""
+    """What a file was when it was written: SHA-256 in hex digits, and its size, bytes."""
 
     sha256: str
-    bytes: int
+    size: int
 
     @classmethod
     def of(cls, content: bytes) -> Sum:
@@ -29,8 +29,8 @@ class Sum:
 
     def problem(self, name: str, content: bytes) -> str | None:
         """What is wrong with the ``content`` of the file ``name``; None where it is what was written."""
-        if len(content) != self.bytes:
-            return f"{name} has {len(content)} of {self.bytes} bytes"
+        if len(content) != self.size:
+            return f"{name} has {len(content)} of {self.size} bytes"
         return None if Sum.of(content) == self else f"{name} was changed after it was written"
 
 
@@ -74,16 +74,16 @@ def problem(folder: Path, required: bool) -> str | None:
         return str(error)
     if sums is None:
         return f"{SUMS} is missing" if required else _visible_problem(folder)
-    for name, sum in sums.items():
+    for name, own in sums.items():
         file = folder / name
         try:
             size = file.stat().st_size
             if not file.is_file():
                 return f"{name} is a folder"
-            if size != sum.bytes:
-                return f"{name} has {size} of {sum.bytes} bytes"
+            if size != own.size:
+                return f"{name} has {size} of {own.size} bytes"
             with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != sum.sha256:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != own.sha256:
                     return f"{name} was changed after it was written"
         except FileNotFoundError:
             return f"{name} is missing"
