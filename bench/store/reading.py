@@ -107,14 +107,14 @@ def parse(content: bytes, hash: str) -> Record:
         raise Damaged(f"{RECORD} cannot be read ({type(error).__name__})") from None
     if record.schema_version != SCHEMA:
         raise Damaged(f"it has schema {record.schema_version}, this version reads {SCHEMA}", foreign=True)
+    for name, problem in _problems(record):
+        raise Damaged(f"{name} {problem}")
     try:
         right = record.hash == hash and record.row_key == record.cell.row_key()
     except (ValueError, TypeError, OverflowError, RecursionError, UnicodeError) as error:
         raise Damaged(f"its cell has no row key ({type(error).__name__})") from None
     if not right:
         raise Damaged("it is not the one it says it is")
-    for name, problem in _problems(record):
-        raise Damaged(f"{name} {problem}")
     return record
 
 

@@ -195,7 +195,7 @@ class Store:
         from safetensors.numpy import save_file
 
         with self._lock(f"record-{record.hash}"), self._part() as part, disk.clear_errors(self.root):
-            (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            (part / RECORD).write_text(_json(record), encoding="utf-8")
             save_file({k: _contiguous(v) for k, v in evidence.items()}, part / EVIDENCE)
             sums.write(part)
             target = self.root / "records" / record.hash
@@ -497,6 +497,18 @@ def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     import numpy as np
 
     return np.ascontiguousarray(array)
+
+
+def _json(record: Record) -> str:
+    """The JSON of ``record``; a name that is no UTF-8 is escaped, and what is no JSON gives the name of its type."""
+    from pydantic_core import PydanticSerializationError
+
+    try:
+        return record.model_dump_json(indent=1) + "\n"
+    except PydanticSerializationError:
+        value = record.model_dump()
+        text = json.dumps(value, ensure_ascii=False, indent=1, default=lambda x: f"<{type(x).__name__}>")
+        return re.sub("[\ud800-\udfff]", lambda match: f"\\\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def _write_atomically(file: Path, text: str) -> None:
