@@ -164,7 +164,7 @@ def test_strays_stop_nothing_and_are_named(tmp_path: Path, caplog: pytest.LogCap
     for name in STRAYS:
         if name != "records/notes":
             (tmp_path / "s" / name).write_text("x")
-    os.mkdir(os.fsencode(tmp_path / "s" / "records") + b"/n\xff")
+    (tmp_path / "s" / "records" / "n\udcff").mkdir()
     fresh = Store(tmp_path / "s")
     assert len(fresh.records()) == 2
     (line,) = caplog.messages
