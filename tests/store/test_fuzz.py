@@ -29,7 +29,8 @@ from reports.text import tables, terminal
 MANY = pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.slow)])
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
-    st.sampled_from(["\x1b[31mred", "\u202egnp", "=1+1", "<b>", "[bold]", "10", "", "9" * 400, 10**30, -1, 150.0, "\x00"]),
+    st.sampled_from(["\x1b[31mred", "\u202egnp", "=1+1", "<b>", "[bold]", "10", "", "9" * 400, "\x00"]),
+    st.sampled_from([10**30, -1, 150.0]),
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
