@@ -95,12 +95,12 @@ def _unexpected(error: Exception) -> int:
     if is_full(error):
         console.fail(UserError("no space left on the disk.", "Free some space; the run continues where it stopped."))
         return 2
-    if isinstance(error, OSError) and error.filename is not None:
-        place = printable(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else "a file"
-        console.fail(UserError(f"{place}: {error.strerror or type(error).__name__}.", "Name another path."))
-        return 2
     if os.environ.get("LOCKBENCH_DEBUG"):
         raise error
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        place = printable(os.fsdecode(error.filename))
+        console.fail(UserError(f"{place}: {error.strerror or type(error).__name__}.", "Name another path."))
+        return 2
     console.fail(
         UserError(
             f"{type(error).__name__}: {error}",

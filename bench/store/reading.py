@@ -168,11 +168,6 @@ def _percentages(record: Record) -> Iterator[tuple[str, str]]:
     shares |= {f"conditions.{i}.shipped": condition.shipped for i, condition in enumerate(record.conditions)}
     for i, point in enumerate(record.curve):
         shares |= {f"curve.{i}.RP": point.RP, f"curve.{i}.validation": point.validation}
-    for name in ("victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation",
-                 "authorised_after"):  # fmt: skip
-        measured = getattr(record, name)
-        if measured is not None:
-            shares |= {f"{name}.low": measured.low, f"{name}.high": measured.high}
     for name, share in shares.items():
         if share is not None and not -_FLOAT_SLACK <= share <= 100 + _FLOAT_SLACK:
             yield name, "is no percentage"
