@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.printable import printable
 from bench.store import sums
-from bench.store.store import HASH, Store
+from bench.store.store import HASH, Store, remove
 
 SHARED = "shared"
 """The kind of artefacts that several locks compute from one victim: no record names them."""
@@ -74,7 +73,7 @@ def _put_right(store: Store, finding: Finding) -> None:
         with suppress(UserError, FileNotFoundError):
             store.set_aside(finding.path)
     else:
-        shutil.rmtree(finding.path, ignore_errors=True)
+        remove(finding.path)
 
 
 def _finding(store: Store, what: str, path: Path, why: str, remedy: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +78,11 @@ def read(folder: Path, sums_required: bool) -> Stored:
 
 def _content(file: Path) -> bytes:
     try:
-        size = file.stat().st_size
-        if size > LARGEST:
-            raise Damaged(f"{file.name} is too large ({size} bytes)")
+        state = file.stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for without end
+            raise Damaged(f"{file.name} is no file")
+        if state.st_size > LARGEST:
+            raise Damaged(f"{file.name} is too large ({state.st_size} bytes)")
         return file.read_bytes()
     except FileNotFoundError:
         raise Damaged(f"{file.name} is missing") from None

@@ -179,7 +179,7 @@ class Store:
 
     def set_aside(self, path: Path) -> Path:
         """Move ``path``, something in the store, to ``damaged/``; where it is now."""
-        name = "-".join(path.relative_to(self.root).parts)[-120:]
+        name = os.fsdecode(os.fsencode("-".join(path.relative_to(self.root).parts))[-200:])
         place = self.root / "damaged" / f"{name}.{uuid.uuid4().hex[:8]}"
         with disk.clear_errors(self.root):
             place.parent.mkdir(exist_ok=True)
@@ -355,7 +355,7 @@ class Store:
             lock = _lock_of(path)
             with _held(lock) as free:
                 if free:
-                    _remove(path)
+                    remove(path)
                     with suppress(OSError):
                         lock.unlink(missing_ok=True)
 
@@ -386,7 +386,7 @@ class Store:
         try:
             yield part
         finally:
-            _remove(part)
+            remove(part)
             with suppress(OSError):
                 lock.unlink()
             os.close(file)
@@ -422,7 +422,7 @@ class Store:
 
 def _header(mark: Path) -> dict[str, Any]:
     try:
-        header = json.loads(mark.read_bytes())
+        header = json.loads(mark.read_bytes()) if mark.is_file() else None
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
@@ -445,7 +445,7 @@ def _is_artefact(path: Path) -> bool:
 def _time(file: Path) -> str:
     """The time that stands in ``file``; empty where none does."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
         return text if datetime.fromisoformat(text) else ""
     except (OSError, ValueError):
         return ""
@@ -475,7 +475,7 @@ def _held(lock: Path) -> Iterator[bool]:
         os.close(file)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a folder or a file, as far as that goes."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -51,6 +51,8 @@ def read(folder: Path) -> Mapping[str, Sum] | None:
         ValueError: the file of the checksums is itself damaged.
     """
     try:
+        if (folder / SUMS).exists() and not (folder / SUMS).is_file():
+            raise ValueError
         files = json.loads((folder / SUMS).read_bytes())["files"]
         return {str(name): Sum(str(s["sha256"]), int(s["bytes"])) for name, s in files.items()}
     except FileNotFoundError:
@@ -79,7 +81,7 @@ def problem(folder: Path, required: bool) -> str | None:
         try:
             size = file.stat().st_size
             if not file.is_file():
-                return f"{name} is a folder"
+                return f"{name} is no file"
             if size != own.size:
                 return f"{name} has {size} of {own.size} bytes"
             with file.open("rb") as stream:
@@ -98,6 +100,8 @@ def _visible_problem(folder: Path) -> str | None:
     files = [p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")]
     for file in files:
         try:
+            if not file.is_file():
+                return f"{file.name} is no file"
             if file.suffix == ".json":
                 json.loads(file.read_bytes())
             else:

@@ -36,6 +36,11 @@ def _folder_for_file(file: Path) -> None:
     file.mkdir()
 
 
+def _pipe_for_file(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def _flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -53,7 +58,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "RP 150": (RECORD, lambda f: _edit(f, UP__value=150.0), "bytes"),
     "plausible": (RECORD, lambda f: f.write_text(f.read_text().replace('"value": 50.0', '"value": 30.0')), "changed"),
     "schema": (RECORD, lambda f: _edit(f, schema_version=1), "bytes"),
-    "folder": (RECORD, _folder_for_file, "record.json cannot be read"),
+    "folder": (RECORD, _folder_for_file, "record.json is no file"),
+    "pipe": (RECORD, _pipe_for_file, "record.json is no file"),
+    "sums a pipe": (sums.SUMS, _pipe_for_file, "sums.json is damaged"),
     "gone": (RECORD, Path.unlink, "record.json is missing"),
     "evidence cut": (EVIDENCE, lambda f: f.write_bytes(f.read_bytes()[:50]), "50 of"),
     "evidence flipped": (EVIDENCE, _flip, "evidence.safetensors was changed"),
@@ -66,7 +73,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
 AS_OLDER_CODE_WROTE = {
     "truncated": "record.json is cut or no JSON", "empty": "record.json is empty", "utf-16": "no JSON",
     "latin-1": "no JSON", "no JSON": "no JSON", "extra field": "mood: Extra inputs", "RP 150": "UP.value: ",
-    "schema": "it has schema 1, this version reads 2", "folder": "cannot be read", "gone": "is missing",
+    "schema": "it has schema 1, this version reads 2", "folder": "is no file", "pipe": "is no file", "gone": "is missing",
     "evidence cut": "evidence.safetensors cannot be read", "evidence gone": "is missing",
 }  # fmt: skip
 
@@ -303,3 +310,11 @@ def test_parts_of_older_code_and_locks_alone_are_leftovers(tmp_path: Path) -> No
     assert len(store.leftovers()) == 3
     store.clean()
     assert list(tmp.iterdir()) == []
+
+
+def test_a_stray_of_any_name_can_be_set_aside(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s")
+    for name in ("é" * 120, "x" * 255, "n\udcff", "a b\n"):
+        (tmp_path / "s" / "records" / name).write_text("x")
+        store.set_aside(tmp_path / "s" / "records" / name)
+    assert len(list((tmp_path / "s" / "damaged").iterdir())) == 4
