@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from small_stores import filled, small_record
 
+from bench.records import SCHEMA
 from bench.store import Store
 
 Bench = Callable[..., Any]
@@ -73,7 +75,7 @@ def test_a_store_that_a_run_uses_is_not_repaired(bench: Bench, tmp_path: Path) -
 
 def test_records_that_older_code_wrote_are_counted(bench: Bench, tmp_path: Path) -> None:
     filled(tmp_path / "s")
-    (tmp_path / "s" / "lockbench.json").write_text('{"schema":2}')
+    (tmp_path / "s" / "lockbench.json").write_text(json.dumps({"schema": SCHEMA}))
     for file in (tmp_path / "s").glob("records/*/sums.json"):
         file.unlink()
     done = bench("doctor", "--store", str(tmp_path / "s"))

@@ -16,6 +16,7 @@ import pytest
 from small_stores import filled, small_record
 
 from bench.errors import UserError
+from bench.records import SCHEMA
 from bench.store import Store, sums
 from bench.store.reading import EVIDENCE, RECORD
 
@@ -57,7 +58,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "extra field": (RECORD, lambda f: _edit(f, mood="good"), "bytes"),
     "RP 150": (RECORD, lambda f: _edit(f, UP__value=150.0), "bytes"),
     "plausible": (RECORD, lambda f: f.write_text(f.read_text().replace('"value": 50.0', '"value": 30.0')), "changed"),
-    "schema": (RECORD, lambda f: _edit(f, schema_version=1), "bytes"),
+    "schema": (RECORD, lambda f: _edit(f, schema_version=SCHEMA - 1), "bytes"),
     "folder": (RECORD, _folder_for_file, "record.json is no file"),
     "pipe": (RECORD, _pipe_for_file, "record.json is no file"),
     "sums a pipe": (sums.SUMS, _pipe_for_file, "sums.json is damaged"),
@@ -73,7 +74,8 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
 AS_OLDER_CODE_WROTE = {
     "truncated": "record.json is cut or no JSON", "empty": "record.json is empty", "utf-16": "no JSON",
     "latin-1": "no JSON", "no JSON": "no JSON", "extra field": "mood: Extra inputs", "RP 150": "UP.value: ",
-    "schema": "it has schema 1, this version reads 2", "folder": "is no file", "pipe": "is no file", "gone": "is missing",
+    "schema": f"it has schema {SCHEMA - 1}, this version reads {SCHEMA}", "folder": "is no file", "pipe": "is no file",
+    "gone": "is missing",
     "evidence cut": "evidence.safetensors cannot be read", "evidence gone": "is missing",
 }  # fmt: skip
 
@@ -84,7 +86,7 @@ def _one_damaged(root: Path, kind: str, with_sums: bool) -> tuple[str, str]:
     first, other = store.records()
     part, damage, _ = DAMAGE[kind]
     if not with_sums:
-        (root / "lockbench.json").write_text('{"schema":2}')
+        (root / "lockbench.json").write_text(json.dumps({"schema": SCHEMA}))
         for file in root.glob(f"records/*/{sums.SUMS}"):
             file.unlink()
     damage(root / "records" / first.hash / part)
@@ -261,7 +263,7 @@ def test_a_damaged_artefact_is_named_set_aside_and_made_again(
 def test_an_artefact_without_checksums_is_believed_in_an_older_store_alone(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     _artefact(store)
-    (store.root / "lockbench.json").write_text('{"schema":2}')
+    (store.root / "lockbench.json").write_text(json.dumps({"schema": SCHEMA}))
     (store.artefact("victim", "a" * 20) / sums.SUMS).unlink()
     older = Store(store.root)
     assert _artefact(older, "not made") == "weights"
