@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
 import sys
 from collections.abc import Callable
 
 import typer
 
-from bench.cli import archive, baseline, catalogue, console, gate, new, report, run, status, studies
+from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, studies
 from bench.errors import UserError
+from bench.printable import printable
+from bench.store.disk import is_full
 
 app = typer.Typer(
     name="bench",
@@ -31,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "export": archive.export,
     "import": archive.import_,
+    "doctor": doctor.doctor,
     "ownership": studies.ownership,
     "compare": studies.compare,
     "key-grid": studies.key_grid,
@@ -42,11 +45,24 @@ for name, command in COMMANDS.items():
 app.add_typer(baseline.app)
 
 
+class _Warnings(logging.Handler):
+    """Warnings of the package, as the terminal shows them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        console.warn(record.getMessage())
+
+
+_WARNINGS = _Warnings(logging.WARNING)
+
+
 def main() -> None:
     """The entry point: every expected error is one line with its remedy and exit status 2."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bench").addHandler(_WARNINGS)
     try:
+        _check_arguments()
         code = app(standalone_mode=False)
     except UserError as error:
         console.fail(error)
@@ -65,16 +81,26 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _check_arguments() -> None:
+    for argument in sys.argv[1:]:
+        if printable(argument) != argument and any("\ud800" <= c <= "\udfff" for c in argument):
+            raise UserError(f"'{printable(argument)}' is not in UTF-8.", "Rename the file or folder, then try again.")
+
+
 def _unexpected(error: Exception) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is not None:  # a usage error of the command line itself
         console.fail(UserError(format_message(), "See `bench --help`."))
         return 2
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_full(error):
         console.fail(UserError("no space left on the disk.", "Free some space; the run continues where it stopped."))
         return 2
     if os.environ.get("LOCKBENCH_DEBUG"):
         raise error
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        place = printable(os.fsdecode(error.filename))
+        console.fail(UserError(f"{place}: {error.strerror or type(error).__name__}.", "Name another path."))
+        return 2
     console.fail(
         UserError(
             f"{type(error).__name__}: {error}",
