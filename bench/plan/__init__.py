@@ -15,10 +15,11 @@ from bench.plan.suites import (
     read_suite,
     suite_lines,
     suite_names,
+    suite_plugins,
 )
 
 __all__ = [
     "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check_accepts", "controls_of",
     "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps", "read_suite",
-    "suite_lines", "suite_names",
+    "suite_lines", "suite_names", "suite_plugins",
 ]  # fmt: skip

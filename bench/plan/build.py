@@ -10,7 +10,7 @@ from bench import datasets, registry
 from bench.errors import UserError
 from bench.plan.cells import check_used, combinations, fits, make_cell
 from bench.plan.controls import controls_of
-from bench.plan.suites import SuiteLine
+from bench.plan.suites import MOST_CELLS, SuiteLine
 from bench.plan.wording import text_of
 from bench.records import Cell
 from bench.threat import Acceptance
@@ -29,8 +29,10 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     """Every cell of ``lines`` with its controls, each once: required ones first, replicate by replicate.
 
     Raises:
-        UserError: an unknown name, or a parameter out of range.
+        UserError: an unknown name, a parameter out of range, or more cells than `MOST_CELLS`.
     """
+    if sum(line.cells for line in lines) > MOST_CELLS:
+        raise UserError(f"the plan has more than {MOST_CELLS:,} cells.", "Ask for fewer seeds, or a smaller sweep.")
     planned: dict[str, Planned] = {}
 
     def add(cell: Cell, reason: str, required: bool) -> None:
