@@ -3,9 +3,9 @@
 from bench.plan.build import Planned, accepted, build, check_accepts
 from bench.plan.cells import TASK, fits, key_method, make_cell
 from bench.plan.controls import controls_of
+from bench.plan.suite_file import GROUPS
 from bench.plan.suites import (
     DEFAULTS,
-    GROUPS,
     SUITES,
     SuiteLine,
     narrowed,
