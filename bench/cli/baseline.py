@@ -32,7 +32,7 @@ def save(
     """Save what a store measured, at least 8 seeds a row, as the file of a gate."""
     from reports.gate import snapshot
 
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     opened = Store(store, write=False)
     rows = rows_and_seeds(suite, None)[0]
     replicates = rows_and_seeds(None, seeds)[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import datasets, registry
 from bench.cli import console
-from bench.cli.options import PluginOption, plugin_files
+from bench.cli.options import PluginOption, SuitePluginsOption, plugin_files
 from bench.editors.vocabulary import WORDLISTS
 from bench.errors import UserError
 from bench.plan import suites
@@ -16,9 +16,9 @@ from bench.threat import Budget, ThreatModel
 SHOWN = ("lock", "attack", "key")
 
 
-def list_(plugin: PluginOption = None) -> None:
+def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None:
     """List locks, attacks, keys, tasks, models, editors, word lists and suites."""
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     plugins = registry.current()
     for kind in SHOWN:
         infos = sorted(plugins.all(kind).values(), key=lambda i: (i.role != "method", i.name))
@@ -30,9 +30,9 @@ def list_(plugin: PluginOption = None) -> None:
     console.named_list("suites", {name: suites.about(name) for name in suites.suite_names()})
 
 
-def show(name: str, plugin: PluginOption = None) -> None:
+def show(name: str, plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None:
     """Show a lock, attack or key: paper, parameters with defaults and ranges, threat model, deviations."""
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     plugins = registry.current()
     infos = [info for kind in registry.KINDS if (info := plugins.get(kind, name)) is not None]
     if not infos:

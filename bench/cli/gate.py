@@ -33,7 +33,7 @@ def gate(
 
     if not 0 < rate <= 0.5:
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     before = snapshot.read(baseline)
     opened = Store(candidate, write=False)
     rows, replicates = rows_and_seeds(suite, seeds)

@@ -11,6 +11,7 @@ import typer
 
 from bench import plan, registry
 from bench.errors import UserError
+from bench.paths import user_path
 
 DEFAULT_STORE = Path("runs")
 StoreOption = Annotated[Path, typer.Option("--store", help="folder of artefacts and records", show_default="runs")]
@@ -41,14 +42,25 @@ SeedsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda or cuda:N")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="threads of each worker; part of the identity")]
+SuitePluginsOption = Annotated[
+    str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")
+]
 SuiteRowsOption = Annotated[
     str | None, typer.Option("--suite", help="only the rows of this suite, controls included: a name, or a .toml file")
 ]
 
 
-def plugin_files(plugins: Sequence[Path] | None) -> tuple[str, ...]:
-    """Full paths of ``--plugin`` files; this process knows their plugins from now on."""
-    return registry.use(plugins or ()).files
+def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tuple[str, ...]:
+    """Full paths of the ``--plugin`` files and of those that ``suite`` names, each once.
+
+    This process knows their plugins from now on.
+
+    Raises:
+        UserError: no such suite, or a path that cannot be one.
+    """
+    named = [*(plan.suite_plugins(suite) if suite is not None else ()), *(plugins or ())]
+    files = dict.fromkeys(str(user_path(file).resolve()) for file in named)
+    return registry.use(files).files
 
 
 def lines_of(

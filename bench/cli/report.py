@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import console
-from bench.cli.options import DEFAULT_STORE, StoreOption
+from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, plugin_files
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def report(
     ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
+    plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show what the store holds: tables, pictures, a page."""
@@ -53,6 +54,7 @@ def report(
         raise UserError(
             "--out goes with neither --html nor --task.", "Use --html DIR --task NAME for a page of some tasks alone."
         )
+    plugin_files(plugin, suite)
     opened = Store(store, write=False)
     if html is not None:
         from reports.page import site as page

@@ -62,7 +62,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
-    files = plugin_files(plugin)
+    files = plugin_files(plugin, suite)
     settings = Settings(device=device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     planned = plan.build(lines_of(names, seeds, suite, param, editor, sweep))
