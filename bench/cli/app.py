@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-
 from bench.cli import archive, baseline, catalogue, console, gate, new, report, run, status, studies
 from bench.errors import UserError
 

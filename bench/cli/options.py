@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,9 @@ SeedsOption = Annotated[
     typer.Option("--seeds", help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda or cuda:N")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="threads of each worker; part of the identity")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, max=1024, help="threads of each worker; part of the identity")
+]
 SuitePluginsOption = Annotated[
     str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")
 ]
@@ -94,13 +97,13 @@ def device_of(name: str) -> str:
     """
     if name == "cpu":
         return "cpu"
-    if name != "auto" and not name.startswith("cuda"):
+    if name != "auto" and re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
         raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda or cuda:N.")
     if name == "auto" and not any(any(Path("/dev").glob(node)) for node in ("nvidia[0-9]*", "dxg")):
         return "cpu"  # known without torch, which takes seconds to import
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and int(name.partition(":")[2] or 0) < torch.cuda.device_count():
         return "cuda" if name == "auto" else name
     if name == "auto":
         return "cpu"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench import datasets, registry
 from bench.errors import UserError
+from bench.paths import user_path
 from bench.plan.cells import check_used, combinations, fits, make_cell
 from bench.plan.controls import controls_of
 from bench.plan.suites import MOST_CELLS, SuiteLine
@@ -52,8 +53,20 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
                 if line.controls:
                     for control, why in controls_of(cell, line.public_baseline):
                         add(control, why, line.required)
+                _check_paths(cell)
                 add(cell, "asked for", line.required)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
+
+
+def _check_paths(cell: Cell) -> None:
+    """Whether each parameter of ``cell`` that names a file has what can be a path.
+
+    Raises:
+        UserError: one has not.
+    """
+    for kind, ref in (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack)):
+        for name in registry.current().find(kind, ref.name).files:
+            user_path(str(ref.params[name]))
 
 
 def acceptance(cell: Cell) -> Acceptance:
