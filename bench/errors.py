@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 LONGEST = 2000
 """Characters of a message or remedy; the middle of a longer one is left out."""
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class UserError(Exception):
@@ -31,7 +28,7 @@ def one_line(text: str) -> str:
     if len(text) > LONGEST:
         half = LONGEST // 2 - 2
         text = f"{text[:half]} … {text[-half:]}"
-    return "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

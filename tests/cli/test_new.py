@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,4 +53,4 @@ def test_folders_that_cannot_be_written(folder: str, bench: Bench, tmp_path: Pat
 
 def test_a_name_of_another_kind_is_free(bench: Bench, tmp_path: Path) -> None:
     assert bench("new", "attack", "modellock", "--folder", str(tmp_path)).returncode == 0
-    assert os.listdir(tmp_path) == ["modellock.py"]
+    assert [file.name for file in tmp_path.iterdir()] == ["modellock.py"]
