@@ -25,8 +25,28 @@ def _lines(*options: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str
     return st.lists(st.one_of(*options), max_size=4).map(lambda chosen: [word for option in chosen for word in option])
 
 
+LONG = "x" * 300 + ".toml"
+DAMAGED = {
+    "utf16.toml": b"\xff\xfe[\0r\0o\0w\0]\0",
+    "latin1.toml": "about = 'Schlösser'\n[[row]]\n".encode("latin-1"),
+    "one.toml": b"[row]\nlocks = ['ntl']\n",
+    "text.toml": b"[[row]]\nlocks = 'ntl'\n",
+    "number.toml": b"[[row]]\nlocks = 3\n",
+    "nested.toml": b"[[row]]\nparams = { threat.share = 0.1 }\n",
+    "date.toml": b"[[row]]\nparams = { 'threat.share' = 2020-01-01 }\n",
+    "group.toml": b"[[row]]\nparams = { 'share' = 1 }\n",
+    "sweep.toml": b"[[row]]\nsweep = { 'threat.share' = 1 }\n",
+    "seeds.toml": b"[[row]]\nseeds = 1000000000000\n",
+    "list.toml": b"[[row]]\nseeds = [1, 2]\n",
+    "digits.toml": b"x = " + b"9" * 5000,
+    "deep.toml": b"x = " + b"[" * 5000,
+    "rows.toml": b"row = [1, 2]\n",
+    "ensemble.toml": b"[[row]]\nensemble = 5\n",
+}
 PATHS = st.one_of(texts(), st.sampled_from(["s", "file", "locked", "no/such", "s.toml", "plugin.py", "broken.py"]))
-SUITES = st.one_of(st.sampled_from(["quick", "ci-minute", "s.toml", "bad.toml", "quik", "locked"]), PATHS)
+SUITES = st.one_of(
+    st.sampled_from([*DAMAGED, LONG]), st.sampled_from(["quick", "ci-minute", "s.toml", "quik", "locked.toml"]), PATHS
+)
 SEEDS = st.one_of(st.sampled_from(["1", "2", "0:2", "1000:1002", "0"]), values())
 PLAN = (
     _option("--lock", value=names(hostile.LOCKS)),
@@ -46,6 +66,16 @@ PLAN = (
     st.sampled_from([["--skip-bad"], ["--help"], ["--version"], ["--"]]),
     texts().map(lambda text: [text]),
 )
+SOUND = (
+    _option("--lock", value=st.sampled_from(["modellock", "ntl", "map", "none"])),
+    _option("--attack", value=st.sampled_from(["none", "finetune", "logit-surgery"])),
+    _option("--task", value=st.sampled_from(["digits", "shapes"])),
+    _option("--model", value=st.sampled_from(["cnn", "vit"])),
+    _option("-p", value=st.sampled_from(["lock.steps=3", "threat.share=0.05", "task.size=48", "key.alpha=0.2"])),
+    _option("--seeds", value=st.sampled_from(["1", "0:2"])),
+)
+"""Options that a plan can have, so that the one beside them is the one that is looked at."""
+ONE_ODD = st.builds(lambda sound, odd: [*sound, *odd], _lines(*SOUND), st.one_of(*PLAN))
 OTHERS = st.one_of(
     st.tuples(st.just("status"), _lines(*PLAN)),
     st.tuples(st.just("show"), st.lists(st.one_of(names(hostile.LOCKS), texts()), max_size=2)),
@@ -73,7 +103,9 @@ def _run(bench: Bench, line: list[str]) -> None:
         (root / "locked").mkdir()
         (root / "locked" / "note.txt").touch()
         (root / "s.toml").write_text('plugins = ["plugin.py"]\n[[row]]\nlocks = ["none"]\nattacks = ["none"]\n')
-        (root / "bad.toml").write_bytes(b"\xff\xfe[\0r\0o\0w\0]\0")
+        (root / "locked.toml").mkdir()
+        for name, content in DAMAGED.items():
+            (root / name).write_bytes(content)
         (root / "broken.py").write_text("class X(")
         (root / "plugin.py").write_text("from bench.contracts import Lock\nclass Mine(Lock):\n    pass\n")
         before = os.environ.get("HOME")
@@ -87,7 +119,7 @@ def _run(bench: Bench, line: list[str]) -> None:
                 os.environ["HOME"] = before
 
 
-@given(line=_lines(*PLAN))
+@given(line=st.one_of(ONE_ODD, ONE_ODD, _lines(*PLAN)))
 @examples(40, 1500)
 def test_any_plan_on_the_command_line(line: list[str], bench: Bench) -> None:
     _run(bench, ["run", "--dry-run", *line])
