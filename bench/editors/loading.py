@@ -96,6 +96,16 @@ def _named(editor: str) -> Path | None:
     return None
 
 
+def check_if_folder(editor: str) -> None:
+    """Whether ``editor``, where it is a folder, is a pipeline: its content is hashed, and it may be a whole disk.
+
+    Raises:
+        UserError: it is a folder of something else, or a path that cannot be one.
+    """
+    if registry.current().get("editor", editor) is None and user_path(editor).is_dir():
+        check(user_path(editor))
+
+
 def check_available(editor: str) -> None:
     """Whether ``editor`` can be run: it is here and of the right kind, or the hub has it. Nothing is fetched.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import datasets, registry
+from bench.editors.loading import check_if_folder
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan.cells import check_used, combinations, fits, make_cell
@@ -30,7 +31,8 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     """Every cell of ``lines`` with its controls, each once: required ones first, replicate by replicate.
 
     Raises:
-        UserError: an unknown name, a parameter out of range, or more cells than `MOST_CELLS`.
+        UserError: an unknown name, a parameter out of range, more cells than `MOST_CELLS`, or an editor's folder
+            that holds something else.
     """
     if sum(line.cells for line in lines) > MOST_CELLS:
         raise UserError(f"the plan has more than {MOST_CELLS:,} cells.", "Ask for fewer seeds, or a smaller sweep.")
@@ -55,6 +57,8 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
                         add(control, why, line.required)
                 _check_paths(cell)
                 add(cell, "asked for", line.required)
+    for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
+        check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench import assets, public_weights
+from bench import assets, hashing, plan, public_weights
 from bench.editors import loading
 from bench.errors import UserError
 from bench.plan.checks import check_model
@@ -93,6 +94,22 @@ def test_a_folder_that_serves_is_planned(bench: Bench, tmp_path: Path) -> None:
 
 def test_an_editor_that_can_work_on_its_size_is_allowed(tmp_path: Path) -> None:
     loading.check_available(str(_editor(tmp_path / "e", channels=4)))
+
+
+def test_a_folder_that_is_no_editor_is_refused_before_it_is_hashed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(assets, "folder_digest", lambda folder: pytest.fail(f"read all of {folder}"))
+    line = plan.SuiteLine(["modellock"], ["none"], ["digits"], ["cnn"], {"key.editor": str(tmp_path)})
+    with pytest.raises(UserError, match="no diffusers pipeline"):
+        plan.build([line])
+
+
+def test_a_folder_may_hold_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    before = hashing.folder_digest(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9")).touch()
+    hashing.folder_digest.cache_clear()
+    assert hashing.folder_digest(tmp_path) != before
 
 
 def test_a_pack_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
