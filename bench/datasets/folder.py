@@ -76,7 +76,7 @@ def _read_class(root: Path, kind: str, label: int, size: int, walk: _Walk) -> No
             raise
         # Pillow's readers raise nearly anything on broken files; whatever it is, the file is what is wrong.
         except Exception as error:
-            walk.bad.append((f"{kind}/{entry.name}", _reason(entry, error)))
+            walk.bad.append((listing.shown(f"{kind}/{entry.name}"), _reason(entry, error)))
             continue
         walk.pixels.append(pixels)
         walk.labels.append(label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def classes(root: Path) -> list[str]:
     """The sub-folders of ``root``: one a class.
 
     Raises:
-        UserError: fewer than two, or ``root`` may not be read.
+        UserError: fewer than two, a name that is no UTF-8, or ``root`` may not be read.
     """
     found = [entry.name for entry in entries(root) if entry.is_dir()]
     if len(found) < 2:
@@ -40,7 +41,18 @@ def classes(root: Path) -> list[str]:
             f"The folder '{root}' has {count}; at least 2 classes are needed.",
             "Put the images of each class into a sub-folder of its own.",
         )
+    for name in found:
+        if shown(name) != name:
+            raise UserError(
+                f"The folder '{root}' has a class whose name is no UTF-8: {shown(name)}.",
+                "Give the folder another name.",
+            )
     return found
+
+
+def shown(path: str) -> str:
+    """``path`` as it can be printed and kept: bytes that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def check(root: Path) -> list[str]:

@@ -335,6 +335,16 @@ def test_skipping_may_leave_too_few(photos: Path) -> None:
         _load(photos, skip_bad=True)
 
 
+def test_names_that_are_no_utf_8(photos: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    (photos / "a" / f"{odd}.png").touch()
+    assert _load(photos, skip_bad=True).notes["skipped"] == ["a/caf\\xe9.png"]
+    assert _content(photos)
+    (photos / "b").rename(photos / odd)
+    with pytest.raises(UserError, match="no UTF-8"):
+        datasets.check_data(f"folder:{photos}")
+
+
 def _content(root: Path) -> dict[str, object]:
     return datasets.content(f"folder:{root}")
 
