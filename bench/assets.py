@@ -6,12 +6,13 @@ No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.errors import UserError
 from bench.hashing import folder_digest
 from bench.miniature import PACK
+from bench.paths import user_path
 from bench.plugin_source import PluginInfo
 
 PACKED = "pack:"
@@ -29,10 +30,25 @@ def content(asset: str) -> Any:
     editor = registry.current().get("editor", asset)
     if editor is not None:
         return of(editor, {})
-    folder = Path(asset).expanduser()
+    folder = user_path(asset)
     return folder_digest(folder) if folder.is_dir() else asset
 
 
 def of(info: PluginInfo, params: Mapping[str, Any]) -> dict[str, Any]:
     """The content of each asset of the plugin ``info`` under ``params``, by the asset's name."""
     return {name: content(str(params[name]) if name in info.params else name) for name in info.assets}
+
+
+def check(info: PluginInfo) -> None:
+    """Whether the folders of the pack that the plugin ``info`` runs are here.
+
+    Raises:
+        UserError: one is not.
+    """
+    for asset in info.assets:
+        name = asset.removeprefix(PACKED)
+        if name != asset and not (PACK / name).is_dir():
+            raise UserError(
+                f"{info.kind} '{info.name}' needs '{name}' of the miniature pack, which is not here.",
+                "Install the package anew, or make the pack: python -m tools.miniature.train --out FOLDER.",
+            )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 2000
+"""Characters of a message or remedy; the middle of a longer one is left out."""
+
 
 class UserError(Exception):
     """Something the user asked for cannot be done.
@@ -13,8 +16,20 @@ class UserError(Exception):
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = one_line(message)
+        self.remedy = one_line(remedy)
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line: what cannot be seen or would break the line is written as an escape, e.g. ``\\n``."""
+    if len(text) > LONGEST:
+        half = LONGEST // 2 - 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

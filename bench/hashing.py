@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,6 @@ def folder_digest(folder: Path) -> str:
     """Digest of names and content of every file under ``folder``, cached for the life of the process."""
     sums = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sums.update(str(file.relative_to(folder)).encode())
+        sums.update(os.fsencode(file.relative_to(folder)))  # names need not be UTF-8
         sums.update(hashlib.sha256(file.read_bytes()).digest())
     return sums.hexdigest()[:LENGTH]

@@ -7,11 +7,18 @@ literal, so that `bench.registry` can read it from the source without running (o
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 Value = int | float | bool | str | None
+LARGEST = 2**63 - 1
+"""Largest size of a whole number, and what every seed and counter can hold."""
+LONGEST = 4096
+"""Characters of a text."""
+_HIDDEN = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories that no text of a parameter holds: control characters, surrogates, ends of lines."""
 
 
 class BadParameter(ValueError):
@@ -60,7 +67,12 @@ class Param:
         return parsed
 
     def _bad(self, value: Any) -> BadParameter:
-        return BadParameter(f"{self.name}={value!s} is not allowed: {self.type}, {self.range}")
+        text = value if isinstance(value, str | int | float) else type(value).__name__
+        try:
+            shown = f"{text!s}"
+        except ValueError:  # a whole number of more digits than Python writes
+            shown = "a number of thousands of digits"
+        return BadParameter(f"{self.name}={shown} is not allowed: {self.type}, {self.range}")
 
     def _parse(self, value: Any) -> Value:
         kind = self.type.removesuffix(" | None")
@@ -77,7 +89,10 @@ class Param:
             if kind == "int":
                 if isinstance(text, bool) or (isinstance(text, float) and not text.is_integer()):
                     raise ValueError
-                return int(text)
+                whole = int(text)
+                if abs(whole) > LARGEST:
+                    raise ValueError
+                return whole
             if kind == "float":
                 if isinstance(text, bool):
                     raise ValueError
@@ -87,8 +102,12 @@ class Param:
                 return number
             if not isinstance(text, str):
                 raise ValueError
+            if len(text) > LONGEST or any(unicodedata.category(c) in _HIDDEN for c in text):
+                raise BadParameter(f"{self.name} must be one line of at most {LONGEST} characters")
             return text
-        except (ValueError, KeyError, TypeError):
+        except BadParameter:
+            raise
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise self._bad(value) from None
 
 

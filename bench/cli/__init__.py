@@ -1,5 +1,17 @@
 """The command line."""
 
-from bench.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+
+PLATFORMS = "LockBench runs on Linux, macOS or WSL."
+
+
+def main() -> None:
+    """The entry point of `bench`."""
+    if sys.platform == "win32":  # before anything is imported that is not there
+        sys.stderr.write(PLATFORMS + "\n")
+        sys.exit(2)
+    from bench.cli.app import main
+
+    main()

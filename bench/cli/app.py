@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
+from bench import __version__
 from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, studies
 from bench.errors import UserError
 from bench.printable import printable
@@ -16,7 +20,6 @@ from bench.store.disk import is_full
 
 app = typer.Typer(
     name="bench",
-    help="Run model locks against attacks, and print tables that can be trusted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,13 +59,60 @@ class _Warnings(logging.Handler):
 _WARNINGS = _Warnings(logging.WARNING)
 
 
+def versions() -> str:
+    """LockBench's version, and those of Python and torch; imports no torch."""
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = "not installed"
+    return f"LockBench {__version__}, Python {platform.python_version()}, torch {torch}"
+
+
+def _show_versions(wanted: bool) -> None:
+    if wanted:
+        console.raw(versions())
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version, and those of Python and torch.",
+            is_eager=True,
+            callback=_show_versions,
+        ),
+    ] = False,
+) -> None:
+    """Run model locks against attacks, and print tables that can be trusted."""
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Whether every argument is text that can be printed and kept.
+
+    Raises:
+        UserError: one is no UTF-8, or holds a NUL.
+    """
+    for argument in arguments:
+        if "\0" in argument:
+            raise UserError(f"the argument {argument!r} holds a NUL.", "Write it without.")
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the argument {argument!r} is no UTF-8.", "Give the file or folder another name."
+            ) from None
+
+
 def main() -> None:
-    """The entry point: every expected error is one line with its remedy and exit status 2."""
+    """Run a command: every expected error is one line with its remedy and exit status 2."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.getLogger("bench").addHandler(_WARNINGS)
     try:
-        _check_arguments()
+        check_arguments(sys.argv[1:])
         code = app(standalone_mode=False)
     except UserError as error:
         console.fail(error)
@@ -81,13 +131,9 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _check_arguments() -> None:
-    for argument in sys.argv[1:]:
-        if printable(argument) != argument and any("\ud800" <= c <= "\udfff" for c in argument):
-            raise UserError(f"'{printable(argument)}' is not in UTF-8.", "Rename the file or folder, then try again.")
-
-
 def _unexpected(error: Exception) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # `bench` alone; the help is printed already
+        return 0
     format_message = getattr(error, "format_message", None)
     if format_message is not None:  # a usage error of the command line itself
         console.fail(UserError(format_message(), "See `bench --help`."))

@@ -33,7 +33,7 @@ def save(
     from reports.gate import controls, snapshot
     from reports.gate.asked import Remake
 
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     asked = rows_and_seeds(suite, seeds)
     opened = Store(store, write=False)
     chosen = rows_and_seeds(None, seeds)

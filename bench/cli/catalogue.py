@@ -11,7 +11,7 @@ import typer
 
 from bench import datasets, registry
 from bench.cli import console
-from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, plugin_files
+from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, SuitePluginsOption, plugin_files
 from bench.editors.vocabulary import WORDLISTS
 from bench.errors import UserError
 from bench.plan import suites
@@ -22,9 +22,9 @@ LOG = "log.txt"
 SHOWN = ("lock", "attack", "key")
 
 
-def list_(plugin: PluginOption = None) -> None:
+def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None:
     """List locks, attacks, keys, tasks, models, editors, word lists and suites."""
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     plugins = registry.current()
     for kind in SHOWN:
         infos = sorted(plugins.all(kind).values(), key=lambda i: (i.role != "method", i.name))
@@ -39,10 +39,11 @@ def list_(plugin: PluginOption = None) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="a plugin's name, or at least 6 digits of a record's hash")],
     plugin: PluginOption = None,
+    suite: SuitePluginsOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show a plugin (paper, parameters, ranges, threat model, deviations), or a record with its error and log."""
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     plugins = registry.current()
     infos = [info for kind in registry.KINDS if (info := plugins.get(kind, name)) is not None]
     if not infos and re.fullmatch(r"[0-9a-f]{6,}", name):

@@ -69,7 +69,7 @@ def _compared(
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
     if must_see is not None and not (0 < must_see < 100 and math.isfinite(must_see)):
         raise UserError(f"--must-see {must_see:g} is not allowed.", "Give points above 0 and below 100, e.g. 10.")
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     before = snapshot.read(baseline)
     asked = rows_and_seeds(suite, seeds)
     opened = Store(candidate, write=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from bench import plan, registry
 from bench.errors import UserError
+from bench.paths import user_path
 
 DEFAULT_STORE = Path("runs")
 StoreOption = Annotated[Path, typer.Option("--store", help="folder of artefacts and records", show_default="runs")]
@@ -40,15 +42,28 @@ SeedsOption = Annotated[
     typer.Option("--seeds", help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda or cuda:N")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="threads of each worker; part of the identity")]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, max=1024, help="threads of each worker; part of the identity")
+]
+SuitePluginsOption = Annotated[
+    str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")
+]
 SuiteRowsOption = Annotated[
     str | None, typer.Option("--suite", help="only the rows of this suite, controls included: a name, or a .toml file")
 ]
 
 
-def plugin_files(plugins: Sequence[Path] | None) -> tuple[str, ...]:
-    """Full paths of ``--plugin`` files; this process knows their plugins from now on."""
-    return registry.use(plugins or ()).files
+def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tuple[str, ...]:
+    """Full paths of the ``--plugin`` files and of those that ``suite`` names, each once.
+
+    This process knows their plugins from now on.
+
+    Raises:
+        UserError: no such suite, or a path that cannot be one.
+    """
+    named = [*(plan.suite_plugins(suite) if suite is not None else ()), *(plugins or ())]
+    files = dict.fromkeys(str(user_path(file).resolve()) for file in named)
+    return registry.use(files).files
 
 
 def lines_of(
@@ -82,13 +97,13 @@ def device_of(name: str) -> str:
     """
     if name == "cpu":
         return "cpu"
-    if name != "auto" and not name.startswith("cuda"):
+    if name != "auto" and re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
         raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda or cuda:N.")
     if name == "auto" and not any(any(Path("/dev").glob(node)) for node in ("nvidia[0-9]*", "dxg")):
         return "cpu"  # known without torch, which takes seconds to import
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and int(name.partition(":")[2] or 0) < torch.cuda.device_count():
         return "cuda" if name == "auto" else name
     if name == "auto":
         return "cpu"

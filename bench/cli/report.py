@@ -51,7 +51,7 @@ def report(
         )
     if out is not None and html is not None:
         raise UserError("--out does not go with --html.", "Write them one after the other.")
-    plugin_files(plugin)
+    plugin_files(plugin, suite)
     filters = Filters(tuple(lock or ()), tuple(attack or ()), tuple(task or ()), tuple(model or ()))
     keep = filters.narrow if filters else None
     opened = Store(store, write=False)

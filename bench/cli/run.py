@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -57,14 +58,15 @@ def run(
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    jobs: Annotated[int, typer.Option(min=1, help="cells at once, each in a process of its own")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="cells at once, each in a process of its own")] = 1,
     threads: ThreadsOption = 2,
     launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
-    files = plugin_files(plugin)
+    check_launcher(launcher)
+    files = plugin_files(plugin, suite)
     settings = Settings(device=device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     planned = plan.build(lines_of(names, seeds, suite, param, editor, sweep))
@@ -81,12 +83,13 @@ def run(
     hashes = [identity.of(cell, settings).record for cell in cells]
     opened = None if dry_run and not (store / "lockbench.json").exists() else Store(store, write=not dry_run)
     done = [opened is not None and (stored := opened.get(h)) is not None and stored.complete for h in hashes]
+    todo = [cell for cell, d in zip(cells, done, strict=True) if not d]
     if dry_run or opened is None:
+        _check(todo, planned)
         console.plan_table(planned, done, estimate(cells, opened.records() if opened else []))
         return
     opened.clean()
     opened.reuse([hash for hash, d in zip(hashes, done, strict=True) if d])
-    todo = [cell for cell, d in zip(cells, done, strict=True) if not d]
     if not todo:
         console.say(f"nothing to do: all {len(cells)} cells are in {store}", "green")
     else:
@@ -115,12 +118,10 @@ def _launch(
 ) -> None:
     from bench.guests import process as guests
 
-    if launcher not in LAUNCHERS:
-        raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
-    _find_editors(todo)
     if launcher == "local" and jobs == 1:
-        guests.start()  # `check_accepts` is the first to import torch
-    plan.check_accepts(planned)
+        guests.start()  # `_check` is the first to import torch
+    _check(todo, planned)
+    _find_editors(todo)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
     known = store.records()
     left = list(todo)
@@ -152,8 +153,26 @@ def _launch(
             inline.launch(todo, store.root, settings, command, live.update, done)
 
 
+def check_launcher(launcher: str) -> None:
+    """Whether there is such a launcher, and what it needs is installed.
+
+    Raises:
+        UserError: there is not.
+    """
+    if launcher not in LAUNCHERS:
+        raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
+    if launcher == "ray" and find_spec("ray") is None:
+        raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'")
+
+
+def _check(todo: Sequence[Cell], planned: Sequence[plan.Planned]) -> None:
+    """What a plan promises can run, as far as it is known before: the same for a dry run and a run."""
+    plan.check(todo)
+    plan.check_accepts(planned)
+
+
 def _find_editors(cells: Sequence[Cell]) -> None:
-    """Refuse an editor that is not here before anything runs."""
+    """Fetch the editors that are not here before anything runs."""
     from bench.editors.loading import find
 
     for editor in {cell.editor for cell in cells if "editor" in cell.key.params}:

@@ -21,6 +21,7 @@ from bench.cli.options import (
     PluginOption,
     SeedsOption,
     StoreOption,
+    SuitePluginsOption,
     TasksOption,
     ThreadsOption,
     device_of,
@@ -52,7 +53,7 @@ def status(
 
     With --suite, give the options that the suite was run with.
     """
-    files = plugin_files(plugin)
+    files = plugin_files(plugin, suite)
     opened = Store(store, write=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("record", "cell", "state", "made"):
@@ -89,10 +90,11 @@ def _state(record: Record) -> str:
 def why(
     record: Annotated[str, typer.Argument(help="the start of a record's hash, as `bench status` shows it")],
     plugin: PluginOption = None,
+    suite: SuitePluginsOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Say why a cell would run again: what changed since its record was made."""
-    files = plugin_files(plugin)
+    files = plugin_files(plugin, suite)
     opened = Store(store, write=False)
     matches = [r for r in opened.records() if r.hash.startswith(record)]
     if not matches:

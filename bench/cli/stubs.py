@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from pathlib import Path
 
+from bench import registry
 from bench.errors import UserError
+from bench.paths import user_path
+from bench.plugin_source import ROOT
 
 LOCK = '''"""TITLE: what it does, in one line."""
 
@@ -107,6 +112,10 @@ class CLASS(DataSource):
             images[labels == label, :, :, label * size // 3 : (label + 1) * size // 3] += 120
         return Dataset("NAME", images, labels, ("left", "middle", "right"))
 '''
+LONGEST = 60
+"""Characters of a name."""
+PACKAGES = ("attacks", "bench", "diffusers", "locks", "numpy", "pandas", "reports", "timm", "torch", "transformers")
+"""Packages that a plugin file must not hide from others beside it."""
 STUBS = {"lock": (LOCK, Path("locks")), "attack": (ATTACK, Path("attacks")), "task": (TASK, Path("bench/datasets"))}
 """Kind -> the text of a stub, and its room."""
 
@@ -119,16 +128,41 @@ def write(kind: str, name: str, folder: Path | None = None) -> Path:
     """
     if kind not in STUBS:
         raise UserError(f"cannot write a new '{kind}'.", f"Use: bench new KIND NAME, KIND one of {', '.join(STUBS)}.")
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UserError(f"'{name}' is no plugin name.", "Lower-case words joined by hyphens, e.g. my-lock.")
+    check_name(kind, name)
     text, room = STUBS[kind]
-    file = (folder or room) / f"{name.replace('-', '_')}.py"
+    file = user_path(folder or room) / f"{name.replace('-', '_')}.py"
     if file.exists():
         raise UserError(f"{file} exists already.", "Choose another name, or remove it first.")
-    file.parent.mkdir(parents=True, exist_ok=True)
     words = name.replace("-", " ")
     names = {"TITLE": words, "CLASS": words.title().replace(" ", ""), "NAME": name}
     for mark, value in names.items():
         text = text.replace(mark, value)
-    file.write_text(text, encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}.", "Name another --folder.") from None
     return file
+
+
+def check_name(kind: str, name: str) -> None:
+    """Whether ``name`` can be the name of a new plugin of ``kind``, and its file's name a module of its own.
+
+    Raises:
+        UserError: it is no plugin name, a plugin of the kind has it, or Python needs it.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST:
+        raise UserError(f"'{name}' is no plugin name.", "Lower-case words joined by hyphens, e.g. my-lock.")
+    module, another = name.replace("-", "_"), f"Choose another, e.g. my-{name}."
+    if keyword.iskeyword(module) or keyword.issoftkeyword(module):
+        raise UserError(f"'{name}' is a word of Python.", another)
+    taken = registry.INSTALLED.get(kind, name)
+    if taken is not None:
+        what = "control" if taken.role == "control" else kind
+        raise UserError(f"the {what} '{name}' comes with LockBench already.", another)
+    if module in sys.stdlib_module_names:
+        raise UserError(f"'{name}' is a module of Python's own, which a file of that name would hide.", another)
+    if module in PACKAGES:
+        raise UserError(f"'{name}' is a package that LockBench imports.", another)
+    if (ROOT.joinpath(*registry.ROOMS[kind].split(".")) / f"{module}.py").exists():
+        raise UserError(f"LockBench has a module '{module}' beside its plugins already.", another)

@@ -12,7 +12,7 @@ import typer
 
 from bench import plan
 from bench.cli import console
-from bench.cli.options import DEFAULT_STORE, StoreOption, SuiteRowsOption
+from bench.cli.options import DEFAULT_STORE, StoreOption, SuiteRowsOption, plugin_files
 from bench.errors import UserError
 from bench.store import Store
 
@@ -71,6 +71,7 @@ def false_alarms(
     from reports.gate import false_alarms, snapshot
     from reports.gate.rule import lines
 
+    plugin_files(None, suite)
     planned = [] if suite is None else plan.build(plan.read_suite(suite))
     rows = {p.cell.row_key() for p in planned if p.required} or None
     if source.is_dir():

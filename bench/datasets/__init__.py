@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.datasets import listing
 from bench.errors import UserError
 from bench.hashing import digest
+from bench.paths import user_path
 from bench.plugin_source import PluginInfo
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
 
+LONGEST = 4096
+"""Characters of a task's name: no path is longer."""
+FOLDER = "folder"
+"""The data source of a user's own images: its classes are sub-folders."""
 SIZES = (16, 256)
 """Smallest and largest side of an image, pixels."""
 
@@ -38,6 +44,8 @@ def source(task: str) -> PluginInfo | None:
 
 def pair(task: str) -> tuple[str, str] | None:
     """Source and target of a domain scenario ``SOURCE:TARGET``; None where ``task`` is one data set."""
+    if len(task) > LONGEST:
+        return None
     for at in (i for i, letter in enumerate(task) if letter == ":"):
         sides = task[:at], task[at + 1 :]
         if all(source(side) is not None for side in sides):
@@ -74,41 +82,70 @@ def _check_one(task: str) -> PluginInfo:
     near = difflib.get_close_matches(task.lower(), [n for n, i in infos.items() if not i.prefix], n=1)
     if near:
         remedy = f"Did you mean '{near[0]}'?"
-    elif task and Path(task).is_dir():
+    elif _is_folder(task):
         remedy = f"For a folder of images write 'folder:{task}'."
     else:
         remedy = f"There are {', '.join(catalogue())}."
     raise UserError(f"Unknown task '{task}'.", remedy)
 
 
+def _is_folder(text: str) -> bool:
+    try:
+        return bool(text) and user_path(text).is_dir()
+    except UserError:
+        return False
+
+
 def _check_folder(task: str) -> None:
     name, _, path = task.partition(":")
     if path in ("", "PATH"):
         raise UserError(f"'{task}' names no folder.", f"Write {name}:PATH, with one sub-folder for each class in PATH.")
-    if not folder_path(task).is_dir():
-        what = "is a file, not a folder" if folder_path(task).exists() else "does not exist"
+    folder = folder_path(task)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(f"The folder '{path}' {what}.", "Give a folder that holds one sub-folder for each class.")
+
+
+def check_data(task: str) -> None:
+    """Whether what `check` finds by name can serve: a folder's classes and the number of their files; opens no image.
+
+    Raises:
+        UserError: an empty folder, too few classes or images, or two folders of other classes.
+    """
+    sides = pair(task) or (task,)
+    found = []
+    for side in sides:
+        info = _check_one(side)
+        if not info.prefix:
+            continue
+        if info.name == FOLDER:
+            found.append(listing.check(folder_path(side)))
+        elif not listing.entries(folder_path(side)):
+            raise UserError(f"The folder '{folder_path(side)}' is empty.", "Name the folder of the data.")
+    if len(found) == 2 and found[0] != found[1]:
+        text = " and ".join(f"{side} has {', '.join(kinds)}" for side, kinds in zip(sides, found, strict=True))
+        raise UserError(
+            f"Source and target must have the same classes: {text}.", "Give both folders the same sub-folders."
+        )
 
 
 def folder_path(task: str) -> Path:
     """The folder of a task ``NAME:PATH``, ``~`` expanded.
 
     Raises:
-        UserError: the path starts with the home of a user who is not known.
+        UserError: a path that cannot be one.
     """
-    try:
-        return Path(task.partition(":")[2]).expanduser()
-    except RuntimeError:
-        raise UserError(f"'{task}' begins with a home that is not known.", "Write the folder's full path.") from None
+    return user_path(task.partition(":")[2])
 
 
 def content(task: str) -> dict[str, Any]:
-    """What decides the content of the one data set ``task``, code apart: names, sizes and times of a folder's files."""
+    """What decides the content of the one data set ``task``, code apart: names, sizes and times of a folder's files.
+
+    Links are followed, to files and to folders.
+    """
     if ":" not in task:
         return {}
-    root = folder_path(task)
-    files = sorted(p for p in root.rglob("*") if p.is_file())
-    return {"files": digest([[str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns] for p in files])}
+    return {"files": digest(listing.content(folder_path(task)))}
 
 
 def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool = False) -> Dataset:

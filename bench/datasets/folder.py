@@ -15,16 +15,11 @@ import torch
 from PIL import Image, ImageOps
 
 from bench.contracts import DataSource
+from bench.datasets import listing
 from bench.datasets.base import Dataset, channels_first
+from bench.datasets.listing import EXTENSIONS, NAMED
 from bench.errors import UserError
 
-EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"))
-"""Files taken for images, whatever the case of their name; others are counted in ``notes["ignored"]``."""
-
-FEWEST = 10
-"""Fewest images of a class: every class must reach every split."""
-
-_NAMED = 10  # files named in a message before it counts the rest
 # Only these: Pillow would hand some other formats to programs outside it.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
@@ -55,33 +50,21 @@ def build(name: str, root: Path, size: int, skip_bad: bool) -> Dataset:
         UserError: fewer than two classes, a class with fewer than `FEWEST` images, unreadable files without
             ``skip_bad``, or a folder that may not be read.
     """
-    classes = [entry.name for entry in _entries(root) if entry.is_dir()]
-    if len(classes) < 2:
-        count = "1 sub-folder" if len(classes) == 1 else f"{len(classes)} sub-folders"
-        raise UserError(
-            f"The folder '{root}' has {count}; at least 2 classes are needed.",
-            "Put the images of each class into a sub-folder of its own.",
-        )
-    walk = _Walk(ignored=sum(not entry.is_dir() for entry in _entries(root)))
+    classes = listing.classes(root)
+    walk = _Walk(ignored=sum(not entry.is_dir() for entry in listing.entries(root)))
     for label, kind in enumerate(classes):
         _read_class(root, kind, label, size, walk)
     if walk.bad and not skip_bad:
         raise UserError(_named(root, walk.bad), "Repair or remove them, or add --skip-bad to go on without them.")
-    _check_counts(root, classes, walk)
+    counts = np.bincount(walk.labels, minlength=len(classes)) if walk.labels else np.zeros(len(classes), int)
+    listing.check_counts(root, dict(zip(classes, counts.tolist(), strict=True)))
     notes: dict[str, Any] = {"skipped": [path for path, _ in walk.bad], "ignored": walk.ignored}
     labels = torch.tensor(walk.labels, dtype=torch.int64)
     return Dataset(name, channels_first(np.stack(walk.pixels)), labels, tuple(classes), notes=notes)
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        raise UserError(f"The folder '{folder}' cannot be read: {error.strerror}.", "Check its permissions.") from None
-
-
 def _read_class(root: Path, kind: str, label: int, size: int, walk: _Walk) -> None:
-    for entry in _entries(root / kind):
+    for entry in listing.entries(root / kind):
         if entry.is_dir():
             continue
         if entry.suffix.lower() not in EXTENSIONS:
@@ -93,7 +76,7 @@ def _read_class(root: Path, kind: str, label: int, size: int, walk: _Walk) -> No
             raise
         # Pillow's readers raise nearly anything on broken files; whatever it is, the file is what is wrong.
         except Exception as error:
-            walk.bad.append((f"{kind}/{entry.name}", _reason(entry, error)))
+            walk.bad.append((listing.shown(f"{kind}/{entry.name}"), _reason(entry, error)))
             continue
         walk.pixels.append(pixels)
         walk.labels.append(label)
@@ -138,22 +121,10 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _named(root: Path, bad: list[tuple[str, str]]) -> str:
-    listed = ", ".join(f"{path} ({reason})" for path, reason in bad[:_NAMED])
-    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    listed = ", ".join(f"{path} ({reason})" for path, reason in bad[:NAMED])
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     files = "1 image file" if len(bad) == 1 else f"{len(bad)} image files"
     return f"{files} in '{root}' cannot be read: {listed}{more}."
-
-
-def _check_counts(root: Path, classes: list[str], walk: _Walk) -> None:
-    counts = np.bincount(walk.labels, minlength=len(classes)) if walk.labels else np.zeros(len(classes), int)
-    few = [f"'{kind}' ({count})" for kind, count in zip(classes, counts, strict=True) if count < FEWEST]
-    if not few:
-        return
-    listed = ", ".join(few[:_NAMED]) + (f" and {len(few) - _NAMED} more" if len(few) > _NAMED else "")
-    raise UserError(
-        f"Classes of '{root}' with fewer than {FEWEST} readable images directly in their folder: {listed}.",
-        f"The splits need at least {FEWEST} of each class: add images, or take the folder out.",
-    )
 
 
 class Folder(DataSource):

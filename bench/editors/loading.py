@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import registry
+from bench import assets, registry
+from bench.editors.settings import defaults
 from bench.errors import UserError
 from bench.guests import questions
+from bench.paths import user_path
 
+PATIENCE = 10.0
+"""Seconds to wait for the hub's answer to whether it has an editor."""
 PIPELINE = "StableDiffusionInstructPix2PixPipeline"
 _WEIGHTS = ("unet", "vae", "text_encoder")
 _PARTS = (*_WEIGHTS, "tokenizer", "scheduler")
@@ -72,15 +76,94 @@ def find(editor: str) -> Path:
     info = registry.current().get("editor", editor)
     if info is not None:
         return Path(questions.editor(info)["folder"])
-    folder = Path(editor).expanduser()
+    return _named(editor) or _fetched(editor)
+
+
+def _named(editor: str) -> Path | None:
+    """The folder that ``editor`` is the path of, or None where it is the name of a hub.
+
+    Raises:
+        UserError: it is neither.
+    """
+    folder = user_path(editor)
     if folder.exists():
         return folder
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", editor) or editor.startswith("."):
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", editor, re.ASCII) or editor.startswith("."):
         raise UserError(
             f"There is no editor {editor!r}: no such folder, and no hub name.",
             "Use --editor miniature, a diffusers folder, or a hub name such as timbrooks/instruct-pix2pix.",
         )
-    return _fetched(editor)
+    return None
+
+
+def check_if_folder(editor: str) -> None:
+    """Whether ``editor``, where it is a folder, is a pipeline: its content is hashed, and it may be a whole disk.
+
+    Raises:
+        UserError: it is a folder of something else, or a path that cannot be one.
+    """
+    if registry.current().get("editor", editor) is None and user_path(editor).is_dir():
+        check(user_path(editor))
+
+
+def check_available(editor: str) -> None:
+    """Whether ``editor`` can be run: it is here and of the right kind, or the hub has it. Nothing is fetched.
+
+    Raises:
+        UserError: it cannot.
+    """
+    info = registry.current().get("editor", editor)
+    if info is not None:
+        assets.check(info)
+        return
+    folder = _named(editor) or _cached(editor)
+    if folder is not None:
+        check(folder)
+        check_size(folder, defaults(editor).size)
+        return
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(editor, timeout=PATIENCE)
+    except Exception as error:  # of many kinds: no network, no such name, no right to read it
+        raise _absent(editor) from error
+
+
+def check_size(folder: Path, size: int | None) -> None:
+    """Whether the editor in ``folder`` can work on images of ``size`` × ``size`` pixels; None: on its own size.
+
+    Raises:
+        UserError: ``size`` is no multiple of what its autoencoder shrinks images by.
+    """
+    try:
+        config = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
+        factor = 2 ** (len(config["block_out_channels"]) - 1)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        remedy = "Use --editor miniature, or a folder that diffusers saved."
+        raise UserError(f"{folder} has no readable vae/config.json.", remedy) from None
+    if size is not None and size % factor:
+        raise UserError(
+            f"The editor in {folder} cannot work on {size} pixels: they are no multiple of {factor}.",
+            "Use another editor, or --editor miniature.",
+        )
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of the hub's editor ``name`` where it is on this machine, complete."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=list(_WANTED), local_files_only=True))
+    except Exception:  # of many kinds: whatever it is, it is not here
+        return None
+    return folder if (folder / "model_index.json").is_file() else None
+
+
+def _absent(name: str) -> UserError:
+    return UserError(
+        f"The editor {name!r} is not on this machine and cannot be fetched.",
+        f"Run `hf download {name}` on a connected machine and give its folder, or use --editor miniature.",
+    )
 
 
 def _fetched(name: str) -> Path:
@@ -93,7 +176,7 @@ def _fetched(name: str) -> Path:
     except RepositoryNotFoundError as error:
         raise UserError(f"The hub has no editor {name!r} that can be read from here.", remedy) from error
     except Exception as error:  # of many kinds: no network, no entry in the local cache, no space, bad name
-        raise UserError(f"The editor {name!r} is not on this machine and cannot be fetched.", remedy) from error
+        raise _absent(name) from error
     if not (folder / "model_index.json").is_file():
         raise UserError(f"The editor {name!r} is not complete on this machine.", remedy)
     return folder
@@ -109,7 +192,7 @@ def check(folder: Path) -> None:
     try:
         index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         kind = index["_class_name"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{folder} is no diffusers pipeline: it has no readable model_index.json.", remedy) from error
     if kind != PIPELINE:
         raise UserError(f"{folder} holds a {kind}, not a {PIPELINE}.", remedy)

@@ -2,10 +2,11 @@
 
 from bench.plan.build import Planned, accepted, build, check_accepts
 from bench.plan.cells import TASK, fits, key_method, make_cell
+from bench.plan.checks import check
 from bench.plan.controls import controls_of
+from bench.plan.suite_file import GROUPS
 from bench.plan.suites import (
     DEFAULTS,
-    GROUPS,
     SUITES,
     SuiteLine,
     narrowed,
@@ -15,10 +16,11 @@ from bench.plan.suites import (
     read_suite,
     suite_lines,
     suite_names,
+    suite_plugins,
 )
 
 __all__ = [
-    "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check_accepts", "controls_of",
-    "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps", "read_suite",
-    "suite_lines", "suite_names",
+    "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check", "check_accepts",
+    "controls_of", "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps",
+    "read_suite", "suite_lines", "suite_names", "suite_plugins",
 ]  # fmt: skip

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import datasets, registry
+from bench.editors.loading import check_if_folder
 from bench.errors import UserError
 from bench.guests import questions
 from bench.guests.failure import GuestFailed
+from bench.paths import user_path
 from bench.plan.cells import check_used, combinations, fits, make_cell
 from bench.plan.controls import controls_of
-from bench.plan.suites import SuiteLine
+from bench.plan.suites import MOST_CELLS, SuiteLine
 from bench.plan.wording import text_of
 from bench.records import Cell
 from bench.threat import Acceptance
@@ -31,8 +33,11 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     """Every cell of ``lines`` with its controls, each once: required ones first, replicate by replicate.
 
     Raises:
-        UserError: an unknown name, or a parameter out of range.
+        UserError: an unknown name, a parameter out of range, more cells than `MOST_CELLS`, or an editor's folder
+            that holds something else.
     """
+    if sum(line.cells for line in lines) > MOST_CELLS:
+        raise UserError(f"the plan has more than {MOST_CELLS:,} cells.", "Ask for fewer seeds, or a smaller sweep.")
     planned: dict[str, Planned] = {}
 
     def add(cell: Cell, reason: str, required: bool) -> None:
@@ -52,8 +57,22 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
                 if line.controls:
                     for control, why in controls_of(cell, line.public_baseline):
                         add(control, why, line.required)
+                _check_paths(cell)
                 add(cell, "asked for", line.required)
+    for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
+        check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
+
+
+def _check_paths(cell: Cell) -> None:
+    """Whether each parameter of ``cell`` that names a file has what can be a path.
+
+    Raises:
+        UserError: one has not.
+    """
+    for kind, ref in (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack)):
+        for name in registry.current().find(kind, ref.name).files:
+            user_path(str(ref.params[name]))
 
 
 def acceptance(cell: Cell) -> Acceptance:

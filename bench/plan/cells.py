@@ -8,7 +8,8 @@ from typing import Any
 from bench import datasets, registry
 from bench.errors import UserError
 from bench.params import BadParameter, Param
-from bench.plan.suites import GROUPS, SuiteLine
+from bench.plan.suite_file import GROUPS
+from bench.plan.suites import SuiteLine
 from bench.plugin_source import PluginInfo
 from bench.records import Cell, PluginRef
 from bench.registry import check_against, check_params

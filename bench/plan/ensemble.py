@@ -67,10 +67,10 @@ def read(name: str = CURRENT) -> Ensemble:
     Raises:
         UserError: no such ensemble, or one that cannot be read.
     """
+    known = sorted(f.stem for f in FOLDER.glob("ensemble-*.toml"))
+    if name not in known:
+        raise UserError(f"no ensemble '{name}'.", f"Ensembles: {', '.join(known)}.")
     file = FOLDER / f"{name}.toml"
-    if not file.exists():
-        known = ", ".join(sorted(f.stem for f in FOLDER.glob("ensemble-*.toml")))
-        raise UserError(f"no ensemble '{name}'.", f"Ensembles: {known}.")
     config = tomllib.loads(file.read_text(encoding="utf-8"))
     threats = []
     for entry in config["threat"]:
@@ -80,5 +80,5 @@ def read(name: str = CURRENT) -> Ensemble:
 
 
 def is_ensemble(file: Path) -> bool:
-    """Whether a suite file is an ensemble's list."""
-    return file.stem.startswith("ensemble-")
+    """Whether a suite file is the list of an ensemble of the package."""
+    return file.stem.startswith("ensemble-") and file.resolve().parent == FOLDER.resolve()

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.plan import ensemble
+from bench.paths import user_path
+from bench.plan import ensemble, suite_file
+from bench.plan.suite_file import check_name
+from bench.seeds import TUNING_FROM
 
 SUITES = Path(__file__).parent / "suites"
-GROUPS = ("lock", "key", "attack", "threat", "budget", "task")
+MOST_SEEDS = TUNING_FROM
+"""Seeds of a line at most: as many as there are before the tuning seeds begin."""
+LAST_SEED = 2**31 - 1
+MOST_CELLS = 100_000
+"""Cells of a plan at most, controls apart."""
 DEFAULTS: dict[str, list[str]] = {
     "locks": ["modellock"],
     "attacks": ["prompt-search"],
@@ -54,6 +63,12 @@ class SuiteLine:
     unfit: str = "refuse"
     open: frozenset[str] = frozenset()
 
+    @property
+    def cells(self) -> int:
+        """How many cells it has, controls apart."""
+        axes = (self.locks, self.attacks, self.tasks, self.models, self.replicates, *self.sweep.values())
+        return math.prod(map(len, axes))
+
     def first(self, name: str) -> Any:
         """The value of the parameter ``name``, or the first of its sweep."""
         return self.params[name] if name in self.params else self.sweep[name][0]
@@ -69,13 +84,9 @@ def parse_params(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         name, value = name.strip(), value.strip()
-        group, dot, rest = name.partition(".")
-        if not equals or not dot or not rest or not value:
+        if not equals or not name.partition(".")[2] or not value:
             raise UserError(f"cannot read -p {text!r}.", "Write GROUP.NAME=VALUE, e.g. -p lock.alpha=0.5")
-        if group not in GROUPS:
-            near = difflib.get_close_matches(group, GROUPS, 1)
-            hint = f" Did you mean {near[0]}.{rest}?" if near else ""
-            raise UserError(f"unknown group '{group}' in -p {text!r}.{hint}", f"Groups: {', '.join(GROUPS)}.")
+        check_name(name, f"-p {text!r}")
         if name in out and out[name] != value:
             raise UserError(f"-p {name} is given twice.", "Keep one.")
         out[name] = value
@@ -97,20 +108,26 @@ def parse_sweeps(texts: Iterable[str]) -> dict[str, list[str]]:
     return out
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, name: str = "--seeds") -> list[int]:
     """``3`` to replicates 0, 1, 2; ``1000:1003`` to 1000, 1001, 1002 (tuning: judged on judge-validation).
 
+    Args:
+        name: what the text stands for, in messages.
+
     Raises:
-        UserError: no such number.
+        UserError: no such number, or more than `MOST_SEEDS`.
     """
-    try:
-        first, colon, last = text.partition(":")
-        out = list(range(int(first), int(last))) if colon else list(range(int(text)))
-    except ValueError:
-        out = []
-    if not out or min(out) < 0:
-        raise UserError(f"--seeds {text!r} is not allowed.", "Give a count (3) or a range (0:3); at least one seed.")
-    return out
+    found = re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})|([0-9]{1,20})", text.strip())
+    if found is None:
+        raise UserError(f"{name} {text!r} is not allowed.", "Give a count (3) or a range (0:3); at least one seed.")
+    first, last = int(found[1] or 0), int(found[2] or found[3])
+    if last <= first:
+        raise UserError(f"{name} {text!r} is no seed.", "Give a count (3) or a range (0:3); at least one seed.")
+    if last - first > MOST_SEEDS:
+        raise UserError(f"{name} {text!r} is {last - first} seeds.", f"Give at most {MOST_SEEDS}.")
+    if last - 1 > LAST_SEED:
+        raise UserError(f"{name} {text!r} is too large.", f"The last seed is {LAST_SEED}.")
+    return list(range(first, last))
 
 
 def narrowed(
@@ -163,46 +180,62 @@ def read_suite(name: str) -> list[SuiteLine]:
     """The lines of a suite by name or TOML file.
 
     Raises:
-        UserError: no such suite, no valid TOML, an unknown key.
+        UserError: no such suite, or a file that does not have the form of one.
     """
-    file = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
-    if not file.exists():
-        near = difflib.get_close_matches(name, suite_names(), 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UserError(f"no suite '{name}'.{hint}", f"Suites: {', '.join(suite_names())}; or a path to a .toml file.")
-    try:
-        config = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file.name} is no valid TOML: {error}.", "Mend it first.") from None
-    if ensemble.is_ensemble(file):
-        config = {"row": [{"ensemble": file.stem}]}
-    common = {k: v for k, v in config.items() if k not in ("row", "about")}
-    lines = [_line(file, common, entry) for row in config.get("row", []) for entry in _members({**common, **row})]
-    if not lines:
-        raise UserError(f"{file.name} has no [[row]].", "A suite is a list of rows; see bench/plan/suites/quick.toml.")
+    file, config = _content(name)
+    common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins")}
+    lines = []
+    for row in config["row"]:
+        full = {**common, **row}
+        alone = [key for key in ("fast", "threats") if key in row and "ensemble" not in full]
+        if alone:
+            remedy = 'Add ensemble = "ensemble-v1", or leave it out.'
+            raise UserError(f"{file.name}: '{alone[0]}' goes with an ensemble.", remedy)
+        lines += [_line(file, common, entry) for entry in _members(full)]
     return lines
+
+
+def suite_plugins(name: str) -> list[Path]:
+    """The plugin files that a suite names, relative to its own file.
+
+    Raises:
+        UserError: as `read_suite`.
+    """
+    file, config = _content(name)
+    return [file.parent / user_path(plugin) for plugin in config.get("plugins", ())]
+
+
+def _content(name: str) -> tuple[Path, dict[str, Any]]:
+    if not name.lower().endswith(".toml"):
+        if name not in suite_names():
+            near = difflib.get_close_matches(name, suite_names(), 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            known = ", ".join(suite_names())
+            raise UserError(f"no suite '{name}'.{hint}", f"Suites: {known}; or a path to a .toml file.")
+        name = str(SUITES / f"{name}.toml")
+    if ensemble.is_ensemble(file := user_path(name)):
+        return file, {"row": [{"ensemble": file.stem}]}
+    return suite_file.read(name)
 
 
 def _line(file: Path, common: Mapping[str, Any], entry: Mapping[str, Any]) -> SuiteLine:
     values = dict(entry)
     values["params"] = {**common.get("params", {}), **entry.get("params", {})}
-    values["replicates"] = parse_seeds(str(values.pop("seeds", 1)))
-    known = {f.name for f in fields(SuiteLine)} - {"open"}
-    unknown = set(values) - known
-    if unknown:
-        names = ", ".join(sorted(known - {"replicates"}))
-        raise UserError(f"{file.name}: unknown key '{min(unknown)}'.", f"A row has: {names}, seeds.")
+    try:
+        values["replicates"] = parse_seeds(str(values.pop("seeds", 1)), f"{file.name}: seeds =")
+    except ValueError:  # more digits than Python writes
+        raise UserError(f"{file.name}: seeds are too large.", f"Give at most {MOST_SEEDS}.") from None
     values["open"] = frozenset(DEFAULTS) - set(values)
     return SuiteLine(**{**DEFAULTS, **values})
 
 
 def _members(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """An entry that names an ensemble as one for each member: ``threats`` picks some, ``fast`` drops slow ones."""
+    entry = dict(entry)
+    fast, names = entry.pop("fast", False), entry.pop("threats", None)
     if "ensemble" not in entry:
         return [entry]
-    entry = dict(entry)
-    members, fast = ensemble.read(entry.pop("ensemble")), entry.pop("fast", False)
-    names = entry.pop("threats", None)
+    members = ensemble.read(entry.pop("ensemble"))
     entry.pop("attacks", None)
     out = []
     for threat in map(members.threat, names) if names is not None else members.threats:

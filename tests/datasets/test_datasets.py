@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from places import ROOT
 
 from bench import datasets
-from bench.datasets import base, digits_m, shapes, textures
+from bench.datasets import base, digits_m, listing, shapes, textures
 from bench.errors import UserError
 from bench.store import code
 
@@ -332,3 +333,54 @@ def test_skipping_may_leave_too_few(photos: Path) -> None:
     (photos / "a" / "03.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"'a' \(9\)"):
         _load(photos, skip_bad=True)
+
+
+def test_names_that_are_no_utf_8(photos: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    (photos / "a" / f"{odd}.png").touch()
+    assert _load(photos, skip_bad=True).notes["skipped"] == ["a/caf\\xe9.png"]
+    assert _content(photos)
+    (photos / "b").rename(photos / odd)
+    with pytest.raises(UserError, match="no UTF-8"):
+        datasets.check_data(f"folder:{photos}")
+
+
+def _content(root: Path) -> dict[str, object]:
+    return datasets.content(f"folder:{root}")
+
+
+def test_content_follows_links_to_files_and_class_folders(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    far = tmp_path_factory.mktemp("far")
+    (photos / "b").rename(far / "b")
+    (photos / "b").symlink_to(far / "b")
+    (photos / "a" / "00.png").rename(far / "00.png")
+    (photos / "a" / "00.png").symlink_to(far / "00.png")
+    assert _load(photos).classes == ("a", "b")
+    contents = [_content(photos)]
+    Image.new("RGB", (40, 20), (1, 2, 3)).save(far / "b" / "more.png")
+    contents.append(_content(photos))
+    Image.new("RGB", (50, 20), (1, 2, 3)).save(far / "00.png")
+    contents.append(_content(photos))
+    os.utime(far / "b" / "01.png", ns=(1, 1))
+    contents.append(_content(photos))
+    (photos / "b").unlink()
+    (photos / "b").symlink_to(far)
+    contents.append(_content(photos))
+    assert len({str(content) for content in contents}) == len(contents)
+    assert _content(photos) == contents[-1]
+
+
+def test_content_of_links_in_a_circle_or_to_nowhere(photos: Path) -> None:
+    before = _content(photos)
+    (photos / "a" / "up").symlink_to(photos)
+    (photos / "nowhere").symlink_to("not there")
+    assert _content(photos) != before
+
+
+def test_content_of_plain_folders_is_names_sizes_and_times(photos: Path) -> None:
+    (photos / "a" / ".hidden").write_text("x")
+    files = sorted(p for p in photos.rglob("*") if p.is_file())
+    plain = [[str(p.relative_to(photos)), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    assert listing.content(photos) == plain

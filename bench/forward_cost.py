@@ -1,0 +1,38 @@
+"""How much a classifier computes for an image: what times of training and answering scale with."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from bench.errors import UserError
+
+
+@cache
+def multiply_adds(model: str, size: int) -> float:
+    """Multiply-adds of one image of ``size`` × ``size`` pixels through the timm classifier ``model``, without weights.
+
+    Raises:
+        UserError: no such model, or it cannot take images of that size.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench import models
+    from bench.contracts import Spec
+
+    task, failure = Spec(size, ("one", "other")), ""
+    for device in ("meta", "cpu"):  # a few architectures need memory to be built
+        try:
+            with torch.device(device), torch.no_grad():
+                classifier = models.build(model, task, weights="random").eval()
+                with FlopCounterMode(display=False) as counter:
+                    classifier(torch.zeros(1, 3, size, size))
+        except UserError:
+            raise
+        except Exception as error:  # timm's networks raise whatever they meet
+            failure = (str(error).strip() or type(error).__name__).splitlines()[0]
+            continue
+        return float(counter.get_total_flops()) / 2
+    raise UserError(
+        f"the model '{model}' cannot take images of {size} pixels: {failure}.", "Set another -p task.size, or --model."
+    )

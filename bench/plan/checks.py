@@ -1,0 +1,94 @@
+"""What can be known of a plan before anything is trained: data, models, editors, files. No torch here for what comes
+with the package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bench import assets, datasets, registry
+from bench.editors.loading import check_available
+from bench.errors import UserError
+from bench.paths import user_path
+from bench.records import Cell, PluginRef
+
+_HEAD = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})*")
+
+
+def check(cells: Sequence[Cell]) -> None:
+    """Whether ``cells`` can run, as far as it can be known without plugin code or training.
+
+    Raises:
+        UserError: a folder that cannot serve, an unknown model or one that cannot take images of the size, missing
+            weights, an editor that is not here and cannot be fetched, or a file that is none.
+    """
+    for task in dict.fromkeys(cell.scenario for cell in cells):
+        datasets.check_data(task)
+    for model, size in dict.fromkeys((cell.model, cell.size) for cell in cells):
+        check_model(model, size)
+    for kind, ref in _plugins(cells):
+        info = registry.current().find(kind, ref.name)
+        assets.check(info)
+        for name in info.files:
+            check_file(f"{kind}.{name}", str(ref.params[name]), weights=info.role == "given")
+    for editor in dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params):
+        check_available(editor)
+
+
+def _plugins(cells: Sequence[Cell]) -> list[tuple[str, PluginRef]]:
+    out: dict[str, tuple[str, PluginRef]] = {}
+    for cell in cells:
+        for kind, ref in (("lock", cell.lock), ("key", cell.key), ("attack", cell.attack)):
+            out.setdefault(f"{kind} {ref.name} {ref.explicit}", (kind, ref))
+    return list(out.values())
+
+
+def check_model(model: str, size: int) -> None:
+    """Whether the architecture ``model`` is known, can take images of ``size`` pixels and has its public weights.
+
+    Raises:
+        UserError: it is not, or cannot, or has not.
+    """
+    name, colon, head = model.partition(":")
+    if colon and _HEAD.fullmatch(head) is None:
+        raise UserError(f"the head '{head}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
+    info = registry.current().get("model", name)
+    if info is not None:
+        assets.check(info)
+        return
+    from bench import models
+    from bench.forward_cost import multiply_adds
+    from bench.public_weights import check_available as check_weights
+
+    models.check(model)
+    multiply_adds(model, size)
+    check_weights(name)
+
+
+def check_file(parameter: str, value: str, weights: bool) -> None:
+    """Whether ``value`` names a file that can be read; ``weights``: a safetensors file.
+
+    Raises:
+        UserError: it does not.
+    """
+    remedy = f"Give one: -p {parameter}=PATH"
+    if not value:
+        raise UserError(f"{parameter}: it names no file.", remedy)
+    path = user_path(value)
+    if not path.is_file():
+        raise UserError(f"{parameter}: there is no file {path}.", remedy)
+    try:
+        with path.open("rb") as stream:
+            stream.read(1)
+        if weights:
+            from safetensors import SafetensorError, safe_open
+
+            try:
+                with safe_open(path, framework="numpy") as opened:
+                    opened.keys()
+            except SafetensorError as error:
+                raise UserError(
+                    f"{parameter}: {path} is no safetensors file: {error}.", "Save the weights as safetensors."
+                ) from None
+    except OSError as error:
+        raise UserError(f"{parameter}: {path} cannot be read: {error.strerror or error}.", remedy) from None

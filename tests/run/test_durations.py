@@ -1,0 +1,31 @@
+"""Estimates of time know the size of the model and of the images."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import plan
+from bench.forward_cost import multiply_adds
+from bench.run import durations
+
+
+def _seconds(model: str, size: int = 32) -> float:
+    cell = plan.make_cell("modellock", "none", "digits", model, {"task.size": str(size)})
+    return durations.seconds([cell], [])[0]
+
+
+def test_a_larger_model_and_larger_images_take_longer() -> None:
+    assert _seconds("cnn") == pytest.approx(sum([20, 25, 3 + 37, 1, 1]))
+    assert _seconds("resnet18") > 1.5 * _seconds("cnn")
+    assert _seconds("resnet50", 112) > 20 * _seconds("resnet18")
+    assert _seconds("cnn", 64) > 2 * _seconds("cnn")
+
+
+def test_the_miniature_networks_are_what_the_others_are_measured_by() -> None:
+    costs = [multiply_adds(name, durations.SIDE) for name in ("cnn", "vit")]
+    assert min(costs) < durations.MINIATURE < max(costs)
+    assert durations.relative_cost("resnet18", 32) == pytest.approx(37.0e6 / durations.MINIATURE, rel=0.01)
+
+
+def test_a_model_that_is_none_is_no_reason_to_fail() -> None:
+    assert durations.relative_cost("no-such-model", 32) == 1.0
