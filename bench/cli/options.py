@@ -63,7 +63,7 @@ def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tu
     """
     named = [*(plan.suite_plugins(suite) if suite is not None else ()), *(plugins or ())]
     files = dict.fromkeys(str(user_path(file).resolve()) for file in named)
-    return registry.use(files).files
+    return registry.use(files, run_guests=False).files
 
 
 def lines_of(

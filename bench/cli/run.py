@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -61,13 +62,27 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, max=1024, help="cells at once, each in a process of its own")] = 1,
     threads: ThreadsOption = 2,
     launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
+    wall_limit: Annotated[
+        float | None, typer.Option(min=0, help="wall seconds of a stage in a plugin's process; 0: no limit")
+    ] = 7200.0,
+    memory_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="GB that a plugin's process may allocate", show_default="no limit")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
     check_launcher(launcher)
     files = plugin_files(plugin, suite)
-    settings = Settings(device=device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
+    settings = Settings(
+        device=device_of(device),
+        threads=threads,
+        skip_bad=skip_bad,
+        plugin_files=files,
+        wall_limit=wall_limit or None,
+        memory_limit=memory_limit,
+    )
+    warn_of_threads(jobs, threads)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     planned = plan.build(lines_of(names, seeds, suite, param, editor, sweep))
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
@@ -106,6 +121,13 @@ def run(
         console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
     if failed:
         raise typer.Exit(1)
+
+
+def warn_of_threads(jobs: int, threads: int) -> None:
+    """Say where workers together have more threads than there are cores: they would wait for one another."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if jobs * threads > cores and jobs > 1:
+        console.warn(f"{jobs} jobs of {threads} threads on {cores} cores: use --threads {max(1, cores // jobs)}.")
 
 
 def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
