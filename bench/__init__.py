@@ -1,6 +1,10 @@
 """LockBench: the benchmark suite that decides whether a model lock holds."""
 
+import os
 from typing import Any
+
+# Threads that wait for work must not spin: one busy neighbour would then halt a run. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 

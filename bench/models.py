@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from bench import registry
 from bench.contracts import Architecture, Classifier, EditStage, Spec
 from bench.errors import UserError
+from bench.guests import questions
+from bench.plugin_modules import OWN
 
 
 class TimmClassifier(Classifier):
@@ -113,12 +115,18 @@ def rebuild(spec: dict[str, Any], state: dict[str, Tensor] | None = None) -> Cla
     A spec with ``class``: ``"module:Class"`` is rebuilt as ``Class(spec)``; without, it is a `TimmClassifier`.
     """
     module, _, name = spec.get("class", f"{__name__}:TimmClassifier").partition(":")
-    model: Classifier = getattr(importlib.import_module(module), name)(spec)
-    if not isinstance(model, Classifier):
-        raise TypeError(f"{spec['class']} is no Classifier")
+    cls = getattr(importlib.import_module(module), name, None) if may_import(module) else None
+    if not (isinstance(cls, type) and issubclass(cls, Classifier)):
+        raise TypeError(f"{module}:{name} is no Classifier")
+    model: Classifier = cls(spec)  # the contract of `Classifier`: rebuilt as Class(spec)
     if state is not None:
         model.load_state_dict(state)
     return model.eval()
+
+
+def may_import(module: str) -> bool:
+    """Whether this process may import ``module``: the harness imports the project's own code alone."""
+    return registry.current().run_guests or module.partition(".")[0] in OWN
 
 
 def load(folder: Path, spec: dict[str, Any]) -> Classifier:
@@ -170,8 +178,7 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
 def recipe(name: str) -> tuple[int, float]:
     """Steps and peak rate of the victim's training of the architecture ``name``; a hidden head leaves them."""
     info = registry.current().get("model", name.partition(":")[0])
-    cls = Architecture if info is None else registry.load(info)
-    return cls.steps, cls.rate
+    return (Architecture.steps, Architecture.rate) if info is None else questions.recipe(info)
 
 
 def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from, or of a base class; ``{**X}``, ``X | Y`` and ``X + Y`` of literals count a
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,14 @@ class PluginInfo:
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: bool = False
     params: Mapping[str, Param] = field(default_factory=dict)
+
+    @property
+    def guest(self) -> bool:
+        """Whether it is not the project's own: its code then runs in processes of its own."""
+        try:
+            return self.file.resolve().relative_to(ROOT).parts[0] not in ("bench", "locks", "attacks")
+        except (ValueError, IndexError):
+            return True
 
     @property
     def summary(self) -> str:
@@ -128,14 +137,26 @@ def path_of(module: str, beside: Path | None = None) -> Path | None:
     return None
 
 
-def _imported(file: Path, name: str) -> tuple[str, str] | None:
-    """Module and name behind ``name``, where ``file`` imports it by ``from MODULE import NAME``."""
+def _imported(file: Path, name: str) -> tuple[Path, str] | None:
+    """File and name behind ``name``, where ``file`` imports it by ``from MODULE import NAME``."""
     for node in parsed(file).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return node.module, alias.name
+                    path = _module_file(node, file)
+                    return None if path is None else (path, alias.name)
     return None
+
+
+def _module_file(node: ast.ImportFrom, file: Path) -> Path | None:
+    """The file of the module that ``node`` imports from."""
+    if not node.level:
+        return path_of(node.module, file.parent) if node.module else None
+    folder = file.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    base = folder.joinpath(*node.module.split(".")) if node.module else folder
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
 def _class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
@@ -144,10 +165,7 @@ def _class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return file, node
     imported = _imported(file, name)
-    if imported is None:
-        return None
-    path = path_of(imported[0], file.parent)
-    return None if path is None else _class(path, imported[1])
+    return None if imported is None or imported[0] == file else _class(*imported)
 
 
 def _lineage(file: Path, node: ast.ClassDef, base: str) -> list[tuple[Path, ast.ClassDef]] | None:
@@ -219,10 +237,9 @@ def _constant(name: str, file: Path, scope: ast.ClassDef | None) -> Any:
         if target == name and value is not None:
             return _value(value, file)
     imported = _imported(file, name)
-    path = None if imported is None else path_of(imported[0], file.parent)
-    if imported is None or path is None or path == file:
+    if imported is None or imported[0] == file:
         raise _NotLiteral
-    return _constant(imported[1], path, None)
+    return _constant(imported[1], imported[0], None)
 
 
 def _attribute(file: Path, node: ast.ClassDef, name: str, inherit: bool = True) -> Any:
@@ -271,11 +288,14 @@ def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: a
         ) from None
 
 
-def read(kind: str, file: Path, module: str) -> PluginInfo | None:
-    """The plugin class of ``kind`` in ``file``, read without running it; None where the file has none.
+def read(kind: str, file: Path, module: str) -> list[PluginInfo]:
+    """The plugin classes of ``kind`` in ``file``, read without running it.
+
+    A plugin has the name of its file. Where a file holds several of a kind, each has the name of its class, such as
+    ``blue-tint`` for ``BlueTint``.
 
     Raises:
-        UserError: the file cannot be read, is no Python, has two plugin classes, or a field that is no literal.
+        UserError: the file cannot be read, is no Python, or has a field that is no literal.
     """
     lines = {
         node.name: line
@@ -284,13 +304,33 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
     }
     above = {node.name for line in lines.values() for _, node in line[1:]}
     names = [name for name in lines if name not in above]
-    if not names:
-        return None
-    if len(names) > 1:
-        raise UserError(f"{file.name} has {len(names)} plugin classes.", "One plugin is one class in one file.")
+    one = file.stem.strip("_").replace("_", "-")
+    return [
+        _info(kind, file, module, lines[name], one if len(names) == 1 else _hyphened(name))
+        for name in names
+        if len(names) == 1 or not name.startswith("_")
+    ]
+
+
+def re_exported(kind: str, file: Path, module: str, name: str) -> PluginInfo | None:
+    """The plugin class that ``file`` knows as ``name``, its own or one that it imports; None where it knows none.
+
+    Raises:
+        UserError: as `read`.
+    """
+    found = _class(file, name)
+    line = None if found is None else _lineage(*found, BASES[kind])
+    return None if line is None else replace(_info(kind, file, module, line, file.stem), file=line[0][0], cls=name)
+
+
+def _hyphened(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDef]], plugin: str) -> PluginInfo:
     constants: dict[str, Any] = {}
     params: dict[str, Param] = {}
-    for place, node in reversed(lines[names[0]]):
+    for place, node in reversed(line):
         for item in node.body:
             name, value = _assigned(item)
             if value is None:
@@ -308,10 +348,11 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
                 )
             elif name in CONSTANTS:
                 constants[name] = _literal(value, place, name, node)
-    node = lines[names[0]][0][1]
-    return PluginInfo(
+    node = line[0][1]
+    _check_constants(file, constants)
+    info = PluginInfo(
         kind=kind,
-        name=file.stem.strip("_").replace("_", "-"),
+        name=plugin,
         file=file,
         module=module,
         cls=node.name,
@@ -319,3 +360,53 @@ def read(kind: str, file: Path, module: str) -> PluginInfo | None:
         params=params,
         **constants,
     )
+    _check_privileges(info)
+    return info
+
+
+def _check_constants(file: Path, constants: Mapping[str, Any]) -> None:
+    for each in fields(PluginInfo):
+        if each.name not in constants:
+            continue
+        value = constants[each.name]
+        kind = str(each.type)
+        wrong = (
+            (kind == "str" and not isinstance(value, str))
+            or (kind == "bool" and not isinstance(value, bool))
+            or (kind.startswith("tuple") and not _is_names(value))
+            or (kind.startswith("Mapping") and not isinstance(value, dict))
+            or (each.name in ("role", "purpose") and not isinstance(value, str))
+            or (each.name == "selection" and not isinstance(value, str) and not (_is_names(value) and len(value) == 2))
+        )
+        if wrong:
+            due = {"str": "a string", "bool": "True or False"}.get(kind, "names in parentheses, or a dict")
+            raise UserError(f"{file.name}: {each.name} is no {kind.partition('[')[0]}.", f"Give it {due}.")
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
+
+
+def _check_privileges(info: PluginInfo) -> None:
+    """Controls, and rules by which the judge chooses, are the suite's own.
+
+    Raises:
+        UserError: a guest claims one, a selection rule is not known, or an attack that is no control has one by which
+            the judge chooses.
+    """
+    if info.guest and (info.role == "control" or info.purpose):
+        raise UserError(f"{info.file.name}: a plugin cannot be a control of the suite.", "Leave out role and purpose.")
+    if info.kind != "attack":
+        return
+    select = info.params.get("select")
+    choices: list[Any] = [info.selection] if select is None else list(select.choices or [select.default])
+    for declared in choices:
+        try:
+            chosen = rule(declared)
+        except UserError as error:
+            raise UserError(f"{info.file.name}: {error.message}", error.remedy) from None
+        if chosen.by_judge and not chosen.peeks and info.role != "control":
+            raise UserError(
+                f"{info.file.name}: by selection '{chosen.name}' the judge chooses; controls alone may have it.",
+                'Choose by what the attack holds, e.g. selection = "held-out".',
+            )

@@ -146,7 +146,7 @@ def _rebuild(spec: Mapping[str, Any]) -> nn.Module:
     if "classifier" in spec:
         return models.rebuild(spec["classifier"])
     module, _, name = spec["predictor"].partition(":")
-    cls = getattr(importlib.import_module(module), name)
+    cls = getattr(importlib.import_module(module), name, None) if models.may_import(module) else None
     if not (isinstance(cls, type) and issubclass(cls, Predictor)):
         raise TypeError(f"{spec['predictor']} is no Predictor")
     return cls(**spec["arguments"], **{n: _rebuild(p) for n, p in spec["parts"].items()})

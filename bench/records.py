@@ -22,6 +22,9 @@ THIRD_PARTY = "third-party"
 EDITOR = "miniature"
 """What stands for the editor in the row of a cell whose key runs none."""
 
+_FIRST_BUDGETS = ("steps", "queries", "edited", "guesses")
+"""Budgets that a row names even where they are not set; later ones do not move the rows of older records."""
+
 Role = Literal["method", "control", "given"]
 Purpose = Literal["", "victim", "must-open", "must-not-open", "public-baseline", "no-attack"]
 Kind = Literal["right", "none", "near", "wrong", "setting", "random", "partial"]
@@ -77,7 +80,7 @@ class Cell(_Model):
             "key": [self.key.name, {k: v for k, v in self.key.explicit.items() if k != "editor"}],
             "attack": [self.attack.name, self.attack.explicit],
             "threat": self.threat.values(),
-            "budget": self.budget.values(),
+            "budget": {k: v for k, v in self.budget.values().items() if v is not None or k in _FIRST_BUDGETS},
             "explicit": self.task_settings,
         }
 

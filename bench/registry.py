@@ -1,16 +1,17 @@
 """Finds plugins: a file in their room, an entry point, or ``--plugin FILE``. No torch here.
 
-The file's place is the registration; nothing is imported until a plugin is loaded.
+The file's place is the registration; nothing is imported until a plugin is loaded. A name stands for one plugin: no
+guest takes the name of another plugin of its kind.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.params import BadParameter, Param
-from bench.plugin_source import BASES, ROOT, PluginInfo, path_of, read
+from bench.plugin_modules import Finder, helpers_that_clash, module_of
+from bench.plugin_source import BASES, ROOT, PluginInfo, parsed, path_of, re_exported, read
 
 KINDS = tuple(BASES)
 ROOMS = {
@@ -33,8 +35,6 @@ ROOMS = {
 GROUPS = {kind: f"bench.{kind}s" for kind in KINDS}
 """Kind of plugin -> its entry-point group."""
 PLURAL = {kind: f"{kind}s" for kind in KINDS}
-_OUTSIDE = "lockbench_plugin_"
-"""Prefix of the module name of a plugin file outside any package."""
 
 
 class Registry:
@@ -47,24 +47,46 @@ class Registry:
         UserError: a file that cannot be read or holds no plugin.
     """
 
-    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+    def __init__(self, files: Iterable[str | Path] = (), run_guests: bool = True) -> None:
         self.files = tuple(str(Path(file).resolve()) for file in files)
+        self.run_guests = run_guests
 
     @cached_property
-    def _outside(self) -> list[PluginInfo]:
-        return [_from_file(Path(file)) for file in self.files]
+    def _outside(self) -> dict[str, dict[str, PluginInfo]]:
+        """The plugins of the files, by kind and name."""
+        out: dict[str, dict[str, PluginInfo]] = {kind: {} for kind in KINDS}
+        found = [info for file in dict.fromkeys(self.files) for info in _from_file(Path(file))]
+        names = Counter((info.kind, info.name) for info in found)
+        for info in found:
+            if names[info.kind, info.name] > 1:  # two files of one name: each is named after its folder too
+                info = replace(info, name=f"{info.file.parent.name}-{info.name}")
+            _refuse_taken(info, _installed(info.kind).get(info.name) or out[info.kind].get(info.name))
+            out[info.kind][info.name] = info
+        clash = helpers_that_clash([info.file for info in found])
+        if clash is not None:
+            name, one, other = clash
+            raise UserError(f"two plugins import '{name}', one {one}, one {other}.", "Give one of them another name.")
+        return out
+
+    @property
+    def modules(self) -> dict[str, Path]:
+        """File of every module that holds a plugin of the files, by its name."""
+        return {info.module: info.file for infos in self._outside.values() for info in infos.values()}
 
     def all(self, kind: str) -> dict[str, PluginInfo]:
         """The plugins of ``kind`` (lock, attack, key, task, model, editor) by name."""
-        return {**_installed(kind), **{info.name: info for info in self._outside if info.kind == kind}}
+        return {**_installed(kind), **self._outside[kind]}
 
     def find(self, kind: str, name: str) -> PluginInfo:
         """The plugin called ``name``.
 
         Raises:
-            UserError: there is none; the message names the nearest.
+            UserError: there is none, and the message names the nearest; or an installed package claims its name too.
         """
         known = self.all(kind)
+        for taken in _disabled(kind):
+            if taken.name == name and name in known:
+                raise UserError(taken.reason, taken.remedy)
         if name in known:
             return known[name]
         near = difflib.get_close_matches(name, known, 3, 0.5)
@@ -77,11 +99,15 @@ class Registry:
 
     def with_purpose(self, kind: str, purpose: str) -> PluginInfo:
         """The built-in control of ``kind`` that is for ``purpose``."""
-        return next(info for info in _installed(kind).values() if info.purpose == purpose)
+        return next(info for info in _installed(kind).values() if info.purpose == purpose and not info.guest)
 
     def make(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> Any:
         """An object of the plugin ``name`` with ``params``; this imports it."""
         return load(self.find(kind, name))(**(params or {}))
+
+    def warnings(self) -> list[str]:
+        """What is wrong with entry points of installed packages: each disables itself and stops nothing."""
+        return [f"{each.reason} {each.remedy}" for kind in KINDS for each in _disabled(kind)]
 
 
 INSTALLED = Registry()
@@ -89,10 +115,15 @@ INSTALLED = Registry()
 _current = INSTALLED
 
 
-def use(files: Iterable[str | Path] = ()) -> Registry:
-    """From now on, this process knows the plugins of ``files`` too; returns its registry."""
+def use(files: Iterable[str | Path] = (), run_guests: bool = True) -> Registry:
+    """From now on, this process knows the plugins of ``files`` too; returns its registry.
+
+    Args:
+        files: plugin files outside the packages.
+        run_guests: False in the harness's own process, where no code of a guest may run.
+    """
     global _current
-    _current = Registry(files) if tuple(files) else INSTALLED
+    _current = Registry(files, run_guests) if tuple(files) or not run_guests else INSTALLED
     return _current
 
 
@@ -101,44 +132,106 @@ def current() -> Registry:
     return _current
 
 
+@dataclass(frozen=True)
+class _Disabled:
+    """An entry point that is of no use, and why."""
+
+    name: str
+    reason: str
+    remedy: str
+
+
 @cache
 def _installed(kind: str) -> dict[str, PluginInfo]:
+    return _with_entry_points(kind)[0]
+
+
+@cache
+def _disabled(kind: str) -> tuple[_Disabled, ...]:
+    return _with_entry_points(kind)[1]
+
+
+@cache
+def _with_entry_points(kind: str) -> tuple[dict[str, PluginInfo], tuple[_Disabled, ...]]:
+    """The project's plugins of ``kind`` with those of installed packages, and the entry points that are of no use."""
     package = ROOMS[kind]
     out: dict[str, PluginInfo] = {}
     for file in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
         if not file.stem.startswith("_"):
-            info = read(kind, file, f"{package}.{file.stem}")
-            if info is not None:
+            for info in read(kind, file, f"{package}.{file.stem}"):
                 out[info.name] = info
+    disabled = []
     for point in entry_points(group=GROUPS[kind]):
-        path = path_of(point.module)
-        info = None if path is None else read(kind, path, point.module)
-        if info is not None:
-            out[point.name] = replace(info, name=point.name)
-    return out
+        where = f"the entry point {point.name} = {point.value} ({GROUPS[kind]})"
+        try:
+            found = _at_point(kind, point.module, point.attr)
+            if found is None:
+                raise UserError(f"{where} names no {kind}.", "Mend its pyproject.toml, or uninstall the package.")
+            info = replace(found, name=point.name)
+            if info.name in out:
+                text = f"{where} takes the name of another {kind}."
+                raise UserError(text, "Rename the entry point, or uninstall the package.")
+            out[info.name] = info
+        except UserError as error:
+            reason = error.message if where in error.message else f"{where} cannot be used: {error.message}"
+            disabled.append(_Disabled(point.name, reason, error.remedy))
+    return out, tuple(disabled)
+
+
+def _at_point(kind: str, module: str, name: str) -> PluginInfo | None:
+    """The plugin of an entry point: its class, perhaps one that the module imports, or the only one of the module."""
+    path = path_of(module)
+    if path is None:
+        return None
+    if name:
+        return re_exported(kind, path, module, name)
+    found = read(kind, path, module)
+    return found[0] if len(found) == 1 else None
+
+
+def _refuse_taken(info: PluginInfo, other: PluginInfo | None) -> None:
+    if other is not None and other.file.resolve() != info.file.resolve():
+        whose = "a plugin of another file" if other.guest else "one of LockBench's own"
+        raise UserError(
+            f"{info.file} holds a {info.kind} called '{info.name}', which is the name of {whose}.",
+            "Rename the file; a plugin has the name of its file.",
+        )
 
 
 @cache
-def _from_file(file: Path) -> PluginInfo:
-    for kind in KINDS:
-        info = read(kind, file, f"{_OUTSIDE}{file.stem}")
-        if info is not None:
-            return info
+def _from_file(file: Path) -> tuple[PluginInfo, ...]:
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise UserError(f"the plugin {file} {what}.", "Give a Python file: --plugin FILE.py")
+    if file.suffix != ".py":
+        raise UserError(f"{file} cannot be imported.", "Give it the ending .py.")
+    parsed(file)  # no Python is an error of its own
+    module = module_of(file)
+    found = tuple(info for kind in KINDS for info in read(kind, file, module))
+    if found:
+        return found
     raise UserError(
         f"{file} holds no plugin.",
         f"It needs a class derived from {', '.join(BASES.values())}; see `bench new`.",
     )
 
 
+def make_importable(*more: PluginInfo) -> None:
+    """Let this process import the plugins of its files, ``more``, and the helpers beside them: not the harness."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
+    sys.meta_path.insert(0, Finder({**_current.modules, **{info.module: info.file for info in more}}))
+
+
 def load(info: PluginInfo) -> type[Any]:
-    """The plugin's class; this imports it."""
-    if info.module.startswith(_OUTSIDE) and info.module not in sys.modules:
-        spec = importlib.util.spec_from_file_location(info.module, info.file)
-        if spec is None or spec.loader is None:
-            raise UserError(f"{info.file} cannot be imported.", "Give it the ending .py.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[info.module] = module
-        spec.loader.exec_module(module)
+    """The plugin's class; this imports it.
+
+    Raises:
+        RuntimeError: it is a guest, and this process is the harness's.
+    """
+    if info.guest:
+        if not _current.run_guests:
+            raise RuntimeError(f"the {info.kind} {info.name} is a guest: its code runs in processes of its own")
+        make_importable(info)
     cls: type[Any] = getattr(importlib.import_module(info.module), info.cls)
     return cls
 

@@ -56,10 +56,12 @@ def rule(declared: str | tuple[str, str] | list[str]) -> SelectionRule:
     """The rule that an attack declares: a name of `RULES`, or a name and a sentence of its own.
 
     Raises:
-        UserError: a bare name that is no rule.
+        UserError: a bare name that is no rule, or a rule of one's own that takes the name of another.
     """
     if not isinstance(declared, str):
         name, words = declared
+        if name in RULES:
+            raise UserError(f"the selection rule '{name}' has words already.", "Give your own rule another name.")
         return SelectionRule(name, words)
     if declared not in RULES:
         raise UserError(

@@ -113,3 +113,4 @@ class Budget(Parametrised):
     queries: int | None = param(None, "images answered by the locked model behind its interface", ge=0, unit="images")
     edited: int | None = param(None, "images edited", ge=0, unit="images")
     guesses: int | None = param(None, "prompts tried", ge=1, unit="prompts")
+    seconds: float | None = param(None, "wall seconds; what was handed in by then stands", ge=0.1, unit="s")

@@ -46,6 +46,7 @@ class Run:
         progress: called as the work goes on.
         artefacts: shares what `artefact` makes; None keeps it to this run.
         on_submit: called with each submission.
+        on_spend: called with ``edited`` or ``guesses`` and a count before it is spent; raises `BudgetSpent`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Run:
         progress: Progress = _silent,
         artefacts: Artefacts | None = None,
         on_submit: Callable[[Submission], None] | None = None,
+        on_spend: Callable[[str, int], None] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.meter = Meter()
@@ -66,6 +68,7 @@ class Run:
         self._progress = progress
         self._artefacts = artefacts
         self._on_submit = on_submit
+        self._on_spend = on_spend
         self._started = time.perf_counter()
         self._images: dict[int, tuple[Tensor, Tensor | None]] = {}
 
@@ -169,7 +172,7 @@ class Run:
         edit = EditSettings.from_json(dict(settings))
         if paid:
             for prompt, keyed in engine.current(edit.editor).candidates(images, paid, edit):
-                self.meter.edited += len(images)
+                self._spend("edited", len(images))
                 yield prompt, keyed
         if len(paid) < len(prompts):
             raise BudgetSpent(f"edited images: {self.budget.edited}")
@@ -177,7 +180,12 @@ class Run:
     def guess(self, prompt: str) -> None:
         if self.budget.guesses is not None and self.meter.guesses >= self.budget.guesses:
             raise BudgetSpent(f"guesses: {self.budget.guesses}")
-        self.meter.guesses += 1
+        self._spend("guesses", 1)
+
+    def _spend(self, what: str, n: int) -> None:
+        if self._on_spend is not None:
+            self._on_spend(what, n)
+        setattr(self.meter, what, getattr(self.meter, what) + n)
 
     def note(self, **values: Any) -> None:
         self.notes |= values

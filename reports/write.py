@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.files import atomic, slug
+from reports.files import LONGEST, atomic, name_of, slug
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 EXTENSIONS = {"md": "md", "csv": "csv", "json": "json", "latex": "tex"}
 
 
-def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
+def write(
+    store: Store, out_dir: str | Path, fmt: str = "md", keep: Callable[[Sequence[Row]], list[Row]] | None = None
+) -> list[Path]:
     """Write the leaderboard and all pictures of ``store``.
 
     Args:
         store: where the records are.
         out_dir: created where absent; each file replaces one of the same name at once.
         fmt: ``md``, ``csv``, ``json`` or ``latex``.
+        keep: chooses among the rows, as `reports.rows.filters.Filters.narrow` does.
 
     Returns:
         The files: ``leaderboard.EXT`` first, then ``conditions-….png`` for each scenario and model, ``curve-….png``
@@ -43,34 +46,38 @@ def write(store: Store, out_dir: str | Path, fmt: str = "md") -> list[Path]:
     out = Path(out_dir)
     records = current(store.records())
     table = rows(records, store.evidence)
+    table = table if keep is None else keep(table)
     text = render(table, fmt)
     files = [atomic(out / f"leaderboard.{EXTENSIONS[fmt]}", lambda file: file.write(text.encode()))]
     for group in grouped(table):
         if group.lock_rows():
-            name = f"conditions-{slug(group.scenario)}-{slug(group.model)}.png"
+            name = name_of("conditions", group.scenario, group.model, ending=".png")
             files.append(figures.conditions_bars(group.rows, out / name))
     for i, surface in enumerate(surfaces(table)):
-        place = "-".join(slug(x) for x in (surface.scenario, surface.model, surface.lock, surface.attack))
-        files.append(figures.budget_curves(surface, out / f"budget-{place}-{i}.png"))
+        name = name_of("budget", *surface.names, str(i), ending=".png")
+        files.append(figures.budget_curves(surface, out / name))
     for row in table:
         if any(point.get("guesses") for curve in (row.curve or {}).values() for point in curve):
-            files.append(figures.guess_curve([row], out / f"curve-{_name(row)}.png"))
+            files.append(figures.guess_curve([row], out / _name("curve", row)))
         sheet = _first_samples(store, records, row)
         if sheet is not None:
-            files.append(figures.sample_sheet(*sheet, out / f"samples-{_name(row)}.png"))
+            files.append(figures.sample_sheet(*sheet, out / _name("samples", row)))
     return files
 
 
-def _name(row: Row) -> str:
+def _name(kind: str, row: Row) -> str:
     # Rows that differ in threat model alone share their names, so the row key stands behind.
-    return "-".join([*(slug(x) for x in (row.scenario, row.model, row.lock_name, row.attack_name)), row.row_key[:8]])
+    names = "-".join(slug(x) for x in (row.scenario, row.model, row.lock_name, row.attack_name))
+    return f"{kind}-{names[: LONGEST - len(kind) - len(row.row_key) - 6].rstrip('-')}-{row.row_key}.png"
 
 
 def _first_samples(store: Store, records: list[Record], row: Row) -> tuple[Record, Mapping[str, NDArray[Any]]] | None:
+    from reports.page.samples import strips
+
     if row.status != "ok":
         return None
     for record in (r for r in records if r.row_key == row.row_key and r.status == "ok"):
         evidence = store.evidence(record)
-        if any(f"samples/{kind}" in evidence for kind in ("raw", "key", "guess")):
+        if strips(record, evidence, "", 1):
             return record, evidence
     return None

@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, settings
 from limits import HANGS
 from PIL import Image
 from places import PLUGINS
-from rich.console import Console
 
 from bench import registry
 from bench.contracts import Images, Spec
@@ -74,11 +73,12 @@ def toy(spec: Spec) -> Images:
 def run_in_process(*arguments: str, cwd: Path | None = None, columns: int = 160) -> Done:
     """The command line in this process: what it prints, and its exit status."""
     from bench.cli import app, console
+    from bench.cli.screen import Screen
 
     out, err = io.StringIO(), io.StringIO()
     before = sys.argv, console.out, console.err, Path.cwd()
     sys.argv = ["bench", *arguments]
-    console.out, console.err = (Console(file=f, width=columns, highlight=False) for f in (out, err))
+    console.out, console.err = (Screen(file=f, width=columns) for f in (out, err))
     try:
         os.chdir(cwd or Path.cwd())
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -30,21 +30,30 @@ def save(
     plugin: PluginOption = None,
 ) -> None:
     """Save what a store measured, at least 8 seeds a row, as the file of a gate."""
-    from reports.gate import snapshot
+    from reports.gate import controls, snapshot
+    from reports.gate.asked import Remake
 
     plugin_files(plugin, suite)
+    asked = rows_and_seeds(suite, seeds)
     opened = Store(store, write=False)
-    rows = rows_and_seeds(suite, None)[0]
-    replicates = rows_and_seeds(None, seeds)[1]
-    records = [r for r in opened.records() if replicates is None or r.cell.replicate in replicates]
-    saved = snapshot.snapshot(records, opened.evidence, rows, suite)
-    lacking = (rows or set()) - {row.row_key for row in saved.rows}
+    chosen = rows_and_seeds(None, seeds)
+    records = [r for r in opened.records() if chosen.keeps(r)]
+    saved = snapshot.snapshot(records, opened.evidence, asked.rows, suite)
+    needed = chosen.seeds or (set(saved.seeds()) if len(saved.seeds()) >= snapshot.SEEDS else range(snapshot.SEEDS))
+    remake = Remake(store, suite, saved.threads, plugin or ())(saved.rows[0] if saved.rows else None, sorted(needed))
+    lacking = set(asked.rows or ()) - {row.row_key for row in saved.rows}
     if lacking:
+        names = "; ".join(asked.names[key] for key in sorted(lacking))
         raise UserError(
-            f"{len(lacking)} of the {len(rows or ())} rows of suite '{suite}' are not in {store}.",
-            f"Run: bench run --suite {suite} --seeds {snapshot.SEEDS} --store {store}",
+            f"{len(lacking)} of the {len(asked.rows or ())} rows of suite '{suite}' are not in {store}: {names}.",
+            f"Run: {remake}",
         )
-    snapshot.check_complete(saved)
+    if chosen.seeds is not None and (absent := chosen.seeds - set(saved.seeds())):
+        raise UserError(f"no row of {store} has seed {', '.join(map(str, sorted(absent)))}.", f"Run: {remake}")
+    snapshot.check_complete(saved, remake=remake)
+    wanted = {row.row_key for row in saved.rows}
+    for failed in controls.failed(records, opened.evidence, wanted):
+        raise UserError(f"{failed.name}: {failed.what}.", failed.remedy)
     snapshot.write(saved, file)
     console.say(f"wrote {file}: {len(saved.rows)} rows, seeds {', '.join(map(str, saved.seeds()))}", "green")
 

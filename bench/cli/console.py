@@ -5,24 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from bench.cli.screen import Screen
 from bench.errors import UserError
-from bench.plan.wording import plugins_set, rights_set, settings_of
+from bench.plan.legible import shortened, visible
+from bench.plan.wording import in_short, name_text, plugins_set, rights_set, settings_of, with_key
+from reports.rows.reasons import outcome
+from reports.text.escaping import markup as escape
 from reports.text.folding import fold
 
 if TYPE_CHECKING:
     from bench.plan import Planned
     from bench.plugin_source import PluginInfo
+    from bench.records import Cell, Record
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Screen()
+err = Screen(stderr=True)
 ROOMY = 110
 """Characters a line from which the plan needs no narrow columns."""
+LINES, LONGEST = 200, 2000
+"""Lines of a log and characters of a line that the page of a record prints."""
 SETTING = 16
 """Characters that the name of what was set takes in a narrow one, such as ``threat.wordlist=``."""
 
@@ -33,8 +40,8 @@ def say(text: str, style: str = "") -> None:
 
 
 def raw(text: str) -> None:
-    """``text`` as it is, for files and pipes."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """``text`` for files and pipes, with nothing invisible in it."""
+    sys.stdout.write(visible(text.rstrip("\n"), keep="\n") + "\n")
 
 
 def fail(error: UserError) -> None:
@@ -59,10 +66,10 @@ def minutes(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> str:
+def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> Text:
     """A name in a table, each setting on a line under it, on more where it is over ``width``."""
     lines = [line if width is None else fold(line, width, indent=" ") for line in settings_of(settings)]
-    return escape("\n".join([name, *lines]))
+    return Text("\n".join([name if width is None else fold(name, width), *lines]))
 
 
 class Live:
@@ -72,8 +79,8 @@ class Live:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
+            SpinnerColumn("line" if err.options.ascii_only else "dots"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -91,7 +98,7 @@ class Live:
     def update(self, stage: str, done: int, total: int, what: str) -> None:
         """Show how far the stage at work is."""
         self.progress.update(
-            self.stage, description=f"  {stage}: {what}"[:60], completed=done, total=total, visible=True
+            self.stage, description=visible(f"  {stage}: {what}")[:60], completed=done, total=total, visible=True
         )
 
     def finished(self, line: str) -> None:
@@ -109,6 +116,10 @@ def live(total: int) -> Iterator[Live]:
         yield shown
 
 
+def _lock(cell: Cell) -> str:
+    return with_key(name_text(cell.lock.name), name_text(cell.key.name))
+
+
 def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
     """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -122,12 +133,12 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
         table.add_row(
-            _below(cell.scenario, cell.task_settings),
-            cell.model,
-            _below(cell.lock.name, plugins_set(cell, "lock", "key"), widths.get("lock")),
-            _below(cell.attack.name, plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
+            _below(name_text(cell.scenario), cell.task_settings),
+            Text(name_text(cell.model)),
+            _below(_lock(cell), plugins_set(cell, "lock", "key"), widths.get("lock")),
+            _below(name_text(cell.attack.name), plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
             str(cell.replicate),
-            item.reason,
+            Text(item.reason),
             "cached" if cached else minutes(estimate),
         )
     out.print(table)
@@ -142,7 +153,7 @@ def plugin_list(kind: str, infos: Sequence[PluginInfo]) -> None:
     for name in ("name", "role", "what it is"):
         table.add_column(name, overflow="fold", no_wrap=name == "name")
     for info in infos:
-        table.add_row(info.name, info.role, escape(info.summary))
+        table.add_row(escape(info.name), escape(str(info.role)), escape(info.summary))
     out.print(table)
     out.print()
 
@@ -160,7 +171,7 @@ def named_list(title: str, items: dict[str, str]) -> None:
 
 def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
     """Everything a plugin says about itself; ``groups`` are tables of parameters by prefix."""
-    out.print(f"[bold]{info.kind} {info.name}[/]" + (f" — {escape(info.title)}" if info.title else ""))
+    out.print(f"[bold]{info.kind} {escape(info.name)}[/]" + (f" — {escape(info.title)}" if info.title else ""))
     out.print(escape(info.doc), soft_wrap=True)
     out.print()
     rows = {"role": info.role, "paper": info.paper or "none", "file": str(info.file)}
@@ -186,6 +197,61 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
         for param in params.values():
             default = info.defaults.get(f"{prefix}.{param.name}", param.default)
             unit = f" [{param.unit}]" if param.unit else ""
-            table.add_row(param.name, str(default), escape(param.range), escape(param.help + unit))
+            table.add_row(*map(escape, (param.name, str(default), param.range, param.help + unit)))
         out.print(table)
         out.print()
+
+
+def record_page(record: Record, log: str, file: Path) -> None:
+    """Everything a record says: its cell, numbers, flags and error, and the log that lies in ``file``."""
+    source = record.provenance
+    out.print(f"[bold]record {escape(record.hash)}[/]")
+    out.print(escape(in_short(record.cell)), soft_wrap=True)
+    out.print()
+    facts = {
+        "status": outcome(record) if record.status != "ok" else "ok",
+        "split": record.split,
+        "selection": "none" if record.selection is None else record.selection.words,
+        "made": f"{source.created[:19]} on {source.machine}, {source.threads} threads, {source.dtype}",
+        "command": source.command,
+        "seconds": ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in source.seconds.items()),
+        "budget": f"spent: {record.budget_spent}" if record.budget_spent else "",
+        "imported from": record.third_party or "",
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
+    _numbers(record)
+    for flag in record.flags:
+        out.print(f"[bold]flag {escape(flag.name)}[/]: {escape(shortened(flag.detail, LONGEST))}", soft_wrap=True)
+    if record.error:
+        out.print(f"[bold]error[/]: {escape(shortened(record.error, LONGEST))}", soft_wrap=True)
+    for name, text in (("traceback", record.traceback or ""), (f"log {file}", log)):
+        if text.strip():
+            lines = text.rstrip().splitlines()
+            left = f" (the last {LINES} of {len(lines)} lines)" if len(lines) > LINES else ""
+            out.print(f"[bold]{escape(name)}[/]{left}", soft_wrap=True)
+            for line in lines[-LINES:]:
+                out.print(escape(shortened(line, LONGEST)), soft_wrap=True)
+
+
+def _numbers(record: Record) -> None:
+    """The accuracies of a record; those of an invalid one are no results, and are not shown."""
+    if record.status == "invalid":
+        say("numbers: none, since the record is invalid")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("number", "percent", "95 % over images", "n"):
+        table.add_column(heading, justify="left" if heading == "number" else "right")
+    for name in ("victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation"):
+        measured = getattr(record, name)
+        if measured is not None:
+            ends = "" if measured.low is None or measured.high is None else f"[{measured.low:.1f}, {measured.high:.1f}]"
+            table.add_row(*map(Text, (name, f"{measured.value:.1f}", ends, str(measured.n))))
+    for condition in record.conditions:
+        accuracy = condition.accuracy
+        table.add_row(*map(Text, (f"key condition {condition.name}", f"{accuracy.value:.1f}", "", str(accuracy.n))))
+    if record.floor is not None:
+        table.add_row("floor", f"{record.floor:.1f}", "", "")
+    if table.row_count:
+        out.print(table)

@@ -13,6 +13,7 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.records import Cell, Record
+    from reports.rows.filters import Filters
 
 
 def report(
@@ -20,24 +21,24 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="folder to write tables and pictures to; without it, the table is printed")
     ] = None,
+    lock: Annotated[list[str] | None, typer.Option("--lock", help="only this lock and controls (repeatable)")] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option("--attack", help="only this attack and controls (repeatable)")
+    ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="only this task (repeatable)")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="only this model (repeatable)")] = None,
     suite: Annotated[
         str | None, typer.Option(help="only this suite's rows, and those of it that were not measured")
-    ] = None,
-    lock: Annotated[
-        list[str] | None, typer.Option("--lock", help="with --suite: as it was run with (repeatable)")
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="with --suite: as it was run with (repeatable)")
     ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Show what the store holds: tables, pictures, a page."""
+    """Show what the store holds: tables, pictures, a page. --lock, --attack, --task and --model narrow all of them."""
     from bench.store import Store
     from reports.rows import aggregate, planned
+    from reports.rows.filters import Filters
     from reports.text import tables, terminal
     from reports.write import write
 
@@ -48,48 +49,53 @@ def report(
         raise UserError(
             "--suite and --tuning go with a printed table.", "Leave out --out and --html, or print: > FILE."
         )
-    if suite is None and (lock or model):
-        raise UserError("--lock and --model go with --suite.", "Name the suite, or leave them out.")
-    if out is not None and (html is not None or task):
-        raise UserError(
-            "--out goes with neither --html nor --task.", "Use --html DIR --task NAME for a page of some tasks alone."
-        )
+    if out is not None and html is not None:
+        raise UserError("--out does not go with --html.", "Write them one after the other.")
     plugin_files(plugin, suite)
+    filters = Filters(tuple(lock or ()), tuple(attack or ()), tuple(task or ()), tuple(model or ()))
+    keep = filters.narrow if filters else None
     opened = Store(store, write=False)
     if html is not None:
         from reports.page import site as page
 
-        console.say(str(page.write(opened, html, task or ())))
+        console.say(str(page.write(opened, html, keep)))
         return
     if out is not None:
-        for file in write(opened, out, "md" if format == "terminal" else format):
+        for file in write(opened, out, "md" if format == "terminal" else format, keep):
             console.say(str(file))
         return
-    records = [r for r in opened.records() if not task or r.cell.scenario in task]
+    records = opened.records()
     cells = None
     if suite is not None:
         from bench import plan
 
-        wanted = {"locks": lock, "models": model, "tasks": task}
+        wanted = {"locks": lock, "attacks": attack, "models": model, "tasks": task}
         cells = [p.cell for p in plan.build(plan.suite_lines(suite, wanted))]
     if tuning:
-        _show_trials(records, cells, format)
+        _show_trials(records, cells, format, filters)
         return
     rows = aggregate.rows(records, opened.evidence)
     if cells is not None:
         rows = planned.of_suite(rows, cells, records)
+    rows = rows if keep is None else keep(rows)
     if format == "terminal":
         console.out.print(terminal.terminal(rows))
     else:
         console.raw(tables.render(rows, format))
 
 
-def _show_trials(records: list[Record], cells: list[Cell] | None, format: str) -> None:
+def _show_trials(records: list[Record], cells: list[Cell] | None, format: str, filters: Filters) -> None:
+    from reports.rows.aggregate import current
     from reports.text import trials
+
+    records = current(records, "judge-validation")
 
     if cells is not None:
         keys = {cell.row_key() for cell in cells}
         records = [record for record in records if record.row_key in keys]
+    if filters:
+        own = {cell.row_key() for cell in filters.cells([record.cell for record in records])}
+        records = [record for record in records if record.row_key in own]
     if format == "terminal":
         console.out.print(trials.terminal(records))
     else:

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from bench import plan
 from bench.cli import console
@@ -36,6 +35,9 @@ from bench.records import Cell, Record
 from bench.run.durations import seconds as estimate
 from bench.store import Store, identity
 from bench.store.settings import Settings
+from reports.rows.reasons import reason_of
+from reports.text.escaping import first_line
+from reports.text.escaping import markup as escape
 
 LAUNCHERS = ("local", "ray")
 _MARKS = {"ok": "[green]ok[/]", "invalid": "[yellow]invalid[/]", "failed": "[red]failed[/]"}
@@ -101,7 +103,7 @@ def run(
     _show(opened, records)
     failed = [r for r in records if r.status == "failed"]
     for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {(record.error or '').splitlines()[0]}")
+        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
     if failed:
         raise typer.Exit(1)
 
@@ -114,10 +116,10 @@ def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
 def _launch(
     todo: list[Cell], planned: list[plan.Planned], store: Store, settings: Settings, jobs: int, launcher: str
 ) -> None:
-    from bench.run import forkserver
+    from bench.guests import process as guests
 
     if launcher == "local" and jobs == 1:
-        forkserver.start()  # `_check` is the first to import torch
+        guests.start()  # `_check` is the first to import torch
     _check(todo, planned)
     _find_editors(todo)
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
@@ -129,7 +131,9 @@ def _launch(
         def done(record: Record) -> None:
             known.append(record)
             left[:] = [cell for cell in left if cell != record.cell]
-            measured = "" if record.RP is None else f"  RP {record.RP.value:.1f}"
+            measured = "" if record.RP is None or record.status != "ok" else f"  RP {record.RP.value:.1f}"
+            if record.status == "invalid":  # its numbers are no results
+                measured = f"  {escape(reason_of(record))}"
             spent = console.minutes(sum(record.provenance.seconds.values()))
             text = escape(in_short(record.cell))
             live.finished(f"{_MARKS[record.status]} {text}{measured}  ({spent})")
@@ -176,12 +180,16 @@ def _find_editors(cells: Sequence[Cell]) -> None:
 
 
 def _show(store: Store, records: list[Record]) -> None:
-    from reports.rows import aggregate
+    from reports.rows import aggregate, calibration
     from reports.text import terminal, trials
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
     if splits != {"judge-validation"}:
-        console.out.print(terminal.terminal(aggregate.rows(records, store.evidence)))
+        rows = aggregate.rows(records, store.evidence)
+        console.out.print(terminal.terminal(rows))
+        for failed in calibration.failed(rows):
+            where = f"{failed.row.scenario} · {failed.row.model} · {failed.row.lock} × {failed.row.attack}"
+            console.warn(f"control failed: {failed.control} ({where}): {failed.what}: {failed.meaning}")
     if "judge-validation" in splits:
         console.say("tuning seeds, judged on judge-validation images: no results", "yellow")
         console.out.print(trials.terminal(records))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from bench import plan
 from bench.cli import console
@@ -29,6 +30,7 @@ from bench.cli.options import (
 )
 from bench.errors import UserError
 from bench.plan.wording import in_short
+from bench.records import Record
 from bench.store import Store, identity
 from bench.store.settings import Settings
 
@@ -59,22 +61,29 @@ def status(
     counts: dict[str, int] = {}
 
     def add(hash: str, cell: str, state: str, created: str) -> None:
-        counts[state] = counts.get(state, 0) + 1
-        table.add_row(hash[:10], cell, state, created[:19])
+        counts[state.partition(":")[0]] = counts.get(state.partition(":")[0], 0) + 1
+        table.add_row(*map(Text, (hash[:10], cell, state, created[:19])))
 
     if suite is None:
         for record in opened.records():
-            add(record.hash, in_short(record.cell), record.status, record.provenance.created)
+            add(record.hash, in_short(record.cell), _state(record), record.provenance.created)
     else:
         settings = Settings(device=device_of(device), threads=threads, plugin_files=files)
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         for item in plan.build(lines_of(names, seeds, suite, param, editor)):
             hash = identity.of(item.cell, settings).record
             stored = opened.get(hash)
-            state = stored.status if stored else "not measured" if item.required else "not measured (optional)"
+            state = _state(stored) if stored else "not measured" if item.required else "not measured (optional)"
             add(hash, in_short(item.cell), state, stored.provenance.created if stored else "")
     console.out.print(table)
     console.say(", ".join(f"{n} {state}" for state, n in counts.items()) or f"{store} holds no records yet")
+
+
+def _state(record: Record) -> str:
+    """The status, and why an invalid record is invalid."""
+    from reports.rows.reasons import outcome
+
+    return outcome(record) if record.status == "invalid" else record.status
 
 
 def why(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,15 @@ class Spec:
     def k(self) -> int:
         """K, the number of real classes."""
         return len(self.classes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as JSON."""
+        return {"size": self.size, "classes": list(self.classes), "kind": self.kind}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spec:
+        """The task that `to_json` wrote."""
+        return cls(value["size"], tuple(value["classes"]), value["kind"])
 
 
 class Batch:

@@ -163,8 +163,14 @@ def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool =
     info = _check_one(task)
     if not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"Image size {size} is not allowed.", f"Choose between {SIZES[0]} and {SIZES[1]} pixels.")
-    plugin = registry.load(info)()
-    if info.prefix:
-        plugin.path = folder_path(task)
-    dataset: Dataset = plugin.load(size, generator_seed, skip_bad)
+    path = folder_path(task) if info.prefix else None
+    if info.guest:
+        from bench.datasets.guests import load_guest
+
+        dataset = load_guest(info, path, size, generator_seed, skip_bad)
+    else:
+        plugin = registry.load(info)()
+        if path is not None:
+            plugin.path = path
+        dataset = plugin.load(size, generator_seed, skip_bad)
     return replace(dataset, name=task) if info.prefix else dataset

@@ -15,6 +15,7 @@ from typing import Any
 from bench import assets, registry
 from bench.editors.settings import defaults
 from bench.errors import UserError
+from bench.guests import questions
 from bench.paths import user_path
 
 PATIENCE = 10.0
@@ -74,8 +75,7 @@ def find(editor: str) -> Path:
     """
     info = registry.current().get("editor", editor)
     if info is not None:
-        folder: Path = registry.load(info)().folder()
-        return folder
+        return Path(questions.editor(info)["folder"])
     return _named(editor) or _fetched(editor)
 
 

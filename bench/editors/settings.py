@@ -96,10 +96,11 @@ def defaults(editor: str) -> EditSettings:
     steps, text guidance 4.5, image guidance 1.5, 256×256 pixels.
     """
     from bench import registry
+    from bench.guests import questions
 
     info = registry.current().get("editor", editor)
     if info is not None:
-        return EditSettings(editor=editor, **registry.load(info)().settings())
+        return EditSettings(editor=editor, **questions.editor(info)["settings"])
     return EditSettings(editor=editor, guidance=4.5, image_guidance=1.5, size=256)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from bench import datasets, registry
 from bench.editors.loading import check_if_folder
 from bench.errors import UserError
+from bench.guests import questions
+from bench.guests.failure import GuestFailed
 from bench.paths import user_path
 from bench.plan.cells import check_used, combinations, fits, make_cell
 from bench.plan.controls import controls_of
@@ -74,10 +76,18 @@ def _check_paths(cell: Cell) -> None:
 
 
 def acceptance(cell: Cell) -> Acceptance:
-    """Whether the attack of ``cell`` can run under its threat model; this imports the plugin."""
-    attack = registry.current().make("attack", cell.attack.name, cell.attack.params)
-    answer: Acceptance = attack.accepts(cell.threat)
-    return answer
+    """Whether the attack of ``cell`` can run under its threat model; this imports the plugin, a guest elsewhere.
+
+    Raises:
+        UserError: a guest failed to say so.
+    """
+    try:
+        return questions.accepts(registry.current().find("attack", cell.attack.name), cell.attack.params, cell.threat)
+    except GuestFailed as failed:
+        raise UserError(
+            f"{cell.attack.name} cannot say whether it accepts its threat model: {failed.message}.",
+            "Mend accepts() of the plugin; most attacks return threat.grants(...).",
+        ) from None
 
 
 def accepted(planned: Sequence[Planned]) -> tuple[list[Planned], list[tuple[Cell, str]]]:

@@ -6,48 +6,61 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bench import models
-from bench.contracts import Classifier
+from bench.guests.checks import WRONG_SHAPE
+from bench.guests.failure import InvalidResult
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, LockVerdict
 
-_SUBMISSIONS = ("submissions", "meter", "denied", "error", "traceback", "spent")
+_SUBMISSIONS = ("submissions", "meter", "denied", "spent", "log")
 
 
 @dataclass
 class Trained:
-    """A classifier, what its training spent, and what the lock notes about itself."""
+    """A classifier as data, what its training spent, and what the lock notes about itself.
 
-    classifier: Classifier
+    Args:
+        spec: the JSON that rebuilds it, with ``state``.
+        state: its weights by name, on the CPU.
+        meter: what its training spent.
+        notes: the lock's own notes, JSON.
+    """
+
+    spec: dict[str, Any]
+    state: dict[str, Tensor]
     meter: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def checked(cls, spec: object, state: dict[str, Tensor], meter: object, notes: object) -> Trained:
+        """What a training process sent, with JSON objects where they are due.
+
+        Raises:
+            InvalidResult: one is none.
+        """
+        for name, value in (("spec", spec), ("meter", meter), ("notes", notes)):
+            if not isinstance(value, dict):
+                raise InvalidResult(WRONG_SHAPE, f"the {name} of the model is no JSON object")
+        return cls(cast(dict[str, Any], spec), state, cast(dict[str, Any], meter), cast(dict[str, Any], notes))
+
 
 def save_trained(trained: Trained, folder: Path) -> None:
-    """Write ``trained`` to ``folder``.
-
-    Raises:
-        TypeError: no classifier.
-    """
-    model = trained.classifier
-    if not isinstance(model, Classifier):
-        raise TypeError(f"protect() must return a Classifier, not {type(model).__name__}")
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    """Write ``trained`` to ``folder``; weights that share memory are written once each."""
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in trained.state.items()}
     save_file(weights, folder / "classifier.safetensors")
-    _write(folder / "meta.json", {"spec": model.spec, "meter": trained.meter, "notes": trained.notes})
+    _write(folder / "meta.json", {"spec": trained.spec, "meter": trained.meter, "notes": trained.notes})
 
 
 def load_trained(folder: Path) -> Trained:
     """What `save_trained` wrote."""
     meta = _read(folder / "meta.json")
-    return Trained(models.load(folder, meta["spec"]), meta["meter"], meta["notes"])
+    return Trained(meta["spec"], dict(load_file(folder / "classifier.safetensors")), meta["meter"], meta["notes"])
 
 
 def save_json(value: Mapping[str, Any], folder: Path) -> None:

@@ -1,179 +1,277 @@
-"""The process an attack runs in: it holds the materialised view and nothing else.
+"""The process an attack runs in. It reads what its threat model grants over a wire, and nothing else.
 
-Parent and child speak over a pipe in JSON and safetensors; nothing is unpickled. The child starts from a
-clean fork server (no data set, key or store was ever in its memory), in an empty working directory, with
-an environment stripped to what Python needs. The locked model behind its interface stays in the parent.
+Parent and child speak JSON and safetensors; nothing is unpickled. The child comes from the nursery: no data set, key
+or store was ever in its memory, and its environment is stripped to what Python needs. The locked model behind its
+interface stays with the harness, which counts what it hands out, answers and is told.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import resource
-import shutil
-import sys
-import tempfile
 import time
-import traceback
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from bench import models, predictors, registry, seeds, session, training
-from bench.contracts import AccessDenied, BudgetSpent, Classifier, Predictor, Submission
-from bench.run import determinism, forkserver
+from bench import models, predictors, registry, seeds, training
+from bench.contracts import (
+    AccessDenied,
+    Budget,
+    BudgetSpent,
+    Classifier,
+    Images,
+    Meter,
+    Predictor,
+    Spec,
+    Submission,
+    ThreatModel,
+)
+from bench.contracts import AttackerView as View
+from bench.guests import process
+from bench.guests.answering import prepare
+from bench.guests.failure import GuestFailed
+from bench.guests.process import Guest, Reply
+from bench.guests.wire import Message, Wire, encode
 from bench.run.job import AttackOutput, Job
+from bench.run.process_jobs import Speaker, report, sent
 from bench.run.views import AttackerView
 from bench.training import Progress
 
-ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "VIRTUAL_ENV",
-)
-
-
-_END = ("meter", "denied", "error", "traceback", "spent")
+SUBMISSIONS = 10_000
+"""Most submissions of an attack."""
+NOTE = 64_000
+"""Most bytes of a submission's note, as JSON."""
+GRACE = 1.2
+"""Share of `Budget.seconds` after which an attack that does not stop by itself is ended."""
+HARNESS = ("queries", "edited", "guesses", "labelled", "authorised", "leaked", "seconds", "peak_memory_mb")
+"""Meters that the harness counts; the others are the attack's own."""
 
 
 def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> AttackOutput:
     """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface.
 
     Raises:
-        ChildDied: the process ended without a last message.
+        GuestFailed: it raised, died, or ran into the wall limit before `Budget.seconds`.
     """
-    forkserver.start()
-    context = multiprocessing.get_context("forkserver")
-    folder = Path(tempfile.mkdtemp(prefix="attack-"))
-    try:
-        job.write(folder)
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_child, args=(str(folder), theirs), daemon=False)
-        with _HiddenMain():
-            process.start()
-        theirs.close()
-        output = _listen(ours, answer, progress)
-        process.join(30)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        if output is None:
-            raise ChildDied(f"the attack's process died with exit code {process.exitcode}")
-        return output
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-class ChildDied(RuntimeError):
-    """The attack's process ended without a word: killed, out of memory, or a hard crash."""
-
-
-class _HiddenMain:
-    """Keep multiprocessing from importing the program's main module into the child."""
-
-    def __enter__(self) -> None:
-        main = sys.modules["__main__"]
-        self.file = {k: main.__dict__.pop(k) for k in ("__file__",) if k in main.__dict__}
-        self.spec = getattr(main, "__spec__", None)
-        main.__spec__ = None
-
-    def __exit__(self, *_: Any) -> None:
-        main = sys.modules["__main__"]
-        main.__dict__.update(self.file)
-        main.__spec__ = self.spec
-
-
-def _listen(pipe: Connection, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> AttackOutput | None:
-    output = AttackOutput()
-    while True:
+    ledger = _Ledger(job, answer)
+    handlers: dict[str, process.Handler] = {
+        "progress": report(progress),
+        "read": ledger.read,
+        "query": ledger.query,
+        "spend": ledger.spend,
+        "submission": ledger.submission,
+    }
+    limit, own = process.current().seconds, job.budget.seconds
+    own = None if own is None else own * GRACE
+    ends_by_budget = own is not None and (limit is None or own <= limit)
+    start = time.monotonic()
+    with Guest("bench.run.attack_process:serve", f"attack {job.attack}") as guest:
         try:
-            message = json.loads(pipe.recv_bytes())
-        except (EOFError, OSError):
-            return None
-        kind = message["kind"]
-        if kind == "progress":
-            progress(message["done"], message["total"], message["what"])
-        elif kind == "query":
-            images = tensors_from_bytes(pipe.recv_bytes())["images"]
-            if answer is None:
-                raise RuntimeError("a query without an interface")
-            pipe.send_bytes(tensors_to_bytes({"answer": answer(images).contiguous()}))
-        elif kind == "submission":
-            output.states.append(tensors_from_bytes(pipe.recv_bytes()))
-            output.submissions.append({k: message[k] for k in ("spec", "meter", "note")})
-        elif kind == "end":
-            output.meter, output.denied, output.error, output.traceback, output.spent = (message[k] for k in _END)
-            return output
+            guest.wire.send("job", job.to_json())
+            end = guest.converse(handlers, seconds=own if ends_by_budget else None)
+            ledger.close(end, time.monotonic() - start)
+        except GuestFailed as failed:
+            timely = ends_by_budget and failed.kind == "TimeLimit"
+            if not timely and not ledger.was_denied():
+                raise
+            ledger.cut_short(time.monotonic() - start, timely)
+    ledger.output.log = guest.ending.log
+    ledger.output.meter["peak_memory_mb"] = guest.ending.peak_memory_mb
+    return ledger.output
 
 
-def _child(folder: str, pipe: Connection) -> None:
-    for name in list(os.environ):
-        if name not in ENVIRONMENT:
-            del os.environ[name]
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    job = Job.read(Path(folder))
-    os.chdir(folder)
-    end = AttackOutput()
-    try:
-        unlock(job, _Channel(pipe), end)
-    except Exception as error:
-        end.error = f"{type(error).__name__}: {error}"
-        end.traceback = traceback.format_exc(limit=8)
-    message = {"kind": "end", **{name: getattr(end, name) for name in _END}}
-    pipe.send_bytes(json.dumps(message, default=str).encode())
+class _Ledger:
+    """The harness's side of the wire: what was handed out, spent and handed in."""
+
+    def __init__(self, job: Job, answer: Callable[[Tensor], Tensor] | None) -> None:
+        granted: dict[str, Any] = dict(job.granted)
+        if job.words is not None:
+            granted["words"] = tuple(job.words)
+        if job.classifier is not None:
+            granted["classifier"] = job.classifier
+        self.meter, self.output, self._job = Meter(), AttackOutput(), job
+        self._view = AttackerView(job.task, job.threat, job.budget, granted, job.known, _nobody, answer, self.meter)
+        self._started = time.monotonic()
+
+    def read(self, message: Message) -> Reply:
+        """Hand over what the threat model grants."""
+        name = str(message.body.get("name"))[:40]
+        try:
+            value = self._view.grant(name)
+        except AccessDenied as error:
+            return "denied", {"why": str(error)}, None
+        if name == "words":
+            return "words", {"words": list(value)}, None
+        if name == "classifier":
+            return "classifier", {"spec": value[0]}, value[1]
+        if name == "leaked_pairs":
+            return "pairs", {}, {"raw": value[0].pixels, "keyed": value[1].pixels}
+        return sent(value)
+
+    def query(self, message: Message) -> Reply:
+        """Answer a query, within the budget."""
+        images = message.tensors.get("images")
+        if images is None or images.ndim != 4 or images.shape[1] != 3 or not torch.isfinite(images).all():
+            raise GuestFailed("the attack sent a query that are no images (N, 3, H, W)")
+        try:
+            answers = self._view.query(images)
+        except AccessDenied as error:
+            return "denied", {"why": str(error)}, None
+        except BudgetSpent as spent:
+            return "spent", {"what": str(spent)}, None
+        return "answer", {}, {"answer": answers}
+
+    def spend(self, message: Message) -> Reply:
+        """Count edited images and guesses, within the budget."""
+        what, n = message.body.get("what"), message.body.get("n")
+        if what not in ("edited", "guesses") or not isinstance(n, int) or n < 0:
+            raise GuestFailed("the attack spent what no budget has")
+        spent, most = int(getattr(self.meter, what)), getattr(self._job.budget, what)
+        if most is not None and spent + n > most:
+            return "spent", {"what": f"{'edited images' if what == 'edited' else what}: {most}"}, None
+        setattr(self.meter, what, spent + n)
+        return "ok", {}, None
+
+    def submission(self, message: Message) -> None:
+        """Keep what was handed in, with the harness's own meters."""
+        if len(self.output.submissions) >= SUBMISSIONS:
+            raise GuestFailed(f"the attack handed in more than {SUBMISSIONS:,} predictors")
+        spec, note = message.body.get("spec"), message.body.get("note")
+        if not isinstance(spec, dict) or not isinstance(note, dict):
+            raise GuestFailed("the attack handed in no predictor")
+        if len(encode(note)) > NOTE:
+            raise GuestFailed(f"the note of a submission is over {NOTE:,} bytes")
+        meter = self._reading(message.body.get("meter"), time.monotonic() - self._started)
+        self.output.submissions.append({"spec": spec, "meter": meter, "note": note})
+        self.output.states.append(dict(message.tensors))
+
+    def close(self, end: Message, seconds: float) -> None:
+        """Note how the attack ended."""
+        spent = end.body.get("spent")
+        self.output.spent = None if spent is None else str(spent)[:200]
+        self.output.denied = list(dict.fromkeys(self._view.denied))
+        self.output.meter = self._reading(end.body.get("meter"), seconds)
+
+    def was_denied(self) -> bool:
+        """Whether the attack has read what is withheld."""
+        return bool(self._view.denied)
+
+    def cut_short(self, seconds: float, timely: bool) -> None:
+        """Note that the attack did not end by itself, at its budget of seconds where ``timely``; submissions stand."""
+        last = self.output.submissions[-1]["meter"] if self.output.submissions else None
+        self.output.spent = f"seconds: {self._job.budget.seconds:g}" if timely else None
+        self.output.denied = list(dict.fromkeys(self._view.denied))
+        self.output.meter = self._reading(last, seconds)
+
+    def _reading(self, reported: object, seconds: float) -> dict[str, Any]:
+        """Every meter: the harness's own where it counts, else what the attack reports."""
+        out = self.meter.reading()
+        for name, value in (reported if isinstance(reported, dict) else {}).items():
+            if name in out and name not in HARNESS and (value is None or isinstance(value, int)):
+                out[name] = value
+        return out | {"seconds": round(seconds, 3)}
 
 
-class Channel(Protocol):
-    """How an attack speaks to the harness while it runs."""
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Report progress."""
-        ...
-
-    def submitted(self, submission: Submission) -> None:
-        """Hand a submission over."""
-        ...
-
-    def answer(self, images: Tensor) -> Tensor:
-        """The locked model's answer to ``images``, where the threat model gives an interface."""
-        ...
+def _nobody(_extra: int) -> Classifier:
+    raise RuntimeError("the harness builds no model for an attack")
 
 
-class _Channel:
-    """The channel of a process: a pipe."""
+def serve(wire: Wire) -> None:
+    """Run one attack; called in the process."""
+    body = wire.receive().body
+    prepare(body, dtype="auto")
+    speaker = Speaker(wire)
+    task, threat, budget = (
+        Spec.from_json(body["task"]),
+        ThreatModel(**body["threat"]),
+        Budget(**body["budget"]),
+    )
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._last = pipe, 0.0
+    def submitted(submission: Submission) -> None:
+        wire.send("submission", submission_message(submission), submission.predictor.state_dict())
 
-    def _send(self, message: dict[str, Any], tensors: dict[str, Tensor] | None = None) -> None:
-        self._pipe.send_bytes(json.dumps(message, default=str).encode())
-        if tensors is not None:
-            self._pipe.send_bytes(tensors_to_bytes(tensors))
+    def spend(what: str, n: int) -> None:
+        speaker.ask("spend", {"what": what, "n": n})
 
-    def progress(self, done: int, total: int, what: str) -> None:
-        now = time.monotonic()
-        if now - self._last > 0.2 or done >= total:
-            self._last = now
-            self._send({"kind": "progress", "done": done, "total": total, "what": what})
+    run = training.Run(body["seed"], body["device"], budget, speaker.progress, on_submit=submitted, on_spend=spend)
+    view = WiredAttackerView(speaker, task, threat, budget, body["known"], body["model"], body["seed"], run)
+    spent = unlock(body["attack"], body["params"], view, run, body["seed"])
+    wire.send("result", {"meter": run.meter.reading(), "spent": spent})
 
-    def submitted(self, submission: Submission) -> None:
-        self._send({"kind": "submission", **submission_message(submission)}, state_of(submission))
 
-    def answer(self, images: Tensor) -> Tensor:
-        self._send({"kind": "query"}, {"images": images.detach().cpu().contiguous()})
-        return tensors_from_bytes(self._pipe.recv_bytes())["answer"]
+class WiredAttackerView:
+    """`bench.contracts.AttackerView` over a wire: each set comes when it is first read."""
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        spec: Spec,
+        threat: ThreatModel,
+        budget: Budget,
+        known: Mapping[str, Any],
+        model: str,
+        seed: int,
+        run: training.Run,
+    ) -> None:
+        self.spec, self.threat, self.budget = spec, threat, budget
+        self._speaker, self._known, self._model, self._seed, self._run = speaker, dict(known), model, seed, run
+        self._read: dict[str, Any] = {}
+        run.meter.queries = 0 if threat.access in ("labels", "logits") else None
+
+    def _images(self, name: str) -> Images:
+        if name not in self._read:
+            self._read[name] = self._speaker.images(name)
+        images: Images = self._read[name]
+        return images
+
+    @property
+    def classifier(self) -> Classifier:
+        if "classifier" not in self._read:
+            message = self._speaker.ask("read", {"name": "classifier"})
+            locked = models.rebuild(dict(message.body["spec"]), dict(message.tensors)).to(self._run.device)
+            training.count_images(locked, self._run.meter)
+            self._read["classifier"] = locked
+        model: Classifier = self._read["classifier"]
+        return model
+
+    @property
+    def labelled(self) -> Images:
+        return self._images("labelled")
+
+    @property
+    def unlabelled(self) -> Images:
+        return self._images("unlabelled")
+
+    @property
+    def authorised(self) -> Images:
+        return self._images("authorised")
+
+    @property
+    def leaked_pairs(self) -> tuple[Images, Images]:
+        if "leaked_pairs" not in self._read:
+            tensors = self._speaker.ask("read", {"name": "leaked_pairs"}).tensors
+            self._read["leaked_pairs"] = Images(tensors["raw"], None), Images(tensors["keyed"], None)
+        pairs: tuple[Images, Images] = self._read["leaked_pairs"]
+        return pairs
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        return dict(self._known)
+
+    def query(self, images: Tensor) -> Tensor:
+        answer = self._speaker.ask("query", {}, {"images": images.detach().float()}).tensors["answer"]
+        self._run.meter.queries = (self._run.meter.queries or 0) + len(images)
+        return answer
+
+    def wordlist(self) -> Sequence[str]:
+        if "words" not in self._read:
+            self._read["words"] = tuple(self._speaker.ask("read", {"name": "words"}).body["words"])
+        words: tuple[str, ...] = self._read["words"]
+        return words
+
+    def public_model(self, extra: int = 0) -> Classifier:
+        return models.build(self._model, self.spec, extra, "public", seeds.derive("public", seed=self._seed))
 
 
 def submission_message(submission: Submission) -> dict[str, Any]:
@@ -185,46 +283,22 @@ def submission_message(submission: Submission) -> dict[str, Any]:
     }
 
 
-def state_of(submission: Submission) -> dict[str, Tensor]:
-    """The tensors of ``submission``, on the CPU."""
-    return {k: v.detach().cpu().contiguous().clone() for k, v in submission.predictor.state_dict().items()}
+def unlock(attack: str, params: Mapping[str, Any], view: View, run: training.Run, seed: int) -> str | None:
+    """Run an attack in this process; the budget that ended it, or None.
 
-
-def unlock(job: Job, channel: Channel, end: AttackOutput) -> None:
-    """Run the attack of ``job`` in this process; meters, denials and a spent budget are noted in ``end``."""
-    torch.set_num_threads(job.threads)
-    if job.device != "cpu":  # on a processor what an attack does runs in one order anyway
-        determinism.deterministic(job.device)
-    torch.manual_seed(job.seed)
-    session.use(job.device, "auto", None)
-    attack = registry.use(job.plugin_files).make("attack", job.attack, job.params)
-
-    def public(extra: int) -> Classifier:
-        return models.build(job.model, job.task, extra, "public", seeds.derive("public", seed=job.seed))
-
-    run = training.Run(job.seed, job.device, job.budget, channel.progress, on_submit=channel.submitted)
-    granted: dict[str, Any] = dict(job.granted)
-    if job.words is not None:
-        granted["words"] = tuple(job.words)
-    if job.classifier is not None:
-        locked = models.rebuild(*job.classifier).to(run.device)
-        training.count_images(locked, run.meter)
-        granted["classifier"] = locked
-    interface = channel.answer if job.threat.access in ("labels", "logits") else None
-    view = AttackerView(job.task, job.threat, job.budget, granted, job.known, public, interface, run.meter)
-    start = time.perf_counter()
+    Raises:
+        AccessDenied: it read what is withheld, and did not catch it. The view has counted that.
+    """
+    torch.manual_seed(seed)
+    method = registry.current().make("attack", attack, params)
+    threat = view.threat
     try:
         with training.metered(run):
-            run.submit(attack.unlock(view, run), final=True)
+            run.submit(method.unlock(view, run), final=True)
     except BudgetSpent as spent:
-        end.spent = str(spent)
-        if not run.submissions and job.threat.access != "none":  # the attacker still holds the locked model
-            as_it_was: Predictor = (
-                predictors.Queried(job.task.k) if interface is not None else predictors.Direct(view.classifier)
-            )
+        if not run.submissions and threat.access != "none":  # the attacker still holds the locked model
+            queried = threat.access in ("labels", "logits")
+            as_it_was: Predictor = predictors.Queried(view.spec.k) if queried else predictors.Direct(view.classifier)
             run.submit(as_it_was, what="the locked model as it stood when the budget ran out")
-    except AccessDenied as error:
-        end.error = f"AccessDenied: {error}"
-    run.meter.seconds = round(time.perf_counter() - start, 3)
-    run.meter.peak_memory_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-    end.meter, end.denied = run.meter.reading(), view.denied
+        return str(spent)
+    return None

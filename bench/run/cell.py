@@ -6,13 +6,15 @@ import platform
 import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 
 import torch
 
 from bench import seeds
 from bench.datasets.scenario import Scenario
 from bench.errors import UserError
-from bench.records import Cell, Provenance, Record
+from bench.guests.failure import GuestFailed, InvalidResult
+from bench.records import Cell, Flag, Provenance, Record
 from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
@@ -21,6 +23,8 @@ from bench.run.scoring import Score
 from bench.run.stages import Stages
 from bench.store import identity
 from bench.store.identity import Identity
+from bench.store.settings import Settings
+from bench.store.store import Store
 
 UNMETERED = ("forward_images", "backward_images", "edited", "guesses")
 """Meters that nobody reads while a lock trains."""
@@ -37,29 +41,44 @@ def run_cell(cell: Cell, context: Context) -> Record:
     if stored is not None and stored.complete:
         return stored
     stages = Stages(cell, own, context)
-    record, evidence = _new_record(cell, own, context), Evidence()
+    record, evidence, log = _new_record(cell, own, context.settings, context.command), Evidence(), ""
     try:
         scenario = context.scenario(cell)
-        needs = stages.lock().needs()
+        needs = stages.needs()
         victim = stages.victim(scenario) if needs.victim else None
         key = stages.key(scenario)
         locked = stages.protected(scenario, victim, key)
         judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
-        verdict, lock_evidence = stages.judged(judge, victim, locked.classifier)
+        model = cache(lambda: stages.model(locked, f"lock {cell.lock.name}"))
+        verdict, lock_evidence = stages.judged(judge, victim, model)
         evidence |= judge.split_evidence(scenario.is_domain) | lock_evidence
         _fill_setting(record, scenario, judge, asdict(needs))
         _fill_lock(record, verdict, locked)
-        output = stages.unlocked(scenario, locked.classifier, key)
-        score, attack_evidence = stages.scored(judge, locked.classifier, output)
+        output = stages.unlocked(scenario, locked, model, key)
+        log = output.log
+        score, attack_evidence = stages.scored(judge, model, output)
         evidence |= attack_evidence
         _fill_attack(record, score, output)
     except UserError:
         raise
+    except InvalidResult as error:
+        record.status, record.error = "invalid", str(error)
+        record.flags.append(Flag(name=error.flag, detail=error.detail))
+    except GuestFailed as error:
+        record.status, record.error, record.traceback, log = "failed", error.message, error.traceback, error.log
     except Exception as error:
         record.status, record.error = "failed", f"{type(error).__name__}: {error}"
         record.traceback = traceback.format_exc(limit=12)
     record.provenance.seconds = stages.seconds
-    context.store.put(record, evidence)
+    context.store.put(record, evidence, log)
+    return record
+
+
+def failure(cell: Cell, store: Store, settings: Settings, command: str, error: str) -> Record:
+    """A failed record of ``cell``, put into ``store``: nothing could be measured, as ``error`` says."""
+    record = _new_record(cell, identity.of(cell, settings), settings, command)
+    record.status, record.error = "failed", error
+    store.put(record, {})
     return record
 
 
@@ -90,7 +109,7 @@ def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:
     record.meter, record.budget_spent = output.meter, output.spent
 
 
-def _new_record(cell: Cell, own: Identity, context: Context) -> Record:
+def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> Record:
     """A record of ``cell`` with everything that is known before it is measured."""
     return Record(
         cell=cell,
@@ -102,9 +121,9 @@ def _new_record(cell: Cell, own: Identity, context: Context) -> Record:
             inputs=own.inputs,
             seeds=own.seeds,
             versions=identity.versions(),
-            machine=_machine(context.settings.device),
-            threads=context.settings.threads,
-            command=context.command,
+            machine=_machine(settings.device),
+            threads=settings.threads,
+            command=command,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         ),
     )

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import torch
 
-from bench import registry, session
+from bench import determinism, registry, session
 from bench.contracts import Key
 from bench.datasets import scenario as scenarios
 from bench.datasets.scenario import Scenario
+from bench.guests import process as guests
+from bench.guests.process import Limits
 from bench.records import Cell
-from bench.run import determinism
 from bench.run.judge import Judge
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -32,7 +33,8 @@ class Context:
 
     def __init__(self, store: Store, settings: Settings, progress: Progress, command: str = "") -> None:
         self.store, self.settings, self.progress, self.command = store, settings, progress, command
-        self.plugins = registry.use(settings.plugin_files)
+        self.plugins = registry.use(settings.plugin_files, run_guests=False)
+        guests.use(Limits(settings.wall_limit, settings.memory_limit))
         torch.set_num_threads(settings.threads)
         determinism.deterministic(settings.device)
         session.use(settings.device, "float32", store.edits)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from bench.contracts import Classifier, Images, Key
+from bench.contracts import Images, Key
 from bench.datasets.scenario import Scenario, Side, draw_share
 from bench.editors import vocabulary
 from bench.records import Cell
+from bench.run.artefacts import Trained
 from bench.run.job import Job
 from bench.seeds import derive
 from bench.store.settings import Settings
 
 
-def materialise(scenario: Scenario, locked: Classifier, key: Key, cell: Cell, seed: int, settings: Settings) -> Job:
+def materialise(scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed: int, settings: Settings) -> Job:
     """The job of the attack of ``cell`` under its threat model.
 
     Labelled images come from the attacker pool as a share of the defender's training count: the same sample for every
@@ -56,7 +57,7 @@ def materialise(scenario: Scenario, locked: Classifier, key: Key, cell: Cell, se
         budget=cell.budget,
         seed=seed,
         granted=granted,
-        classifier=(locked.spec, locked.state_dict()) if threat.access == "weights" else None,
+        classifier=(locked.spec, locked.state) if threat.access == "weights" else None,
         known={name: parts[name] for name in threat.parts() if name in parts},
         words=words,
         device=settings.device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +12,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from bench import metrics, models
-from bench.contracts import Classifier, Key, KeyCondition, Predictor
+from bench import metrics
+from bench.contracts import Key, KeyCondition
 from bench.datasets.scenario import Scenario
+from bench.guests.checks import WRONG_SHAPE
+from bench.guests.failure import InvalidResult
+from bench.guests.subjects import Answerer, Model
 from bench.records import Condition, Flag, Measured, condition_name
 from bench.run import red_flags
 
@@ -83,6 +85,7 @@ class Judge:
         self.labels: Array = self.images.labels.numpy()
         self.authorised_labels: Array = self._before_key.labels.numpy()
         self.floor = metrics.floor(self.labels)
+        self.k = scenario.spec.k
         self._authorised: Tensor | None = None
 
     @property
@@ -99,12 +102,12 @@ class Judge:
             out |= {"authorised_index": self.authorised_index.numpy(), "authorised_labels": self.authorised_labels}
         return out
 
-    def lock(
-        self, victim: Classifier | None, locked: Classifier, seed: int, progress: Progress
-    ) -> tuple[LockVerdict, Evidence]:
+    def lock(self, victim: Model | None, locked: Model, seed: int, progress: Progress) -> tuple[LockVerdict, Evidence]:
         """UP, LP, both as shipped, the victim (if any) on both sides, key conditions, the lock's red flags."""
-        locked = locked.to(self.device)
-        raw, k = self.images.images, locked.k
+        raw, k = self.images.images, self.k
+        for model, what in ((victim, "victim"), (locked, "locked model")):
+            if model is not None and model.k != k:
+                raise InvalidResult(WRONG_SHAPE, f"the {what} has {model.k} classes, not {k}")
         evidence: Evidence = {}
         measured: dict[str, Measured] = {}
 
@@ -114,11 +117,10 @@ class Judge:
             measured[name] = score_of(predicted, labels)
 
         if victim is not None:
-            victim = victim.to(self.device)
-            score("victim_authorised", models.logits(victim, self.authorised), self.authorised_labels)
-            score("oracle", models.logits(victim, raw), self.labels)
+            score("victim_authorised", victim.outputs(self.authorised)[:, :k], self.authorised_labels)
+            score("oracle", victim.outputs(raw)[:, :k], self.labels)
         for side, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
-            outputs = models.outputs(locked, images)
+            outputs = locked.outputs(images)
             score(side, outputs[:, :k], labels)
             score(f"{side}_shipped", outputs, labels)
         verdict = LockVerdict(
@@ -131,13 +133,13 @@ class Judge:
             conditions=self._conditions(locked, seed, evidence, progress),
             key_ms_per_image=self._key_cost(),
             key_megabytes=round(self.key.megabytes(), 3),
-            extra_parameters=None if victim is None else _parameters(locked) - _parameters(victim),
+            extra_parameters=None if victim is None else locked.parameters - victim.parameters,
             LP_after_batch_norm=self._adapted(locked),
         )
         verdict.flags = self._lock_flags(verdict)
         return verdict, evidence
 
-    def _conditions(self, locked: Classifier, seed: int, evidence: Evidence, progress: Progress) -> list[Condition]:
+    def _conditions(self, locked: Model, seed: int, evidence: Evidence, progress: Progress) -> list[Condition]:
         """The locked model under every key; the first near and the first wrong key leave samples to look at."""
         raw, out = self.images.images, []
         keys = [KeyCondition("right", "", self.key), *self.key.conditions(seed)]
@@ -145,9 +147,9 @@ class Judge:
             kind, name = condition.kind, condition_name(condition.kind, condition.label)
             n = len(raw) if kind == "none" else min(SOME, len(raw))
             labels = self.authorised_labels if kind == "right" else self.labels[:n]
-            keyed = self.authorised if kind == "right" else condition.key(raw[:n])
-            outputs = models.outputs(locked, keyed)
-            predicted = outputs[:, : locked.k].argmax(1).numpy()
+            keyed = self.authorised if kind == "right" else condition.key(raw[:n].clone())
+            outputs = locked.outputs(keyed)
+            predicted = outputs[:, : self.k].argmax(1).numpy()
             evidence[f"pred/condition/{name}"] = predicted
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
                 at = _one_a_class(labels, SAMPLES)
@@ -175,13 +177,11 @@ class Judge:
         self.key(images)
         return round((time.perf_counter() - start) * 1000 / n, 4)
 
-    def _adapted(self, locked: Classifier) -> float | None:
+    def _adapted(self, locked: Model) -> float | None:
         """LP in percent with batch-norm statistics of the attacker's pool; None where there are no batch norms."""
-        if not models.has_batch_norm(locked):
+        if not locked.has_batch_norm:
             return None
-        again = copy.deepcopy(locked)
-        models.reestimate_batch_norm(again, self.pool.images.to(self.device))
-        answers = models.logits(again, self.images.images).argmax(1).numpy()
+        answers = locked.adapted(self.pool.images, self.images.images)[:, : self.k].argmax(1).numpy()
         return round(metrics.accuracy(answers, self.labels), 4)
 
     def _lock_flags(self, v: LockVerdict) -> list[Flag]:
@@ -194,24 +194,23 @@ class Judge:
         )
         return [flag for flag in flags if flag is not None]
 
-    def _predict(self, predictor: Predictor, images: Tensor) -> Array:
-        if predictor.transductive:  # a fresh copy, fixed shuffled batches
-            predictor = copy.deepcopy(predictor)
+    def _predict(self, predictor: Answerer, images: Tensor) -> Array:
+        order = torch.arange(len(images))
+        if predictor.transductive:  # fixed shuffled batches
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        else:
-            order = torch.arange(len(images))
-        parts = []
-        with torch.no_grad():
-            for at in order.split(BATCH):
-                parts.append(predictor.predict(images[at].to(self.device)).float().cpu())
-        scores = torch.empty(len(images), parts[0].shape[1])
+        return self._in_batches(predictor, images, order, BATCH)
+
+    def _in_batches(self, predictor: Answerer, images: Tensor, order: Tensor, size: int) -> Array:
+        """What ``predictor`` answers to ``images`` when they come in ``order``, in batches of ``size``."""
+        parts = predictor.scores(images[at] for at in order.split(size))
+        scores = torch.empty(len(images), self.k)
         scores[order] = torch.cat(parts)
         return np.asarray(scores.argmax(1).numpy())
 
-    def answers(self, predictor: Predictor, some: bool = False) -> Array:
+    def answers(self, predictor: Answerer, some: bool = False) -> Array:
         """What a submission answers on the judged images, or on the first `SOME` of them: (N,) classes."""
         images = self.images.images
-        return self._predict(predictor.to(self.device), images[:SOME] if some else images)
+        return self._predict(predictor, images[:SOME] if some else images)
 
     def score(self, answers: Array) -> float:
         """Percent of ``answers`` to the first judged images, (n,), that are right."""
@@ -221,18 +220,17 @@ class Judge:
         """Whether ``answers`` are to all judged images."""
         return len(answers) == len(self.labels)
 
-    def validate(self, predictor: Predictor) -> Measured:
+    def validate(self, predictor: Answerer) -> Measured:
         """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""
-        predicted = self._predict(predictor.to(self.device), self.validation.images)
+        predicted = self._predict(predictor, self.validation.images)
         return score_of(predicted, self.validation.labels.numpy())
 
-    def predictor(self, predictor: Predictor, answers: Array | None = None) -> tuple[AttackVerdict, Evidence]:
+    def predictor(self, predictor: Answerer, answers: Array | None = None) -> tuple[AttackVerdict, Evidence]:
         """RP, the predictor on authorised images, and its red flags.
 
         Args:
             answers: those of the same predictor to all judged images, where they are known.
         """
-        predictor = predictor.to(self.device)
         predicted = self.answers(predictor) if answers is None else answers
         after = self._predict(predictor, self.authorised)
         flags = []
@@ -252,16 +250,12 @@ class Judge:
         )
         return verdict, {"pred/RP": predicted, "pred/authorised_after": after}
 
-    def _in_pieces(self, predictor: Predictor, images: Tensor) -> Array:
+    def _in_pieces(self, predictor: Answerer, images: Tensor) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
-        answers = np.empty(len(images), dtype=np.int64)
-        with torch.no_grad():
-            for at in order.split(23):
-                answers[at.numpy()] = predictor.predict(images[at].to(self.device)).argmax(1).cpu().numpy()
-        return answers
+        return self._in_batches(predictor, images, order, 23)
 
-    def samples(self, locked: Classifier, predictor: Predictor | None, n: int = SAMPLES) -> Evidence:
+    def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
         at = _one_a_class(self.labels, n)
         raw = self.images.images[at]
@@ -269,8 +263,8 @@ class Judge:
         images = {"raw": raw, "key": key}
         answers = {
             "labels": torch.from_numpy(self.labels)[at],
-            "pred_raw": models.logits(locked, raw).argmax(1),
-            "pred_key": models.logits(locked, key).argmax(1),
+            "pred_raw": locked.outputs(raw)[:, : self.k].argmax(1),
+            "pred_key": locked.outputs(key)[:, : self.k].argmax(1),
         }
         if predictor is not None:
             answers["pred_guess"] = torch.from_numpy(self._predict(predictor, raw))
@@ -296,7 +290,3 @@ def _pixels(images: Tensor) -> npt.NDArray[np.uint8]:
 def _one_a_class(labels: Array, n: int) -> Array:
     firsts = [int(np.flatnonzero(labels == k)[0]) for k in np.unique(labels)]
     return np.array(firsts[:n])
-
-
-def _parameters(model: Classifier) -> int:
-    return sum(p.numel() for p in model.parameters())

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from bench import predictors
-from bench.contracts import Classifier, Predictor
+from bench.guests.subjects import Answerer, Model
 from bench.records import CurvePoint, Flag, Measured
 from bench.run import red_flags
 from bench.run.job import AttackOutput
@@ -34,9 +33,9 @@ class Score:
 
 def score(
     judge: Judge,
-    locked: Classifier,
+    locked: Callable[[], Model],
     output: AttackOutput,
-    answer: Callable[[Tensor], Tensor] | None,
+    rebuild: Callable[[dict[str, Any], dict[str, Tensor]], Answerer],
     rule: SelectionRule,
     progress: Progress,
 ) -> tuple[Score, Evidence]:
@@ -46,26 +45,27 @@ def score(
         judge: of the cell's key and split.
         locked: the locked model, for samples.
         output: what the attack handed in.
-        answer: the locked model behind its interface, where there is one.
+        rebuild: makes a predictor of its specification and tensors.
         rule: the attack's selection rule.
         progress: called after each submission.
 
     Raises:
         RuntimeError: a budget was spent before anything was handed in.
+        InvalidResult: a predictor answers with something else than finite scores of the K classes.
     """
-    if output.denied or output.error:
+    if output.denied:
         things = ", ".join(output.denied)
-        error = output.error or f"AccessDenied: {things}"
-        return Score("invalid", error, flags=[red_flags.denied(things or error)]), {}
+        return Score("invalid", f"AccessDenied: {things}", flags=[red_flags.denied(things)]), {}
     if not output.submissions:
         raise RuntimeError(f"the budget ({output.spent}) was spent before the first submission")
-    rebuilt: list[Predictor] = []
     answers: list[Array] = []
     out = Score()
     last = len(output.submissions) - 1
+    predictor: Answerer | None = None
     for i, (submission, state) in enumerate(zip(output.submissions, output.states, strict=True)):
-        predictor = predictors.rebuild(submission["spec"], state, answer)
-        rebuilt.append(predictor)
+        if predictor is not None:
+            predictor.close()
+        predictor = rebuild(submission["spec"], state)
         answers.append(judge.answers(predictor, some=predictor.costly and i < last))
         note = {k: v for k, v in submission["note"].items() if k != "final"}
         validation = judge.validate(predictor).value if rule.by_judge else None
@@ -77,10 +77,16 @@ def score(
     at = last
     if rule.by_judge:  # a privilege of controls and of marked rows
         at = max(range(last + 1), key=lambda i: out.curve[i].validation or 0.0)
-    chosen = rebuilt[at]
-    out.selected = {**out.curve[at].note, **chosen.describe()}
+    if predictor is None or at != last:
+        if predictor is not None:
+            predictor.close()
+        predictor = rebuild(output.submissions[at]["spec"], output.states[at])
+    chosen = predictor
+    out.selected = {**out.curve[at].note, **chosen.description}
     out.RP_validation = judge.validate(chosen)
     verdict, evidence = judge.predictor(chosen, answers[at] if judge.is_whole(answers[at]) else None)
     out.RP, out.authorised_after, out.transductive = verdict.RP, verdict.authorised_after, chosen.transductive
     out.flags = [*([red_flags.peeking_selection()] if rule.peeks else []), *verdict.flags]
-    return out, evidence | judge.samples(locked, chosen)
+    evidence |= judge.samples(locked(), chosen)
+    chosen.close()
+    return out, evidence

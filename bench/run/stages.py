@@ -5,7 +5,6 @@ An artefact is made once. Every cell that needs it finds it again, and so does t
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +16,19 @@ import torch
 from torch import Tensor
 
 from bench import models, registry, seeds, training
-from bench.augment import jitter, recolour
-from bench.contracts import AccessDenied, Augment, Classifier, DefenderNeeds, Key, Lock
+from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
+from bench.guests import questions, subjects
+from bench.guests.remote_key import RemoteKey
+from bench.guests.subjects import Model
 from bench.hashing import digest
 from bench.records import Cell
-from bench.run import artefacts, attack_process, grants, victim
+from bench.run import artefacts, attack_process, grants, key_process, lock_process, victim_process
 from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
+from bench.run.lock_process import LockJob
 from bench.run.scoring import Score, score
 from bench.run.views import DefenderView
 from bench.selection import RULES
@@ -34,10 +36,6 @@ from bench.store.identity import Identity
 from bench.store.store import Store
 
 T = TypeVar("T")
-
-
-class AttackFailed(RuntimeError):
-    """The attack raised in its process."""
 
 
 def stage(
@@ -85,109 +83,139 @@ class Stages:
         """How the stage ``name`` reports progress."""
         return lambda done, total, what: self.context.progress(name, done, total, what)
 
-    def lock(self) -> Lock:
-        """The lock of the cell."""
-        lock: Lock = self.context.plugins.make("lock", self.cell.lock.name, self.cell.lock.params)
-        return lock
+    def needs(self) -> DefenderNeeds:
+        """What the lock declares to read."""
+        lock = self.cell.lock
+        needs: DefenderNeeds = questions.needs(self.context.plugins.find("lock", lock.name), lock.params)
+        return needs
 
-    def victim(self, scenario: Scenario) -> Classifier:
+    def victim(self, scenario: Scenario) -> Trained:
         """The trained, unprotected model."""
 
         def make() -> Trained:
-            run = self._run("victim", self.identity.seeds["victim"])
             data = scenario.authorised.images(scenario.authorised.splits.defender)
-            with training.metered(run):
-                model = victim.train(self.cell.model, scenario.spec, data, run, _augment(scenario))
-            return Trained(model, run.meter.reading())
+            return victim_process.train(
+                self.cell.model,
+                scenario.spec,
+                data,
+                _augment(scenario),
+                self.identity.seeds["victim"],
+                self.context.settings,
+                self.progress("victim"),
+            )
 
-        return self._stage("victim", make, artefacts.save_trained, artefacts.load_trained).classifier
+        return self._stage("victim", make, artefacts.save_trained, artefacts.load_trained)
 
     def key(self, scenario: Scenario) -> Key:
-        """What the rightful user holds."""
+        """What the rightful user holds; a guest's stays in a process of its own."""
         name, params = self.cell.key.name, self.cell.key.params
+        info = self.context.plugins.find("key", name)
 
         def make() -> dict[str, Any]:
-            run = self._run("key", self.identity.seeds["key"])
-            method = self.context.plugins.make("key", name, params)
-            key: Key = method.make(self._view(scenario, None, DefenderNeeds(raw=True)), run)
+            view = self._view(scenario, None, DefenderNeeds(raw=True))
+            seed, progress = self.identity.seeds["key"], self.progress("key")
+            if info.guest:
+                return key_process.make(info, params, view, seed, self.cell.model, self.context.settings, progress)
+            run = training.Run(seed, self.context.settings.device, progress=progress)
+            torch.manual_seed(run.seed("global"))
+            key: Key = self.context.plugins.make("key", name, params).make(view, run)
             return key.to_json()
 
         value = self._stage("key", make, artefacts.save_json, artefacts.load_json)
-        key: Key = registry.load(self.context.plugins.find("key", name)).from_json(value)
+        if info.guest:
+            return RemoteKey(info, value)
+        key: Key = registry.load(info).from_json(value)
         return key
 
-    def protected(self, scenario: Scenario, original: Classifier | None, key: Key) -> Trained:
+    def protected(self, scenario: Scenario, original: Trained | None, key: Key) -> Trained:
         """The locked model."""
 
         def make() -> Trained:
-            run = self._run("protect", self.identity.seeds["lock"])
-            lock = self.lock()
-            view = self._view(scenario, key, lock.needs())
-            own = copy.deepcopy(original) if original is not None else self._untrained(scenario)
-            start = time.perf_counter()
-            with training.metered(run):
-                torch.manual_seed(run.seed("global"))
-                locked = lock.protect(own.to(run.device), key, view, run)
-            if view.denied:
-                raise AccessDenied(f"the lock read {', '.join(view.denied)}, which its needs() do not name")
-            run.meter.seconds = round(time.perf_counter() - start, 3)
-            return Trained(locked, run.meter.reading(), run.notes)
+            cell, settings = self.cell, self.context.settings
+            job = LockJob(
+                lock=cell.lock.name,
+                params=cell.lock.params,
+                key=(cell.key.name, key.to_json()),
+                model=cell.model,
+                task=scenario.spec,
+                augment=_augment(scenario),
+                seed=self.identity.seeds["lock"],
+                plugin_files=settings.plugin_files,
+                device=settings.device,
+                threads=settings.threads,
+            )
+            view = self._view(scenario, key, self.needs())
+            return lock_process.protect(job, original, view, self._shared, self.progress("protect"))
 
         return self._stage("protected", make, artefacts.save_trained, artefacts.load_trained)
 
-    def judged(self, judge: Judge, original: Classifier | None, locked: Classifier) -> tuple[LockVerdict, Evidence]:
+    def model(self, trained: Trained, what: str) -> Model:
+        """``trained`` as the judge asks it: in a process of its own where a guest's code is in it."""
+        guest = self._is_guest("lock", "model")
+        return subjects.model(trained.spec, trained.state, self.context.settings.device, guest, what)
+
+    def judged(
+        self, judge: Judge, original: Trained | None, locked: Callable[[], Model]
+    ) -> tuple[LockVerdict, Evidence]:
         """What the judge measures of the lock."""
 
         def make() -> tuple[LockVerdict, Evidence]:
             seed = seeds.derive("conditions", key=digest(judge.key.to_json()))
-            return judge.lock(original, locked, seed, self.progress("judge the lock"))
+            victim = None if original is None else self.model(original, f"victim {self.cell.model}")
+            return judge.lock(victim, locked(), seed, self.progress("judge the lock"))
 
         return self._stage("judged", make, artefacts.save_verdict, artefacts.load_verdict)
 
-    def unlocked(self, scenario: Scenario, locked: Classifier, key: Key) -> AttackOutput:
+    def unlocked(self, scenario: Scenario, locked: Trained, model: Callable[[], Model], key: Key) -> AttackOutput:
         """What the attack hands in.
 
         Raises:
-            AttackFailed: it raised.
+            GuestFailed: it raised, died or ran into a limit.
         """
 
         def make() -> AttackOutput:
             seed, settings = self.identity.seeds["attack"], self.context.settings
             job = grants.materialise(scenario, locked, key, self.cell, seed, settings)
-            output = attack_process.run(job, self.interface(locked), self.progress("unlock"))
-            if output.error and not output.error.startswith("AccessDenied"):
-                raise AttackFailed(f"{output.error}\n{output.traceback}")
-            return output
+            return attack_process.run(job, self.interface(model), self.progress("unlock"))
 
         return self._stage("unlocked", make, artefacts.save_output, artefacts.load_output)
 
-    def scored(self, judge: Judge, locked: Classifier, output: AttackOutput) -> tuple[Score, Evidence]:
+    def scored(self, judge: Judge, locked: Callable[[], Model], output: AttackOutput) -> tuple[Score, Evidence]:
         """How the judge scores what the attack handed in; no artefact, since it is the record."""
         rule = self.cell.attack.selection or RULES["last"]
-        with self.timed("scored"):
-            return score(judge, locked, output, self.interface(locked), rule, self.progress("judge the attack"))
+        interface, device = self.interface(locked), self.context.settings.device
+        guest, what = self._is_guest("lock", "model", "attack"), f"the predictor of {self.cell.attack.name}"
 
-    def interface(self, locked: Classifier) -> Callable[[Tensor], Tensor] | None:
+        def rebuild(spec: dict[str, Any], state: dict[str, Tensor]) -> subjects.Answerer:
+            return subjects.answerer(spec, state, judge.k, device, guest, what, interface)
+
+        with self.timed("scored"):
+            return score(judge, locked, output, rebuild, rule, self.progress("judge the attack"))
+
+    def interface(self, locked: Callable[[], Model]) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""
-        access, device = self.cell.threat.access, self.context.settings.device
+        access = self.cell.threat.access
         if access not in ("labels", "logits"):
             return None
 
         def answer(images: Tensor) -> Tensor:
-            out = models.outputs(locked.to(device), images)
+            out = locked().outputs(images)
             if access == "labels":
                 return torch.nn.functional.one_hot(out.argmax(1), out.shape[1]).float()
             return out
 
         return answer
 
+    def _is_guest(self, *kinds: str) -> bool:
+        """Whether a plugin of ``kinds`` in this cell is not the project's own."""
+        cell, plugins = self.cell, self.context.plugins
+        names = {"lock": cell.lock.name, "attack": cell.attack.name, "model": cell.model.partition(":")[0]}
+        infos = [plugins.get(kind, names[kind]) for kind in kinds]
+        return any(info.guest for info in infos if info is not None)
+
     def _stage(self, kind: str, make: Callable[[], T], save: Callable[[T, Path], None], load: Callable[[Path], T]) -> T:
         with self.timed(kind):
             return stage(self.context.store, kind, self.identity.hashes[kind], make, save, load)
-
-    def _run(self, name: str, seed: int) -> training.Run:
-        device = self.context.settings.device
-        return training.Run(seed, device, progress=self.progress(name), artefacts=self._shared)
 
     def _shared(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What several locks compute from one victim: `bench.contracts.Run.artefact`."""
@@ -198,19 +226,16 @@ class Stages:
     def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds) -> DefenderView:
         seed = self.identity.seeds["lock"]
 
-        def public(extra: int) -> Classifier:
+        def public(extra: int) -> Any:
             return models.build(self.cell.model, scenario.spec, extra, "public", seeds.derive("public", seed=seed))
 
         own, other = (
             (side.images(side.splits.defender), side.images(side.splits.defender_validation))
             for side in (scenario.authorised, scenario.unauthorised)
         )
-        return DefenderView(scenario.spec, *own, key, needs, public, other, _augment(scenario))
-
-    def _untrained(self, scenario: Scenario) -> Classifier:
-        """The architecture alone: a lock that is given its weights needs no public ones, nor a download of them."""
-        return models.build(self.cell.model, scenario.spec, 0, "random", self.identity.seeds["lock"])
+        return DefenderView(scenario.spec, *own, key, needs, public, other)
 
 
-def _augment(scenario: Scenario) -> Augment:
-    return recolour if scenario.is_domain else jitter
+def _augment(scenario: Scenario) -> str:
+    """Name of the function of `bench.augment` that varies the victim's training images."""
+    return "recolour" if scenario.is_domain else "jitter"

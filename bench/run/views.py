@@ -144,7 +144,12 @@ class AttackerView:
         meter.leaked = len(granted["leaked_pairs"][0]) if "leaked_pairs" in granted else 0
         meter.queries = 0 if answer is not None else None
 
-    def _get(self, what: str) -> Any:
+    def grant(self, what: str) -> Any:
+        """What the threat model grants under the name ``what``.
+
+        Raises:
+            AccessDenied: it withholds it; that is noted in ``denied``.
+        """
         if what not in self._granted:
             self.denied.append(what)
             raise AccessDenied(f"{what}: withheld by the threat model ({self.threat.values()})")
@@ -152,27 +157,27 @@ class AttackerView:
 
     @property
     def classifier(self) -> Classifier:
-        model: Classifier = self._get("classifier")
+        model: Classifier = self.grant("classifier")
         return model
 
     @property
     def labelled(self) -> Images:
-        images: Images = self._get("labelled")
+        images: Images = self.grant("labelled")
         return images
 
     @property
     def unlabelled(self) -> Images:
-        images: Images = self._get("unlabelled")
+        images: Images = self.grant("unlabelled")
         return images
 
     @property
     def authorised(self) -> Images:
-        images: Images = self._get("authorised")
+        images: Images = self.grant("authorised")
         return images
 
     @property
     def leaked_pairs(self) -> tuple[Images, Images]:
-        pairs: tuple[Images, Images] = self._get("leaked_pairs")
+        pairs: tuple[Images, Images] = self.grant("leaked_pairs")
         return pairs
 
     @property
@@ -190,7 +195,7 @@ class AttackerView:
         return self._answer(images)
 
     def wordlist(self) -> Sequence[str]:
-        words: Sequence[str] = self._get("words")
+        words: Sequence[str] = self.grant("words")
         return words
 
     def public_model(self, extra: int = 0) -> Classifier:

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import ast
-from functools import cache
 from pathlib import Path
 
-from bench.hashing import digest
-from bench.plugin_source import PluginInfo, parsed, path_of
+from bench.plugin_modules import OUTSIDE, code_digest, imports
+from bench.plugin_source import PluginInfo, path_of
 
-_OWN = ("bench", "locks", "attacks")
-_DECIDE_NOTHING = ("bench.cli", "bench.plan", "bench.store", "bench.run.cell", "bench.records", "reports")
+_DECIDE_NOTHING = (
+    "bench.cli",
+    "bench.plan",
+    "bench.store",
+    "bench.run.cell",
+    "bench.records",
+    "bench.guests.process",
+    "bench.guests.nursery",
+    "bench.guests.preload",
+    "reports",
+)
 """Modules and packages that decide no number of a stage."""
 
 
 def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:
-    """``module`` and the project modules it imports, by name, directly or through others."""
+    """``module`` and the modules it imports, by name, directly or through others.
+
+    Those are modules of the project and, of a guest, those of its package and beside its file.
+    """
     out: dict[str, Path] = {}
-    queue: list[tuple[str, Path | None]] = [(module, file)]
+    queue: list[tuple[str, Path | None]] = [(module, file or path_of(module))]
     while queue:
-        name, place = queue.pop()
-        path = place or (path_of(name) if name.split(".")[0] in _OWN else None)
+        name, path = queue.pop()
         if path is None or name in out or any(name == n or name.startswith(f"{n}.") for n in _DECIDE_NOTHING):
             continue
         out[name] = path
-        queue += [(n, None) for n in _imports(path)]
+        queue += imports(path)
     return out
-
-
-@cache
-def _imports(path: Path) -> tuple[str, ...]:
-    out: list[str] = []
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            out += [a.name for a in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            out.append(node.module)
-            out += [f"{node.module}.{a.name}" for a in node.names]
-    return tuple(out)
-
-
-@cache
-def _code_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return digest(ast.dump(tree))
 
 
 def code_identity(*modules: str | PluginInfo) -> dict[str, str]:
@@ -56,4 +42,9 @@ def code_identity(*modules: str | PluginInfo) -> dict[str, str]:
     paths: dict[str, Path] = {}
     for module in modules:
         paths |= code_modules(module) if isinstance(module, str) else code_modules(module.module, module.file)
-    return {name: _code_digest(path) for name, path in sorted(paths.items())}
+    return {_name(name): code_digest(path) for name, path in sorted(paths.items())}
+
+
+def _name(module: str) -> str:
+    """``module`` as a hash knows it: of a file outside any package, its name without its digest."""
+    return module.rpartition("_")[0] if module.startswith(OUTSIDE) else module

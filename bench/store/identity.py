@@ -118,7 +118,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["base"],
         model=cell.model,
         seed=cell_seeds["victim"],
-        code=code_identity("bench.run.victim", *_architecture(cell.model)),
+        code=code_identity("bench.run.victim_process", *_architecture(cell.model)),
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
     )
     stage(
@@ -131,7 +131,13 @@ def of(cell: Cell, settings: Settings) -> Identity:
         code=code_identity(key),
         assets=assets.of(key, cell.key.params),
     )
-    stage("protected", ["victim", "key"], **_plugin(lock, cell.lock), seed=cell_seeds["lock"])
+    stage(
+        "protected",
+        ["victim", "key"],
+        **_plugin(lock, cell.lock),
+        seed=cell_seeds["lock"],
+        process=code_identity("bench.run.lock_process"),
+    )
     stage("judged", ["protected"], code=code_identity("bench.run.judge"))
     stage(
         "unlocked",

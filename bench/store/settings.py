@@ -1,4 +1,4 @@
-"""How things are computed: part of every hash, since numbers may depend on it. No torch here."""
+"""How things are computed: part of every hash, limits apart, since numbers may depend on it. No torch here."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ class Settings:
         threads: of each worker.
         skip_bad: whether image files that cannot be read are left out.
         plugin_files: full paths of plugin files outside the packages.
+        wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
+        memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
     """
 
     device: str = "cpu"
     threads: int = 2
     skip_bad: bool = False
     plugin_files: tuple[str, ...] = ()
+    wall_limit: float | None = 7200.0
+    memory_limit: float | None = None

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 REUSED = "reused"
 """A file beside a record: when a run last needed it and found it."""
+LOG = "log.txt"
+"""A file beside a record: what its plugins printed, where they did."""
 FULL, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
 
 
@@ -102,8 +104,8 @@ class Store:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
-    def put(self, record: Record, evidence: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write ``record`` with its evidence; a record of the same hash is replaced."""
+    def put(self, record: Record, evidence: Mapping[str, npt.NDArray[Any]], log: str = "") -> None:
+        """Write ``record`` with its evidence, and what its plugins printed; a record of the same hash is replaced."""
         from safetensors.numpy import save_file
 
         with _clear_errors(self.root), self._lock(f"record-{record.hash}"):
@@ -111,6 +113,8 @@ class Store:
             try:
                 (part / "record.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
                 save_file({k: _contiguous(v) for k, v in evidence.items()}, part / "evidence.safetensors")
+                if log:
+                    (part / LOG).write_text(log, encoding="utf-8")
                 target = self.root / "records" / record.hash
                 if target.exists():
                     old = self._part()

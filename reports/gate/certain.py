@@ -2,7 +2,7 @@
 
 | check | finding |
 |---|---|
-| `missing` | a row or a seed is missing, failed or invalid, or a number is no longer measured |
+| `missing` | a row or a seed is missing, failed, invalid or distrusted, or a number is no longer measured |
 | `handed_back` | a lock is right on exactly the victim's images, or an attack on exactly the locked model's |
 | `other_defaults` | a parameter that no row sets has another default now, so the row measures something else |
 | `spends_less` | an attack spends less than half of what it spent, whatever it still reaches |
@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from reports.gate import sound
 from reports.gate.lines import TOLERANCE
 from reports.gate.snapshot import SPENT, Seed, SnapshotRow
 
@@ -41,43 +42,48 @@ class Certain:
 
 
 def missing(
-    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], seeds: Sequence[int], remake: str
+    before: Mapping[str, SnapshotRow],
+    after: Mapping[str, SnapshotRow],
+    seeds: Mapping[str, Sequence[int]],
+    remake: Callable[[SnapshotRow | None, Sequence[int]], str],
 ) -> tuple[list[Certain], list[str]]:
     """What the candidate lacks, and the keys of the rows that are whole.
 
     Args:
         before, after: rows of the snapshot and of the candidate, by row key.
-        seeds: of the candidate.
-        remake: the command that makes the candidate's rows.
+        seeds: that the candidate must have, by row key.
+        remake: the command that makes these seeds of a row.
     """
     findings: list[Certain] = []
     whole: list[str] = []
     for key, row in before.items():
         if key not in after:
-            remedy = f"Run it: {remake}. If its parameters were changed on purpose, save a new snapshot."
+            remedy = f"Run it: {remake(row, seeds[key])}. If it was changed on purpose, save a new snapshot."
             findings.append(Certain(row.words(), "missing from the candidate", remedy))
             continue
-        lacking = [n for n in seeds if n not in after[key].seeds]
-        bad = [n for n in seeds if n not in lacking and after[key].seeds[n].status != "ok"]
+        lacking = [n for n in seeds[key] if n not in after[key].seeds]
+        present = {n: after[key].seeds[n] for n in seeds[key] if n not in lacking}
+        bad = {n: f"{seed.status}: {seed.error}" for n, seed in present.items() if seed.status != "ok"}
+        for n, flag in sound.distrusted(after[key]).items():
+            bad.setdefault(n, f"has the flag {flag}, so its numbers mean nothing (see docs/flags.md#{flag})")
         if lacking:
             numbers = ", ".join(map(str, lacking))
-            findings.append(Certain(row.words(), f"seed {numbers} missing from the candidate", f"Run it: {remake}"))
-        for n in bad:
-            seed = after[key].seeds[n]
-            remedy = f"Mend it and run again: {remake}"
-            findings.append(Certain(row.words(), f"seed {n} {seed.status}: {seed.error}", remedy))
-        needed = {name for seed in row.seeds.values() for name in seed.values}
-        good = [after[key].seeds[n] for n in seeds if n not in lacking]
-        unmeasured = sorted(name for name in needed if any(name not in seed.values for seed in good))
+            what = f"seed {numbers} missing from the candidate"
+            findings.append(Certain(row.words(), what, f"Run it: {remake(row, lacking)}"))
+        for n, what in bad.items():
+            remedy = f"Mend it and run again: {remake(row, [n])}"
+            findings.append(Certain(row.words(), f"seed {n} {what}", remedy))
+        unmeasured = sound.lost(after[key], sound.required(row))
         if unmeasured and not lacking and not bad:
             what = f"{', '.join(unmeasured)} no longer measured"
-            findings.append(Certain(row.words(), what, f"Run it with its key and controls: {remake}"))
+            remedy = f"Run it with its key and controls: {remake(row, seeds[key])}"
+            findings.append(Certain(row.words(), what, remedy))
         if not (lacking or bad or unmeasured):
             whole.append(key)
     return findings, whole
 
 
-def handed_back(before: SnapshotRow, after: SnapshotRow, seeds: Sequence[int]) -> list[Certain]:
+def handed_back(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
     """Whether a plugin hands back what it got.
 
     It does with every seed of the candidate, and did with at most one of the snapshot's.
@@ -85,7 +91,7 @@ def handed_back(before: SnapshotRow, after: SnapshotRow, seeds: Sequence[int]) -
     if before.lock_purpose:
         return []
     findings = []
-    now, then = [after.seeds[n] for n in seeds], list(before.seeds.values())
+    now, then = list(after.seeds.values()), list(before.seeds.values())
     for pairs, what in HANDED_BACK:
         if all(_same(seed, pairs) for seed in now) and sum(_same(seed, pairs) for seed in then) <= 1:
             name = pairs[-1][0]
@@ -118,12 +124,12 @@ def other_defaults(before: SnapshotRow, after: SnapshotRow) -> list[tuple[str, C
     return findings
 
 
-def spends_less(before: SnapshotRow, after: SnapshotRow, seeds: Sequence[int]) -> list[Certain]:
+def spends_less(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
     """What the attack spent less than half of, with every candidate seed against every seed of the snapshot."""
     parts = []
     for name in sorted(set.intersection(*(set(seed.spent) for seed in before.seeds.values()))):
         least = min(seed.spent[name] for seed in before.seeds.values())
-        most = max(after.seeds[n].spent.get(name, 0) for n in seeds)
+        most = max(seed.spent.get(name, 0) for seed in after.seeds.values())
         if 2 * most < least:
             parts.append(f"{most} {SPENT[name]} at most, once {least} at least")
     if not parts:

@@ -21,33 +21,53 @@ the m seeds of the candidate (at least 2), joined on row keys.
    two exchangeable seeds come behind all of eight with a chance of 1/45 at most, and an outlier alone cannot alarm.
 4. *Pairs.* Where the two share seeds, the mean difference of the pairs is above the tolerance too.
 
+**In pairs.** Where every candidate seed is in the snapshot, and there are at least `PAIRED_FROM` of them, 1 and 3 go by
+the differences of the pairs. The interval is ``mean ± t · s · sqrt(1/m)`` with m − 1 degrees of freedom. s is the
+deviation of the differences, not below the noise of the images on which a pair differs, nor one image. Every pair must
+be worse.
+What seeds share then cancels. With fewer pairs t has too few degrees of freedom to see anything. Where a change lets
+every seed draw anew, the differences vary by s · √2, and 8 pairs see as much as 8 seeds against 8 others. So pairing
+never needs bit-identical reruns, and never sees less.
+
+**What could have been seen.** The least true worsening that all four find with a chance of 80 % (`detectable`), given
+the snapshot as it is. A line that cannot get that much worse before it reaches 0 or 100 is blind.
+
 **Certain findings** need no statistics: see `reports.gate.certain`.
 
-**Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, and rows
-that the snapshot does not have.
+**Warnings** never fail a gate: the same rule in the other direction ("unexpectedly better"), new red flags, rows that
+the snapshot does not have, other versions or machines, checks without evidence.
 
-**Not comparable** (exit 2): see `reports.gate.comparable`.
+**Not comparable** (exit 2): see `reports.gate.comparable`; a control fails its condition (`reports.rows.calibration`);
+or `must_see` points could not have been seen. What regressed comes first (exit 1).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.gate import comparable
+from reports.gate.asked import Asked, Remake
 from reports.gate.certain import Certain, handed_back, missing, other_defaults, spends_less
 from reports.gate.comparable import CANDIDATE_SEEDS as CANDIDATE_SEEDS
 from reports.gate.lines import TOLERANCE, Line
 from reports.gate.lines import lines as lines
-from reports.gate.snapshot import Snapshot, SnapshotRow
+from reports.gate.snapshot import SEEDS, Snapshot, SnapshotRow
+from reports.rows.controls import expected_flags
 from reports.rows.statistics import image_variance, t_quantile
 
 RATE = 0.01
 """Chance that a table in which nothing has changed is called regressed."""
+PAIRED_FROM = SEEDS
+"""Shared seeds from which a line is judged by its pairs."""
+POWER, DRAWS = 0.8, 4000
+"""Chance with which `detectable` is found, and the draws that it is computed with."""
 WHY = {
     ("oracle", "lower"): "the victim got weaker, so every lock looks stronger",
     ("UP", "lower"): "the lock costs its user more",
@@ -66,11 +86,12 @@ class Finding:
 
     Args:
         line: of the snapshot.
-        before, after: means of snapshot and candidate, percent.
+        before, after: means of snapshot and candidate, percent; in pairs, the snapshot's over the shared seeds.
         change: ``after`` less ``before``, points.
         low, high: ends of the change's interval at the table's level, points.
         pairs: mean difference of the seeds that both have, points; None where they share none.
-        detectable: the least worsening found with a chance of 80 %, points.
+        paired: whether the interval is of the pairs.
+        detectable: the least worsening found with a chance of 80 %, points; NaN where not asked for.
         verdict: held, regressed or better.
         why: what the verdict means; empty where the line held.
     """
@@ -82,9 +103,20 @@ class Finding:
     low: float
     high: float
     pairs: float | None
+    paired: bool
     detectable: float
     verdict: Verdict
     why: str
+
+    @property
+    def room(self) -> float:
+        """Points that the line can get worse before it reaches 0 or 100."""
+        return 100.0 - self.before if self.line.worse == "higher" else self.before
+
+    @property
+    def blind(self) -> bool:
+        """Whether no worsening at all would be found with a chance of 80 %."""
+        return self.detectable > self.room
 
 
 @dataclass
@@ -94,29 +126,42 @@ class Comparison:
     Args:
         rate: chance of a false alarm over the whole table.
         seeds: of the snapshot and of the candidate.
+        shared: seeds that both have.
         findings: one a line.
         certain: findings that need no statistics.
+        incomparable: why nothing can be said, or not enough.
         warnings: sentences; they fail no gate.
+        notes: what was not judged.
     """
 
     rate: float
     seeds: tuple[int, int]
+    shared: tuple[int, ...] = ()
     findings: list[Finding] = field(default_factory=list)
     certain: list[Certain] = field(default_factory=list)
+    incomparable: list[Certain] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def regressed(self) -> bool:
         """Whether anything got worse or is missing."""
         return bool(self.certain) or any(f.verdict == "regressed" for f in self.findings)
 
+    @property
+    def exit_status(self) -> int:
+        """1: regressed. 2: not comparable. 0: held."""
+        return 1 if self.regressed else 2 if self.incomparable else 0
+
 
 def compare(
     snapshot: Snapshot,
     candidate: Snapshot,
     rate: float = RATE,
-    expected: Iterable[str] | None = None,
-    remake: str = "bench run --suite ci --seeds 2",
+    asked: Asked | None = None,
+    remake: Callable[[SnapshotRow | None, Sequence[int]], str] | None = None,
+    controls: Sequence[Certain] = (),
+    must_see: float | None = None,
 ) -> Comparison:
     """The verdict on ``candidate``.
 
@@ -124,55 +169,109 @@ def compare(
         snapshot: what it is compared with.
         candidate: a snapshot of the store under test.
         rate: chance of a false alarm over the whole table.
-        expected: row keys that the candidate must have; all of the snapshot's without it.
-        remake: the command that makes the candidate's rows.
+        asked: rows and seeds that the candidate must have; without it all rows of the snapshot, with its own seeds.
+        remake: the command that makes these seeds of a row.
+        controls: controls of the candidate that fail their condition.
+        must_see: points by which every line must be able to get worse without being missed.
 
     Raises:
         UserError: the two cannot be compared; says which part differs.
     """
-    expected = None if expected is None else set(expected)
-    before = {row.row_key: row for row in snapshot.rows if expected is None or row.row_key in expected}
+    asked, remake = asked or Asked(), remake or Remake(suite=snapshot.suite, threads=candidate.threads)
+    before = {row.row_key: row for row in snapshot.rows if asked.rows is None or row.row_key in asked.rows}
     after = {row.row_key: row for row in candidate.rows}
-    seeds = sorted({seed for key in before.keys() & after.keys() for seed in after[key].seeds})
+    present = {seed for key in before.keys() & after.keys() for seed in after[key].seeds}
+    seeds = {key: sorted(present if (own := asked.seeds_of(key)) is None else own) for key in before}
+    for key in before.keys() & after.keys():
+        trimmed = {n: seed for n, seed in after[key].seeds.items() if n in seeds[key]}
+        after[key] = after[key].model_copy(update={"seeds": trimmed})
     comparable.check(snapshot, candidate, before, after, seeds, remake)
     certain, whole = missing(before, after, seeds, remake)
     old, new = (lines([pool[key] for key in whole]) for pool in (before, after))
     pairs = [(old[key], new[key]) for key in old if key in new]
-    findings = [judge(a, b, rate / len(pairs)) for a, b in pairs]
+    findings = [judge(a, b, rate / len(pairs), power=True) for a, b in pairs]
     findings.sort(key=lambda f: ({"regressed": 0, "better": 1, "held": 2}[f.verdict], -f.line.sign * f.change))
-    certain += _certain(before, after, whole, seeds)
-    warnings = _new_flags(before, after, whole, seeds)
-    for key in after.keys() - {row.row_key for row in snapshot.rows}:
+    certain += _certain(before, after, whole)
+    incomparable, notes = comparable.gaps(snapshot, before, asked)
+    incomparable += controls
+    for metric, key in sorted(old.keys() ^ new.keys()):
+        name = (old.get((metric, key)) or new[metric, key]).name
+        incomparable.append(Certain(name, f"{metric} is on one side only", comparable.AGAIN))
+    if not findings and not certain:
+        incomparable.append(Certain("the table", "no number is on both sides, so nothing was judged", comparable.AGAIN))
+    incomparable += _too_weak(findings, must_see)
+    warnings = _new_flags(before, after, whole)
+    warnings += [*comparable.differences(snapshot, candidate), *comparable.unseen(before, after)]
+    for key in after.keys() - {row.row_key for row in snapshot.rows} - (asked.rows or {}).keys():
         warnings.append(f"{after[key].words()}: not in the snapshot, so nothing is reported of it")
-    n_seeds = min(len(row.seeds) for row in before.values()), len(seeds)
-    return Comparison(rate, n_seeds, findings, certain, sorted(warnings))
+    everyone = set.intersection(*(set(row.seeds) for row in before.values()))
+    counts = len(everyone), min(len(numbers) for numbers in seeds.values())
+    shared = tuple(sorted(everyone & {n for numbers in seeds.values() for n in numbers}))
+    return Comparison(rate, counts, shared, findings, certain, incomparable, sorted(warnings), notes)
 
 
-def judge(before: Line, after: Line, level: float) -> Finding:
-    """The rule for one line at a one-sided ``level``; see the module."""
-    n_before, n_after = len(before.values), len(after.values)
-    old, new = (np.array(list(line.values.values())) for line in (before, after))
-    error = deviation(before, after) * math.sqrt(1 / n_after + 1 / n_before)
-    arm = t_quantile(1 - level, n_before - 1) * error
-    change = float(new.mean() - old.mean())
+def judge(before: Line, after: Line, level: float, power: bool = False) -> Finding:
+    """The rule for one line at a one-sided ``level``; see the module. ``power``: also what could have been seen."""
     shared = sorted(before.values.keys() & after.values.keys())
-    pairs = float(np.mean([after.values[s] - before.values[s] for s in shared])) if shared else None
+    differences = np.array([after.values[s] - before.values[s] for s in shared])
+    pairs = float(differences.mean()) if shared else None
+    paired = len(shared) == len(after.values) >= PAIRED_FROM
+    old = np.array([before.values[s] for s in shared] if paired else list(before.values.values()))
+    new = np.array(list(after.values.values()))
+    s = deviation_of_pairs(before, after, shared) if paired else deviation(before, after)
+    df = len(old) - 1
+    arm = t_quantile(1 - level, df) * s * math.sqrt(1 / len(new) + (0 if paired else 1 / len(old)))
+    change = float(new.mean() - old.mean())
     tolerance = TOLERANCE[before.metric]
 
     def moved(sign: float) -> bool:
         """Whether the line moved in the direction of ``sign``, by all four rules."""
         noise = sign * change - arm > 0
         size = sign * change > tolerance
-        separate = bool((sign * new).min() > (sign * old).max() + tolerance)
-        paired = pairs is None or sign * pairs > tolerance
-        return noise and size and separate and paired
+        if paired:
+            separate = bool((sign * differences).min() > 0)
+        else:
+            separate = bool((sign * new).min() > (sign * old).max() + tolerance)
+        agreed = pairs is None or sign * pairs > tolerance
+        return noise and size and separate and agreed
 
     verdict: Verdict = "regressed" if moved(before.sign) else "better" if moved(-before.sign) else "held"
     worse = WHY[before.metric, before.worse]
     why = {"regressed": worse, "better": "unexpectedly better: find out why", "held": ""}[verdict]
-    detectable = max(tolerance, arm + t_quantile(0.8, n_before - 1) * error)
+    detectable = math.nan
+    if power:
+        least = 0.0 if paired else float((before.sign * old).max()) - before.sign * float(old.mean()) + tolerance
+        needed = max(arm, tolerance)
+        if shared and not paired:  # rule 4, where the shared seeds of the snapshot are not its average
+            beside = before.sign * float(np.mean([before.values[n] for n in shared]) - old.mean())
+            needed = max(needed, beside + tolerance)
+        detectable = least_seen(needed, least, s, len(new), df)
     low, high = change - arm, change + arm
-    return Finding(before, float(old.mean()), float(new.mean()), change, low, high, pairs, detectable, verdict, why)
+    return Finding(
+        before, float(old.mean()), float(new.mean()), change, low, high, pairs, paired, detectable, verdict, why
+    )
+
+
+def least_seen(mean: float, each: float, s: float, m: int, df: int) -> float:
+    """The least shift of m values after which, with chance `POWER`, they satisfy two conditions, points.
+
+    Args:
+        mean: that the mean of the m values must exceed, points beyond where they lie unshifted.
+        each: that every value must exceed.
+        s: deviation of a value, known with ``df`` degrees of freedom.
+        m: values.
+        df: degrees of freedom.
+    """
+    means, least = _draws(m, df)
+    return float(np.quantile(np.maximum(mean - s * means, each - s * least), POWER))
+
+
+@lru_cache(maxsize=64)
+def _draws(m: int, df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and smallest of m values, in units of a deviation that is known with ``df`` degrees of freedom."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(DRAWS, m)) / np.sqrt(rng.chisquare(df, size=(DRAWS, 1)) / df)
+    return values.mean(axis=1), values.min(axis=1)
 
 
 def deviation(before: Line, after: Line) -> float:
@@ -188,29 +287,58 @@ def deviation(before: Line, after: Line) -> float:
     return math.sqrt(max(float(values.var(ddof=1)), images, (100.0 / n) ** 2))
 
 
+def deviation_of_pairs(before: Line, after: Line, shared: Sequence[int]) -> float:
+    """s of the rule in pairs, points: of the differences, not below the noise of the images on which a pair differs."""
+    differences = np.array([after.values[s] - before.values[s] for s in shared])
+    n = max(before.n, 1)
+    apart = []
+    for seed in shared:
+        first, second = before.right.get(seed), after.right.get(seed)
+        if first is None or second is None or len(first) != len(second):
+            apart.append(2 * image_variance(before.values[seed], n))
+        else:  # each such image is as likely to have turned right as wrong
+            apart.append(1e4 * float((first != second).sum()) / n**2)
+    return math.sqrt(max(float(differences.var(ddof=1)), float(np.mean(apart)), (100.0 / n) ** 2))
+
+
+def _too_weak(findings: Sequence[Finding], must_see: float | None) -> list[Certain]:
+    """The lines in which a worsening by ``must_see`` points may be missed; those that cannot get that bad are none."""
+    if must_see is None:
+        return []
+    remedy = "Give the candidate more seeds (--seeds), the snapshot more or calmer ones, or ask for less."
+    return [
+        Certain(
+            finding.line.name,
+            f"{finding.line.metric} could be {finding.detectable:.1f} points worse before it is seen; "
+            f"{must_see:g} must be seen",
+            remedy,
+        )
+        for finding in findings
+        if finding.detectable > must_see and finding.room >= must_see
+    ]
+
+
 def _certain(
-    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str], seeds: Sequence[int]
+    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str]
 ) -> list[Certain]:
     """What is certain of the rows that are whole: once a lock or a plugin, not once for each of its rows."""
     findings: list[Certain] = []
     reported: set[tuple[str, str]] = set()
     for key in whole:
         old, new = before[key], after[key]
-        of_row = [(old.lock_group, finding) for finding in handed_back(old, new, seeds)]
+        of_row = [(old.lock_group, finding) for finding in handed_back(old, new)]
         for whose, finding in of_row + other_defaults(old, new):
             if (whose, finding.what) not in reported:
                 findings.append(finding)
             reported.add((whose, finding.what))
-        findings += spends_less(old, new, seeds)
+        findings += spends_less(old, new)
     return findings
 
 
-def _new_flags(
-    before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str], seeds: Sequence[int]
-) -> list[str]:
+def _new_flags(before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow], whole: Sequence[str]) -> list[str]:
     warnings = []
     for key in whole:
-        old = {flag for seed in before[key].seeds.values() for flag in seed.flags}
-        new = {flag for number in seeds for flag in after[key].seeds[number].flags}
-        warnings += [f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})" for flag in new - old]
+        old, new = ({f for seed in pool[key].seeds.values() for f in seed.flags} for pool in (before, after))
+        telling = sorted(new - old - expected_flags(before[key].lock_purpose))
+        warnings += [f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})" for flag in telling]
     return warnings

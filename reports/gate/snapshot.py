@@ -11,21 +11,27 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench import __version__
 from bench.errors import UserError
 from bench.hashing import digest
 from bench.plan import ensemble
+from bench.plan.wording import settings_of, unusual_rights, with_key
 from bench.records import SCHEMA, Record
+from reports.gate import sound, strict_json
+from reports.gate.strict_json import printable
 from reports.rows.aggregate import current, names_of
 from reports.rows.controls import purpose_of
 from reports.rows.source import Evidence
 
 FORMAT: Literal[1] = 1
+CHECKSUM = "checksum"
+"""Digest of the rest of a file; files of older versions have none."""
 SEEDS = 8
 """Seeds that a file has at least: the gate estimates its noise from them."""
 
@@ -34,6 +40,10 @@ SPENT = {"steps": "steps", "queries": "queries", "edited": "edited images", "gue
 """Meters of an attack that are the same wherever it runs, and their units in words."""
 AUTHORISED = ("UP", "victim_authorised")
 """What is measured on authorised images; the rest is on unauthorised ones."""
+
+
+Percent = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 class _Model(BaseModel):
@@ -45,21 +55,37 @@ class Seed(_Model):
 
     status: Literal["ok", "failed", "invalid"] = "ok"
     error: str | None = None
-    values: dict[str, float] = Field(default_factory=dict)
-    validation: float | None = Field(default=None, description="RP on judge-validation images, percent")
-    n: dict[str, int] = Field(default_factory=dict, description="judged images by side")
+    values: dict[str, Percent] = Field(default_factory=dict)
+    validation: Percent | None = Field(default=None, description="RP on judge-validation images, percent")
+    n: dict[str, Count] = Field(default_factory=dict, description="judged images by side")
     right: dict[str, str] = Field(
         default_factory=dict, description="by name, a bit a test image in the order of its index, as hex digits"
     )
     images: dict[str, str] = Field(default_factory=dict, description="digests of test index and labels, by side")
     data: str = Field(default="", description="data fingerprint")
     flags: list[str] = Field(default_factory=list)
-    spent: dict[str, int] = Field(default_factory=dict, description="what the attack used up, by unit")
+    spent: dict[str, Count] = Field(default_factory=dict, description="what the attack used up, by unit")
     created: str = ""
+
+    @field_validator("values", "right", "spent")
+    @classmethod
+    def _known_names(cls, value: dict[str, Any], info: Any) -> dict[str, Any]:
+        known = SPENT if info.field_name == "spent" else NAMES
+        unknown = [name for name in value if name not in known]
+        if unknown:
+            raise ValueError(f"no number is called {printable(unknown[0])!r}")
+        return value
 
     def correct(self, name: str) -> NDArray[np.bool_] | None:
         """(n,) whether each test image was right; None without that evidence."""
         return unpack(self.right[name], self.size(name)) if name in self.right else None
+
+    def has_bits(self, name: str) -> bool:
+        """Whether the evidence of ``name`` is of as many images as it was measured on."""
+        try:
+            return self.correct(name) is not None
+        except UserError:
+            return False
 
     def size(self, name: str) -> int:
         """Images that ``name`` was measured on."""
@@ -89,6 +115,29 @@ class SnapshotRow(_Model):
     )
     seeds: dict[int, Seed]
 
+    @field_validator("row")
+    @classmethod
+    def _complete(cls, row: dict[str, Any]) -> dict[str, Any]:
+        wanted: dict[str, type] = {"scenario": str, "model": str, "editor": str, "threat": dict, "budget": dict}
+        for name, kind in {**wanted, "explicit": dict}.items():
+            if not isinstance(row.get(name), kind):
+                raise ValueError(f"{name} is missing or of the wrong type")
+        for name in ("lock", "key", "attack"):
+            match row.get(name):
+                case [str(), dict()]:
+                    pass
+                case _:
+                    raise ValueError(f"{name} is no name with settings")
+        return row
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _numbered(cls, seeds: Any) -> Any:
+        for number in seeds if isinstance(seeds, dict) else ():
+            if str(number) != (f"{int(number)}" if str(number).isdecimal() and len(str(number)) < 16 else ""):
+                raise ValueError(f"{printable(str(number), 20)!r} is no seed")
+        return seeds
+
     @property
     def lock_purpose(self) -> str:
         """What the lock is for, where it is a control."""
@@ -105,8 +154,11 @@ class SnapshotRow(_Model):
         return digest({name: self.row[name] for name in ("scenario", "model", "editor", "lock", "key", "explicit")})
 
     def words(self) -> str:
-        """The row in short."""
-        return f"{self.scenario} · {self.model} · {self.lock} × {self.attack} [{self.row_key[:6]}]"
+        """The row in short, with its key and what was set of it: two rows never read alike."""
+        rights = settings_of(unusual_rights(self.row.get("threat", {}), self.row.get("budget", {})))
+        under = f" ({', '.join(rights)})" if rights else ""
+        lock = with_key(self.lock, self.key)
+        return printable(f"{self.scenario} · {self.model} · {lock} × {self.attack}{under} [{self.row_key[:6]}]")
 
 
 class Snapshot(_Model):
@@ -116,8 +168,10 @@ class Snapshot(_Model):
     record_schema: int = SCHEMA
     ensemble: str | None = Field(default=None, description="version of the list that worst cases are saved over")
     suite: str | None = Field(default=None, description="the suite whose rows these are")
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict, description="of libraries; several where seeds differ")
     machine: str = ""
+    threads: Count = Field(default=0, description="of the workers; 0 where unknown, or where seeds differ")
+    lockbench: str = Field(default="", description="version that made the snapshot")
     rows: list[SnapshotRow]
 
     def seeds(self) -> list[int]:
@@ -163,14 +217,22 @@ def snapshot(
         if record.row_key not in rows:
             rows[record.row_key] = _row(record)
         rows[record.row_key].seeds[record.cell.replicate] = _seed(record, evidence)
-    newest = max(pool, key=lambda r: r.provenance.created, default=None)
+    threads = {r.provenance.threads for r in pool}
+    names = sorted({name for r in pool for name in r.provenance.versions})
     return Snapshot(
         ensemble=str(ensemble.read().version),
         suite=suite,
-        versions=dict(sorted(newest.provenance.versions.items())) if newest else {},
-        machine=newest.provenance.machine if newest else "",
+        versions={name: _each(r.provenance.versions.get(name, "") for r in pool) for name in names},
+        machine=_each(r.provenance.machine for r in pool),
+        threads=threads.pop() if len(threads) == 1 else 0,
+        lockbench=__version__,
         rows=sorted(rows.values(), key=lambda row: (row.scenario, row.model, row.lock, row.attack, row.row_key)),
     )
+
+
+def _each(words: Iterable[str]) -> str:
+    """Every word once: ``2.15``, or ``2.14, 2.15`` where records differ."""
+    return ", ".join(sorted(set(words) - {""}))
 
 
 def _row(record: Record) -> SnapshotRow:
@@ -181,8 +243,10 @@ def _row(record: Record) -> SnapshotRow:
 
 def _seed(record: Record, evidence: Evidence) -> Seed:
     if record.status != "ok":
-        first = (record.error or "no reason was recorded").splitlines()[0]
-        return Seed(status=record.status, error=first, created=record.provenance.created)
+        flagged = ", ".join(f"{flag.name}: {flag.detail}" for flag in record.flags)
+        first = printable((record.error or flagged or "no reason was recorded").strip().partition("\n")[0], 500)
+        flags = sorted({flag.name for flag in record.flags})
+        return Seed(status=record.status, error=first, flags=flags, created=record.provenance.created)
     measured = {name: getattr(record, name) for name in NAMES}
     values = {name: m.value for name, m in measured.items() if m is not None}
     if record.cell.attack.purpose == "no-attack":
@@ -224,32 +288,40 @@ def _side(arrays: Mapping[str, NDArray[Any]], side: str, part: str) -> NDArray[A
     return arrays.get(f"{side}_{part}", arrays.get(f"test_{part}"))
 
 
-def check_complete(snapshot: Snapshot, seeds: int = SEEDS) -> None:
-    """Pass where every row has the same seeds, enough of them, and all are ok.
+def check_complete(snapshot: Snapshot, seeds: int = SEEDS, remake: str = "bench run --suite ci --seeds 8") -> None:
+    """Pass where every row has the same seeds, enough of them, and all are ok and whole.
+
+    Args:
+        snapshot: what was measured.
+        seeds: that a row needs.
+        remake: the command that makes the rows.
 
     Raises:
-        UserError: no rows, or one has failed, invalid or too few seeds.
+        UserError: no rows, or one has failed, invalid, distrusted or too few seeds, or lacks a number.
     """
     if not snapshot.rows:
-        raise UserError("there is no row to save.", "Run the suite first: bench run --suite ci --seeds 8")
+        raise UserError("there is no row to save.", f"Run the suite first: {remake}")
     for row in snapshot.rows:
         bad = sorted(number for number, seed in row.seeds.items() if seed.status != "ok")
         if bad:
             raise UserError(
                 f"{row.words()}: seed {bad[0]} is {row.seeds[bad[0]].status}: {row.seeds[bad[0]].error}.",
-                "Run the suite again: failed cells are tried again; then save.",
+                f"Mend it and run again ({remake}): failed cells are tried again; then save.",
+            )
+        for number, flag in sound.distrusted(row).items():
+            raise UserError(
+                f"{row.words()}: seed {number} has the flag {flag}, so its numbers mean nothing.",
+                f"Mend it (docs/flags.md#{flag}) and run again: {remake}",
             )
         if len(row.seeds) < seeds:
             raise UserError(
                 f"{row.words()} has {len(row.seeds)} seeds, a snapshot has at least {seeds}.",
-                f"Run the suite with --seeds {seeds}, or name the suite to save with --suite.",
+                f"Run more ({remake}), or name the suite to save with --suite.",
             )
-    most = max(snapshot.rows, key=lambda row: len(row.seeds))
-    for row in snapshot.rows:
-        if set(row.seeds) != set(most.seeds):
-            raise UserError(
-                f"{row.words()} has other seeds than {most.words()}.", "Run the suite with the same --seeds for all."
-            )
+        if names := sound.lost(row):
+            raise UserError(f"{row.words()} lacks {', '.join(names)} for some seed.", f"Run it again: {remake}")
+    if words := sound.uneven(snapshot.rows):
+        raise UserError(f"{words}.", "Run the suite with the same --seeds for all.")
 
 
 def write(snapshot: Snapshot, file: Path) -> None:
@@ -269,9 +341,11 @@ def write(snapshot: Snapshot, file: Path) -> None:
 
 
 def as_text(snapshot: Snapshot) -> str:
-    """The JSON of a snapshot, one line a seed."""
+    """The JSON of a snapshot, one line a seed, with a checksum of all that it says."""
     head = snapshot.model_dump(mode="json")
     rows = head.pop("rows")
+    short = [row | {"seeds": {n: _short(seed) for n, seed in row["seeds"].items()}} for row in rows]
+    head[CHECKSUM] = digest({**head, "rows": short})
     lines = ["{", *(f" {_json(name)}: {_json(value)}," for name, value in head.items()), ' "rows": [']
     for i, row in enumerate(rows):
         seeds = row.pop("seeds")
@@ -297,24 +371,30 @@ def read(file: Path) -> Snapshot:
     """A snapshot from its file.
 
     Raises:
-        UserError: no such file, no snapshot, or of another format.
+        UserError: no such file, no snapshot, of another format, or one that contradicts itself.
     """
+    name, again = printable(str(file)), f"Make it again: bench baseline save {printable(str(file))}"
     try:
-        payload = json.loads(file.read_text(encoding="utf-8"))
+        payload = strict_json.load(file)
     except FileNotFoundError:
-        raise UserError(f"there is no snapshot at {file}.", f"Make one: bench baseline save {file}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{file} is no snapshot: {error}.", f"Make it again: bench baseline save {file}") from None
+        raise UserError(f"there is no snapshot at {name}.", f"Make one: bench baseline save {name}") from None
+    except ValueError as error:
+        raise UserError(f"{name} is no snapshot: {error}.", again) from None
     if isinstance(payload, dict) and payload.get("format") not in (None, FORMAT):
-        raise UserError(
-            f"{file} has snapshot format {payload['format']}, this version reads {FORMAT}.",
-            f"Make it again: bench baseline save {file}",
-        )
+        version = printable(str(payload["format"]), 20)
+        raise UserError(f"{name} has snapshot format {version}, this version reads {FORMAT}.", again)
+    checksum = payload.pop(CHECKSUM, None) if isinstance(payload, dict) else None
     try:
-        return Snapshot.model_validate(payload)
+        snapshot = Snapshot.model_validate(payload)
+        if checksum is not None and checksum != digest(payload):
+            raise ValueError("it is not as it was written: its checksum is another")
+        problem = next(sound.contradictions(snapshot.rows), "")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{file} is no snapshot: {where}: {first['msg']}.", f"Make it again: bench baseline save {file}"
-        ) from None
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = printable(".".join(map(str, first["loc"])))
+        problem = f"{where}: {printable(first['msg'])}" if where else printable(first["msg"])
+    except (TypeError, ValueError) as error:  # settings that are no JSON of ours
+        problem = printable(str(error))
+    if problem:
+        raise UserError(f"{name} is no snapshot: {problem}.", again)
+    return snapshot

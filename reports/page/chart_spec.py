@@ -13,7 +13,9 @@ from typing import Literal
 from reports.page.palette import ORACLE, PUBLIC, SYMBOLS, WRONG
 from reports.rows.intervals import Value
 from reports.rows.row import Row
+from reports.text.cells import lost
 from reports.text.formatting import number, seeds_words
+from reports.text.groups import lock_name
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,18 @@ def arms(value: Value | None) -> tuple[float, float]:
     if value is None or value.low is None or value.high is None:
         return 0.0, 0.0
     return value.mean - value.low, value.high - value.mean
+
+
+def uncounted(rows: Iterable[Row]) -> str:
+    """A sentence on the seeds and rows that are not drawn because they are invalid or failed; empty without any."""
+    words: dict[str, None] = {}
+    for row in rows:
+        name = f"{lock_name(row)} × {row.attack}"
+        if row.status in ("invalid", "failed"):
+            words[f"{name} ({row.status}{f': {row.reason}' if row.reason else ''})"] = None
+        for what in lost(row):
+            words[f"{name} ({what})"] = None
+    return f" Not drawn, since it does not count: {'; '.join(words)}." if words else ""
 
 
 def sample_words(rows: Iterable[Row], intervals: bool = True) -> str:

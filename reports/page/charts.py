@@ -7,14 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.page.chart_spec import PERCENT, Axis, Bar, Chart, Level, Point, Series, Table, arms, sample_words
+from reports.page.chart_spec import (
+    PERCENT,
+    Axis,
+    Bar,
+    Chart,
+    Level,
+    Point,
+    Series,
+    Table,
+    arms,
+    sample_words,
+    uncounted,
+)
 from reports.page.palette import COLOURS, NEUTRAL, ORACLE, RIGHT, colour, symbol
 from reports.rows import domain
 from reports.rows.row import Row
 from reports.rows.worst import candidates
 from reports.text.cells import DOMAIN_HEADINGS, condition_words, domain_counts, drop_digits
 from reports.text.formatting import number, seeds_list, seeds_words, with_interval
-from reports.text.groups import COST, Group, costly, title
+from reports.text.groups import COST, Group, costly, lock_name, title
 
 
 @dataclass(frozen=True)
@@ -54,16 +66,13 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
     methods = [case.row for case in cases if case.row.role != "control"]
     if not methods:
         return None
-    keys: dict[str, set[str]] = {}
-    for case in cases:
-        keys.setdefault(case.row.lock, set()).add(case.row.key)
     series = []
     front = pareto_front([(row.mean("RP") or 0.0, row.mean("UP") or 0.0) for row in methods])
     if len(front) > 1:
         points = [Point(x, y) for x, y in front]
         series.append(Series("Pareto front", points, NEUTRAL, dash="dot", stepped=True, width=1.5))
     for i, row in enumerate(case.row for case in cases):
-        name = row.lock + (f", key {row.key}" if len(keys[row.lock]) > 1 else "")
+        name = lock_name(row)
         name += " (control)" if row.role == "control" else " (UP too low, unranked)" if costly(row) else ""
         words = (
             f"{name}: UP {with_interval(row.values['UP'])}, RP {with_interval(row.values['RP'])} by {_by(group, row)}"
@@ -72,7 +81,8 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
     chosen = " or ".join(dict.fromkeys(case.by for case in cases))
     caption = (
         f"Top left is best: useful with the key, useless without. RP of each lock's strongest attack, chosen on"
-        f" {chosen}, over all threat models of the table. {sample_words(case.row for case in cases)} Open symbols: UP"
+        f" {chosen}, over all threat models of the table. {sample_words(case.row for case in cases)}"
+        f"{uncounted(group.methods)} Open symbols: UP"
         f" more than {COST:g} points under the victim. Points below and right of the dotted line are beaten on both"
         " counts."
     )
@@ -96,7 +106,7 @@ def drops(group: Group) -> Chart | None:
     series = []
     for i, row in enumerate(rows):
         of = row.drops or {}
-        name = row.lock + (" (control)" if row.lock_purpose else "")
+        name = lock_name(row) + (" (control)" if row.lock_purpose else "")
         words = (
             f"source drop {with_interval(of['source_drop'])} points, target drop {with_interval(of['target_drop'])} %"
         )
@@ -109,7 +119,7 @@ def drops(group: Group) -> Chart | None:
     )
     body = [
         (
-            row.lock, seeds_list(row.seeds), with_interval(row.values["UP"]), with_interval(row.values["LP"]),
+            lock_name(row), seeds_list(row.seeds), with_interval(row.values["UP"]), with_interval(row.values["LP"]),
             *(with_interval(value, drop_digits(name)) for name, value in (row.drops or {}).items()),
         )
         for row in pairs
@@ -130,9 +140,9 @@ def conditions(group: Group) -> list[Chart]:
 def condition_bars(group: Group, row: Row, index: int = 0) -> Chart:
     """The locked model's accuracy under each key condition of ``row``, a bar each."""
     bars = [
-        Bar(c.name, c.what, c.accuracy, RIGHT, "right key")
+        Bar(c.name, c.applied, c.accuracy, RIGHT, "right key")
         if c.kind == "right"
-        else Bar(c.name, c.what, c.accuracy, COLOURS[0], "any other condition")
+        else Bar(c.name, c.applied, c.accuracy, COLOURS[0], "any other condition")
         for c in row.conditions
     ]
     lines = (("oracle", "victim on unauthorised images", ORACLE, "dot"), ("floor", "floor", NEUTRAL, "dash"))
@@ -144,7 +154,7 @@ def condition_bars(group: Group, row: Row, index: int = 0) -> Chart:
     sizes = " or ".join(map(str, sorted({c.n for c in row.conditions if c.n is not None}))) or "not recorded"
     caption = condition_words(row, "test images", f"{sizes}; {seeds_words(row.seeds)}", "Bars of error")
     body = [
-        (c.name, c.what, with_interval(c.accuracy), number(None if c.shipped is None else c.shipped.mean), str(c.n))
+        (c.name, c.applied, with_interval(c.accuracy), number(None if c.shipped is None else c.shipped.mean), str(c.n))
         for c in row.conditions
     ]
     kinds = " / ".join(dict.fromkeys(bar.value.kind for bar in bars if bar.value.kind))

@@ -6,13 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.page.chart_spec import PERCENT, Axis, Chart, Point, Series, Table, arms, levels, sample_words
+from bench.plan.wording import with_key
+from reports.page.chart_spec import (
+    PERCENT,
+    Axis,
+    Chart,
+    Point,
+    Series,
+    Table,
+    arms,
+    levels,
+    sample_words,
+    uncounted,
+)
 from reports.page.palette import COLOURS, DASHES, INK, NEUTRAL, PUBLIC, colour, dash, symbol
 from reports.rows.aggregate import half_recovery, readings
 from reports.rows.budget_surface import WORDS, Surface, captions, surfaces
 from reports.rows.row import Row
 from reports.text.formatting import number, seeds_words, threat_words, with_interval
-from reports.text.groups import Group, title
+from reports.text.groups import Group, lock_name, title
 
 METERS = {
     "guesses": "guesses spent (prompts tried)",
@@ -48,7 +60,7 @@ def _recovery_curve(group: Group, index: int, name: str, meter: str, rows: Seque
         curves = _curves(row, meter)
         spent += [x for curve in curves.values() for x, _ in curve]
         control = row.role == "control"
-        lock = f"{row.lock}, key {row.key}" if row.key not in ("edit", "domain") else row.lock
+        lock = lock_name(row)
         shade = NEUTRAL if control else colour(i)
         if len(curves) > 1:
             series += [_steps(c, f"{lock}, seed {s}", shade, 1, opacity=0.35) for s, c in curves.items()]
@@ -58,7 +70,7 @@ def _recovery_curve(group: Group, index: int, name: str, meter: str, rows: Seque
     caption = (
         f"Threat model {name.rpartition(' ')[2]} of the table. Each point is a predictor that the attack handed in at"
         " that reading, by its own selection rule, judged on test afterwards; points before the last may be judged on"
-        f" fewer images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}"
+        f" fewer images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}{uncounted(rows)}"
     )
     x, y = _meter_axis(meter, min(spent), max(spent)), Axis("RP (%)", PERCENT)
     return Chart(
@@ -91,7 +103,7 @@ def best_so_far(row: Row, meter: str) -> Chart | None:
         series += _half_marks(half, (lp + oracle) / 2, meter)
     start = min(curve[0][0] for curve in curves.values())
     return Chart(
-        "best", f"{row.lock} × {row.attack}",
+        "best", f"{lock_name(row)} × {row.attack}",
         f"{row.scenario} · {row.model}; {seeds_words(tuple(curves))}; {threat_words(row.threat)}", "",
         _meter_axis(meter, start, end), Axis("accuracy on unauthorised test images (%)", PERCENT), series,
         levels=levels([row], "oracle", "public_baseline", "LP"),
@@ -123,9 +135,10 @@ def budget_curve(surface: Surface, index: int = 0) -> Chart:
         (*(f"{v:g}" for v in at), *(with_interval(row.values[n]) for n in ("RP", "public_baseline", "advantage")))
         for at, row in sorted(surface.points.items())
     ]
+    lock, under = with_key(surface.lock, surface.key), f"; {surface.rights}" if surface.rights else ""
     return Chart(
-        f"budget-{index}", f"{surface.lock} × {surface.attack}",
-        f"{surface.scenario} · {surface.model}; {sample_words(rows)}",
+        f"budget-{index}", f"{lock} × {surface.attack}",
+        f"{surface.scenario} · {surface.model}{under}; {sample_words(rows)}",
         f"{captions([surface])[0]} {sample_words(rows)} Selection rule: {rows[0].selection or 'none'}.",
         Axis(WORDS[first], log=values[0] > 0 and values[-1] / values[0] >= 10, ticks=values),
         Axis("accuracy on unauthorised test images (%)", PERCENT), series, levels=levels(rows[:1], "oracle", "LP"),

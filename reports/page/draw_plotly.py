@@ -10,6 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from bench.plan.legible import visible
 from reports.page.chart_spec import Axis, Bar, Chart, Level, Series, arms
 from reports.page.palette import NEUTRAL
 from reports.text.formatting import with_interval
@@ -36,7 +37,11 @@ def figure(chart: Chart) -> dict[str, Any]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    out: dict[str, Any] = {"title": {"text": axis.title, "font": {"size": 13}}, "zeroline": False, "automargin": True}
+    out: dict[str, Any] = {
+        "title": {"text": _safe(axis.title), "font": {"size": 13}},
+        "zeroline": False,
+        "automargin": True,
+    }
     if axis.range is not None:
         out["range"] = list(axis.range)
     if axis.log:
@@ -101,4 +106,4 @@ def _shape(level: Level) -> dict[str, Any]:
 
 def _safe(text: str) -> str:
     """``text`` for plotly, which reads a few HTML tags in what it prints."""
-    return html.escape(text, quote=False)
+    return html.escape(visible(text), quote=False)

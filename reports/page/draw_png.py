@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.plan.legible import shortened
 from reports import files
 from reports.page.chart_spec import Bar, Chart, Series, arms
 from reports.page.palette import DASHES, INK, NEUTRAL, SYMBOLS
+from reports.text.escaping import picture
 from reports.text.formatting import number
 
 if TYPE_CHECKING:
@@ -56,7 +59,10 @@ def save(canvas: Figure, path: str | Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(canvas)
-    return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
+    with warnings.catch_warnings():  # a name in letters that the font lacks is drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # labels without end
+        return files.atomic(path, lambda file: canvas.savefig(file, format="png", dpi=150))
 
 
 def _inches(chart: Chart) -> float:
@@ -84,13 +90,18 @@ def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
             axis.minorticks_off()
         if spec.range is not None:
             axis.set(**{f"{name}lim": spec.range})
-        axis.set(**{f"{name}label": spec.title})
+        axis.set(**{f"{name}label": picture(spec.title)})
     axis.grid(alpha=0.25, axis="x" if chart.bars else "both")
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     # Two texts of two sizes: the title stands above the lines of the place.
-    place = textwrap.fill(chart.place, 120)
-    axis.set_title(textwrap.fill(chart.title, 80), fontsize=10, loc="left", pad=8 + 10 * (place.count("\n") + 1))
+    place = picture(textwrap.fill(shortened(chart.place, 240), 120))
+    axis.set_title(
+        picture(textwrap.fill(shortened(chart.title, 150), 80)),
+        fontsize=10,
+        loc="left",
+        pad=8 + 10 * (place.count("\n") + 1),
+    )
     axis.text(0, 1.0, place + "\n", transform=axis.transAxes, va="bottom", fontsize=7, color=NEUTRAL, linespacing=1.1)
     handles = [
         Line2D(
@@ -100,7 +111,7 @@ def _panel(canvas: Figure, axis: Axes, chart: Chart) -> None:
         )
         for mark in chart.marks
     ]  # fmt: skip
-    names = [textwrap.fill(mark.name, 60) for mark in chart.marks]
+    names = [picture(textwrap.fill(shortened(mark.name, 110), 55)) for mark in chart.marks]
     # Under the axis, at a distance that does not grow with the panel.
     below = axis.transAxes + ScaledTranslation(0, -0.5, canvas.dpi_scale_trans)
     axis.legend(
@@ -129,7 +140,7 @@ def _bars(axis: Axes, bars: Sequence[Bar]) -> None:
     )
     for i, mean in enumerate(means):
         axis.text(1.01, i, number(mean), va="center", fontsize=8, transform=axis.get_yaxis_transform())
-    axis.set_yticks(y, [_label(bar) for bar in bars], fontsize=8)
+    axis.set_yticks(y, [picture(_label(bar)) for bar in bars], fontsize=8)
     axis.invert_yaxis()
 
 
@@ -141,4 +152,5 @@ def _lengths(arms: Sequence[tuple[float, float]]) -> NDArray[np.float64] | None:
 
 def _label(bar: Bar) -> str:
     """The name, and what was applied where it is short."""
-    return f"{bar.name}  ({bar.what})" if bar.what and len(bar.name + bar.what) <= 46 else bar.name
+    what = bar.what if bar.what != bar.name and len(bar.name + bar.what) <= 46 else ""
+    return shortened(f"{bar.name}  ({what})" if what else bar.name, 60)

@@ -10,6 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.errors import UserError
+from bench.plan.legible import shortened
+from bench.plan.wording import in_short, name_text
 from bench.records import Record
 from reports.page import draw_png
 from reports.page.charts import condition_bars
@@ -19,6 +21,7 @@ from reports.page.samples import Sample, strips
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.budget_surface import Surface
 from reports.rows.row import Row
+from reports.text.escaping import picture
 from reports.text.formatting import EMPTY
 from reports.text.groups import grouped
 
@@ -40,7 +43,7 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
         UserError: the evidence holds no sample images.
     """
     cell = record.cell
-    rows = strips(record, evidence, cell.attack.name, SHEET_COLUMNS)
+    rows = strips(record, evidence, name_text(cell.attack.name), SHEET_COLUMNS)
     if not rows:
         raise UserError("This record holds no sample images.", "Run its cell again to have them.")
     columns = max(len(row.samples) for row in rows)
@@ -57,14 +60,14 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
             axis.set_xlabel(text, color=colour, fontsize=8, labelpad=2)
             axis.spines[:].set(edgecolor=colour, linewidth=1.6)
             if strip is rows[0] and sample.truth is not None:
-                axis.set_title(f"true: {sample.truth}", fontsize=8, pad=3)
-        words = textwrap.fill(strip.words, 16)
+                axis.set_title(picture(f"true: {sample.truth}"), fontsize=8, pad=3)
+        words = picture(textwrap.fill(strip.words, 16))
         row[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8, labelpad=8)
     total = max(len(evidence.get(f"samples/{strip.kind}", ())) for strip in rows)
     count = f"first {columns} of {total} samples" if total > columns else f"{total} samples"
     figure.suptitle(
-        f"{cell.lock.name} × {cell.attack.name}, {cell.scenario}, {cell.model}, seed {cell.replicate}: {count}\n"
-        "under each image: the answer to it, ✓ right, ✗ wrong",
+        picture(textwrap.fill(f"{shortened(in_short(cell), 400)}: {count}", 100))
+        + "\nunder each image: the answer to it, ✓ right, ✗ wrong",
         fontsize=9.5,
     )
     return draw_png.save(figure, path)
@@ -73,9 +76,9 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
 def _answer(sample: Sample) -> tuple[str, str]:
     """Text and colour under one image; the mark says right or wrong to those who do not see the colour."""
     if sample.right is None:
-        return sample.answer, NEUTRAL
+        return picture(sample.answer), NEUTRAL
     mark, colour = ("✓", RIGHT) if sample.right else ("✗", WRONG)
-    return textwrap.fill(f"{mark} {sample.answer}", 14), colour
+    return picture(textwrap.fill(f"{mark} {sample.answer}", 14)), colour
 
 
 def guess_curve(rows_or_records: Sequence[Row] | Sequence[Record], path: str | Path, meter: str = "guesses") -> Path:

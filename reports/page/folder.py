@@ -23,18 +23,18 @@ def replacing(out: Path) -> Iterator[Path]:
     Raises:
         UserError: ``out`` holds something else, or cannot be written.
     """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UserError(f"{out} is no folder.", "Name another with --html.")
     part = None
     try:
+        if out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise UserError(f"{out} is no folder.", "Name another with --html.")
         if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
             raise UserError(f"{out} is not empty, and no page that LockBench made.", "Name another folder with --html.")
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        part = Path(tempfile.mkdtemp(dir=out.parent, prefix=".lockbench-"))
         part.chmod(0o755)
         yield part
         if out.is_dir():
-            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+            old = Path(tempfile.mkdtemp(dir=out.parent, prefix=".lockbench-"))
             out.rename(old / "page")
             try:
                 part.rename(out)

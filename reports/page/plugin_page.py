@@ -9,6 +9,7 @@ from typing import Any
 from bench import registry
 from bench.params import Param
 from bench.plan import ensemble
+from bench.plan.wording import value_text
 from bench.plugin_source import PluginInfo
 from bench.records import Cell, PluginRef
 from bench.threat import Budget, ThreatModel
@@ -105,7 +106,7 @@ def _param_table(kind: str, info: PluginInfo | None, refs: Sequence[PluginRef]) 
     set_here: dict[str, dict[str, None]] = {}
     for ref in refs:
         for name, value in ref.explicit.items():
-            set_here.setdefault(name, {})[str(value)] = None
+            set_here.setdefault(name, {})[value_text(value)] = None
     declared: Mapping[str, Param] = {} if info is None else info.params
     lines = [
         {

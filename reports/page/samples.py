@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from bench.plan.legible import shortened, visible
 from bench.records import Record
 
+LONGEST = 40
+"""Characters of a prompt, a class or a condition."""
 KINDS = ("raw", "key", "near", "wrong", "guess")
 
 
@@ -48,12 +52,13 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], whose: str, mos
     out = []
     # Without an attack the predictor is the locked model, whose answers stand there already.
     for kind in KINDS[:-1] if record.cell.attack.purpose == "no-attack" else KINDS:
-        images = evidence.get(f"samples/{kind}")
-        labels = evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels"))
-        predicted = evidence.get(f"samples/pred_{kind}")
+        images = _images(evidence.get(f"samples/{kind}"))
+        labels = _answers(evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels")), images)
+        predicted = _answers(evidence.get(f"samples/pred_{kind}"), images)
         edited = images is not None
         if images is None and kind == "guess" and predicted is not None:
-            images = evidence.get("samples/raw")  # an attack that edits nothing answers on the raw images
+            images = _images(evidence.get("samples/raw"))  # an attack that edits nothing answers on the raw images
+            labels, predicted = _answers(labels, images), _answers(predicted, images)
         if images is None:
             continue
         samples = []
@@ -66,20 +71,42 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], whose: str, mos
     return out
 
 
+def _images(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    """``array`` where it holds images (m, 3, H, W) uint8; imported evidence may hold anything."""
+    if array is None or array.ndim != 4 or array.shape[1] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        return None
+    return array
+
+
+def _answers(array: NDArray[Any] | None, images: NDArray[Any] | None) -> NDArray[Any] | None:
+    """``array`` where it holds integers, one for each image."""
+    if array is None or array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        return None
+    return None if images is not None and len(array) < len(images) else array
+
+
 def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
     if kind == "raw":
         return "raw: the locked model’s answers"
     if kind == "key":
         prompt = (record.key or {}).get("prompt")
-        return f"{f'after the key “{prompt}”' if prompt else 'authorised'}: the locked model’s answers"
+        return f"{f'after the key “{_said(prompt)}”' if prompt else 'authorised'}: the locked model’s answers"
     if kind in ("near", "wrong"):
-        first = next((f" ({c.what})" for c in record.conditions if c.kind == kind), "")
+        first = next((f" ({_said(c.what)})" for c in record.conditions if c.kind == kind), "")
         return f"after a {kind} key{first}: the locked model’s answers"
     if not edited:
         return f"raw: the answers of {whose}"
     guess = (record.selected or {}).get("prompt")
-    return f"edited with the guess “{guess}” of {whose}: its answers" if guess else f"edited by {whose}: its answers"
+    return (
+        f"edited with the guess “{_said(guess)}” of {whose}: its answers"
+        if guess
+        else f"edited by {whose}: its answers"
+    )
 
 
 def _class(record: Record, index: int) -> str:
-    return record.classes[index] if 0 <= index < len(record.classes) else str(index)
+    return _said(record.classes[index]) if 0 <= index < len(record.classes) else str(index)
+
+
+def _said(text: object) -> str:
+    return shortened(visible(str(text)), LONGEST)

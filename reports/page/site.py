@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench import registry
-from bench.hashing import digest
+from bench.plan.legible import shortened, visible
 from bench.records import Record
-from reports.files import slug
+from reports.files import name_of
 from reports.page import charts, curves, draw_plotly, gallery, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page.chart_spec import Chart
 from reports.page.folder import MARK, lockbench_version, plotly_script, replacing
 from reports.rows import budget_surface as surface
-from reports.rows.aggregate import current
+from reports.rows.aggregate import LONGEST_NAME, MOST_METERS, current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
+from reports.rows.real import real
 from reports.rows.rerun import commands_of
 from reports.rows.row import Row
 from reports.rows.source import Store
 from reports.text.captions import captions
 from reports.text.cells import fields_of, heading, verdict
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
-from reports.text.groups import Group, grouped, title
+from reports.text.groups import Group, grouped, lock_name, title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 COLUMNS = (
@@ -50,13 +51,13 @@ COST_WORDS = {
 METER_WORDS = {"seconds": "seconds (this machine’s)", "peak_memory_mb": "peak memory, MB"}
 
 
-def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
+def write(store: Store, out: str | Path, keep: Callable[[Sequence[Row]], list[Row]] | None = None) -> Path:
     """Write the page of ``store``.
 
     Args:
         store: where the records are.
         out: the folder; made if absent, replaced whole if it is such a page already.
-        tasks: only these scenarios; none means all.
+        keep: chooses among the rows, as `reports.rows.filters.Filters.narrow` does; None means all.
 
     Returns:
         ``index.html`` in ``out``.
@@ -64,9 +65,9 @@ def write(store: Store, out: str | Path, tasks: Sequence[str] = ()) -> Path:
     Raises:
         UserError: ``out`` holds something else, or cannot be written.
     """
-    records = [r for r in current(store.records()) if not tasks or r.cell.scenario in tasks]
+    records = current(store.records())
     with replacing(Path(out)) as folder:
-        Site(store, records, folder).build()
+        Site(store, records, folder, keep).build()
     return Path(out) / "index.html"
 
 
@@ -77,12 +78,20 @@ class Site:
         store: where the evidence is.
         records: of the rows that are shown.
         folder: an empty one, for the pages.
+        keep: chooses among the rows.
     """
 
-    def __init__(self, store: Store, records: Sequence[Record], folder: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        records: Sequence[Record],
+        folder: Path,
+        keep: Callable[[Sequence[Row]], list[Row]] | None = None,
+    ) -> None:
         """Join ``records`` to rows."""
         self.store, self.folder = store, folder
-        self.rows = to_rows(records, store.evidence)
+        table = to_rows(records, store.evidence)
+        self.rows = table if keep is None else keep(table)
         self.groups = grouped(self.rows)
         self.records: dict[tuple[str, str], list[Record]] = {}
         for record in [*records, *(record for record, _ in worst_cases(records))]:
@@ -97,12 +106,12 @@ class Site:
         }
         self.jinja = Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True,
+            lstrip_blocks=True, finalize=_shown,
         )  # fmt: skip
         self.jinja.globals |= {
             "site": self, "HEADINGS": HEADINGS, "heading": heading, "palette": palette, "figure": draw_plotly.figure,
             "DOCS": prose.DOCS, "inline": prose.inline, "breakable": prose.breakable, "title": title,
-            "seeds_words": seeds_words, "threat_words": threat_words,
+            "seeds_words": seeds_words, "threat_words": threat_words, "lock_name": lock_name,
         }  # fmt: skip
 
     def build(self) -> None:
@@ -180,14 +189,11 @@ class Site:
 
     def href(self, kind: str, name: str) -> str:
         """The page of a lock or an attack; names that would share a file get a digest."""
-        plain = slug(name)
-        return f"{kind}-{plain if plain == name else f'{plain}-{digest(name)[:6]}'}.html"
+        return name_of(kind, name, ending=".html")
 
     def scenario_href(self, group: Group) -> str:
         """The page of a scenario and model."""
-        plain = f"{slug(group.scenario)}-{slug(group.model)}"
-        same = plain == f"{group.scenario}-{group.model}"
-        return f"scenario-{plain if same else f'{plain}-{digest([group.scenario, group.model])[:6]}'}.html"
+        return name_of("scenario", group.scenario, group.model, ending=".html")
 
     def anchor(self, row: Row) -> str:
         """The identifier of a row on every page."""
@@ -250,7 +256,7 @@ class Site:
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
-        return f"flags.html#{name if name in self.docs['flags'][1] else f'flag-{slug(name)}'}"
+        return f"flags.html#{name if name in self.docs['flags'][1] else name_of('flag', name)}"
 
     def commands(self, row: Row) -> list[str]:
         """What makes the row again."""
@@ -261,20 +267,29 @@ class Site:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""
         meters = [r.lock_meter or {} for r in self.of_row(row)]
         costs = [(f"attack: {meter_words(name)}", value) for name, value in (row.meter or {}).items()]
-        costs += [(f"lock: {meter_words(name)}", mean([m.get(name) for m in meters])) for name in meters[0]]
+        names = list(meters[0])[:MOST_METERS]
+        costs += [(f"lock: {meter_words(name)}", mean([m.get(name) for m in meters])) for name in names]
         costs += [(words, row.lock_cost.get(name)) for name, words in COST_WORDS.items()]
         shown = [(words, f"{value:,.10g}") for words, value in costs if value is not None]
         halves = surface.halves_words(row)
         return shown + ([("guess at which half of the loss is back", halves)] if halves else [])
 
 
+def _shown(value: Any) -> Any:
+    """What a template prints: nothing invisible in it, whether it is escaped already or will be."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value, keep="\n")
+    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - an escape of ours needs none itself
+
+
 def meter_words(name: str) -> str:
     """A meter's name in words."""
-    return METER_WORDS.get(name, name.replace("_", " "))
+    return METER_WORDS.get(name, shortened(name.replace("_", " "), LONGEST_NAME))
 
 
 def mean(values: Iterable[Any]) -> float | None:
     """The mean; None unless all are numbers, since what is unknown must not count as 0."""
     listed = list(values)
-    known = [float(v) for v in listed if isinstance(v, int | float)]
+    known = [number for v in listed if (number := real(v)) is not None]
     return float(np.mean(known)) if known and len(known) == len(listed) else None

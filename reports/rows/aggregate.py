@@ -5,20 +5,29 @@ Accuracies are percent, recovery is a fraction. What was not measured, or may no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bench.records import EDITOR, Cell, CurvePoint, Record
+from bench.plan.legible import shortened
+from bench.plan.wording import key_label, label, name_text, scenario_label
+from bench.records import Cell, CurvePoint, Record
 from reports.rows import domain, ensemble
-from reports.rows.controls import Controls, label, role_of, scenario_of
+from reports.rows.controls import Controls, expected_flags, role_of
 from reports.rows.intervals import Value, constant, of_measured
+from reports.rows.real import finite, real
+from reports.rows.reasons import GUESTS, reason_of
 from reports.rows.recovery import derived
 from reports.rows.row import DERIVED, MEASURED, ConditionRow, EnsembleCase, Row
 from reports.rows.source import Evidence
 from reports.rows.worst import worst
+
+LONGEST_ERROR, LONGEST_NOTE, LONGEST_NAME = 4000, 1000, 60
+"""Characters after which an error, a note or a meter's name is cut."""
+MOST_METERS = 50
 
 
 def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Row]:
@@ -38,7 +47,13 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Ro
     worst_members: dict[str, list[tuple[Record, EnsembleCase]]] = {}
     for record, case in ensemble.worst_cases(pool):
         worst_members.setdefault(record.row_key, []).append((record, case))
-    table = [_row(group, controls, evidence) for group in groups.values()]
+    seeds: dict[str, dict[str, tuple[int, ...]]] = {}
+    for (row_key, status), group in groups.items():
+        seeds.setdefault(row_key, {})[status] = tuple(r.cell.replicate for r in group)
+    table = [
+        replace(_row(group, controls, evidence), others={s: own for s, own in seeds[row_key].items() if s != status})
+        for (row_key, status), group in groups.items()
+    ]
     for pairs in worst_members.values():
         row = _row([record for record, _ in pairs], controls, evidence)
         table.append(replace(row, ensemble=pairs[0][1], curve=None))
@@ -60,13 +75,14 @@ def current(records: Iterable[Record], split: str = "test") -> list[Record]:
 
 def names_of(cell: Cell) -> dict[str, Any]:
     """The fields of a row that come from its cell."""
-    editor = {} if cell.editor == EDITOR else {"editor": cell.editor}
     return {
-        "scenario": scenario_of(cell),
-        "model": cell.model,
+        "scenario": scenario_label(cell),
+        "model": name_text(cell.model),
         "lock": label(cell.lock),
-        "key": label(cell.key, **editor),
+        "key": key_label(cell),
         "attack": label(cell.attack),
+        "task": cell.scenario,
+        "architecture": cell.model,
         "lock_name": cell.lock.name,
         "attack_name": cell.attack.name,
         "role": role_of(cell),
@@ -152,9 +168,9 @@ def readings(curve: Sequence[CurvePoint | Mapping[str, Any]], meter_field: str) 
     points: list[tuple[float, float]] = []
     for point in curve:
         meter, rp = (point.meter, point.RP) if isinstance(point, CurvePoint) else (point, point.get("RP"))
-        x = meter.get(meter_field)
-        if x is not None and rp is not None:
-            points.append((float(x), float(rp)))
+        x, y = real(meter.get(meter_field)), real(rp)
+        if x is not None and y is not None:
+            points.append((x, y))
     return sorted(points)
 
 
@@ -167,6 +183,8 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     visible = ok and (not missing or role_of(cell) == "control") and cell.attack.purpose != "no-attack"
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
+    if first.status == "invalid":  # what a guest answered with is no number: nothing of it may read as a result
+        values |= {name: None for name in MEASURED if name in GUESTS}
     values["floor"] = constant([r.floor for r in group])
     public = [controls.baseline(r) for r in group]
     if all(b is not None for b in public):
@@ -176,8 +194,9 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
     else:
         values["RP"] = None
     flags: dict[str, list[str]] = {}
+    expected = expected_flags(cell.lock.purpose)
     for record in group:
-        for name, detail in {flag.name: flag.detail for flag in record.flags}.items():
+        for name, detail in {flag.name: flag.detail for flag in record.flags if flag.name not in expected}.items():
             flags.setdefault(name, []).append(detail)
     selections = [r.selection.words for r in group if r.selection is not None]
     errors = [f"seed {r.cell.replicate}: {r.error or 'no reason was recorded'}" for r in group if r.status != "ok"]
@@ -190,16 +209,23 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None)
         values=values,
         curve=_curves(group) if visible else None,
         meter=_meter([r.meter for r in group]),
-        conditions=_conditions(group),
+        conditions=() if first.status == "invalid" else _conditions(group),
         selection=" / ".join(dict.fromkeys(selections)) or None,
         transductive=any(r.transductive for r in group),
         flags={name: len(details) for name, details in flags.items()},
         flag_details={name: details[0] for name, details in flags.items()},
         missing=missing,
-        error="; ".join(errors) or None,
+        error=shortened("; ".join(errors), LONGEST_ERROR) or None,
+        reason=" / ".join(dict.fromkeys(reason_of(r) for r in group if r.status == "invalid")),
         drops=domain.drops(group, evidence),
         lock_cost=_lock_cost(group),
     )
+
+
+def _note(note: Mapping[str, Any]) -> Any:
+    """What an attack noted of a submission; where it is huge, its start as text."""
+    text = json.dumps(note, default=str, ensure_ascii=False)
+    return note if len(text) <= LONGEST_NOTE else {"cut": shortened(text, LONGEST_NOTE)}
 
 
 def _images(record: Record) -> int | None:
@@ -208,7 +234,11 @@ def _images(record: Record) -> int | None:
 
 def _curves(group: Sequence[Record]) -> dict[int, list[dict[str, Any]]] | None:
     curves = {
-        r.cell.replicate: [{**p.meter, "RP": p.RP, "validation": p.validation, "note": p.note} for p in r.curve]
+        r.cell.replicate: [
+            {**_readings(p.meter), "RP": p.RP, "validation": p.validation, "note": _note(p.note)}
+            for p in r.curve
+            if real(p.RP) is not None
+        ]
         for r in group
         if r.curve
     }
@@ -221,10 +251,15 @@ def _meter(meters: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
         return None
     known = [m for m in meters if m is not None]
     means: dict[str, Any] = {}
-    for name in dict.fromkeys(name for m in known for name in m):
-        values = [x for m in known if isinstance(x := m.get(name), int | float)]
-        means[name] = float(np.mean(values)) if len(values) == len(known) else None
+    for name in list(dict.fromkeys(name for m in known for name in m))[:MOST_METERS]:
+        values = [x for m in known if (x := real(m.get(name))) is not None]
+        means[shortened(name, LONGEST_NAME)] = float(np.mean(values)) if len(values) == len(known) else None
     return means
+
+
+def _readings(meter: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers of a meter; anything else that stands there is no reading."""
+    return {shortened(name, LONGEST_NAME): finite(x) for name, x in list(meter.items())[:MOST_METERS]}
 
 
 def _lock_cost(group: Sequence[Record]) -> dict[str, float | None]:
@@ -238,7 +273,7 @@ def _lock_cost(group: Sequence[Record]) -> dict[str, float | None]:
     }
     return {
         name: None if any(v is None for v in values) else float(np.mean([v for v in values if v is not None]))
-        for name, values in costs.items()
+        for name, values in ((name, [real(v) for v in values]) for name, values in costs.items())
     }
 
 

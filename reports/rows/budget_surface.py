@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.plan.wording import bracketed, settings_of, unusual_rights, value_text, with_key
 from reports.rows.aggregate import half_costs
+from reports.rows.real import real
 from reports.rows.row import Row
 
 AXES = ("threat.share", "threat.authorised", "threat.leaked", "attack.steps")
@@ -31,22 +33,34 @@ class Surface:
     """Rows of one lock under one attack that differ in ``axes`` alone.
 
     Args:
-        lock, attack, scenario, model: names, as in the rows.
+        lock, key, scenario, model: as in the rows.
+        attack: its name with what was set and is no axis.
+        rights: what is unusual of its threat model and is no axis, as the command line takes it.
         axes: as the command line names them, the one with most values first.
         points: the rows by their values of ``axes``.
+        left: values of ``axes`` that have no point, with the status and the reason.
     """
 
     lock: str
+    key: str
     attack: str
+    rights: str
     scenario: str
     model: str
     axes: tuple[str, ...]
     points: dict[tuple[float, ...], Row]
+    left: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What tells the surface from others, in words."""
+        return self.scenario, self.model, self.lock, self.key, self.attack, self.rights
 
     @property
     def title(self) -> str:
         """What the surface is of."""
-        return f"{self.lock} × {self.attack}, {self.scenario} · {self.model}"
+        under = f" ({self.rights})" if self.rights else ""
+        return f"{with_key(self.lock, self.key)} × {self.attack}{under}, {self.scenario} · {self.model}"
 
     def lines(self) -> dict[tuple[float, ...], list[tuple[float, Row]]]:
         """By the values of the further axes, pairs of the first axis's value and its row, in that value's order."""
@@ -64,15 +78,18 @@ def surfaces(rows: Iterable[Row]) -> list[Surface]:
     """Every surface among ``rows``: at least two rows with RP that differ in spending alone."""
     groups: dict[tuple[Any, ...], list[tuple[dict[str, float], Row]]] = {}
     for row in rows:
-        if row.status != "ok" or row.values["RP"] is None or row.role == "control" or row.ensemble is not None:
+        if row.role == "control" or row.ensemble is not None or (row.status == "ok" and row.values["RP"] is None):
+            continue
+        if row.status not in ("ok", "invalid", "failed"):
             continue
         spent = _spending(row)
         rest = {k: v for k, v in _flat(row).items() if k not in spent}
-        same = tuple(sorted((k, str(v)) for k, v in rest.items()))
+        same = tuple(sorted((k, value_text(v)) for k, v in rest.items()))
         at = (row.scenario, row.model, row.lock, row.key, row.attack_name, same)
         groups.setdefault(at, []).append((spent, row))
     out = []
-    for members in groups.values():
+    for pool in groups.values():
+        members = [(spent, row) for spent, row in pool if row.status == "ok"]
         counts = {name: len({spent.get(name) for spent, _ in members}) for name in {n for s, _ in members for n in s}}
         axes = tuple(sorted((n for n, c in counts.items() if c > 1), key=lambda n: (-counts[n], n)))
         complete = [(s, row) for s, row in members if all(n in s for n in axes)]
@@ -80,7 +97,18 @@ def surfaces(rows: Iterable[Row]) -> list[Surface]:
             continue
         first = members[0][1]
         points = {tuple(s[n] for n in axes): row for s, row in complete}
-        out.append(Surface(first.lock, first.attack_name, first.scenario, first.model, axes, points))
+        attack = bracketed(first.attack_name, {k: v for k, v in first.attack_set.items() if f"attack.{k}" not in axes})
+        threat = {k: v for k, v in first.threat.items() if k != "budget"}
+        unusual = unusual_rights(threat, first.threat.get("budget") or {})
+        rights = ", ".join(settings_of({k: v for k, v in unusual.items() if k not in axes}))
+        left = tuple(
+            f"{', '.join(f'{WORDS[n]} {s[n]:g}' for n in axes if n in s)}: {row.status}"
+            + (f", {row.reason}" if row.reason else "")
+            for s, row in pool
+            if row.status != "ok"
+        )
+        names = (first.lock, first.key, attack, rights, first.scenario, first.model)
+        out.append(Surface(*names, axes, points, left))
     return out
 
 
@@ -93,7 +121,8 @@ def captions(surfaces: Sequence[Surface]) -> list[str]:
         for rest, cost in surface.half_costs().items():
             beside = ", ".join(f"{WORDS[n]} {v:g}" for n, v in zip(others, rest, strict=True))
             costs.append(("never" if cost is None else f"{cost:g}") + (f" ({beside})" if beside else ""))
-        lines.append(f"Half-recovery cost of {surface.title}, {WORDS[first]}: {'; '.join(costs)}.")
+        left = f" Without what does not count: {'; '.join(surface.left)}." if surface.left else ""
+        lines.append(f"Half-recovery cost of {surface.title}, {WORDS[first]}: {'; '.join(costs)}.{left}")
     return lines
 
 
@@ -118,4 +147,5 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _spending(row: Row) -> dict[str, float]:
-    return {k: float(v) for k, v in _flat(row).items() if k in AXES or k.startswith("budget.")}
+    spent = {k: real(v) for k, v in _flat(row).items() if k in AXES or k in WORDS}
+    return {k: v for k, v in spent.items() if v is not None}

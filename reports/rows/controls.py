@@ -5,19 +5,27 @@ A row that lacks a control shows no RP, advantage and rank, and says which contr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
 from bench.errors import UserError
 from bench.plan import controls_of
+from bench.plan.wording import key_label, label
+from bench.plan.wording import scenario_label as scenario_of
 from bench.plugin_source import PluginInfo
-from bench.records import Cell, PluginRef, Record
+from bench.records import Cell, Record
 from reports.rows.rerun import command_of
 
 CALIBRATION = ("must-open", "must-not-open")
 """Purposes of the calibration locks: they show whether the attacks and the judge work."""
+BY_PURPOSE = {
+    "victim": frozenset({"lock-is-a-no-op", "up-not-above-lp"}),
+    "must-open": frozenset({"lp-below-floor", "up-not-above-lp"}),
+    "must-not-open": frozenset({"lp-below-floor", "up-not-above-lp"}),
+}
+"""Red flags that a control raises by its very purpose: they tell nothing, and no table prints them."""
 DATA_BUDGET = ("share", "unlabelled", "authorised")
 """Fields of a threat model that decide the public baseline."""
 
@@ -35,32 +43,15 @@ class Missing:
     command: str
 
 
-def label(ref: PluginRef, **more: Any) -> str:
-    """A plugin's name with the parameters that were set: ``modellock[decoys=fixed]``."""
-    return _bracketed(ref.name, {**ref.explicit, **more})
-
-
-def _bracketed(name: str, settings: Mapping[str, Any]) -> str:
-    inside = ",".join(f"{k}={value_text(v)}" for k, v in sorted(settings.items()))
-    return f"{name}[{inside}]" if inside else name
-
-
-def value_text(value: Any) -> str:
-    """A parameter's value as tables print it: ``true``, ``0.1``."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def expected_flags(lock_purpose: str) -> frozenset[str]:
+    """The red flags that a lock with that purpose is expected to raise; none for a method."""
+    return BY_PURPOSE.get(lock_purpose, frozenset())
 
 
 def purpose_of(kind: str, name: str) -> str:
     """What the control ``name`` of ``kind`` is for; empty for any other plugin."""
     info = registry.current().get(kind, name)
     return "" if info is None else str(info.purpose)
-
-
-def scenario_of(cell: Cell) -> str:
-    """The scenario's name with the task settings that were set."""
-    return _bracketed(cell.scenario, cell.task_settings)
 
 
 def role_of(cell: Cell) -> str:
@@ -88,7 +79,7 @@ class Controls:
                 continue
             cell, imported = record.cell, record.third_party is not None
             if record.conditions:
-                self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), label(cell.key)))
+                self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), key_label(cell)))
             if cell.attack.purpose == "public-baseline" and record.RP is not None:
                 # The public baseline is the best that public means reach. So of several with one data budget the best
                 # stands; judge-validation images decide, never test images.
@@ -102,7 +93,7 @@ class Controls:
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
         cell = record.cell
-        keyed = label(cell.key) if cell.threat.authorised else None  # authorised images depend on the key
+        keyed = key_label(cell) if cell.threat.authorised else None  # authorised images depend on the key
         return (
             scenario_of(cell),
             cell.model,
@@ -136,7 +127,7 @@ class Controls:
         place = (scenario_of(cell), cell.model)
         sources = {False, first.third_party is not None}
         # Only an audit may come without its key, and so without key conditions.
-        named = (*place, label(cell.lock), label(cell.key))
+        named = (*place, label(cell.lock), key_label(cell))
         if cell.lock.role != "given" and not any((s, *named) in self._conditions for s in sources):
             lacks.append(Missing("key conditions", _command(group, cell.lock.name, own)))
         for purpose in CALIBRATION:

@@ -112,6 +112,8 @@ def _correct(
     for true, names in SIDES:
         if true not in arrays or any(f"pred/{name}" not in arrays for name in names):
             return None
+        if any(arrays[f"pred/{name}"].shape != arrays[true].shape for name in names) or arrays[true].ndim != 1:
+            return None  # imported evidence may hold anything
         sides.append({name: arrays[f"pred/{name}"] == arrays[true] for name in names})
     return tuple(sides)
 

@@ -18,6 +18,7 @@ from bench.records import Cell, PluginRef, Record
 from bench.selection import SelectionRule
 from bench.threat import Budget, ThreatModel
 from reports.rows.controls import validated
+from reports.rows.reasons import outcome
 from reports.rows.row import EnsembleCase
 
 SELECTION = SelectionRule("worst-member", "the worst member on judge-validation images")
@@ -43,7 +44,8 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
     views = {threat.name: _threat(threat) for threat in listed.threats}
     pools: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.status == "ok" and record.cell.lock.role != "control" and record.RP is not None:
+        measured = record.RP is not None or record.status != "ok"
+        if record.cell.lock.role != "control" and measured:
             for threat, view in views.items():
                 if record.cell.threat == view:
                     pools.setdefault((threat, _place(record.cell)), []).append(record)
@@ -57,8 +59,11 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
 def _of_place(
     listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record]
 ) -> list[tuple[Record, EnsembleCase]]:
-    """The ensemble under one threat model against one lock, by seed."""
-    if len({_attack(record.cell) for record in pool}) < 2:
+    """The ensemble under one threat model against one lock, by seed.
+
+    A member whose result does not count stands for nothing, and is named.
+    """
+    if len({_attack(record.cell) for record in pool if record.status == "ok"}) < 2:
         return []
     cell = pool[0].cell
     members = {}
@@ -75,18 +80,25 @@ def _of_place(
             continue  # a member that cannot run here is none
         members[_attack(planned)] = member_name(member.attack, member.params)
     by_seed: dict[int, dict[str, Record]] = {}
-    for record in pool:
-        if _attack(record.cell) in members and record.RP_validation is not None:
+    left_out: dict[str, dict[int, str]] = {}
+    for record in sorted(pool, key=lambda r: r.cell.replicate):
+        if _attack(record.cell) not in members:
+            continue
+        if record.status != "ok":
+            left_out.setdefault(members[_attack(record.cell)], {})[record.cell.replicate] = outcome(record)
+        elif record.RP_validation is not None:
             by_seed.setdefault(record.cell.replicate, {})[members[_attack(record.cell)]] = record
     if not by_seed or max(map(len, by_seed.values())) < 2:
         return []
     names = list(members.values())
-    missing = tuple(sorted({name for own in by_seed.values() for name in names if name not in own}))
+    missing = tuple(
+        sorted({n for seed, own in by_seed.items() for n in names if n not in own and seed not in left_out.get(n, {})})
+    )
     best = {seed: max((validated(record), name) for name, record in own.items())[1] for seed, own in by_seed.items()}
     case = EnsembleCase(
         listed.version, threat.name, best,
         {seed: max(r.RP.value for r in own.values() if r.RP) for seed, own in by_seed.items()},
-        missing, len(members),
+        missing, len(members), left_out,
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]
 

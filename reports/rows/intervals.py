@@ -154,7 +154,7 @@ def _resampled(correct: Correct | tuple[Correct, ...]) -> dict[str, Draws]:
     sides = correct if isinstance(correct, tuple) else (correct,)
     accuracies: dict[str, Draws] = {}
     for i, side in enumerate(sides):
-        accuracies |= resample(side, np.random.default_rng(i))
+        accuracies |= resample(side, i)
     return accuracies
 
 

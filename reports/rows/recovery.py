@@ -88,6 +88,8 @@ def _right(
 ) -> tuple[NDArray[Any], dict[str, NDArray[np.bool_]]] | None:
     if "test_labels" not in arrays or "test_index" not in arrays:
         return None
+    if arrays["test_labels"].ndim != 1 or arrays["test_index"].shape != arrays["test_labels"].shape:
+        return None  # imported evidence may hold anything
     order = np.argsort(arrays["test_index"], kind="stable")
     right: dict[str, NDArray[np.bool_]] = {}
     for name, m in measured.items():

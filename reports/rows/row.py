@@ -29,6 +29,7 @@ class EnsembleCase:
         optimistic: by seed, the maximum of RP over the members' test numbers, percent: a choice by what is reported.
         missing: members that were not measured for every seed.
         members: how many there are for this lock and task.
+        left_out: by member whose result does not count in some seed, the status and the reason by seed.
     """
 
     version: int
@@ -37,6 +38,7 @@ class EnsembleCase:
     optimistic: Mapping[int, float]
     missing: tuple[str, ...]
     members: int
+    left_out: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class ConditionRow:
         """Kind and label as tables print them."""
         return condition_name(self.kind, self.label)
 
+    @property
+    def applied(self) -> str:
+        """What was applied, in words: ``no key`` under the condition without one."""
+        return "no key" if self.kind == "none" and self.what in ("", "none", "no key") else self.what
+
 
 @dataclass(frozen=True)
 class Row:
@@ -74,6 +81,7 @@ class Row:
     |---|---|
     | role | method, control or given |
     | lock_purpose, attack_purpose | what a control is for |
+    | task, architecture | names alone, without settings, as the command line takes them |
     | threat | fields of the threat model, and ``budget`` with its limits |
     | n | test images of each seed |
     | curve | for each seed the judged submissions: meter readings with ``RP``, ``validation`` and ``note`` |
@@ -81,6 +89,8 @@ class Row:
     | ensemble | what stands behind the row of an ensemble |
     | attack_set | the attack's parameters that were set |
     | lock_cost | what the lock costs by name, means over seeds, None where not known |
+    | reason | why an invalid row is invalid |
+    | others | seeds of the same row key that are in another row, by their status |
     """
 
     row_key: str
@@ -94,6 +104,8 @@ class Row:
     role: str
     lock_purpose: str
     attack_purpose: str
+    task: str
+    architecture: str
     threat: dict[str, Any]
     seeds: tuple[int, ...]
     n: tuple[int | None, ...]
@@ -112,6 +124,8 @@ class Row:
     ensemble: EnsembleCase | None = None
     attack_set: Mapping[str, Any] = field(default_factory=dict)
     lock_cost: Mapping[str, float | None] = field(default_factory=dict)
+    reason: str = ""
+    others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[str, str, str, str]:

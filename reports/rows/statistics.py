@@ -7,7 +7,7 @@ seeds and the images of each. Accuracies are percent, rates fractions, levels an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -22,6 +22,8 @@ NESTED_FROM = 5
 
 DRAWS = 2000
 """Resamples of a bootstrap."""
+KEPT = 1000
+"""Images of a test split up to which its resamples are kept in memory: 8 MB."""
 
 Draws = NDArray[np.float64]
 """(B,) values of one quantity over resamples."""
@@ -85,19 +87,30 @@ def percentiles(draws: Draws) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resample(correct: Mapping[str, Right], rng: np.random.Generator) -> dict[str, Draws]:
+def resample(correct: Mapping[str, Right], stream: int) -> dict[str, Draws]:
     """(B,) percent by name, every name over the same resampled images.
 
     Args:
         correct: (n,) whether each image was right, by name.
-        rng: of the resampling.
+        stream: which random numbers; resamples of one stream and n draw the same images.
     """
     n = len(next(iter(correct.values())))
     right = np.stack([c.astype(np.float64) for c in correct.values()], axis=1)
-    # In portions: all counts of a large test split at once would need gigabytes.
-    portions = [rng.multinomial(n, np.full(n, 1 / n), DRAWS // 10) @ right for _ in range(10)]
-    accuracy = 100.0 * np.concatenate(portions) / n
+    portions = _kept_counts(n, stream) if n <= KEPT else _counts(n, stream)
+    accuracy = 100.0 * np.concatenate([counts @ right for counts in portions]) / n
     return {name: accuracy[:, i] for i, name in enumerate(correct)}
+
+
+def _counts(n: int, stream: int) -> Iterator[NDArray[np.int64]]:
+    """How often each of ``n`` images is drawn, (B / 10, n) ten times: all at once may need gigabytes."""
+    rng = np.random.default_rng(stream)
+    for _ in range(10):
+        yield rng.multinomial(n, np.full(n, 1 / n), DRAWS // 10)
+
+
+@lru_cache(maxsize=8)  # every row of a table is judged on the same few test splits
+def _kept_counts(n: int, stream: int) -> tuple[NDArray[np.float32], ...]:
+    return tuple(counts.astype(np.float32) for counts in _counts(n, stream))
 
 
 class McNemar(NamedTuple):

@@ -6,16 +6,15 @@ import numpy as np
 
 from bench import registry
 from reports.rows import budget_surface as surface
-from reports.rows import ranking
+from reports.rows import calibration, ranking
 from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import IMAGES, NESTED, T
 from reports.rows.row import MARGIN, Row
 from reports.rows.statistics import minimal_effect
 from reports.rows.worst import written_against
+from reports.text.escaping import first_line
 from reports.text.formatting import (
     TRANSDUCTIVE,
-    first_line,
-    flat,
     number,
     seeds_words,
     threat_terms,
@@ -29,7 +28,7 @@ __all__ = ["captions", "grouped"]
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
-    lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
+    lines = [*alarms(group), _sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += _threats(group)
     lines += _lock_costs(group)
     lines += _controls(group)
@@ -42,12 +41,26 @@ def captions(group: Group) -> list[str]:
     lines += _flags(group)
     for row in group.rows:
         if row.error:
-            lines.append(f"{row.status.capitalize()}: {row_name(group, row)}: {first_line(row.error)}")
+            lines.append(f"{row.status.capitalize()}: {row_name(group, row)}: {_why(row)}{first_line(row.error)}")
     lines.append(
         f"Broken: RP > LP and the advantage's lower bound above {MARGIN:g} points. Undecided: no interval, or one"
         f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
     )
     return [line for line in lines if line]
+
+
+def alarms(group: Group) -> list[str]:
+    """The controls of a group that fail their condition, one a line: with one of them, the table says nothing."""
+    lines = []
+    for finding in calibration.failed(group.rows):
+        name = finding.control if finding.control == "the victim" else row_name(group, finding.row)
+        lines.append(f"CONTROL FAILED: {name}: {finding.what}: {finding.meaning}.")
+    return lines
+
+
+def _why(row: Row) -> str:
+    """The flags behind an invalid row, where its error does not name them itself."""
+    return f"{row.reason}; " if row.reason and row.reason not in (row.error or "") else ""
 
 
 def _sizes(group: Group) -> str:
@@ -133,7 +146,7 @@ def _lock_costs(group: Group) -> list[str]:
     for row in group.rows:
         known = [word.format(cost) for n, word in words.items() if (cost := row.lock_cost.get(n)) is not None]
         if row.role != "control" and known:
-            costs.setdefault(f"{row.lock} (key {row.key})", ", ".join(known))
+            costs.setdefault(lock_name(row), ", ".join(known))
     where = "; ".join(f"{lock}: {cost}" for lock, cost in costs.items())
     return (
         [f"Cost of the lock, to make and at inference (seconds of the machine that ran it): {where}."] if costs else []
@@ -166,16 +179,9 @@ def _controls(group: Group) -> list[str]:
 
 
 def _calibrated(row: Row) -> str:
-    advantage, recovery = row.values["advantage"], row.values["recovery"]
     if row.lock_purpose == "must-open":
-        text = f"recovery {with_interval(recovery, 2)} (must be 1 within noise)"
-        if recovery is not None and recovery.high is not None and recovery.high < 0.99:
-            text += " — IT IS NOT: the attack does not even undo a renaming of the outputs"
-        return text
-    text = f"advantage {with_interval(advantage)} (must not be above 0 beyond noise)"
-    if advantage is not None and advantage.low is not None and advantage.low > 0:
-        text += " — IT IS NOT: the advantages of this table are too high"
-    return text
+        return f"recovery {with_interval(row.values['recovery'], 2)} (must be 1 within noise)"
+    return f"advantage {with_interval(row.values['advantage'])} (must not be above 0 beyond noise)"
 
 
 def _selection(group: Group) -> list[str]:
@@ -191,13 +197,18 @@ def _ranks(group: Group) -> list[str]:
     places = ranking.places(group.rankable())
     if not places:
         return []
-    names = {row.row_key: lock_name(group, row) for row, _ in places}
+    names = {row.row_key: lock_name(row) for row, _ in places}
     ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
     optimistic = [names[row.row_key] for row, _ in places if row.ensemble is None]
     mark = ""
     if optimistic:
         mark = f" Optimistic for {', '.join(optimistic)}: no ensemble, so the worst was chosen on test."
-    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {', '.join(ranks)}.{mark}"]
+    ranked = {row.place for row, _ in places}
+    lost = [row for row in group.methods if row.place in ranked and row.status in ("invalid", "failed")]
+    names_lost = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)
+    without = f" Without what does not count: {', '.join(names_lost)}." if lost else ""
+    ranking_words = f"{', '.join(ranks)}.{mark}{without}"
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {ranking_words}"]
 
 
 def _ensembles(group: Group) -> list[str]:
@@ -209,10 +220,13 @@ def _ensembles(group: Group) -> list[str]:
             continue
         chosen = ", ".join(f"{member} (seed {seed})" for seed, member in case.chosen.items())
         most = sum(case.optimistic.values()) / len(case.optimistic)
-        line = f"Ensemble v{case.version}, {case.threat}, against {row.lock}: {chosen}; plain maximum of RP over test"
-        line += f" {number(most)} (optimistic: chosen on what it reports); {case.members - len(case.missing)} of"
-        line += f" {case.members} members measured"
-        lines.append(line + (f", not: {', '.join(case.missing)}." if case.missing else "."))
+        line = f"Ensemble v{case.version}, {case.threat}, against {lock_name(row)}: {chosen}; plain maximum of RP over"
+        lacking = {*case.missing, *case.left_out}
+        line += f" test {number(most)} (optimistic: chosen on what it reports); {case.members - len(lacking)} of"
+        line += f" {case.members} members measured" + (f", not: {', '.join(case.missing)}" if case.missing else "")
+        for member, seeds in case.left_out.items():
+            line += f"; {member} does not count: {', '.join(f'seed {s} {why}' for s, why in seeds.items())}"
+        lines.append(f"{line}.")
     if lines:
         lines.append("Tables are comparable only at the same version of the ensemble.")
     return lines
@@ -223,13 +237,20 @@ def _adaptive(group: Group) -> list[str]:
     written = written_against()
     words = {}
     for row in group.methods:
-        rows = [r for r in group.methods if r.lock == row.lock and r.attack_name in written.get(row.lock_name, ())]
-        measured = [f"{r.attack} ({group.threat(r)}) RP {number(r.mean('RP'))}" for r in rows]
+        rows = [r for r in group.methods if r.place == row.place and r.attack_name in written.get(row.lock_name, ())]
+        measured = [f"{r.attack} ({group.threat(r)}) {_reached(r)}" for r in rows]
         known = written.get(row.lock_name)
-        words[row.lock] = ", ".join(measured) or ("not measured: " + ", ".join(known) if known else "none yet")
-    attacked = {r.lock for r in group.methods if r.attack_purpose != "no-attack"}
+        words[lock_name(row)] = ", ".join(measured) or ("not measured: " + ", ".join(known) if known else "none yet")
+    attacked = {lock_name(r) for r in group.methods if r.attack_purpose != "no-attack"}
     lines = [f"{lock}: {text}" for lock, text in words.items() if lock in attacked]
     return [f"Adaptive, written against this lock: {'; '.join(lines)}."] if lines else []
+
+
+def _reached(row: Row) -> str:
+    """What an attack reached, or why that is not known."""
+    if row.status != "ok":
+        return f"{row.status}: {row.reason}" if row.reason else row.status
+    return f"RP {number(row.mean('RP'))}"
 
 
 def _halves(group: Group) -> list[str]:
@@ -244,7 +265,7 @@ def _halves(group: Group) -> list[str]:
 def _flags(group: Group) -> list[str]:
     lines = []
     for flag, i in flag_numbers(group).items():
-        details = [flat(row.flag_details[flag]) for row in group.rows if flag in row.flags]
+        details = [first_line(row.flag_details[flag]) for row in group.rows if flag in row.flags]
         first = " for the first" if len(set(details)) > 1 else ""
         flagged = "; ".join(_flagged(group, flag))
         lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({flagged}; see docs/flags.md#{flag})")
@@ -255,7 +276,7 @@ def _flagged(group: Group, flag: str) -> list[str]:
     """The rows with ``flag``, each by name; a lock's rows together where they are many."""
     own: dict[str, list[Row]] = {}
     for row in group.rows:
-        own.setdefault(lock_name(group, row), []).append(row)
+        own.setdefault(lock_name(row), []).append(row)
     marked = []
     for lock, rows in own.items():
         with_it = [row for row in rows if flag in row.flags]

@@ -22,7 +22,7 @@ from reports.text.formatting import (
     seeds_words,
     with_interval,
 )
-from reports.text.groups import Group, flag_numbers, title
+from reports.text.groups import Group, flag_numbers, lock_name, title
 
 MAIN = (
     "victim_authorised", "UP", "UP_shipped", "LP", "LP_shipped", "RP", "oracle", "public_baseline", "advantage",
@@ -103,8 +103,20 @@ def fields_of(group: Group, fields: Sequence[str]) -> list[str]:
 
 
 def verdict(row: Row) -> str:
-    """The verdict, and whether controls are missing."""
-    return f"{row.verdict}; controls missing" if row.missing else row.verdict
+    """The verdict with what speaks against it: why a row is invalid, missing controls, what does not count."""
+    words = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
+    return "; ".join([words, *(["controls missing"] if row.missing else []), *lost(row)])
+
+
+def lost(row: Row) -> list[str]:
+    """What a measured row does not count: seeds that are invalid or failed, members of an ensemble."""
+    if row.status != "ok":
+        return []
+    words = [
+        f"{seeds_words(seeds)} {status}" for status, seeds in row.others.items() if status in ("invalid", "failed")
+    ]
+    n = 0 if row.ensemble is None else len(row.ensemble.left_out)
+    return words + ([f"{n} member{'s' if n > 1 else ''} not counted"] if n else [])
 
 
 def attack_mark(row: Row) -> str:
@@ -141,13 +153,13 @@ def _cell(value: Value | None, decimals: int, best: bool = False) -> Cell:
 def _domain_line(row: Row) -> list[Cell]:
     sides = [_cell(row.values[name], 1) for name in ("UP", "LP")]
     drops = [_cell(value, drop_digits(name)) for name, value in (row.drops or {}).items()]
-    return [Cell(row.lock), Cell(seeds_list(row.seeds)), *sides, *drops]
+    return [Cell(lock_name(row)), Cell(seeds_list(row.seeds)), *sides, *drops]
 
 
 def _condition_line(condition: ConditionRow) -> list[Cell]:
     shipped = number(None if condition.shipped is None else condition.shipped.mean)
     seeds = str(condition.accuracy.n_seeds)
-    return [Cell(condition.name), Cell(condition.what), _cell(condition.accuracy, 1), Cell(shipped), Cell(seeds)]
+    return [Cell(condition.name), Cell(condition.applied), _cell(condition.accuracy, 1), Cell(shipped), Cell(seeds)]
 
 
 def _condition_caption(group: Group, row: Row) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +11,9 @@ from typing import Any
 from reports.rows.aggregate import half_costs
 from reports.rows.intervals import IMAGES, Value
 from reports.rows.row import ConditionRow, Row
+from reports.text.cells import verdict
+from reports.text.escaping import as_json as to_json
+from reports.text.escaping import csv_cell
 from reports.text.formatting import HEADINGS
 
 FIELDS = (
@@ -81,7 +83,7 @@ def _value(value: Value | None) -> dict[str, Any] | None:
 def _condition(c: ConditionRow) -> dict[str, Any]:
     return {
         "name": c.name,
-        "what": c.what,
+        "what": c.applied,
         "accuracy": c.accuracy.mean,
         "shipped": None if c.shipped is None else c.shipped.mean,
         "interval": None if c.accuracy.kind is None else [c.accuracy.low, c.accuracy.high, c.accuracy.kind],
@@ -91,11 +93,14 @@ def _condition(c: ConditionRow) -> dict[str, Any]:
 
 def as_json(rows: Sequence[Row]) -> str:
     """A JSON list with one object for each row."""
-    return json.dumps([as_object(row) for row in rows], indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return to_json([as_object(row) for row in rows], indent=2) + "\n"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """One line for each row: numbers with ``_low``, ``_high``, ``_kind``; lists and mappings as JSON in one cell."""
+    """One line for each row: numbers with ``_low``, ``_high``, ``_kind``; lists and mappings as JSON in one cell.
+
+    Text that a spreadsheet would take for a formula has an apostrophe in front.
+    """
     header = []
     for name in FIELDS:
         header += [name, f"{name}_low", f"{name}_high", f"{name}_kind"] if name in NUMBERS else [name]
@@ -108,6 +113,7 @@ def as_csv(rows: Sequence[Row]) -> str:
         for name, (low, high, kind) in entries["intervals"].items():
             if name in NUMBERS:
                 line |= {f"{name}_low": low, f"{name}_high": high, f"{name}_kind": kind}
-        line |= {"n": entries["per_seed"]["n"], "verdict": row.verdict}
-        writer.writerow({k: json.dumps(v) if isinstance(v, list | dict | bool) else v for k, v in line.items()})
+        line |= {"n": entries["per_seed"]["n"], "verdict": verdict(row)}
+        cells = {k: to_json(v) if isinstance(v, list | dict | bool) else v for k, v in line.items()}
+        writer.writerow({name: csv_cell(cell) for name, cell in cells.items()})
     return out.getvalue()

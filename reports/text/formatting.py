@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from reports.rows.controls import value_text
+from bench.plan.legible import quoted
+from bench.plan.wording import value_text
 from reports.rows.intervals import Value
 
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
@@ -68,7 +70,7 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
             continue
         if name in ("share", "authorised") and isinstance(value, int | float):
             side = "unauthorised" if name == "share" else "authorised"
-            words.append(f"{value_text(float(value) * 100)} % labelled {side} images")
+            words.append(f"{_percent(value)} % labelled {side} images")
         elif name == "unlabelled" and isinstance(value, bool):
             words.append("unlabelled pool images" if value else "no unlabelled images")
         elif name == "listed" and isinstance(value, bool):
@@ -80,9 +82,15 @@ def threat_terms(threat: Mapping[str, Any]) -> list[str]:
                 {"access": "access: ", "known": "knows: ", "wordlist": "word list: "}[name] + value_text(value)
             )
         else:
-            words.append(f"{name}={value_text(value)}")
-    limits = [f"{value_text(v)} {k}" for k, v in (threat.get("budget") or {}).items()]
+            words.append(f"{quoted(name)}={value_text(value)}")
+    limits = [f"{value_text(v)} {quoted(k)}" for k, v in (threat.get("budget") or {}).items()]
     return [*words, f"budget: {' and '.join(limits) if limits else 'no limit'}"]
+
+
+def _percent(share: float) -> str:
+    """A share with all its digits: two shares never read alike."""
+    text = f"{Decimal(repr(float(share))) * 100:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def seeds_words(seeds: Sequence[int]) -> str:
@@ -95,14 +103,3 @@ def seeds_list(seeds: Sequence[int]) -> str:
     listed = sorted(set(seeds))
     run = len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1))
     return f"{listed[0]}–{listed[-1]}" if run else ", ".join(map(str, listed))
-
-
-def first_line(text: str) -> str:
-    """The first line of ``text``, and where the others are."""
-    first, *more = text.strip().splitlines() or [""]
-    return f"{flat(first)} (and {len(more)} lines more: bench report --format json)" if more else flat(first)
-
-
-def flat(text: str) -> str:
-    """``text`` on one line."""
-    return " ".join(text.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.plan.wording import with_key
 from reports.rows.row import Row
 from reports.text.formatting import threat_words
 
@@ -55,7 +56,7 @@ class Group:
             Block(f"Locks whose UP is within {cost} of the victim, least worst-case advantage first", by_cost[False]),
             Block(f"Unranked: UP more than {cost} under the victim", by_cost[True]),
             Block("Unranked: UP or the victim is not known", by_cost[None]),
-            Block("Failed, invalid or not measured", [row for row in self.methods if row.status != "ok"]),
+            Block("No result, as failed, invalid or not measured", [row for row in self.methods if row.status != "ok"]),
             Block("Controls and calibration locks, not ranked", self.controls, pinned=True),
         ]
         return [block for block in listed if block.rows]
@@ -114,11 +115,10 @@ def flag_numbers(group: Group) -> dict[str, int]:
 
 
 def row_name(group: Group, row: Row) -> str:
-    """``modellock × prompt-search (a)``; the key is named where the group has several."""
-    return f"{lock_name(group, row)} × {row.attack} ({group.threat(row)})"
+    """``modellock (edit) × prompt-search (a)``."""
+    return f"{lock_name(row)} × {row.attack} ({group.threat(row)})"
 
 
-def lock_name(group: Group, row: Row) -> str:
-    """``modellock``, or ``modellock (blockwise)`` where the group has several keys."""
-    keys = {other.key for other in group.rows if other.role != "control"}
-    return row.lock if len(keys) < 2 else f"{row.lock} ({row.key})"
+def lock_name(row: Row) -> str:
+    """``modellock (edit)``: the lock with its key, so that no two rows of a table read alike."""
+    return with_key(row.lock, row.key)

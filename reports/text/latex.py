@@ -6,21 +6,9 @@ from collections.abc import Sequence
 
 from reports.rows.row import Row
 from reports.text.cells import Cell, Table, leaderboard, side_tables
-from reports.text.formatting import EMPTY, flat
+from reports.text.escaping import tex
+from reports.text.formatting import EMPTY
 from reports.text.groups import grouped, title
-
-_TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "[": "{[}", "]": "{]}", "—": "---", "–": "--", "×": r"$\times$", "·": r"\textperiodcentered{}",
-    "†": r"$\dagger$", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "−": "$-$", "→": r"$\rightarrow$",
-    "…": r"\ldots{}", "α": r"$\alpha$",
-}  # fmt: skip
-
-
-def tex(text: str) -> str:
-    """``text`` on one line with everything that LaTeX would read as a command escaped."""
-    return "".join(_TEX.get(c, c) for c in flat(text))
 
 
 def _tex_cell(cell: Cell) -> str:

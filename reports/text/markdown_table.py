@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from reports.text.escaping import flat
+from reports.text.escaping import markdown as escape
+
+__all__ = ["escape", "markdown_table"]
+
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
@@ -27,14 +32,6 @@ def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]],
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def escape(text: str) -> str:
-    """``text`` on one line with everything that Markdown would read as markup escaped.
-
-    Brackets would start links, so ``[1]`` and ``modellock[decoys=fixed]`` are escaped too.
-    """
-    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))
-
-
 def _cell(content: object) -> str:
-    # What `escape` escaped already must not be escaped again.
-    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(content).split()))
+    # What is escaped already must not be escaped again; a backslash may itself be.
+    return re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", flat(str(content)))

@@ -11,15 +11,18 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from bench.plan.legible import visible
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.text.captions import captions
-from reports.text.cells import attack_mark, domain_counts, drop_digits
+from reports.text.captions import alarms, captions
+from reports.text.cells import attack_mark, domain_counts, drop_digits, lost
+from reports.text.escaping import ascii_text
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
 
-FITS = 100
+FITS, WIDE = 100, 120
+"""Columns from which a table is wide, and from which it is where ± takes three letters."""
 STYLES = {
     "broken": "bold red",
     "failed": "bold red",
@@ -42,17 +45,31 @@ class Leaderboard:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The leaderboard, narrower where the console is."""
+        text = Letters(options.ascii_only)
         if not self.rows:
-            yield Text(EMPTY)
+            yield text(EMPTY)
         for group in grouped(self.rows):
-            yield Rule(Text(title(group), style="bold"), align="left")
-            yield _table(group, narrow=options.max_width < FITS)
+            yield Rule(text(title(group), style="bold"), align="left")
+            yield _table(group, text, narrow=options.max_width < (WIDE if text.ascii else FITS))
             if pairs := [row for row in group.rows if row.drops is not None]:
-                yield _domain_table(pairs)
-                yield Padding(Text(domain_counts(pairs), style="dim", overflow="fold"), (0, 0, 0, 2))
+                yield _domain_table(pairs, text)
+                yield Padding(text(domain_counts(pairs), style="dim"), (0, 0, 0, 2))
+            failing = alarms(group)
             for line in captions(group):
-                yield Padding(Text(line, style="dim", overflow="fold"), (0, 0, 0, 2))
-            yield Text("")
+                yield Padding(text(line, style="bold red" if line in failing else "dim"), (0, 0, 0, 2))
+            yield text("")
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Makes text of what a terminal can show: nothing invisible, and ASCII before the layout where it has no more."""
+
+    ascii: bool
+
+    def __call__(self, words: str, style: str = "") -> Text:
+        """``words`` as they are, without markup."""
+        shown = visible(words, keep="\n")
+        return Text(ascii_text(shown) if self.ascii else shown, style=style, overflow="fold")
 
 
 def terminal(rows: Sequence[Row]) -> Leaderboard:
@@ -60,7 +77,7 @@ def terminal(rows: Sequence[Row]) -> Leaderboard:
     return Leaderboard(rows)
 
 
-def _table(group: Group, narrow: bool) -> Table:
+def _table(group: Group, text: Letters, narrow: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", collapse_padding=True)
     table.add_column("lock", overflow="fold")
     table.add_column("attack", overflow="fold")
@@ -70,40 +87,41 @@ def _table(group: Group, narrow: bool) -> Table:
     table.add_column("flag" if narrow else "flags", overflow="fold")
     for i, block in enumerate(group.blocks()):
         if i:
-            table.add_row(*[Text("")] * (len(NUMERIC) + 4))
+            table.add_row(*[text("")] * (len(NUMERIC) + 4))
         if i or block.pinned or "Unranked" in block.heading:
             heading = "Controls" if narrow and block.pinned else block.heading.partition(",")[0]
-            table.add_row(Text(fold(heading, NARROW_NAMES if narrow else 2 * NAMES), style="dim italic"))
+            table.add_row(text(fold(heading, NARROW_NAMES if narrow else 2 * NAMES), style="dim italic"))
         for row in block.rows:
-            table.add_row(*_cells(group, row, narrow))
+            table.add_row(*_cells(group, row, text, narrow))
     return table
 
 
-def _domain_table(pairs: Sequence[Row]) -> Table:
+def _domain_table(pairs: Sequence[Row], text: Letters) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", title_justify="left")
     table.add_column("source and target", overflow="fold")
     for heading in ("source\nA_s", "target\nA_t", "source\ndrop", "target drop\n%", "ST-D", "(A_s+100\n-A_t)/2"):
         table.add_column(heading, justify="right")
     for row in pairs:
-        sides = [_stacked(row.values[name]) for name in ("UP", "LP")]
-        drops = [_stacked(value, drop_digits(name)) for name, value in (row.drops or {}).items()]
-        table.add_row(Text(fold(row.lock, 28)), *sides, *drops)
+        sides = [text(_stacked(row.values[name])) for name in ("UP", "LP")]
+        drops = [text(_stacked(value, drop_digits(name))) for name, value in (row.drops or {}).items()]
+        table.add_row(text(fold(lock_name(row), 28)), *sides, *drops)
     return table
 
 
-def _cells(group: Group, row: Row, narrow: bool) -> list[Text]:
+def _cells(group: Group, row: Row, text: Letters, narrow: bool) -> list[Text]:
     flags = flag_numbers(group)
     numbers = [_stacked(row.values["UP"]), _locked(row, narrow)]
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
-    words = "controls missing" if row.missing and row.role != "control" else row.verdict
+    word = "controls missing" if row.missing and row.role != "control" else row.verdict
+    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *lost(row)])
     names = NARROW_NAMES if narrow else NAMES
     return [
-        Text(fold(lock_name(group, row), names)),
-        Text(fold(f"{row.attack} ({group.threat(row)}){attack_mark(row)}", names)),
-        *numbers,
-        Text(words, style=STYLES.get(words, "yellow")),
-        Text(" ".join(str(flags[name]) for name in row.flags)),
+        text(fold(lock_name(row), names)),
+        text(fold(f"{row.attack} ({group.threat(row)}){attack_mark(row)}", names)),
+        *map(text, numbers),
+        text(words, style=STYLES.get(word, "yellow")),
+        text(" ".join(str(flags[name]) for name in row.flags)),
     ]
 
 
@@ -111,18 +129,18 @@ def _arm(value: Value | None, decimals: int = 1) -> str:
     return "" if value is None or value.half is None else f"±{number(value.half, decimals)}"
 
 
-def _stacked(value: Value | None, decimals: int = 1) -> Text:
+def _stacked(value: Value | None, decimals: int = 1) -> str:
     if value is None:
-        return Text(DASH)
-    return Text(f"{number(value.mean, decimals)}\n{_arm(value, decimals)}".rstrip())
+        return DASH
+    return f"{number(value.mean, decimals)}\n{_arm(value, decimals)}".rstrip()
 
 
-def _locked(row: Row, narrow: bool) -> Text:
+def _locked(row: Row, narrow: bool) -> str:
     lp, shipped = row.values["LP"], row.values["LP_shipped"]
     if shipped is None:
         return _stacked(lp)
     if narrow:
-        return Text("\n".join(DASH if v is None else f"{number(v.mean)}{_arm(v)}" for v in (lp, shipped)))
+        return "\n".join(DASH if v is None else f"{number(v.mean)}{_arm(v)}" for v in (lp, shipped))
     arms = [_arm(value) for value in (lp, shipped)]
     means = f"{number(None if lp is None else lp.mean)} | {number(shipped.mean)}"
-    return Text(f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip())
+    return f"{means}\n{' | '.join(arms) if all(arms) else ''.join(arms)}".rstrip()

@@ -6,7 +6,6 @@ Trials of an attack are read by RP, those of a lock by UP and LP; all on judge-v
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,14 +14,18 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
-from rich.text import Text
 
 from bench.errors import UserError
+from bench.plan.legible import visible
+from bench.plan.wording import key_label, label, name_text, scenario_label, value_text
 from bench.records import Cell, Record
-from reports.rows.aggregate import current, names_of, rights_of
-from reports.rows.controls import label, value_text
+from reports.rows.aggregate import current, rights_of
+from reports.rows.real import real
+from reports.rows.reasons import outcome
+from reports.text.escaping import as_json, csv_cell, markdown
 from reports.text.formatting import number, seeds_words, threat_words
 from reports.text.markdown_table import markdown_table
+from reports.text.terminal import Letters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +43,8 @@ class Trials:
 
     ``table`` maps a trial's settings to accuracies by place (a lock and its task), percent, means over ``seeds``;
     a place that a trial was not run at is missing. ``ranked`` where the highest mean is the best: an attack's trials.
-    A mean over what a lock keeps and what it leaves says nothing.
+    A mean over what a lock keeps and what it leaves says nothing. ``lost`` names what does not count and why: a place
+    where a seed of a trial is invalid or failed has no number.
     """
 
     title: str
@@ -49,6 +53,7 @@ class Trials:
     places: tuple[str, ...]
     table: Mapping[str, Mapping[str, float]]
     ranked: bool
+    lost: tuple[str, ...] = ()
 
     @property
     def best(self) -> str | None:
@@ -59,7 +64,7 @@ class Trials:
     def mean(self, trial: str) -> float | None:
         """Over all places; None where one is missing."""
         values = self.table[trial]
-        return sum(values.values()) / len(values) if len(values) == len(self.places) else None
+        return sum(values.values()) / len(values) if values and len(values) == len(self.places) else None
 
 
 def trials(records: Iterable[Record]) -> list[Trials]:
@@ -68,8 +73,9 @@ def trials(records: Iterable[Record]) -> list[Trials]:
     for record in current(records, "judge-validation"):
         cell = record.cell
         attacked = cell.attack.purpose != "no-attack"
-        what = (cell.attack.name, _threat(cell)) if attacked else (f"{cell.lock.name}, key {cell.key.name}", "")
-        groups.setdefault((cell.model, *what), []).append(record)
+        lock = f"{name_text(cell.lock.name)}, key {name_text(cell.key.name)}"
+        what = (name_text(cell.attack.name), _threat(cell)) if attacked else (lock, "")
+        groups.setdefault((name_text(cell.model), *what), []).append(record)
     return [_trials(f"{what} · {model}", threat, groups[model, what, threat]) for model, what, threat in sorted(groups)]
 
 
@@ -95,10 +101,10 @@ def render(records: Iterable[Record], fmt: str) -> str:
     """
     if fmt == "csv":
         text = io.StringIO()
-        frame(records).to_csv(text, index=False, float_format="%.4f", lineterminator="\n")
+        frame(records).map(csv_cell).to_csv(text, index=False, float_format="%.4f", lineterminator="\n")
         return text.getvalue()
     if fmt == "json":
-        return json.dumps(frame(records).to_dict("records"), indent=2, ensure_ascii=False)
+        return as_json(frame(records).to_dict("records"), indent=2)
     if fmt != "md":
         raise UserError(f"tuning trials have no format '{fmt}'.", f"Choose one of {', '.join(FORMATS)}.")
     return "\n\n".join(map(_markdown, trials(records))) or EMPTY
@@ -112,18 +118,19 @@ class Board:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """A table for each attack or lock that was tuned."""
+        text = Letters(options.ascii_only)
         if not self.groups:
-            yield Text(EMPTY)
+            yield text(EMPTY)
         for group in self.groups:
-            yield Rule(Text(group.title, style="bold"), align="left")
+            yield Rule(text(group.title, style="bold"), align="left")
             table = Table(box=None, pad_edge=False, header_style="bold")
             table.add_column("trial", overflow="fold")
             for place in _columns(group):
-                table.add_column(Text(place), justify="right", overflow="fold")
+                table.add_column(text(place), justify="right", overflow="fold")
             for trial in group.table:
-                table.add_row(*map(Text, _cells(group, trial)), style="bold" if trial == group.best else None)
+                table.add_row(*map(text, _cells(group, trial)), style="bold" if trial == group.best else None)
             yield table
-            yield Padding(Text(_caption(group), style="dim", overflow="fold"), (0, 0, 1, 2))
+            yield Padding(text(_caption(group), style="dim"), (0, 0, 1, 2))
 
 
 def terminal(records: Iterable[Record]) -> Board:
@@ -139,15 +146,25 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     settings = [getattr(r.cell, tuned).explicit for r in group]
     varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
     values: dict[str, dict[str, list[float]]] = {}
+    lost: dict[tuple[str, str], list[str]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
-        trial = ", ".join(f"{k} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
-        for place, value in _measured(record, by_attack).items():
-            values.setdefault(trial, {}).setdefault(place, []).append(value)
+        trial = ", ".join(f"{visible(k)} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
+        own = values.setdefault(trial, {})
+        if record.status != "ok":
+            at = trial, _place(record, by_attack)
+            lost.setdefault(at, []).append(f"seed {record.cell.replicate} {outcome(record)}")
+            continue
+        for name, value in _measured(record, by_attack).items():
+            own.setdefault(name, []).append(value)
+    for trial, place in lost:  # a mean over the seeds that went well would flatter the trial
+        for name in (place, f"{place} UP", f"{place} LP"):
+            values[trial].pop(name, None)
     table = {t: {p: sum(v) / len(v) for p, v in own.items()} for t, own in values.items()}
+    words = tuple(f"{trial}, {place}: {', '.join(why)}" for (trial, place), why in lost.items())
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
-    return Trials(title, threat, seeds, places, table, by_attack)
+    return Trials(title, threat, seeds, places, table, by_attack, words)
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -157,19 +174,26 @@ def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _order(explicit: Mapping[str, Any], varying: Sequence[str]) -> tuple[Any, ...]:
-    """Order of a trial: what is not set first, then by value."""
-    return tuple((name in explicit, explicit.get(name, 0)) for name in varying)
+    """Order of a trial: what is not set first, then numbers by size, then text."""
+    return tuple(
+        (name in explicit, real(explicit.get(name)) is None, real(explicit.get(name)) or 0.0, str(explicit.get(name)))
+        for name in varying
+    )
 
 
 def _measured(record: Record, by_attack: bool) -> dict[str, float]:
-    """Accuracies by place; a lock that is itself what varies is not part of the place."""
-    cell = record.cell
-    names = names_of(cell)
-    key = "" if names["key"] == cell.key.name else f", {names['key']}"
-    place = f"{names['lock'] if by_attack else cell.lock.name} ({names['scenario']}{key})"
+    """Accuracies by place."""
+    cell, place = record.cell, _place(record, by_attack)
     read = ("RP",) if cell.attack.purpose != "no-attack" else ("UP", "LP")
     values = {name: value.value for name in read if (value := getattr(record, name)) is not None}
     return {place if name == "RP" else f"{place} {name}": value for name, value in values.items()}
+
+
+def _place(record: Record, by_attack: bool) -> str:
+    """Lock, scenario and key; a lock that is itself what varies is named without its settings."""
+    cell = record.cell
+    lock = label(cell.lock) if by_attack else name_text(cell.lock.name)
+    return f"{lock} ({scenario_label(cell)}, {key_label(cell)})"
 
 
 def _threat(cell: Cell) -> str:
@@ -188,11 +212,12 @@ def _cells(group: Trials, trial: str) -> list[str]:
 def _caption(group: Trials) -> str:
     read = f"RP under {group.threat}" if group.threat else "UP and LP"
     best = f" Highest mean: {group.best}." if group.best else ""
-    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}"
+    lost = f" Without what does not count: {'; '.join(group.lost)}." if group.lost else ""
+    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}{lost}"
 
 
 def _markdown(group: Trials) -> str:
-    headings = ["trial", *_columns(group)]
-    lines = [_cells(group, trial) for trial in group.table]
+    headings = ["trial", *map(markdown, _columns(group))]
+    lines = [[markdown(cell) for cell in _cells(group, trial)] for trial in group.table]
     table = markdown_table(headings, lines, "l" + "r" * (len(headings) - 1))
-    return f"**{group.title}.** {_caption(group)}\n\n{table}"
+    return f"**{markdown(group.title)}.** {markdown(_caption(group))}\n\n{table}"

@@ -15,6 +15,7 @@ import numpy as np
 from bench.plan.wording import in_short
 from bench.records import Record
 from reports.rows.aggregate import current
+from reports.text.escaping import markdown as escape
 from reports.text.markdown_table import markdown_table
 
 FIELDS = ("UP", "LP", "RP")
@@ -72,7 +73,7 @@ def markdown(pairs: Sequence[Pair]) -> str:
             within = [sum(a <= w for a in apart) for w in WITHIN]
             by_field.append((field, len(apart), f"{np.median(apart):.1f}", *within, f"{max(apart):.1f}"))
     headings = ("", "cells", "median", *(f"within {w:g}" for w in WITHIN), "largest")
-    furthest = [(p.cell, f"{p.share:g}", p.field, f"{p.first:.1f}", f"{p.second:.1f}") for p in pairs[:LONGEST]]
+    furthest = [(escape(p.cell), f"{p.share:g}", p.field, f"{p.first:.1f}", f"{p.second:.1f}") for p in pairs[:LONGEST]]
     tables = (
         markdown_table(headings, by_field, "l" + "r" * (len(headings) - 1)),
         markdown_table(("furthest apart", "labels", "", "first", "second"), furthest, "lrlrr"),

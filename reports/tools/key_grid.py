@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bench import registry
+from bench.plan.wording import name_text, scenario_label, value_text
 from bench.records import Condition, Record
 from reports.rows.aggregate import current
 from reports.rows.statistics import t_interval
+from reports.text.escaping import markdown as escape
 from reports.text.markdown_table import markdown_table
 
 Grid = dict[str, dict[str, list[float]]]
@@ -31,9 +33,9 @@ def grid(records: Iterable[Record], lock: str = "modellock") -> Grid:
     seen: set[tuple[str, int]] = set()
     for record in current(records):
         cell = record.cell
-        own = [f"{name} {value}" for name, value in cell.lock.explicit.items() if name != "key"]
-        own += [] if cell.key.name == usual else [f"key {cell.key.name}"]
-        place = ", ".join([cell.scenario, cell.model, *own])
+        own = [f"{name} {value_text(value)}" for name, value in cell.lock.explicit.items() if name != "key"]
+        own += [] if cell.key.name == usual else [f"key {name_text(cell.key.name)}"]
+        place = ", ".join([scenario_label(cell), name_text(cell.model), *own])
         if record.status != "ok" or cell.lock.name != lock or cell.key.explicit:
             continue
         if not record.conditions or (place, cell.replicate) in seen:
@@ -58,8 +60,8 @@ def _kind(condition: Condition) -> str:
 def markdown(grid: Grid) -> str:
     """A table of kinds by places: mean, and ± the half-width of the t interval where there are seeds for one."""
     places = sorted({place for values in grid.values() for place in values})
-    rows = [(name, *(_cell(values.get(place, [])) for place in places)) for name, values in grid.items()]
-    return markdown_table(("condition", *places), rows, "l" + "r" * len(places))
+    rows = [(escape(name), *(_cell(values.get(place, [])) for place in places)) for name, values in grid.items()]
+    return markdown_table(("condition", *map(escape, places)), rows, "l" + "r" * len(places))
 
 
 def _cell(values: Sequence[float]) -> str:

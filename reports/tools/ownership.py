@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
+from bench.plan.wording import key_label, label, name_text, scenario_label
 from bench.records import Record
 from reports.rows.aggregate import current
 from reports.rows.source import Evidence
@@ -76,11 +78,12 @@ def _answers(record: Record) -> tuple[str, str, str] | None:
     cell = record.cell
     if cell.key.role == "control":  # such keys leave images as they are
         return None
-    where = f"{cell.scenario}, {cell.model}, {cell.key.name} key"
+    where = f"{scenario_label(cell)}, {name_text(cell.model)}, {key_label(cell)} key"
+    lock, attack = label(cell.lock), label(cell.attack)
     if cell.lock.params.get("use") == "ownership":
         if cell.attack.purpose == "no-attack":
-            return f"marked by {cell.lock.name} ({where})", "LP", "UP"
-        return f"marked by {cell.lock.name}, then {cell.attack.name} ({where})", "RP", "authorised_after"
+            return f"marked by {lock} ({where})", "LP", "UP"
+        return f"marked by {lock}, then {attack} ({where})", "RP", "authorised_after"
     if cell.lock.purpose == "victim" and cell.attack.purpose == "no-attack":
         return f"not marked ({where})", "oracle", "victim_authorised"
     return None
@@ -118,5 +121,5 @@ def table(claims: Sequence[Claim]) -> Table:
         for margin in MARGINS:
             rate, (low, high) = row[f"claims/{margin:g}"]["rate"], row[f"claims/{margin:g}"]["interval"]
             rates.append(f"{100 * rate:.0f} % [{math.floor(100 * low)}, {math.ceil(100 * high)}]")
-        out.add_row(row["models"], str(row["n"]), f"{row['clean']:.1f}", f"{row['keyed']:.1f}", *rates)
+        out.add_row(Text(row["models"]), str(row["n"]), f"{row['clean']:.1f}", f"{row['keyed']:.1f}", *rates)
     return out

@@ -15,6 +15,7 @@ from stopwatch import seconds
 from bench import models
 from bench.contracts import Batch, Classifier, Images
 from bench.datasets import scenario
+from bench.guests.subjects import LocalModel
 from bench.keys.patch import PatchKey
 from bench.run.judge import Judge
 from bench.training import Run, metered
@@ -69,8 +70,8 @@ def _plain(model: Classifier, images: Images) -> None:
 
 def test_the_judge(benchmark: Any, digits: scenario.Scenario, model: Classifier) -> None:
     """All of a lock's verdict, against as many bare forward passes."""
-    judge = Judge(digits, PatchKey(60))
-    verdict = benchmark.pedantic(lambda: judge.lock(model, model, 0, lambda *_: None), rounds=3, warmup_rounds=1)
+    judge, subject = Judge(digits, PatchKey(60)), LocalModel(model)
+    verdict = benchmark.pedantic(lambda: judge.lock(subject, subject, 0, lambda *_: None), rounds=3, warmup_rounds=1)
     passed = 4 * len(judge.images) + sum(c.accuracy.n for c in verdict.conditions)
     images = judge.images.images[torch.arange(passed) % len(judge.images)]
     plain = seconds(lambda: _forward(model, images))

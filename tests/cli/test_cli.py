@@ -35,7 +35,7 @@ Bench = Callable[..., Any]
         (["run", "--no-such-option"], "--help"),
         (["show", "modelock"], "Did you mean modellock"),
         (["report", "--format", "pdf"], "md, csv, json, latex"),
-        (["report", "--out", "x", "--task", "digits"], "neither --html nor --task"),
+        (["report", "--out", "x", "--html", "y"], "--out does not go with --html"),
         (["report", "--store", "/no/such/store"], "bench run"),
         (["why", "abc", "--store", "/no/such/store"], "bench run"),
         (["new", "key", "mine"], "bench new KIND NAME"),

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from torch import Tensor
 
-from bench.contracts import Submission
-from bench.run.attack_process import state_of, submission_message, unlock
+from bench import models, seeds, training
+from bench.contracts import AccessDenied, Classifier, Submission
+from bench.guests.answering import prepare
+from bench.run.attack_process import submission_message, unlock
 from bench.run.job import AttackOutput, Job
+from bench.run.views import AttackerView
 
 
-class _Channel:
-    def __init__(self, output: AttackOutput, interface: Callable[[Tensor], Tensor]) -> None:
-        self._output, self.answer = output, interface
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        pass
-
-    def submitted(self, submission: Submission) -> None:
-        self._output.submissions.append(submission_message(submission))
-        self._output.states.append(state_of(submission))
-
-
-def run_job(job: Job, interface: Callable[[Tensor], Tensor]) -> AttackOutput:
+def run_job(job: Job, interface: Callable[[Tensor], Tensor] | None) -> AttackOutput:
     """As `bench.run.attack_process.run`, without a process of its own."""
     output = AttackOutput()
-    unlock(job, _Channel(output, interface), output)
+
+    def submitted(submission: Submission) -> None:
+        output.submissions.append(submission_message(submission))
+        output.states.append({k: v.detach().clone() for k, v in submission.predictor.state_dict().items()})
+
+    prepare({"plugin_files": job.plugin_files, "threads": job.threads, "device": job.device})
+    run = training.Run(job.seed, job.device, job.budget, on_submit=submitted)
+    granted = dict(job.granted)
+    if job.words is not None:
+        granted["words"] = tuple(job.words)
+    if job.classifier is not None:
+        locked = models.rebuild(*job.classifier)
+        training.count_images(locked, run.meter)
+        granted["classifier"] = locked
+
+    def public(extra: int) -> Classifier:
+        return models.build(job.model, job.task, extra, "public", seeds.derive("public", seed=job.seed))
+
+    view = AttackerView(job.task, job.threat, job.budget, granted, job.known, public, interface, run.meter)
+    with contextlib.suppress(AccessDenied):
+        output.spent = unlock(job.attack, job.params, view, run, job.seed)
+    output.meter, output.denied = run.meter.reading(), view.denied
     return output

@@ -212,7 +212,7 @@ def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixt
     planned = plan.build([row])
     lines = [in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)
-    assert any("[lock.steps=60, key.steps=1, threat.share=0.05]" in line for line in lines)
+    assert any("(edit) × finetune [lock.steps=60, key.steps=1, threat.share=0.05" in line for line in lines)
     console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
     printed = capsys.readouterr().out
     assert all(words in printed for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))

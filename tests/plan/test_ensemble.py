@@ -93,7 +93,7 @@ def test_one_member_is_no_ensemble() -> None:
 def test_the_adaptive_line_says_none_yet_or_names_the_attack() -> None:
     result = record("nobody-attacks-this")
     words = "\n".join(captions(grouped(rows([result]))[0]))
-    assert "nobody-attacks-this: none yet" in words
+    assert "nobody-attacks-this (edit): none yet" in words
 
 
 @pytest.mark.parametrize("threat", ensemble.read().threats, ids=lambda t: t.name)

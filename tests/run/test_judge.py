@@ -11,6 +11,7 @@ from bench import metrics, models
 from bench.contracts import Classifier, EditStage, KeyCondition, Predictor
 from bench.datasets.base import Dataset
 from bench.datasets.scenario import Scenario, Side, split
+from bench.guests.subjects import LocalAnswerer, LocalModel
 from bench.keys.domain import InDomain
 from bench.keys.none import Identity
 from bench.predictors import Direct, LogitMap, describe, rebuild
@@ -76,7 +77,7 @@ class Reader(Classifier):
 
 def _flags(locked: Classifier) -> tuple[dict[str, float], set[str]]:
     judge = Judge(_scenario(), Green())
-    verdict, _ = judge.lock(Reader(), locked, 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(Reader()), LocalModel(locked), 0, lambda *_: None)
     return _values(verdict), {f.name for f in verdict.flags}
 
 
@@ -109,7 +110,9 @@ def test_numbers_as_shipped_and_over_the_real_classes() -> None:
 
 
 def test_images_and_answers_under_the_first_near_key_are_kept_to_be_looked_at() -> None:
-    _, evidence = Judge(_scenario(), Green()).lock(Reader(), Reader("constant"), 0, lambda *_: None)
+    _, evidence = Judge(_scenario(), Green()).lock(
+        LocalModel(Reader()), LocalModel(Reader("constant")), 0, lambda *_: None
+    )
     assert evidence["samples/near"].shape == (K, 3, 32, 32)
     assert (evidence["samples/near"][:, 1] == 255).all(), "of the first, which writes green"
     assert evidence["samples/pred_near"].tolist() == evidence["samples/labels_near"].tolist() == list(range(K))
@@ -123,14 +126,14 @@ def test_two_domains_are_judged_each_by_its_own_labels() -> None:
     images[:, 1] = 255
     source = Dataset("source", images, labels, tuple("abcd"))
     judge = Judge(Scenario(Side(source, split(source, 1)), scenario.unauthorised), InDomain())
-    value = _values(judge.lock(Reader(), Reader("constant"), 0, lambda *_: None)[0])
+    value = _values(judge.lock(LocalModel(Reader()), LocalModel(Reader("constant")), 0, lambda *_: None)[0])
     assert (value["UP"], value["victim_authorised"], value["oracle"], value["LP"]) == (100, 100, 100, 25)
     assert len(judge.authorised_labels) != len(judge.labels)
-    assert judge.predictor(Direct(Reader("constant")))[0].authorised_after.value == 100
+    assert judge.predictor(LocalAnswerer(Direct(Reader("constant")), K))[0].authorised_after.value == 100
 
 
 def test_no_victim_no_oracle() -> None:
-    verdict, _ = Judge(_scenario(), Green()).lock(None, Reader("constant"), 0, lambda *_: None)
+    verdict, _ = Judge(_scenario(), Green()).lock(None, LocalModel(Reader("constant")), 0, lambda *_: None)
     assert set(_values(verdict)) == {"UP", "LP", "UP_shipped", "LP_shipped"}
 
 
@@ -147,7 +150,7 @@ def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
     for m in locked.modules():
         if isinstance(m, nn.BatchNorm2d):
             m.running_mean.add_(3 * m.running_var.sqrt())
-    verdict, _ = judge.lock(victim, locked, 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(victim), LocalModel(locked), 0, lambda *_: None)
     assert "lives-in-batch-norm" in {f.name for f in verdict.flags}
     assert verdict.LP_after_batch_norm is not None
     assert verdict.LP_after_batch_norm > verdict.LP.value + 10
@@ -158,10 +161,10 @@ def test_what_a_lock_adds_to_the_model_is_counted() -> None:
     victim = models.build("cnn", _scenario().spec, 0, "public", 1)
     width = models.head_names(victim)[0]
     wide = models.widen(victim, 2, 0)
-    verdict, _ = judge.lock(victim, wide, 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(victim), LocalModel(wide), 0, lambda *_: None)
     assert verdict.extra_parameters == 2 * (victim.get_parameter(width).shape[1] + 1)
     assert verdict.key_megabytes == 0
-    assert judge.lock(None, wide, 0, lambda *_: None)[0].extra_parameters is None
+    assert judge.lock(None, LocalModel(wide), 0, lambda *_: None)[0].extra_parameters is None
 
 
 class ByBatch(Predictor):
@@ -191,17 +194,17 @@ class Memory(Predictor):
 def test_flags_of_predictors() -> None:
     scenario = _scenario()
     judge = Judge(scenario, Green())
-    assert judge.predictor(Direct(Reader()))[0].flags == []
-    assert {f.name for f in judge.predictor(ByBatch())[0].flags} == {"depends-on-batch"}
-    assert judge.predictor(Online())[0].flags == []
+    assert judge.predictor(LocalAnswerer(Direct(Reader()), K))[0].flags == []
+    assert {f.name for f in judge.predictor(LocalAnswerer(ByBatch(), K))[0].flags} == {"depends-on-batch"}
+    assert judge.predictor(LocalAnswerer(Online(), K))[0].flags == []
     memory = Memory(scenario.authorised.images(scenario.authorised.splits.test).images)
-    verdict, _ = judge.predictor(memory)
+    verdict, _ = judge.predictor(LocalAnswerer(memory, K))
     assert verdict.RP.value == 100
     assert {f.name for f in verdict.flags} == {"too-good-on-labels"}
 
 
 def test_both_sides_of_a_predictor_are_judged() -> None:
-    verdict, _ = Judge(_scenario(), Green()).predictor(Direct(Reader("constant")))
+    verdict, _ = Judge(_scenario(), Green()).predictor(LocalAnswerer(Direct(Reader("constant")), K))
     assert (verdict.RP.value, verdict.authorised_after.value) == (25, 100)
 
 

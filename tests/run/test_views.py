@@ -11,9 +11,11 @@ from places import PLUGINS
 from bench import models
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Key, Meter, Spec, ThreatModel
 from bench.datasets.scenario import Scenario, draw_share, load, split
+from bench.guests.failure import GuestFailed
 from bench.keys.none import Identity
 from bench.records import Cell, PluginRef
-from bench.run.attack_process import ChildDied, run
+from bench.run.artefacts import Trained
+from bench.run.attack_process import run
 from bench.run.grants import materialise
 from bench.run.job import AttackOutput, Job
 from bench.run.views import AttackerView
@@ -44,7 +46,8 @@ def _cell(attack: str, params: dict[str, str], threat: ThreatModel, budget: Budg
 
 def _materialise(scenario: Scenario, cell: Cell, key: Key | None = None, files: tuple[str, ...] = ()) -> Job:
     locked = models.build("cnn", scenario.spec, 0, "random", 1)
-    return materialise(scenario, locked, key or Identity(), cell, 3, Settings(threads=1, plugin_files=files))
+    trained = Trained(locked.spec, locked.state_dict())
+    return materialise(scenario, trained, key or Identity(), cell, 3, Settings(threads=1, plugin_files=files))
 
 
 def _job(scenario: Scenario, ask: str, budget: dict[str, int] | None = None, **threat: object) -> Job:
@@ -101,9 +104,9 @@ def test_over_budget_without_a_submission_the_locked_model_itself_is_handed_in(s
 
 
 def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
-    output = _run(_job(scenario, "raise", access="labels"))
-    assert output.error == "RuntimeError: the attack fails on request"
-    with pytest.raises(ChildDied, match="exit code 7"):
+    with pytest.raises(GuestFailed, match=r"RuntimeError: the attack fails on request \(nosy.py, line \d+\)"):
+        _run(_job(scenario, "raise", access="labels"))
+    with pytest.raises(GuestFailed, match="exit status 7"):
         _run(_job(scenario, "crash", access="labels"))
 
 

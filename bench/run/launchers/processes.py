@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.guests import process as guests
+from bench.guests.wire import Wire, WireClosed
 from bench.records import Cell, Record
 from bench.store import identity
 from bench.store.settings import Settings
@@ -19,37 +23,72 @@ Artefact = tuple[str, str]
 """Kind and hash."""
 POLL = 1.0
 """Seconds between looks at what the store has by now."""
+TRIES = 2
+"""How often a cell is tried whose worker dies."""
 
 
-def one(cell: str, store: str, settings: Settings, command: str) -> str:
-    """Run one cell given as JSON; its record as JSON."""
-    from bench.run import forkserver
+class Worker:
+    """A process that runs cells."""
 
-    forkserver.start()  # before this process imports torch
-    from bench.run.cell import run_cell
-    from bench.run.context import Context
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        program = (
+            f"import sys; sys.path[:] = {guests.places()!r}; "
+            f"from bench.run.launchers.worker import main; main({theirs.fileno()})"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-s", "-P", "-c", program],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal is the harness's to answer
+        )
+        theirs.close()
+        self.wire = Wire(ours)
+        self.cell: int | None = None
+        """Index of the cell at work."""
 
-    context = Context(Store(Path(store)), settings, lambda *_: None, command)
-    return run_cell(Cell.model_validate_json(cell), context).model_dump_json()
+    def end(self) -> None:
+        """End the process now."""
+        self.wire.close()
+        self.process.kill()
+        self.process.wait()
 
 
-def workers(jobs: int) -> ProcessPoolExecutor:
-    """``jobs`` processes that end with this one."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+class Workers:
+    """Some processes that run cells, replaced when they die.
 
+    Args:
+        jobs: how many.
+    """
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, so that a run that was killed leaves nothing."""
-    parent = multiprocessing.parent_process()
-    if parent is None:  # not a worker
-        return
+    def __init__(self, jobs: int) -> None:
+        self._all = [Worker() for _ in range(jobs)]
 
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
+    def __enter__(self) -> Workers:
+        return self
 
-    threading.Thread(target=watch, daemon=True, name="end with parent").start()
+    def __exit__(self, *_: object) -> None:
+        for worker in self._all:
+            worker.end()
+
+    def free(self) -> Worker | None:
+        """A worker without a cell, or None."""
+        return next((worker for worker in self._all if worker.cell is None), None)
+
+    def busy(self) -> list[Worker]:
+        """The workers that have a cell."""
+        return [worker for worker in self._all if worker.cell is not None]
+
+    def replace(self, worker: Worker) -> None:
+        """A new process in place of ``worker``."""
+        worker.end()
+        self._all[self._all.index(worker)] = Worker()
+
+    def ready(self, seconds: float) -> list[Worker]:
+        """The busy workers that have something to say, or have died, within ``seconds``."""
+        busy = self.busy()
+        found, _, _ = select.select([worker.wire.fileno() for worker in busy], [], [], seconds)
+        return [worker for worker in busy if worker.wire.fileno() in found]
 
 
 def launch(
@@ -63,28 +102,57 @@ def launch(
     """Run ``cells`` in ``jobs`` processes; ``done`` is called with each record as it is ready.
 
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
-    never decides a number; it is chosen so that they seldom have to.
+    never decides a number; it is chosen so that they seldom have to. A cell whose worker dies is tried once more.
+
+    Raises:
+        UserError: what the user asked for cannot be done.
     """
     opened = Store(store, write=False)
     needs = [shared(cell, settings) for cell in cells]
-    waiting, running = list(range(len(cells))), dict[Future[str], int]()
-    with workers(jobs) as pool:
-        try:
-            while waiting or running:
-                while len(running) < jobs:
-                    claimed = set[Artefact]().union(*(needs[i] for i in running.values()))
-                    turn = first_free(waiting, needs, {lacking for lacking in claimed if not opened.has(*lacking)})
-                    if turn is None:
-                        break
-                    waiting.remove(turn)
-                    job = pool.submit(one, cells[turn].model_dump_json(), str(store), settings, command)
-                    running[job] = turn
-                for job in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
-                    running.pop(job)
-                    done(Record.model_validate_json(job.result()))
-        except (KeyboardInterrupt, UserError):
-            pool.shutdown(cancel_futures=True)
-            raise
+    waiting, deaths = list(range(len(cells))), [0] * len(cells)
+    with Workers(min(jobs, len(cells))) as workers:
+        while waiting or workers.busy():
+            while (worker := workers.free()) is not None:
+                at_work = [needs[w.cell] for w in workers.busy() if w.cell is not None]
+                turn = first_free(waiting, needs, _in_work(opened, at_work))
+                if turn is None:
+                    break
+                waiting.remove(turn)
+                worker.cell = turn
+                body = {"cell": cells[turn].model_dump_json(), "store": str(store), "settings": asdict(settings)}
+                with suppress(WireClosed):  # it has died already: `receive` finds out
+                    worker.wire.send("cell", {**body, "command": command})
+            for worker in workers.ready(POLL):
+                at = worker.cell
+                assert at is not None
+                try:
+                    answer = worker.wire.receive()
+                except WireClosed:
+                    deaths[at] += 1
+                    code = worker.process.wait()
+                    workers.replace(worker)
+                    if deaths[at] < TRIES:
+                        waiting.insert(0, at)
+                    else:
+                        done(_failure(cells[at], store, settings, command, code))
+                    continue
+                worker.cell = None
+                if answer.kind == "refused":
+                    raise UserError(str(answer.body["message"]), str(answer.body["remedy"]))
+                done(Record.model_validate_json(str(answer.body["record"])))
+
+
+def _in_work(store: Store, needs: Iterable[frozenset[Artefact]]) -> set[Artefact]:
+    """What the cells at work share with others and the store lacks yet."""
+    return {artefact for need in needs for artefact in need if not store.has(*artefact)}
+
+
+def _failure(cell: Cell, store: Path, settings: Settings, command: str, code: int) -> Record:
+    """A failed record of a cell whose worker has died each time."""
+    from bench.run.cell import failure
+
+    how = f"signal {-code}" if code < 0 else f"exit status {code}"
+    return failure(cell, Store(store), settings, command, f"the process of this cell died {TRIES} times ({how})")
 
 
 def first_free(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import UserError
 from bench.records import Cell, Record
-from bench.run.launchers.processes import one
+from bench.run.launchers.worker import one
 from bench.store.settings import Settings
 
 
@@ -29,7 +30,7 @@ def launch(
         raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'") from None
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     task = ray.remote(num_cpus=settings.threads)(one)
-    waiting = [task.remote(c.model_dump_json(), str(store.resolve()), settings, command) for c in cells]
+    waiting = [task.remote(c.model_dump_json(), str(store.resolve()), asdict(settings), command) for c in cells]
     while waiting:
         ready, waiting = ray.wait(waiting)
         for result in ray.get(ready):

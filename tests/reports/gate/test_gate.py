@@ -22,6 +22,7 @@ from bench.store import Store
 from reports.gate import false_alarms
 from reports.gate import output as gate_output
 from reports.gate import snapshot as snapshots
+from reports.gate.asked import Asked, Remake
 from reports.gate.lines import Line, lines
 from reports.gate.rule import Comparison, compare, deviation, judge
 from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
@@ -147,9 +148,9 @@ def test_an_attack_that_spends_less_than_half_is_named(spends: int, expected: se
 def test_seeds_that_older_code_left_in_the_store_are_not_the_candidates() -> None:
     from bench.cli.gate import rows_and_seeds
 
-    assert rows_and_seeds("ci-minute", None)[1] == {0, 1}
-    assert rows_and_seeds("ci-minute", "8:10")[1] == {8, 9}
-    assert rows_and_seeds(None, None) == (None, None)
+    assert set((rows_and_seeds("ci-minute", None).rows or {}).values()) == {frozenset({0, 1})}
+    assert set((rows_and_seeds("ci-minute", "8:10").rows or {}).values()) == {frozenset({8, 9})}
+    assert (rows_and_seeds(None, None), rows_and_seeds(None, "2")) == (Asked(), Asked(seeds=frozenset({0, 1})))
 
 
 def test_unexpectedly_better_warns_and_passes(before: Snapshot) -> None:
@@ -220,14 +221,17 @@ class TestWhatIsMissing:
         del short.seeds[1]
         failed.seeds[0] = snapshots.Seed(status="failed", error="out of memory")
         invalid.seeds[1] = snapshots.Seed(status="invalid", error="AccessDenied")
-        comparison = compare(before, candidate, remake="bench run --suite mine")
+        comparison = compare(before, candidate, remake=Remake(Path("s"), "mine"))
         assert comparison.regressed
         what = {c.name: c.what for c in comparison.certain}
         assert what[gone.words()] == "missing from the candidate"
         assert what[short.words()] == "seed 1 missing from the candidate"
         assert what[failed.words()] == "seed 0 failed: out of memory"
         assert what[invalid.words()] == "seed 1 invalid: AccessDenied"
-        assert all("bench run --suite mine" in c.remedy for c in comparison.certain)
+        remedies = {c.name: c.remedy for c in comparison.certain}
+        assert "bench run --suite mine --seeds 0:2 --store s" in remedies[gone.words()]
+        assert "bench run --suite mine --seeds 1:2 --store s" in remedies[short.words()]
+        assert "bench run --suite mine --seeds 0:1 --store s" in remedies[failed.words()]
 
     def test_a_number_that_is_no_longer_measured_is_a_finding(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 27))
@@ -239,9 +243,12 @@ class TestWhatIsMissing:
     def test_only_expected_rows_count(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 28))
         candidate.rows = [row for row in candidate.rows if row.lock_name == "none"]
-        expected = {row.row_key for row in candidate.rows}
+        asked = Asked("a-part", {row.row_key: frozenset(TWO) for row in candidate.rows})
         assert compare(before, candidate).regressed
-        assert not compare(before, candidate, expected=expected).regressed
+        comparison = compare(before, candidate, asked=asked)
+        assert comparison.exit_status == 0
+        (note,) = comparison.notes
+        assert all(row.words() in note for row in before.rows if row.lock_name != "none")
 
     def test_an_unknown_row_and_a_new_flag_warn(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 29))
@@ -352,6 +359,7 @@ def test_the_commands_end_to_end(bench: Callable[..., subprocess.CompletedProces
     worse = bench("gate", "b.json", "--candidate", "worse", cwd=tmp_path)
     assert worse.returncode == 1, worse.stdout + worse.stderr
     payload = json.loads((tmp_path / "b.json").read_text())
+    assert payload.pop("checksum")
     (tmp_path / "other.json").write_text(json.dumps({**payload, "record_schema": 0}))
     other = bench("gate", "other.json", "--candidate", "same", cwd=tmp_path)
     assert other.returncode == 2

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import plotly.graph_objects as go
-from example_records import CURVE, measured, record, world
+import pytest
+from example_records import CURVE, exactly, measured, record, world
 
-from reports.page import charts, curves, palette
-from reports.page.chart_spec import Chart
+from bench.records import Condition
+from reports.page import charts, curves, draw_png, palette
+from reports.page.chart_spec import Bar, Chart
 from reports.page.draw_plotly import figure
 from reports.rows.aggregate import rows
 from reports.text.groups import grouped
@@ -42,10 +44,19 @@ def test_plotly_gets_every_point_and_level() -> None:
 
 def test_locks_on_two_domains_are_no_controls() -> None:
     (chart,) = (chart for chart in _charts() if chart.id == "drops")
-    assert [series.name for series in chart.series] == ["map", "ntl"]
+    assert [series.name for series in chart.series] == ["map (domain)", "ntl (domain)"]
     assert palette.NEUTRAL not in {series.colour for series in chart.series}
 
 
 def test_lines_are_told_apart_without_their_colour() -> None:
     looks = {(palette.symbol(i), palette.dash(i)) for i in range(16)}
     assert len(looks) == 16
+
+
+@pytest.mark.parametrize("what", ["none", "no key", ""])
+def test_the_condition_without_a_key_is_named_once(what: str) -> None:
+    own = Condition(kind="none", what=what, accuracy=exactly(20.0))
+    (group,) = grouped(rows(world(conditions=[own])))
+    bar = charts.condition_bars(group, group.lock_rows()[0]).bars[0]
+    assert draw_png._label(bar) == "none  (no key)"
+    assert "none (none)" not in draw_png._label(Bar("none", "none", bar.value, "#000000", ""))

@@ -190,9 +190,9 @@ class TestReplicates:
         locks = [record(lock, replicate=i, RP=rp) for lock, values in reached.items() for i, rp in enumerate(values)]
         records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
         text = "\n".join(captions(grouped(rows(records))[0]))
-        assert "nearer 1–2" in text
-        assert "near 1–2" in text
-        assert "far 3" in text
+        assert "nearer (edit) 1–2" in text
+        assert "near (edit) 1–2" in text
+        assert "far (edit) 3" in text
         assert r"\textbf{2" not in render(rows(records), "latex"), "no lock is best beyond noise"
 
     def test_latex_sets_the_best_lock_in_bold_and_only_where_noise_leaves_no_doubt(self) -> None:
@@ -236,8 +236,8 @@ class TestReplicates:
             locks = [record(k, replicate=i, RP=rp) for k, values in reached.items() for i, rp in enumerate(values)]
             records = [*locks, *calibration(), *baselines(30.0, 30.0, 30.0)]
             text[name] = "\n".join(captions(grouped(rows(records))[0]))
-        assert "a 1, b 2" in text["few"] or "b 2, a 1" in text["few"]
-        assert "a 1–" in text["many"]
+        assert "a (edit) 1, b (edit) 2" in text["few"] or "b (edit) 2, a (edit) 1" in text["few"]
+        assert "a (edit) 1–" in text["many"]
 
     def test_planned_cells_that_nobody_measured_stand_in_the_table(self) -> None:
         done = [record(replicate=0), record(replicate=1)]

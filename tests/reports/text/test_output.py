@@ -84,7 +84,8 @@ class TestTables:
         text = render(self.table, "md")
         for words in (
             f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: its own scorer",
-            "access: weights", "64 guesses", "permuted-logits × prompt-search", "destroyed × prompt-search",
+            "access: weights", "64 guesses", "permuted-logits (edit) × prompt-search",
+            "destroyed (edit) × prompt-search",
         ):  # fmt: skip
             assert words in text
 
@@ -95,13 +96,13 @@ class TestTables:
 
     def test_the_caption_says_where_half_is_back(self) -> None:
         text = render(rows(world(curve=CURVE)), "md")
-        assert "half of the lost performance is back, modellock × prompt-search (a): 4 (seed 0)." in text
+        assert "half of the lost performance is back, modellock (edit) × prompt-search (a): 4 (seed 0)." in text
 
     def test_a_destroyed_lock_that_opens_discredits_the_table(self) -> None:
         opened = [record("destroyed", replicate=i, RP=60.0 + i) for i in range(2)]
         records = [*world((80.0, 81.0), (30.0, 30.0)), *opened]
-        assert "IT IS NOT" in render(rows(records), "md")
-        assert "IT IS NOT" not in render(self.table, "md")
+        assert "CONTROL FAILED" in render(rows(records), "md")
+        assert "CONTROL FAILED" not in render(self.table, "md")
 
     def test_a_long_error_is_named_by_its_first_line(self) -> None:
         failed = record(RP=None, status="failed", error="ValueError: no prompt\nTraceback\n  File")

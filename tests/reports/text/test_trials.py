@@ -26,9 +26,9 @@ TWO_LOCKS = [trial("ntl", 0.01, 50.0), trial("map", 0.01, 71.0), trial("ntl", 0.
 def test_trials_of_an_attack_stand_side_by_side() -> None:
     (product,) = trials.trials(TWO_LOCKS)
     assert product.title == "prompt-search · vit"
-    assert product.places == ("map (digits)", "ntl (digits)")
+    assert product.places == ("map (digits, edit)", "ntl (digits, edit)")
     assert list(product.table) == ["rate 0.001", "rate 0.01"], "what does not vary names no trial; in order of value"
-    assert product.table["rate 0.01"] == {"ntl (digits)": 50.0, "map (digits)": 71.0}
+    assert product.table["rate 0.01"] == {"ntl (digits, edit)": 50.0, "map (digits, edit)": 71.0}
     assert (product.mean("rate 0.001"), product.mean("rate 0.01"), product.best) == (61.0, 60.5, "rate 0.001")
 
 
@@ -42,7 +42,7 @@ def test_a_lone_trial_of_an_attack_is_named_by_what_it_sets() -> None:
 def test_seeds_are_averaged() -> None:
     (product,) = trials.trials([*TWO_LOCKS, *(trial(lock, 0.01, 90.0, 1001) for lock in ("ntl", "map"))])
     assert product.seeds == (1000, 1001)
-    assert product.table["rate 0.01"]["ntl (digits)"] == 70.0
+    assert product.table["rate 0.01"]["ntl (digits, edit)"] == 70.0
 
 
 def test_a_trial_that_was_not_run_everywhere_has_no_mean_and_there_is_no_best() -> None:
@@ -60,7 +60,7 @@ def test_trials_of_a_lock_are_read_by_what_it_keeps_and_what_it_leaves() -> None
     ]
     (group,) = trials.trials(product)
     assert group.title == "ntl, key edit · vit"
-    assert group.table["alpha 1"] == {"ntl (digits) UP": 99.0, "ntl (digits) LP": 11.0}
+    assert group.table["alpha 1"] == {"ntl (digits, edit) UP": 99.0, "ntl (digits, edit) LP": 11.0}
     assert group.best is None, "which trial of a lock is best depends on the rule"
     assert "| alpha 1 | 11.0 | 99.0 |\n" in trials.render(product, "md") + "\n", (
         "no mean of what is kept and what is left"
@@ -73,7 +73,7 @@ def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
         for s, rp in ((0.9, 91.0), (0.95, 67.5))
     ]
     (group,) = trials.trials(product)
-    assert group.table == {"sparsity 0.9": {"ntp (digits)": 91.0}, "sparsity 0.95": {"ntp (digits)": 67.5}}
+    assert group.table == {"sparsity 0.9": {"ntp (digits, edit)": 91.0}, "sparsity 0.95": {"ntp (digits, edit)": 67.5}}
     assert group.best is None
 
 
