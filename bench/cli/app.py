@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
 import platform
 import sys
@@ -13,8 +13,10 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import archive, baseline, catalogue, console, gate, new, report, run, status, studies
+from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, studies
 from bench.errors import UserError
+from bench.printable import printable
+from bench.store.disk import is_full
 
 app = typer.Typer(
     name="bench",
@@ -34,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "export": archive.export,
     "import": archive.import_,
+    "doctor": doctor.doctor,
     "ownership": studies.ownership,
     "compare": studies.compare,
     "key-grid": studies.key_grid,
@@ -43,6 +46,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(baseline.app)
+
+
+class _Warnings(logging.Handler):
+    """Warnings of the package, as the terminal shows them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        console.warn(record.getMessage())
+
+
+_WARNINGS = _Warnings(logging.WARNING)
 
 
 def versions() -> str:
@@ -96,6 +110,7 @@ def main() -> None:
     """Run a command: every expected error is one line with its remedy and exit status 2."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bench").addHandler(_WARNINGS)
     try:
         check_arguments(sys.argv[1:])
         code = app(standalone_mode=False)
@@ -123,13 +138,14 @@ def _unexpected(error: Exception) -> int:
     if format_message is not None:  # a usage error of the command line itself
         console.fail(UserError(format_message(), "See `bench --help`."))
         return 2
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_full(error):
         console.fail(UserError("no space left on the disk.", "Free some space; the run continues where it stopped."))
         return 2
     if os.environ.get("LOCKBENCH_DEBUG"):
         raise error
-    if isinstance(error, OSError) and error.filename is not None:
-        console.fail(UserError(f"'{error.filename}': {error.strerror}.", "Check the path and its permissions."))
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        place = printable(os.fsdecode(error.filename))
+        console.fail(UserError(f"{place}: {error.strerror or type(error).__name__}.", "Name another path."))
         return 2
     console.fail(
         UserError(

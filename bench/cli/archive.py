@@ -9,7 +9,11 @@ import typer
 
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE
+from bench.printable import printable
 from bench.store import Store, archive
+
+NAMED = 10
+"""Damaged records named one by one."""
 
 
 def export(
@@ -17,8 +21,12 @@ def export(
     file: Annotated[Path, typer.Argument(help="one file to write, e.g. records.zip")],
 ) -> None:
     """Write the records of a store, with evidence and checksums, as one file that others can import."""
-    n = archive.export(Store(store, write=False), file)
-    console.say(f"wrote {file}: {n} records with their evidence", "green")
+    done = archive.export(Store(store, write=False), file)
+    console.say(f"wrote {file}: {done.written} records with their evidence", "green")
+    for record in done.left_out[:NAMED]:
+        console.warn(f"left out, since it is damaged: {printable(record.name)} ({record.reason})")
+    if len(done.left_out) > NAMED:
+        console.warn(f"{len(done.left_out) - NAMED} more are left out: bench doctor --store {store}")
 
 
 def import_(

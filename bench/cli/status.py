@@ -70,9 +70,10 @@ def status(
     else:
         settings = Settings(device=device_of(device), threads=threads, plugin_files=files)
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
+        records = {record.hash: record for record in opened.records()}
         for item in plan.build(lines_of(names, seeds, suite, param, editor)):
             hash = identity.of(item.cell, settings).record
-            stored = opened.get(hash)
+            stored = records.get(hash)
             state = _state(stored) if stored else "not measured" if item.required else "not measured (optional)"
             add(hash, in_short(item.cell), state, stored.provenance.created if stored else "")
     console.out.print(table)
@@ -99,9 +100,8 @@ def why(
     if not matches:
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
-        settings = Settings(
-            device=match.provenance.machine.split()[-1], threads=match.provenance.threads, plugin_files=files
-        )
+        device = next(reversed(match.provenance.machine.split()), "cpu")
+        settings = Settings(device=device, threads=match.provenance.threads, plugin_files=files)
         now = identity.of(match.cell, settings)
         console.say(in_short(match.cell))
         if now.record == match.hash:

@@ -21,7 +21,8 @@ from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
 from bench.run.scoring import Score
 from bench.run.stages import Stages
-from bench.store import identity
+from bench.store import disk, identity
+from bench.store.disk import StoreError
 from bench.store.identity import Identity
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -34,7 +35,8 @@ def run_cell(cell: Cell, context: Context) -> Record:
     """The record of ``cell``: from the store where it is complete, else measured now. Never raises for a plugin.
 
     Raises:
-        UserError: what the user asked for cannot be done.
+        UserError: the data cannot be read.
+        StoreError: the store cannot be written: no cell is to blame, and none is recorded as failed.
     """
     own = identity.of(cell, context.settings)
     stored = context.store.get(own.record)
@@ -42,8 +44,8 @@ def run_cell(cell: Cell, context: Context) -> Record:
         return stored
     stages = Stages(cell, own, context)
     record, evidence, log = _new_record(cell, own, context.settings, context.command), Evidence(), ""
+    scenario = context.scenario(cell)
     try:
-        scenario = context.scenario(cell)
         needs = stages.needs()
         victim = stages.victim(scenario) if needs.victim else None
         key = stages.key(scenario)
@@ -59,16 +61,20 @@ def run_cell(cell: Cell, context: Context) -> Record:
         score, attack_evidence = stages.scored(judge, model, output)
         evidence |= attack_evidence
         _fill_attack(record, score, output)
-    except UserError:
+    except StoreError:
         raise
     except InvalidResult as error:
         record.status, record.error = "invalid", str(error)
         record.flags.append(Flag(name=error.flag, detail=error.detail))
-    except GuestFailed as error:
-        record.status, record.error, record.traceback, log = "failed", error.message, error.traceback, error.log
     except Exception as error:
-        record.status, record.error = "failed", f"{type(error).__name__}: {error}"
-        record.traceback = traceback.format_exc(limit=12)
+        if disk.is_full(error, context.store.root):  # no cell is to blame for it
+            raise disk.no_space(context.store.root) from error
+        record.status = "failed"
+        if isinstance(error, GuestFailed):
+            record.error, record.traceback, log = error.message, error.traceback, error.log
+        else:
+            record.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            record.traceback = traceback.format_exc(limit=12)
     record.provenance.seconds = stages.seconds
     context.store.put(record, evidence, log)
     return record

@@ -17,25 +17,31 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
 from bench.hashing import digest
+from bench.printable import is_printable, printable
 from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record
 from bench.store import Store
+from bench.store.reading import EVIDENCE, LARGEST, PARTS, RECORD, Absent, Damaged, arrays, evidence_problem, parse
+from bench.store.store import HASH, DamagedRecord
 
 FORMAT = 1
-LARGEST = 256 * 2**20
-"""Bytes that a member may have; evidence of 50,000 test images has a tenth of it."""
+SMALL, RATIO, LARGEST_TOTAL = 64 * 2**20, 100, 32 * 2**30
+"""Unpacked bytes of a file below which any are allowed; above, how often its own size, and how many at most."""
+LARGEST_MANIFEST = 64 * 2**20
 MOST = 200_000
 """Members that a file may have."""
 MANIFEST = "manifest.json"
 MEMBER = re.compile(r"records/([0-9a-f]{20})/(record\.json|evidence\.safetensors)")
-PARTS = ("record.json", "evidence.safetensors")
 DAMAGED = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, OverflowError, zlib.error, struct.error)
 """What reading a zip raises where its bytes are not those that were written."""
+NAMES = ("cell", "row_key", "classes", "conditions", "key", "provenance")
+"""Fields whose text stands in tables as names: what cannot be printed is refused there, and escaped elsewhere."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member, so that the same records give the same file."""
 
@@ -48,27 +54,39 @@ class Imported:
     known: int
 
 
-def export(store: Store, file: Path) -> int:
-    """Write every record of ``store`` with its evidence to ``file``, at once.
+@dataclass(frozen=True)
+class Exported:
+    """How many records an export wrote, and the damaged ones that it left out."""
 
-    Returns:
-        The number of records.
+    written: int
+    left_out: tuple[DamagedRecord, ...] = ()
+
+
+def export(store: Store, file: Path) -> Exported:
+    """Write every record of ``store`` that can be believed, with its evidence, to ``file``, at once.
 
     Raises:
         UserError: no records, or a place that cannot be written.
     """
-    folders = sorted(f for f in (store.root / "records").iterdir() if MEMBER.fullmatch(f"records/{f.name}/{PARTS[0]}"))
-    if not folders:
-        raise UserError(f"the store {store.root} has no records.", "Run something first: bench run")
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    contents = store.contents()
+    hashes = sorted(record.hash for record in contents.records if HASH.fullmatch(record.hash))
+    if not hashes:
+        left = f", only {len(contents.damaged)} damaged" if contents.damaged else ""
+        raise UserError(f"the store {store.root} has no records{left}.", "Run something first: bench run")
+    part = file.with_name(f".{uuid.uuid4().hex}.part")
     files: dict[str, dict[str, Any]] = {}
+    left_out = list(contents.damaged)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as out:
-            for folder in folders:
-                for name in PARTS:
-                    content = (folder / name).read_bytes()
-                    member = f"records/{folder.name}/{name}"
+            for hash in hashes:
+                try:
+                    stored = store.read(hash)
+                except (Damaged, Absent) as damage:  # since it was listed
+                    left_out.append(DamagedRecord(hash, str(damage)))
+                    continue
+                for name, content in stored.contents.items():
+                    member = f"records/{hash}/{name}"
                     files[member] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
                     _add(out, member, content)
             manifest = {"format": FORMAT, "schema": SCHEMA, "files": files}
@@ -77,8 +95,9 @@ def export(store: Store, file: Path) -> int:
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.", "Name another file.") from None
     finally:
-        part.unlink(missing_ok=True)
-    return len(folders)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return Exported(len(files) // len(PARTS), tuple(left_out))
 
 
 def _add(out: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -111,12 +130,15 @@ def load(file: Path, store: Store) -> Imported:
         raise UserError(f"there is no file {file}.", "Check the path.") from None
     except IsADirectoryError:
         raise UserError(f"{file} is a folder.", "Name a file that `bench export` wrote.") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror or error}.", "Name another file.") from None
     except DAMAGED as error:
         raise _refused(file, str(error) or type(error).__name__) from None
 
 
 def _refused(file: Path, why: str) -> UserError:
-    return UserError(f"{file} is refused: {why}.", "Ask its authors for what `bench export` writes; nothing was added.")
+    remedy = "Ask its authors for what `bench export` writes; nothing was added."
+    return UserError(f"{file} is refused: {printable(why)}.", remedy)
 
 
 def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
@@ -137,21 +159,29 @@ def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
             raise _refused(file, f"{info.filename} is packed in a way that `bench export` does not use")
         if info.file_size > LARGEST:
             raise _refused(file, f"{info.filename} is too large ({info.file_size} bytes)")
+    total, packed = sum(info.file_size for info in infos), file.stat().st_size
+    if total > LARGEST_TOTAL or total > max(SMALL, RATIO * packed):
+        raise _refused(file, f"its {packed} bytes would unpack to {total}")
     if MANIFEST not in names:
         raise _refused(file, f"it has no {MANIFEST}")
+    if opened.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
+        raise _refused(file, f"its {MANIFEST} is too large")
     try:
         manifest = json.loads(_content(opened, MANIFEST, opened.getinfo(MANIFEST).file_size))
         form, schema, files = manifest["format"], manifest["schema"], manifest["files"]
         listed = {name: {"sha256": str(x["sha256"]), "bytes": int(x["bytes"])} for name, x in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _refused(file, f"its {MANIFEST} cannot be read ({type(error).__name__})") from None
     if form != FORMAT or schema != SCHEMA:
         raise UserError(
-            f"{file} has format {form} and schema {schema}; this version reads {FORMAT} and {SCHEMA}.",
+            f"{file} has format {_short(form)} and schema {_short(schema)}; this version reads {FORMAT} and {SCHEMA}.",
             "Use the version that wrote it.",
         )
     if set(listed) != set(names) - {MANIFEST}:
         raise _refused(file, "its members are not those of its manifest")
+    for name, told in listed.items():
+        if told["bytes"] != opened.getinfo(name).file_size:
+            raise _refused(file, f"{name} has another size than its manifest says")
     hashes = {name.split("/")[1] for name in listed}
     if {f"records/{h}/{part}" for h in hashes for part in PARTS} != set(listed):
         raise _refused(file, "a record lacks a part")
@@ -171,29 +201,71 @@ def _records(
     file: Path, opened: zipfile.ZipFile, manifest: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Every record with its evidence, verified."""
-    from pydantic import ValidationError
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as read
-
     for hash in sorted({name.split("/")[1] for name in manifest}):
-        contents = []
+        contents = {}
         for part in PARTS:
             name = f"records/{hash}/{part}"
-            size = min(manifest[name]["bytes"], LARGEST)
-            content = _content(opened, name, size)
-            if len(content) != size or hashlib.sha256(content).hexdigest() != manifest[name]["sha256"]:
+            content = _content(opened, name, manifest[name]["bytes"])
+            if len(content) != manifest[name]["bytes"] or _sha256(content) != manifest[name]["sha256"]:
                 raise _refused(file, f"the checksum of {name} does not match")
-            contents.append(content)
+            contents[part] = content
         try:
-            record = Record.model_validate_json(contents[0])
-            evidence = read(contents[1])
-        except (ValidationError, SafetensorError, ValueError, TypeError, KeyError) as error:
-            raise _refused(file, f"record {hash} cannot be read ({type(error).__name__})") from None
-        if record.hash != hash or record.row_key != record.cell.row_key():
-            raise _refused(file, f"record {hash} is not the one it says it is")
+            record = parse(contents[RECORD], hash)
+            evidence = arrays(contents[EVIDENCE])
+        except Damaged as damage:
+            raise _refused(file, f"record {hash}: {damage}") from None
+        if (problem := evidence_problem(evidence)) is not None:
+            raise _refused(file, f"record {hash}: {problem}")
         if not _adds_up(record.provenance):
             raise _refused(file, f"record {hash} was not made from what it says entered it")
-        yield record, evidence
+        yield _seen(file, record, evidence), evidence
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _short(value: object) -> str:
+    return printable(str(value)[:40])
+
+
+def _seen(file: Path, record: Record, evidence: dict[str, Any]) -> Record:
+    """``record`` with nothing in it that a terminal would take for a command or could not show.
+
+    Raises:
+        UserError: a name holds such a character.
+    """
+    value = record.model_dump(mode="json")
+    value["provenance"]["command"] = printable(record.provenance.command)
+    for name in NAMES:
+        for text in _texts(value[name]):
+            if not is_printable(text):
+                raise _refused(file, f"record {record.hash}: {name} holds {text[:60]!a}")
+    for name in evidence:
+        if not is_printable(name):
+            raise _refused(file, f"record {record.hash}: its evidence has the name {name[:60]!a}")
+    others = {name: _escaped(x) for name, x in value.items() if name not in NAMES}
+    return Record.model_validate_json(json.dumps({**value, **others}))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, keep="\n\t")
+    if isinstance(value, dict):
+        return {printable(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _adds_up(provenance: Provenance) -> bool:
@@ -209,6 +281,7 @@ def _adds_up(provenance: Provenance) -> bool:
 
 def _marked(record: Record, file: Path) -> Record:
     """``record`` as another's; the flag makes every table say so."""
-    flag = Flag(name=THIRD_PARTY, detail=f"imported from {file.name}; not measured here")
+    name = printable(file.name)
+    flag = Flag(name=THIRD_PARTY, detail=f"imported from {name}; not measured here")
     others = [f for f in record.flags if f.name != flag.name]
-    return record.model_copy(update={"third_party": file.name, "flags": [*others, flag]})
+    return record.model_copy(update={"third_party": name, "flags": [*others, flag]})

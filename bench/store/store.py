@@ -1,7 +1,11 @@
 """Content-addressed artefacts and records on disk: atomic, resumable, safe for several runs at once.
 
-Layout: ``artefacts/KIND/HASH/`` and ``records/HASH/`` are folders that appear by one rename, complete or
-not at all; ``edits.sqlite`` caches edited images; ``locks/`` holds file locks; ``tmp/`` what is being made.
+Layout: ``artefacts/KIND/HASH/`` and ``records/HASH/`` are folders that appear by one rename, complete or not at all,
+each with the checksums of its files (`bench.store.sums`). ``edits.sqlite`` caches edited images; ``locks/`` holds file
+locks; ``tmp/`` what is being made, each part beside the lock of its maker; ``damaged/`` what was set aside.
+
+What is damaged, and what does not belong into the store, stops nothing: it is named once, left out, and made again by
+the next run. `bench doctor` lists it.
 """
 
 from __future__ import annotations
@@ -9,29 +13,69 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
+import os
+import re
 import shutil
-import time
 import uuid
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.hashing import canonical
+from bench.printable import printable
 from bench.records import SCHEMA, Record
+from bench.store import disk, sums
+from bench.store.disk import StoreError
+from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
+log = logging.getLogger(__name__)
 
 REUSED = "reused"
-"""A file beside a record: when a run last needed it and found it."""
+"""A file beside a record, under no checksum: when a run last needed it and found it."""
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
-FULL, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), errno.EROFS
+MARK = "lockbench.json"
+HASH = re.compile(r"[0-9a-f]{20}")
+PART = re.compile(r"[0-9a-f]{32}(\.lock)?|probe-[0-9a-f]{32}")
+ROOMS = ("tmp", "locks", "records", "artefacts")
+IN_USE = "in-use.lock"
+"""The lock that whoever may write holds together, and whoever repairs alone."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class DamagedRecord:
+    """A record that is left out: its name in ``records/``, why, and whether it is only of another schema."""
+
+    name: str
+    reason: str
+    foreign: bool = False
+
+
+@dataclass
+class Contents:
+    """What ``records/`` holds.
+
+    Args:
+        records: those that can be believed, oldest first.
+        damaged: the others.
+        strays: files and folders that are no records.
+        without_sums: names of records that older code wrote without checksums.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    damaged: list[DamagedRecord] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    without_sums: list[str] = field(default_factory=list)
 
 
 class Store:
@@ -47,29 +91,40 @@ class Store:
 
     def __init__(self, root: Path, write: bool = True) -> None:
         self.root = root
-        mark = root / "lockbench.json"
-        if write:
-            with _clear_errors(root):
-                if root.is_dir() and any(root.iterdir()) and not mark.exists():
-                    raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
-                root.mkdir(parents=True, exist_ok=True)
-                for name in ("tmp", "locks", "records", "artefacts"):
-                    (root / name).mkdir(exist_ok=True)
-                if not mark.exists():
-                    _write_atomically(mark, canonical({"schema": SCHEMA}))
-                probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
-                probe.write_text("x")
-                probe.unlink()
-        elif not mark.exists():
-            raise UserError(
-                f"there is no store at {root}.", "Run something first: bench run, or name one with --store."
-            )
-        header = json.loads(mark.read_text())
+        self._named: set[str] = set()
+        with disk.clear_errors(root):
+            if write:
+                self._make()
+            elif not (root / MARK).exists():
+                raise UserError(
+                    f"there is no store at {root}.", "Run something first: bench run, or name one with --store."
+                )
+            header = _header(root / MARK)
         if header.get("schema") != SCHEMA:
             raise UserError(
                 f"the store {root} has schema {header.get('schema')}, this version writes {SCHEMA}.",
                 "Use another --store; old records are not rewritten.",
             )
+        self.sums_required = bool(header.get("sums"))
+        """Whether everything in it was written with checksums, so that nothing may lack them."""
+
+    def _make(self) -> None:
+        root, mark = self.root, self.root / MARK
+        if root.is_dir() and any(root.iterdir()) and not mark.exists():
+            raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
+        root.mkdir(parents=True, exist_ok=True)
+        for name in ROOMS:
+            (root / name).mkdir(exist_ok=True)
+        if not mark.exists():
+            _write_atomically(mark, canonical({"schema": SCHEMA, "sums": True}))
+        probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
+        try:
+            probe.write_text("x")
+        finally:
+            probe.unlink(missing_ok=True)
+        use = os.open(root / "locks" / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
+        weakref.finalize(self, os.close, use)
+        fcntl.flock(use, fcntl.LOCK_SH)  # waits while the store is being repaired
 
     @property
     def edits(self) -> Path:
@@ -89,54 +144,99 @@ class Store:
         """A folder to make an artefact in, moved into place if the block ends well.
 
         Yields None where the artefact exists already, perhaps made meanwhile by another run, for which
-        this waits.
+        this waits. One that is damaged is named in a warning and set aside, and so is made again.
+
+        Raises:
+            StoreError: the disk is full, or refuses.
         """
         target = self.artefact(kind, hash)
-        with _clear_errors(self.root), self._lock(f"{kind}-{hash}"):
-            if target.is_dir():
+        with self._lock(f"{kind}-{hash}"):
+            with disk.clear_errors(self.root):
+                sound = self._is_sound(kind, hash)
+            if sound:
                 yield None
                 return
-            part = self._part()
-            try:
-                yield part
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part.rename(target)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+            with self._part() as part:
+                with disk.stop_if_full(self.root):
+                    yield part
+                with disk.clear_errors(self.root):
+                    sums.write(part)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    part.rename(target)
+
+    def _is_sound(self, kind: str, hash: str) -> bool:
+        target = self.artefact(kind, hash)
+        if os.path.lexists(target.parent) and not target.parent.is_dir():
+            self._make_way(target.parent, f"artefacts/{kind}", "it is no folder")
+        if not os.path.lexists(target):
+            return False
+        problem = sums.problem(target, self.sums_required)
+        if problem is not None:
+            self._make_way(target, f"The artefact {kind} {hash[:10]}", problem)
+        return problem is None
+
+    def _make_way(self, path: Path, what: str, problem: str) -> None:
+        place = self.set_aside(path)
+        log.warning("%s is damaged (%s): set aside as %s and made again.", what, printable(problem), place)
+
+    def set_aside(self, path: Path) -> Path:
+        """Move ``path``, something in the store, to ``damaged/``; where it is now."""
+        name = os.fsdecode(os.fsencode("-".join(path.relative_to(self.root).parts))[-200:])
+        place = self.root / "damaged" / f"{name}.{uuid.uuid4().hex[:8]}"
+        with disk.clear_errors(self.root):
+            place.parent.mkdir(exist_ok=True)
+            path.rename(place)
+        return place
 
     def put(self, record: Record, evidence: Mapping[str, npt.NDArray[Any]], log: str = "") -> None:
-        """Write ``record`` with its evidence, and what its plugins printed; a record of the same hash is replaced."""
+        """Write ``record`` with its evidence; a record of the same hash is replaced, a damaged one set aside.
+
+        Args:
+            log: what its plugins printed.
+
+        Raises:
+            StoreError: the disk is full, or refuses.
+        """
         from safetensors.numpy import save_file
 
-        with _clear_errors(self.root), self._lock(f"record-{record.hash}"):
-            part = self._part()
-            try:
-                (part / "record.json").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-                save_file({k: _contiguous(v) for k, v in evidence.items()}, part / "evidence.safetensors")
-                if log:
-                    (part / LOG).write_text(log, encoding="utf-8")
-                target = self.root / "records" / record.hash
-                if target.exists():
-                    old = self._part()
-                    old.rmdir()
+        with self._lock(f"record-{record.hash}"), self._part() as part, disk.clear_errors(self.root):
+            (part / RECORD).write_text(_json(record), encoding="utf-8")
+            save_file({k: _contiguous(v) for k, v in evidence.items()}, part / EVIDENCE)
+            if log:
+                (part / LOG).write_text(log, encoding="utf-8")
+            sums.write(part)
+            target = self.root / "records" / record.hash
+            if os.path.lexists(target):
+                if self.get(record.hash) is None:
+                    self.set_aside(target)
+                else:
+                    old = self.root / "tmp" / uuid.uuid4().hex
                     target.rename(old)
                     part.rename(target)
                     shutil.rmtree(old, ignore_errors=True)
-                else:
-                    part.rename(target)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+                    return
+            part.rename(target)
 
     def get(self, hash: str) -> Record | None:
-        """The record of that hash, or None."""
+        """The record of that hash; None where there is none, or it is damaged."""
         try:
-            text = (self.root / "records" / hash / "record.json").read_text(encoding="utf-8")
-        except FileNotFoundError:
+            return self.read(hash).record
+        except (Absent, Damaged):
             return None
-        record = Record.model_validate_json(text)
-        with suppress(OSError):
-            record.provenance.reused = (self.root / "records" / hash / REUSED).read_text(encoding="utf-8").strip()
-        return record
+
+    def read(self, name: str) -> Stored:
+        """The record called ``name`` in ``records/`` with its files.
+
+        Raises:
+            Damaged: it cannot be believed.
+            Absent: there is none.
+            StoreError: it cannot be read.
+        """
+        folder = self.root / "records" / name
+        with disk.clear_errors(self.root):
+            stored = read(folder, self.sums_required)
+        stored.record.provenance.reused = _time(folder / REUSED)
+        return stored
 
     def reuse(self, hashes: Collection[str]) -> None:
         """Let the records that a run has just needed stand for their cells, where newer ones of the same cells do.
@@ -157,33 +257,247 @@ class Store:
                     _write_atomically(self.root / "records" / hash / REUSED, now + "\n")
 
     def records(self) -> list[Record]:
-        """Every record, oldest first."""
-        out = [self.get(folder.name) for folder in sorted((self.root / "records").iterdir())]
-        return sorted((r for r in out if r is not None), key=lambda r: (r.provenance.created, r.hash))
+        """Every record that can be believed, oldest first. What is left out is named in a warning, once."""
+        contents = self.contents()
+        self._name(contents)
+        return contents.records
 
-    def evidence(self, record: Record) -> dict[str, np.ndarray[Any, Any]]:
-        """The per-image evidence of ``record`` by name; empty where there is none."""
-        from safetensors.numpy import load_file
+    def damaged(self) -> list[DamagedRecord]:
+        """The records that `records` leaves out, with the reason."""
+        return self.contents().damaged
 
-        file = self.root / "records" / record.hash / "evidence.safetensors"
-        return dict(load_file(file)) if file.exists() else {}
+    def contents(self) -> Contents:
+        """Everything in ``records/``."""
+        out = Contents()
+        for path in self.entries("records"):
+            if not HASH.fullmatch(path.name) and not (path / RECORD).is_file():
+                out.strays.append(path.name)
+                continue
+            try:
+                stored = self.read(path.name)
+            except Damaged as damage:
+                out.damaged.append(DamagedRecord(path.name, str(damage), damage.foreign))
+            except Absent:  # taken away meanwhile
+                pass
+            else:
+                out.records.append(stored.record)
+                if not stored.summed:
+                    out.without_sums.append(path.name)
+        out.records.sort(key=lambda r: (r.provenance.created, r.hash))
+        return out
+
+    def entries(self, room: str) -> list[Path]:
+        """What lies in ``room``, by name; nothing where the room is missing.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with disk.clear_errors(self.root):
+            try:
+                return sorted((self.root / room).iterdir(), key=lambda p: os.fsencode(p.name))
+            except FileNotFoundError:
+                return []
+
+    def strays(self) -> list[Path]:
+        """Files and folders in the store's rooms that are none of its own."""
+        out = [p for p in self.entries("records") if not HASH.fullmatch(p.name) and not (p / RECORD).is_file()]
+        for kind in self.entries("artefacts"):
+            if not kind.is_dir():
+                out.append(kind)
+            else:
+                own = self.entries(f"artefacts/{kind.name}")
+                out += [kind] if own and not any(map(_is_artefact, own)) else [p for p in own if not _is_artefact(p)]
+        out += [p for p in self.entries("tmp") if not PART.fullmatch(p.name)]
+        out += [p for p in self.entries("locks") if p.suffix != ".lock" or not p.is_file()]
+        return out
+
+    def _name(self, contents: Contents) -> None:
+        """One line on what is left out and was not named before."""
+        damaged = [d for d in contents.damaged if d.name not in self._named]
+        strays = [str(p.relative_to(self.root)) for p in self.strays()]
+        strays = [name for name in strays if name not in self._named]
+        self._named.update([d.name for d in damaged], strays)
+        parts = []
+        if damaged:
+            listed = _listed([f"{printable(d.name[:40])} ({d.reason})" for d in damaged])
+            parts.append(f"{_count(len(damaged), 'damaged record')} left out: {listed}")
+        if strays:
+            listed = _listed([printable(name[:60]) for name in strays])
+            parts.append(f"{_count(len(strays), 'stray file or folder', 'stray files or folders')}: {listed}")
+        if parts:
+            log.warning("%s has %s. See: bench doctor --store %s", self.root, "; ".join(parts), self.root)
+
+    def evidence(self, record: Record) -> dict[str, npt.NDArray[Any]]:
+        """The per-image evidence of ``record`` by name; empty where there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        file = self.root / "records" / record.hash / EVIDENCE
+        with disk.clear_errors(self.root):
+            try:
+                return arrays(file.read_bytes())
+            except FileNotFoundError:
+                return {}
+            except Damaged as damage:
+                raise StoreError(
+                    f"the record {record.hash[:10]} of {self.root} is damaged: {damage}.",
+                    f"See: bench doctor --store {self.root}",
+                ) from None
+
+    def leftovers(self) -> list[Path]:
+        """What killed runs left half made in ``tmp/``: parts whose maker holds their lock no more."""
+        out = []
+        for path in self.entries("tmp"):
+            if not PART.fullmatch(path.name) or (path.suffix == ".lock" and path.with_suffix("").exists()):
+                continue  # a stray, or the lock of a part that is looked at itself
+            with _held(_lock_of(path)) as free:
+                if free:
+                    out.append(path)
+        return out
 
     def clean(self) -> None:
-        """Remove what killed runs left half made (older than a day; younger may belong to a living run)."""
-        for part in (self.root / "tmp").iterdir():
-            if time.time() - part.stat().st_mtime > 86_400:
-                shutil.rmtree(part, ignore_errors=True)
+        """Remove what killed runs left half made. What a living run makes stays, however old it looks."""
+        for path in self.leftovers():
+            lock = _lock_of(path)
+            with _held(lock) as free:
+                if free:
+                    remove(path)
+                    with suppress(OSError):
+                        lock.unlink(missing_ok=True)
 
-    def _part(self) -> Path:
-        part = self.root / "tmp" / uuid.uuid4().hex
-        part.mkdir(parents=True)
-        return part
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other process may write to the store.
+
+        Raises:
+            UserError: one may just now.
+        """
+        with disk.clear_errors(self.root):
+            (self.root / "locks").mkdir(exist_ok=True)
+            lock = os.open(self.root / "locks" / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"a run is at work in the store {self.root}.", "Try again when it has ended.") from None
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        """A new folder in ``tmp/``. A lock beside it says that its maker lives; both are gone after the block."""
+        with disk.clear_errors(self.root):
+            part, lock, file = self._claim()
+        try:
+            yield part
+        finally:
+            remove(part)
+            with suppress(OSError):
+                lock.unlink()
+            os.close(file)
+
+    def _claim(self) -> tuple[Path, Path, int]:
+        while True:
+            part = self.root / "tmp" / uuid.uuid4().hex
+            lock = part.with_name(f"{part.name}.lock")
+            lock.parent.mkdir(exist_ok=True)
+            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Another run may have taken the file for a dead one's before it was locked.
+                if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file)):
+                    part.mkdir()
+                    return part, lock, file
+            except BaseException:
+                with suppress(OSError):
+                    lock.unlink(missing_ok=True)
+                os.close(file)
+                raise
+            os.close(file)
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
-        with (self.root / "locks" / f"{name}.lock").open("w") as file:
+        with disk.clear_errors(self.root):
+            (self.root / "locks").mkdir(exist_ok=True)
+            file = (self.root / "locks" / f"{name}.lock").open("w")
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _header(mark: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(mark.read_bytes()) if mark.is_file() else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise UserError(
+            f"{mark} is damaged: it does not say which schema the store has.",
+            f"If version and store belong together, write into it: {canonical({'schema': SCHEMA, 'sums': True})}",
+        )
+    return header
+
+
+def _lock_of(part: Path) -> Path:
+    """The lock of a part in ``tmp/``, given the part or the lock."""
+    return part.with_name(f"{part.name.removesuffix('.lock')}.lock")
+
+
+def _is_artefact(path: Path) -> bool:
+    return HASH.fullmatch(path.name) is not None
+
+
+def _time(file: Path) -> str:
+    """The time that stands in ``file``; empty where none does."""
+    try:
+        text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+        return text if datetime.fromisoformat(text) else ""
+    except (OSError, ValueError):
+        return ""
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Hold ``lock`` for the block; False where another process does. A lock that is not there is nobody's."""
+    try:
+        file = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+                raise
+            yield False
+            return
+        yield True
+    finally:
+        os.close(file)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file, as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -192,28 +506,22 @@ def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
+def _json(record: Record) -> str:
+    """The JSON of ``record``; a name that is no UTF-8 is escaped, and what is no JSON gives the name of its type."""
+    from pydantic_core import PydanticSerializationError
+
+    try:
+        return record.model_dump_json(indent=1) + "\n"
+    except PydanticSerializationError:
+        value = record.model_dump()
+        text = json.dumps(value, ensure_ascii=False, indent=1, default=lambda x: f"<{type(x).__name__}>")
+        return re.sub("[\ud800-\udfff]", lambda match: f"\\\\u{ord(match[0]):04x}", text) + "\n"
+
+
 def _write_atomically(file: Path, text: str) -> None:
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
-
-
-@contextmanager
-def _clear_errors(root: Path) -> Iterator[None]:
-    """A full disk or a read-only folder becomes one clear line."""
     try:
-        yield
-    except PermissionError as error:
-        if type(error) is not PermissionError:  # a plugin's AccessDenied is not about files
-            raise
-        raise UserError(f"the store {root} cannot be written.", "Name another folder with --store.") from None
-    except FileExistsError:
-        raise UserError(f"{root} is a file, not a folder.", "Name another folder with --store.") from None
-    except OSError as error:
-        if error.errno in FULL:
-            raise UserError(
-                f"no space left for the store {root}.", "Free some space; the run continues where it stopped."
-            ) from None
-        if error.errno == READ_ONLY:
-            raise UserError(f"the store {root} is read-only.", "Name another folder with --store.") from None
-        raise
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -112,3 +112,29 @@ def test_a_report_refuses_what_it_would_not_heed(bench: Bench, tmp_path: Path) -
         done = bench("report", "--tuning", where, str(tmp_path / "out"), "--store", str(tmp_path))
         assert done.returncode == 2
         assert "go with a printed table" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "--store", "LONG"),
+        ("report", "--store", "LONG"),
+        ("run", "--dry-run", "--store", "LONG"),
+        ("doctor", "--store", "LONG"),
+        ("import", "LONG"),
+        ("export", "STORE", "LONG"),
+        ("false-alarms", "LONG"),
+        ("status", "--store", "bytes\udcff"),
+        ("import", "bytes\udcff"),
+    ],
+)
+def test_paths_that_no_file_can_have(arguments: tuple[str, ...], bench: Bench, tmp_path: Path) -> None:
+    from small_stores import filled
+
+    filled(tmp_path / "s")
+    places = {"LONG": "x" * 300, "STORE": str(tmp_path / "s")}
+    got = bench(*(places.get(word, word) for word in arguments), cwd=tmp_path)
+    assert got.returncode == 2
+    assert got.stderr.count("error:") == 1
+    assert "defect" not in got.stderr
+    assert "Traceback" not in got.stderr

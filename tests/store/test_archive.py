@@ -46,7 +46,7 @@ def _filled(root: Path, n: int = 2) -> Store:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     file = tmp_path / "records.zip"
-    assert exchange.export(_filled(tmp_path / "from"), file) == 2
+    assert exchange.export(_filled(tmp_path / "from"), file) == exchange.Exported(2)
     return file
 
 
@@ -270,3 +270,124 @@ def test_no_records_no_file_and_no_zip_are_said(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("hello")
     with pytest.raises(UserError, match="refused"):
         exchange.load(tmp_path / "x.zip", Store(tmp_path / "empty"))
+
+
+def _edited(**changes: object) -> Callable[[dict[str, bytes]], None]:
+    """A change of the first record's JSON, by path."""
+
+    def change(members: dict[str, bytes]) -> None:
+        name = _first(members, "record.json")
+        value = json.loads(members[name])
+        for path, new in changes.items():
+            at, (*way, last) = value, path.split("__")
+            for step in way:
+                at = at[step]
+            at[last] = new
+        members[name] = json.dumps(value).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"UP__value": "many"}, "UP.value: Input should be a valid number"),
+        ({"UP__value": "50.0"}, "UP.value: Input should be a valid number"),
+        ({"UP__value": 150.0}, "UP.value: Input should be less than or equal to 100"),
+        ({"meter": {"steps": "<b>"}}, "meter.steps is no number"),
+        ({"curve": [{"meter": {"guesses": "x"}, "RP": 1.0}]}, "curve.0.meter.guesses is no number"),
+        ({"provenance__seconds": {"victim": "long"}}, "provenance.seconds.victim: Input should be a valid number"),
+        ({"schema_version": 99}, "it has schema 99"),
+        ({"mood": "good"}, "mood: Extra inputs"),
+        ({"classes": ["a\x1b[31m", "b"]}, r"classes holds 'a\x1b[31m'"),
+        ({"classes": ["\u202egnp"]}, r"classes holds '\u202egnp'"),
+        ({"provenance__machine": "x\x07"}, r"provenance holds 'x\x07'"),
+        ({"key": {"prompt": "a\nb"}}, r"key holds 'a\nb'"),
+    ],
+)
+def test_what_is_no_measurement_is_refused_by_name(
+    change: dict[str, object], reason: str, written: Path, tmp_path: Path
+) -> None:
+    _rewritten(written, _edited(**change))
+    with pytest.raises(UserError) as refused:
+        exchange.load(written, Store(tmp_path / "to"))
+    assert reason in refused.value.message
+    assert refused.value.message.isprintable()
+    assert Store(tmp_path / "to").records() == []
+
+
+def test_text_that_is_no_name_is_escaped(written: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "re\x1b[31mcords.zip"
+    change = _edited(error="red \x1b[31m\nsecond line", lock_notes={"\u202e": "\x07"}, provenance__command="a\x1b")
+    _rewritten(written, change)
+    written.rename(odd)
+    exchange.load(odd, Store(tmp_path / "to"))
+    (record,) = (r for r in Store(tmp_path / "to").records() if r.error)
+    assert record.error == "red \\x1b[31m\nsecond line"
+    assert record.lock_notes == {"\\u202e": "\\x07"}
+    assert record.provenance.command == "a\\x1b"
+    assert record.third_party == "re\\x1b[31mcords.zip"
+
+
+def test_evidence_that_does_not_fit_together_is_refused(written: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    for arrays, reason in (
+        ({"test_index": np.arange(3), "test_labels": np.arange(4)}, "do not fit together"),
+        ({"test_index": np.arange(3), "test_labels": np.arange(3), "pred/RP": np.arange(2)}, "another length"),
+        ({"pred/RP": np.ones(3, np.float32)}, "holds no classes"),
+        ({"samples/raw": np.zeros((2, 3, 4, 4), np.float32)}, "holds no images"),
+        ({"samples/raw": np.zeros((2, 3, 4, 4), np.uint8), "samples/labels": np.arange(1)}, "fewer entries"),
+        ({"pred/\x1b": np.arange(2)}, "its evidence has the name"),
+    ):
+        content = save(arrays)
+        _rewritten(written, lambda members, c=content: members.update({_first(members, ".safetensors"): c}))  # type: ignore[misc]
+        with pytest.raises(UserError, match=reason):
+            exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(written) as opened:
+        names = opened.namelist()
+    huge = tmp_path / "huge.zip"
+    with zipfile.ZipFile(huge, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in names:
+            out.writestr(name, b"\0" * 2**25)
+    assert huge.stat().st_size < 2**20
+    monkeypatch.setattr(exchange, "_content", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(UserError, match="would unpack to"):
+        exchange.load(huge, Store(tmp_path / "to"))
+
+
+def test_a_size_that_the_manifest_does_not_say_is_refused(written: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(written) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    for size in (-5, 0, 10**12):
+        manifest = json.loads(members["manifest.json"])
+        next(iter(manifest["files"].values()))["bytes"] = size
+        with zipfile.ZipFile(written, "w") as new:
+            for name, content in {**members, "manifest.json": json.dumps(manifest).encode()}.items():
+                new.writestr(name, content)
+        with pytest.raises(UserError, match="another size"):
+            exchange.load(written, Store(tmp_path / "to"))
+
+
+def test_damaged_records_are_left_out_of_an_export_and_named(tmp_path: Path) -> None:
+    store = _filled(tmp_path / "from", 3)
+    first, second, _ = store.records()
+    (tmp_path / "from" / "records" / first.hash / "record.json").write_text("{")
+    (tmp_path / "from" / "records" / second.hash / "evidence.safetensors").unlink()
+    done = exchange.export(store, tmp_path / "x.zip")
+    assert done.written == 1
+    assert {record.name for record in done.left_out} == {first.hash, second.hash}
+    assert exchange.load(tmp_path / "x.zip", Store(tmp_path / "to")).added == 1
+
+
+def test_a_damaged_record_of_ours_is_set_aside_by_an_import(written: Path, tmp_path: Path) -> None:
+    here = Store(tmp_path / "to")
+    here.put(_record(0), {})
+    (tmp_path / "to" / "records" / _record(0).hash / "record.json").write_text("{")
+    assert exchange.load(written, here) == exchange.Imported(added=2, known=0)
+    assert len(list((tmp_path / "to" / "damaged").iterdir())) == 1
