@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := $(VENV)/bin/bench
 
-.PHONY: demo test test-slow test-all docs lint gate lock benchmark clean
+.PHONY: demo test test-slow test-all fuzz docs lint gate lock benchmark clean
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ test-slow: $(VENV)/.ready  ## what needs longer: real networks, the whole tutori
 	$(VENV)/bin/pytest -n 2 --dist worksteal -m slow
 
 test-all: test test-slow  ## every test
+
+fuzz: $(VENV)/.ready  ## more than 10,000 odd inputs: parameters, seeds, tasks, suites, command lines
+	LOCKBENCH_FUZZ=1 $(VENV)/bin/pytest tests/plan/test_fuzz.py tests/cli/test_fuzz.py
 
 lint: $(VENV)/.ready  ## style, types and the direction of imports
 	$(VENV)/bin/ruff check .

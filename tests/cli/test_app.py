@@ -57,4 +57,4 @@ def test_what_the_disk_refuses_is_no_defect(bench: Bench, monkeypatch: pytest.Mo
     monkeypatch.setattr(app.console, "named_list", lambda *_: refuse())
     got = bench("list")
     assert got.returncode == 2
-    assert got.stderr.splitlines()[0] == "error: '/some/file': Permission denied."
+    assert got.stderr.splitlines()[0] == "error: /some/file: Permission denied."

@@ -27,7 +27,7 @@ Bench = Callable[..., Any]
         (["run", "--suite", "quik"], "Did you mean quick"),
         (["run", "--suite", "quick", "--task", "shapes"], "nothing of suite"),
         (["run", "--device", "tpu"], "auto, cpu, cuda"),
-        (["run", "--plugin", "/no/such/file.py"], "Check the path"),
+        (["run", "--plugin", "/no/such/file.py"], "does not exist"),
         (["run", "--editor", "nobody/no-such-editor", "--threads", "1"], "--editor miniature"),
         (["run", "--model", "vitt"], "any timm classifier"),
         (["run", "-p", "threat.access=none"], "bench show prompt-search"),

@@ -72,7 +72,7 @@ def test_a_file_named_twice_is_one(suite: Path, bench: Bench, tmp_path: Path) ->
     ("plugins", "said"),
     [
         ('"my_lock.py"', 'plugins = ["my_lock.py"]'),
-        ('["no.py"]', "Check the path"),
+        ('["no.py"]', "does not exist"),
         ('["a\\u0000b.py"]', "no path can hold"),
         ('["~nobody-here/x.py"]', "home that is not known"),
     ],

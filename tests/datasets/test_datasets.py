@@ -18,7 +18,7 @@ from places import ROOT
 from bench import datasets
 from bench.datasets import base, digits_m, listing, shapes, textures
 from bench.errors import UserError
-from bench.store import code
+from bench.plugin_modules import _imported
 
 EMBEDDED = {"digits": 1797, "digits-m": 1797, "fonts": 2000, "shapes": 2400}
 
@@ -194,8 +194,8 @@ def test_importing_the_package_leaves_torch_alone() -> None:
 
 def test_what_trains_the_pack_and_what_draws_data_share_no_code() -> None:
     """Imports, read from the sources: the factory of the pack and the data sets stay apart."""
-    factory = {module for file in (ROOT / "tools" / "miniature").glob("*.py") for module in code._imports(file)}
-    sources = {module for file in (ROOT / "bench" / "datasets").glob("*.py") for module in code._imports(file)}
+    factory = {module for file in (ROOT / "tools" / "miniature").glob("*.py") for module, _ in _imported(file)}
+    sources = {module for file in (ROOT / "bench" / "datasets").glob("*.py") for module, _ in _imported(file)}
     assert "tools.miniature.generator" in factory
     assert "bench.datasets.textures" in sources
     assert not {m for m in sources if m.startswith(("tools", "bench.miniature"))}
