@@ -6,7 +6,6 @@ from functools import cache
 
 from bench.errors import UserError
 
-
 UNKNOWN = 12e6
 """Multiply-adds that are assumed of a guest's architecture: those of the miniature networks."""
 

@@ -15,7 +15,7 @@ import typer
 from bench import __version__
 from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, studies
 from bench.errors import UserError
-from bench.printable import printable
+from bench.legible import visible
 from bench.store.disk import is_full
 
 app = typer.Typer(
@@ -144,7 +144,7 @@ def _unexpected(error: Exception) -> int:
     if os.environ.get("LOCKBENCH_DEBUG"):
         raise error
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
-        place = printable(os.fsdecode(error.filename))
+        place = visible(os.fsdecode(error.filename))
         console.fail(UserError(f"{place}: {error.strerror or type(error).__name__}.", "Name another path."))
         return 2
     console.fail(

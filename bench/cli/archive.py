@@ -9,7 +9,7 @@ import typer
 
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE
-from bench.printable import printable
+from bench.legible import visible
 from bench.store import Store, archive
 
 NAMED = 10
@@ -24,7 +24,7 @@ def export(
     done = archive.export(Store(store, write=False), file)
     console.say(f"wrote {file}: {done.written} records with their evidence", "green")
     for record in done.left_out[:NAMED]:
-        console.warn(f"left out, since it is damaged: {printable(record.name)} ({record.reason})")
+        console.warn(f"left out, since it is damaged: {visible(record.name)} ({record.reason})")
     if len(done.left_out) > NAMED:
         console.warn(f"{len(done.left_out) - NAMED} more are left out: bench doctor --store {store}")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.cli.screen import Screen
 from bench.errors import UserError
-from bench.plan.legible import shortened, visible
+from bench.legible import shortened, visible
 from bench.plan.wording import in_short, name_text, plugins_set, rights_set, settings_of, with_key
 from reports.rows.reasons import outcome
 from reports.text.escaping import markup as escape

@@ -13,7 +13,7 @@ from typing import IO, Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from bench.plan.legible import visible
+from bench.legible import visible
 from reports.text.escaping import ascii_text
 
 _HANDLER = "lockbench-plain"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from bench import registry
-from bench.plan.legible import quoted, shortened
+from bench.legible import quoted, shortened
 from bench.records import EDITOR, Cell, PluginRef
 from bench.threat import Budget, ThreatModel
 

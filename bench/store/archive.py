@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.printable import is_printable, printable
+from bench.legible import is_visible, visible
 from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record
 from bench.store import Store
 from bench.store.reading import EVIDENCE, LARGEST, PARTS, RECORD, Absent, Damaged, arrays, evidence_problem, parse
@@ -138,7 +138,7 @@ def load(file: Path, store: Store) -> Imported:
 
 def _refused(file: Path, why: str) -> UserError:
     remedy = "Ask its authors for what `bench export` writes; nothing was added."
-    return UserError(f"{file} is refused: {printable(why)}.", remedy)
+    return UserError(f"{file} is refused: {visible(why)}.", remedy)
 
 
 def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
@@ -226,7 +226,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _short(value: object) -> str:
-    return printable(str(value)[:40])
+    return visible(str(value)[:40])
 
 
 def _seen(file: Path, record: Record, evidence: dict[str, Any]) -> Record:
@@ -236,13 +236,13 @@ def _seen(file: Path, record: Record, evidence: dict[str, Any]) -> Record:
         UserError: a name holds such a character.
     """
     value = record.model_dump(mode="json")
-    value["provenance"]["command"] = printable(record.provenance.command)
+    value["provenance"]["command"] = visible(record.provenance.command)
     for name in NAMES:
         for text in _texts(value[name]):
-            if not is_printable(text):
+            if not is_visible(text):
                 raise _refused(file, f"record {record.hash}: {name} holds {text[:60]!a}")
     for name in evidence:
-        if not is_printable(name):
+        if not is_visible(name):
             raise _refused(file, f"record {record.hash}: its evidence has the name {name[:60]!a}")
     others = {name: _escaped(x) for name, x in value.items() if name not in NAMES}
     return Record.model_validate_json(json.dumps({**value, **others}))
@@ -262,9 +262,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _escaped(value: Any) -> Any:
     if isinstance(value, str):
-        return printable(value, keep="\n\t")
+        return visible(value, keep="\n\t")
     if isinstance(value, dict):
-        return {printable(key): _escaped(item) for key, item in value.items()}
+        return {visible(key): _escaped(item) for key, item in value.items()}
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
@@ -281,7 +281,7 @@ def _adds_up(provenance: Provenance) -> bool:
 
 def _marked(record: Record, file: Path) -> Record:
     """``record`` as another's; the flag makes every table say so."""
-    name = printable(file.name)
+    name = visible(file.name)
     flag = Flag(name=THIRD_PARTY, detail=f"imported from {name}; not measured here")
     others = [f for f in record.flags if f.name != flag.name]
     return record.model_copy(update={"third_party": name, "flags": [*others, flag]})

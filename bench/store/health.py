@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.printable import printable
+from bench.legible import visible
 from bench.store import sums
 from bench.store.store import HASH, Store, remove
 
@@ -77,8 +77,8 @@ def _put_right(store: Store, finding: Finding) -> None:
 
 
 def _finding(store: Store, what: str, path: Path, why: str, remedy: str) -> Finding:
-    where = printable(path.relative_to(store.root).as_posix())
-    return Finding(what, path, where[:_LONGEST], printable(why)[:_LONGEST], remedy)
+    where = visible(path.relative_to(store.root).as_posix())
+    return Finding(what, path, where[:_LONGEST], visible(why)[:_LONGEST], remedy)
 
 
 def _records(store: Store) -> Iterator[Finding]:

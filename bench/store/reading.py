@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.printable import printable
+from bench.legible import visible
 from bench.records import SCHEMA, Record
 from bench.store import sums
 
@@ -29,7 +29,7 @@ class Damaged(Exception):
     """
 
     def __init__(self, reason: str, foreign: bool = False) -> None:
-        super().__init__(printable(reason))
+        super().__init__(visible(reason))
         self.foreign = foreign
 
 

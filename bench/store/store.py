@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.hashing import canonical
-from bench.printable import printable
+from bench.legible import visible
 from bench.records import SCHEMA, Record
 from bench.store import disk, sums
 from bench.store.disk import StoreError
@@ -177,7 +177,7 @@ class Store:
 
     def _make_way(self, path: Path, what: str, problem: str) -> None:
         place = self.set_aside(path)
-        log.warning("%s is damaged (%s): set aside as %s and made again.", what, printable(problem), place)
+        log.warning("%s is damaged (%s): set aside as %s and made again.", what, visible(problem), place)
 
     def set_aside(self, path: Path) -> Path:
         """Move ``path``, something in the store, to ``damaged/``; where it is now."""
@@ -319,10 +319,10 @@ class Store:
         self._named.update([d.name for d in damaged], strays)
         parts = []
         if damaged:
-            listed = _listed([f"{printable(d.name[:40])} ({d.reason})" for d in damaged])
+            listed = _listed([f"{visible(d.name[:40])} ({d.reason})" for d in damaged])
             parts.append(f"{_count(len(damaged), 'damaged record')} left out: {listed}")
         if strays:
-            listed = _listed([printable(name[:60]) for name in strays])
+            listed = _listed([visible(name[:60]) for name in strays])
             parts.append(f"{_count(len(strays), 'stray file or folder', 'stray files or folders')}: {listed}")
         if parts:
             log.warning("%s has %s. See: bench doctor --store %s", self.root, "; ".join(parts), self.root)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from bench.errors import UserError
+from bench.legible import shortened, visible
 from reports.gate import sound
 from reports.gate.asked import Asked
 from reports.gate.certain import Certain
 from reports.gate.snapshot import SEEDS, Snapshot, SnapshotRow
-from reports.gate.strict_json import printable
 
 # Schema 2 moved notes of schema 1 into fields of their own and changed no number.
 SCHEMAS = {1, 2}
@@ -52,7 +52,7 @@ def check(
         )
     if snapshot.ensemble != candidate.ensemble:
         raise UserError(
-            f"not comparable: the snapshot's ensemble version is {printable(str(snapshot.ensemble))}, "
+            f"not comparable: the snapshot's ensemble version is {visible(str(snapshot.ensemble))}, "
             f"the candidate's {candidate.ensemble}.",
             AGAIN,
         )
@@ -95,13 +95,13 @@ def check(
 
 
 def _check_data(before: SnapshotRow, after: SnapshotRow) -> None:
-    scenario = printable(before.scenario)
+    scenario = visible(before.scenario)
     for number, new in after.seeds.items():
         old = before.seeds.get(number)
         if old is not None and new.data and old.data and new.data != old.data:
             raise UserError(
-                f"not comparable: the data of {scenario} changed (seed {number}: fingerprint {printable(old.data, 40)} "
-                f"in the snapshot, {new.data} in the candidate).",
+                f"not comparable: the data of {scenario} changed (seed {number}: fingerprint "
+                f"{shortened(visible(old.data), 40)} in the snapshot, {new.data} in the candidate).",
                 AGAIN,
             )
         # Test splits are the same for every seed.
@@ -110,7 +110,8 @@ def _check_data(before: SnapshotRow, after: SnapshotRow) -> None:
                 if other.images[side] != new.images[side]:
                     raise UserError(
                         f"not comparable: the test images of {scenario} ({side} side) changed: digest "
-                        f"{printable(other.images[side], 40)} in the snapshot, {new.images[side]} in the candidate.",
+                        f"{shortened(visible(other.images[side]), 40)} in the snapshot, {new.images[side]} in the "
+                        "candidate.",
                         AGAIN,
                     )
             for side in new.n.keys() & other.n.keys():
@@ -134,7 +135,7 @@ def gaps(snapshot: Snapshot, before: Mapping[str, SnapshotRow], asked: Asked) ->
     known = {row.row_key for row in snapshot.rows}
     save = f"If that is meant, save a new snapshot: bench baseline save FILE --suite {asked.suite}"
     for key in sorted(asked.rows.keys() - known):
-        name = printable(asked.names.get(key, key))
+        name = visible(asked.names.get(key, key))
         findings.append(Certain(name, f"suite {asked.suite} has it and the snapshot has not: not judged", save))
     dropped = [row.words() for row in snapshot.rows if row.row_key not in before]
     if snapshot.suite is not None and asked.suite is not None and _stem(snapshot.suite) == _stem(asked.suite):
@@ -158,13 +159,13 @@ def differences(snapshot: Snapshot, candidate: Snapshot) -> Iterator[str]:
     for name in sorted(snapshot.versions.keys() | candidate.versions.keys()):
         old, new = snapshot.versions.get(name, "unknown"), candidate.versions.get(name, "unknown")
         if old != new:
-            yield printable(f"{name} is {old} " + where.format(new))
+            yield visible(f"{name} is {old} " + where.format(new))
     if snapshot.machine and candidate.machine and snapshot.machine != candidate.machine:
-        yield printable(f"the machine is {snapshot.machine} " + where.format(candidate.machine))
+        yield visible(f"the machine is {snapshot.machine} " + where.format(candidate.machine))
     if snapshot.threads and candidate.threads and snapshot.threads != candidate.threads:
         yield f"threads are {snapshot.threads} " + where.format(candidate.threads)
     if snapshot.lockbench and candidate.lockbench and snapshot.lockbench != candidate.lockbench:
-        yield printable(f"LockBench is {snapshot.lockbench} " + where.format(candidate.lockbench))
+        yield visible(f"LockBench is {snapshot.lockbench} " + where.format(candidate.lockbench))
 
 
 def unseen(before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRow]) -> Iterator[str]:

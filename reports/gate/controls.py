@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from bench.legible import visible
 from bench.records import Record
 from reports.gate.certain import Certain
 from reports.gate.lines import TOLERANCE
-from reports.gate.strict_json import printable
 from reports.rows import aggregate, calibration
 from reports.rows.source import Evidence
 
@@ -25,8 +25,8 @@ def failed(records: Sequence[Record], evidence: Evidence, wanted: Collection[str
     rows = [row for row in aggregate.rows(records, evidence) if row.row_key in wanted]
     return [
         Certain(
-            printable(f"{finding.row.scenario} · {finding.row.model} · {finding.row.lock} × {finding.row.attack}"),
-            f"control {printable(finding.control)} failed: {finding.what}: {finding.meaning}",
+            visible(f"{finding.row.scenario} · {finding.row.model} · {finding.row.lock} × {finding.row.attack}"),
+            f"control {visible(finding.control)} failed: {finding.what}: {finding.meaning}",
             "Find out why before any number beside it is believed (docs/ci.md#controls).",
         )
         for finding in calibration.failed(rows)

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.legible import visible
 from reports.gate.snapshot import Seed, SnapshotRow
-from reports.gate.strict_json import printable
 from reports.rows.statistics import Right
 
 Worse = Literal["lower", "higher"]
@@ -62,7 +62,7 @@ def lines(rows: Sequence[SnapshotRow]) -> dict[tuple[str, str], Line]:
     table: dict[tuple[str, str], Line] = {}
     for group, members in groups.items():
         first, purpose = members[0], members[0].lock_purpose
-        place = printable(f"{first.scenario} · {first.model} · {first.lock} ({first.key})")
+        place = visible(f"{first.scenario} · {first.model} · {first.lock} ({first.key})")
         attacked = [row for row in members if row.attack_purpose != "no-attack"]
         own: list[Line | None] = []
         if purpose == "victim":
@@ -75,7 +75,7 @@ def lines(rows: Sequence[SnapshotRow]) -> dict[tuple[str, str], Line]:
             if line is not None:
                 table[line.metric, group] = line
         for row in attacked if purpose != "must-not-open" else ():
-            line = _of_row("RP", printable(f"{place} × {row.attack} [{row.row_key[:6]}]"), "lower", row)
+            line = _of_row("RP", visible(f"{place} × {row.attack} [{row.row_key[:6]}]"), "lower", row)
             if line is not None:
                 table["RP", row.row_key] = line
     return table

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench import __version__
 from bench.errors import UserError
 from bench.hashing import digest
+from bench.legible import shortened, visible
 from bench.plan import ensemble
 from bench.plan.wording import settings_of, unusual_rights, with_key
 from bench.records import SCHEMA, Record
 from reports.gate import sound, strict_json
-from reports.gate.strict_json import printable
 from reports.rows.aggregate import current, names_of
 from reports.rows.controls import purpose_of
 from reports.rows.source import Evidence
@@ -73,7 +73,7 @@ class Seed(_Model):
         known = SPENT if info.field_name == "spent" else NAMES
         unknown = [name for name in value if name not in known]
         if unknown:
-            raise ValueError(f"no number is called {printable(unknown[0])!r}")
+            raise ValueError(f"no number is called {visible(unknown[0])!r}")
         return value
 
     def correct(self, name: str) -> NDArray[np.bool_] | None:
@@ -135,7 +135,7 @@ class SnapshotRow(_Model):
     def _numbered(cls, seeds: Any) -> Any:
         for number in seeds if isinstance(seeds, dict) else ():
             if str(number) != (f"{int(number)}" if str(number).isdecimal() and len(str(number)) < 16 else ""):
-                raise ValueError(f"{printable(str(number), 20)!r} is no seed")
+                raise ValueError(f"{shortened(visible(str(number)), 20)!r} is no seed")
         return seeds
 
     @property
@@ -158,7 +158,7 @@ class SnapshotRow(_Model):
         rights = settings_of(unusual_rights(self.row.get("threat", {}), self.row.get("budget", {})))
         under = f" ({', '.join(rights)})" if rights else ""
         lock = with_key(self.lock, self.key)
-        return printable(f"{self.scenario} · {self.model} · {lock} × {self.attack}{under} [{self.row_key[:6]}]")
+        return visible(f"{self.scenario} · {self.model} · {lock} × {self.attack}{under} [{self.row_key[:6]}]")
 
 
 class Snapshot(_Model):
@@ -244,7 +244,9 @@ def _row(record: Record) -> SnapshotRow:
 def _seed(record: Record, evidence: Evidence) -> Seed:
     if record.status != "ok":
         flagged = ", ".join(f"{flag.name}: {flag.detail}" for flag in record.flags)
-        first = printable((record.error or flagged or "no reason was recorded").strip().partition("\n")[0], 500)
+        first = shortened(
+            visible((record.error or flagged or "no reason was recorded").strip().partition("\n")[0]), 500
+        )
         flags = sorted({flag.name for flag in record.flags})
         return Seed(status=record.status, error=first, flags=flags, created=record.provenance.created)
     measured = {name: getattr(record, name) for name in NAMES}
@@ -373,7 +375,7 @@ def read(file: Path) -> Snapshot:
     Raises:
         UserError: no such file, no snapshot, of another format, or one that contradicts itself.
     """
-    name, again = printable(str(file)), f"Make it again: bench baseline save {printable(str(file))}"
+    name, again = strict_json.shown(str(file)), f"Make it again: bench baseline save {strict_json.shown(str(file))}"
     try:
         payload = strict_json.load(file)
     except FileNotFoundError:
@@ -381,7 +383,7 @@ def read(file: Path) -> Snapshot:
     except ValueError as error:
         raise UserError(f"{name} is no snapshot: {error}.", again) from None
     if isinstance(payload, dict) and payload.get("format") not in (None, FORMAT):
-        version = printable(str(payload["format"]), 20)
+        version = shortened(visible(str(payload["format"])), 20)
         raise UserError(f"{name} has snapshot format {version}, this version reads {FORMAT}.", again)
     checksum = payload.pop(CHECKSUM, None) if isinstance(payload, dict) else None
     try:
@@ -391,10 +393,10 @@ def read(file: Path) -> Snapshot:
         problem = next(sound.contradictions(snapshot.rows), "")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = printable(".".join(map(str, first["loc"])))
-        problem = f"{where}: {printable(first['msg'])}" if where else printable(first["msg"])
+        where = strict_json.shown(".".join(map(str, first["loc"])))
+        problem = f"{where}: {strict_json.shown(first['msg'])}" if where else strict_json.shown(first["msg"])
     except (TypeError, ValueError) as error:  # settings that are no JSON of ours
-        problem = printable(str(error))
+        problem = strict_json.shown(str(error))
     if problem:
         raise UserError(f"{name} is no snapshot: {problem}.", again)
     return snapshot

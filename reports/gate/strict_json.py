@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.legible import shortened, visible
+
 LARGEST = 64 * 2**20
 """Bytes of a file that is read at all; a snapshot of a large suite has a few megabytes."""
 SHOWN = 160
@@ -45,10 +47,9 @@ def load(file: Path) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def printable(text: str, most: int = SHOWN) -> str:
-    """``text`` on one line, what a terminal would obey or cannot show replaced, cut after ``most`` characters."""
-    flat = "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
-    return flat if len(flat) <= most else flat[: most - 1] + "…"
+def shown(text: str) -> str:
+    """``text`` of a file as an error shows it: nothing invisible, at most `SHOWN` characters."""
+    return shortened(visible(text), SHOWN)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {printable(twice)!r} stands twice")
+        raise ValueError(f"the name {shown(twice)!r} stands twice")
     return out
 
 
@@ -67,5 +68,5 @@ def _refuse(text: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{printable(text)} is out of range")
+        raise ValueError(f"{shown(text)} is out of range")
     return value

@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from bench.plan.legible import visible
+from bench.legible import visible
 from reports.page.chart_spec import Axis, Bar, Chart, Level, Series, arms
 from reports.page.palette import NEUTRAL
 from reports.text.formatting import with_interval

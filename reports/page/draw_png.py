@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan.legible import shortened
+from bench.legible import shortened
 from reports import files
 from reports.page.chart_spec import Bar, Chart, Series, arms
 from reports.page.palette import DASHES, INK, NEUTRAL, SYMBOLS

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.plan.legible import shortened
+from bench.legible import shortened
 from bench.plan.wording import in_short, name_text
 from bench.records import Record
 from reports.page import draw_png

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan.legible import shortened, visible
+from bench.legible import shortened, visible
 from bench.records import Record
 
 LONGEST = 40

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench import registry
-from bench.plan.legible import shortened, visible
+from bench.legible import shortened, visible
 from bench.records import Record
 from reports.files import name_of
 from reports.page import charts, curves, draw_plotly, gallery, palette, prose

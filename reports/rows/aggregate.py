@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.plan.legible import shortened
+from bench.legible import shortened
 from bench.plan.wording import key_label, label, name_text, scenario_label
 from bench.records import Cell, CurvePoint, Record
 from reports.rows import domain, ensemble

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from bench.errors import UserError
-from bench.plan.legible import visible
+from bench.legible import visible
 from bench.records import Cell
 from reports.rows.row import Row
 

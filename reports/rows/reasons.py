@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.plan.legible import shortened, visible
+from bench.legible import shortened, visible
 from bench.records import Record
 
 INVALIDATING = ("not-finite", "wrong-shape", "time-limit", "memory-limit")

@@ -1,6 +1,6 @@
 """Text of users, plugins, data and records, escaped for what prints it: one function for each format.
 
-All make what does not show visible first (`bench.plan.legible.visible`): ESC and direction marks never act on a reader.
+All make what does not show visible first (`bench.legible.visible`): ESC and direction marks never act on a reader.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import rich.markup
 
-from bench.plan.legible import shortened, visible
+from bench.legible import shortened, visible
 
 LONGEST_LINE = 400
 """Characters of a sentence or an error after which reports cut it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from bench.plan.legible import quoted
+from bench.legible import quoted
 from bench.plan.wording import value_text
 from reports.rows.intervals import Value
 

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bench.plan.legible import visible
+from bench.legible import visible
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import alarms, captions

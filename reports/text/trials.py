@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from bench.errors import UserError
-from bench.plan.legible import visible
+from bench.legible import visible
 from bench.plan.wording import key_label, label, name_text, scenario_label, value_text
 from bench.records import Cell, Record
 from reports.rows.aggregate import current, rights_of

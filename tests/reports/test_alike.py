@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import plan, registry
-from bench.plan.legible import quoted, shortened, visible
+from bench.legible import quoted, shortened, visible
 from bench.plan.wording import in_short, value_text
 from bench.records import Cell, Record
 from bench.store import Store

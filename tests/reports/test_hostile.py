@@ -23,7 +23,7 @@ from limits import HANGS
 from bench.cli import console
 from bench.cli.screen import Screen
 from bench.errors import UserError
-from bench.plan.legible import visible
+from bench.legible import visible
 from bench.plan.wording import in_short
 from bench.records import Condition, CurvePoint, Flag, Measured, Record
 from bench.store import Store

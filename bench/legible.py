@@ -28,6 +28,11 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c in keep or unicodedata.category(c) not in _INVISIBLE else _escape(c) for c in text)
 
 
+def is_visible(text: str) -> bool:
+    """Whether every character of ``text`` shows, or is a space."""
+    return visible(text) == text
+
+
 def _escape(character: str) -> str:
     short = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
     code = ord(character)
