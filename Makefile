@@ -16,7 +16,7 @@ $(VENV)/.ready: $(VENV)/bin/uv requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusion editor
-	$(BENCH) run --lock modellock --attack prompt-search --store runs/demo
+	$(BENCH) run --lock modellock --attack prompt-search --entropy plan --store runs/demo
 	$(BENCH) report --store runs/demo --out runs/demo-report
 
 test: $(VENV)/.ready  ## the tests of minutes
@@ -42,7 +42,7 @@ docs: $(VENV)/.ready  ## write the pages that are generated from the sources
 SUITE ?= ci-minute
 gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci (SUITE=ci: all of it) against its baseline
 	rm -rf runs/gate
-	$(BENCH) run --suite $(SUITE) --jobs 2 --threads 1 --store runs/gate || test $$? -eq 1  # the gate says what failed
+	$(BENCH) run --suite $(SUITE) --jobs 2 --threads 1 --entropy plan --store runs/gate || test $$? -eq 1  # the gate says what failed
 	$(BENCH) gate baselines/ci.json --suite $(SUITE) --candidate runs/gate
 
 benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests

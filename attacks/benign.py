@@ -35,8 +35,10 @@ class Benign(Attack):
         "jpeg", "`half`: float16 weights (threat.access=weights); `jpeg`: images encoded and decoded; `resize`: images "
         "made smaller, and back to their size", choices=("half", "jpeg", "resize"),
     )  # fmt: skip
-    quality: int = param(75, "JPEG quality", ge=1, le=100)
-    factor: float = param(0.75, "side of the smaller image over that of the image", ge=0.1, le=1)
+    quality: int = param(75, "JPEG quality", ge=1, le=100, where={"change": ("jpeg",)})
+    factor: float = param(
+        0.75, "side of the smaller image over that of the image", ge=0.1, le=1, where={"change": ("resize",)}
+    )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights",) if self.change == "half" else ANSWERS)

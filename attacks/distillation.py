@@ -59,8 +59,8 @@ class Distillation(Attack):
         "clean", "images the model is asked about: as they are, edited with the surest of a few guesses, or by halves",
         choices=("clean", "guess", "mixed"),
     )  # fmt: skip
-    guesses: int = param(24, "prompts tried where images are edited", ge=1, le=10_000, unit="guesses")
-    temperature: float = param(2.0, "T, of soft answers", ge=0.1, le=50)
+    guesses: int = param(24, "prompts tried", ge=1, le=10_000, unit="guesses", where={"ask": ("guess", "mixed")})
+    temperature: float = param(2.0, "T, of soft answers", ge=0.1, le=50, where={"match": ("soft", "feature")})
     views: int = param(2, "queries of each image: as it is, then jittered", ge=1, le=100)
     rounds: int = param(
         2, "parts of the images; after the queries of each the student learns and is handed in", ge=1, le=50

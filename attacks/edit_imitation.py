@@ -62,11 +62,16 @@ class EditImitation(Attack):
         "pairs",
         "what `auto` keeps: least error on held-out pairs, or the most confident and balanced on unlabelled images",
         choices=("pairs", "label-free"),
+        where={"how": ("auto",)},
     )
-    band: float = param(0.25, "frequencies that are swapped, as a share of the highest", ge=0, le=1)
-    width: int = param(24, "channels of the network", ge=1, le=512)
-    steps: int = param(400, "optimiser steps of the network", ge=1, le=100_000, unit="steps")
-    rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1)
+    band: float = param(
+        0.25, "frequencies that are swapped, as a share of the highest", ge=0, le=1, where={"how": ("auto", "fourier")}
+    )
+    width: int = param(24, "channels of the network", ge=1, le=512, where={"how": ("auto", "network")})
+    steps: int = param(
+        400, "optimiser steps of the network", ge=1, le=100_000, unit="steps", where={"how": ("auto", "network")}
+    )
+    rate: float = param(3e-3, "peak learning rate of the network", ge=1e-6, le=1, where={"how": ("auto", "network")})
     probe: int = param(128, "unlabelled images that the label-free choice asks about", ge=2, le=4096, unit="images")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:

@@ -73,11 +73,11 @@ class FineTune(Attack):
     batch: int = param(64, "images a step; of each side with data=both", ge=1, le=4096)
     augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "none"))
     noise: float = param(0.0, "share of the labels that are wrong, evenly over the other classes", ge=0, le=1)
-    rank: int = param(8, "rank of the adapters (layers=lora)", ge=1, le=256)
+    rank: int = param(8, "rank of the adapters", ge=1, le=256, where={"layers": ("lora",)})
     layer_decay: float = param(
-        0.65, "rate of a block over that of the block above it (layers=layer-wise)", ge=0.1, le=1
+        0.65, "rate of a block over that of the block above it", ge=0.1, le=1, where={"layers": ("layer-wise",)}
     )
-    rho: float = param(0.5, "ρ, radius of adaptive SAM", ge=0, le=10)
+    rho: float = param(0.5, "ρ, radius of adaptive SAM", ge=0, le=10, where={"optimiser": ("asam",)})
     head_steps: int = param(
         200, "steps in which the last layer alone is trained first, at rate 1e-2, where more layers follow",
         ge=0, le=100_000, unit="steps",
@@ -90,7 +90,9 @@ class FineTune(Attack):
         "last", "`held-out`: best checkpoint on labelled images held out; `oracle`: the judge's best checkpoint",
         choices=("last", "held-out", "oracle"),
     )  # fmt: skip
-    held_out: float = param(0.2, "share of the labelled images held out (select=held-out)", ge=0.05, le=0.9)
+    held_out: float = param(
+        0.2, "share of the labelled images held out", ge=0.05, le=0.9, where={"select": ("held-out",)}
+    )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights",), labelled=self.data != "source", authorised=self.data != "target")

@@ -54,8 +54,10 @@ class MaskRecovery(Attack):
         "re-estimated where the view has unlabelled images; `auto`: all, and the best is chosen",
         choices=("auto", "public", "neighbours", "train"),
     )
-    steps: int = param(200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps")
-    rate: float = param(1e-2, "peak learning rate of `train`", ge=1e-6, le=1)
+    steps: int = param(
+        200, "optimiser steps of `train`", ge=1, le=100_000, unit="steps", where={"fill": ("auto", "train")}
+    )
+    rate: float = param(1e-2, "peak learning rate of `train`", ge=1e-6, le=1, where={"fill": ("auto", "train")})
     batch: int = param(64, "images a step", ge=2, le=4096)
     information: float = param(1.0, "weight of mutual information where there are labels too", ge=0, le=10)
     held_out: float = param(

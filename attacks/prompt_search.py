@@ -49,7 +49,9 @@ class PromptSearch(Attack):
     most: int = param(32, "images in the last rung", ge=1, le=1024, unit="images")
     keep: float = param(0.3, "share of the guesses that goes on to the next rung", ge=0.05, le=0.9)
     refine: int = param(8, "local changes of the best guess that are tried at the end", ge=0, le=1000, unit="guesses")
-    population: int = param(24, "guesses in a generation of the evolutionary proposer", ge=4, le=1000, unit="guesses")
+    population: int = param(
+        24, "guesses in a generation", ge=4, le=1000, unit="guesses", where={"proposer": ("evolutionary",)}
+    )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(

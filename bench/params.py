@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 Value = int | float | bool | str | None
@@ -37,6 +37,13 @@ class Param:
     le: float | None = None
     choices: tuple[Value, ...] | None = None
     unit: str = ""
+    where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Values of other parameters under which this one has an effect."""
+
+    @property
+    def condition(self) -> str:
+        """When the parameter has an effect, in words; empty where it always has."""
+        return " and ".join(f"{name}={'|'.join(map(str, values))}" for name, values in self.where.items())
 
     @property
     def range(self) -> str:
@@ -119,6 +126,7 @@ class _Declaration:
     le: float | None
     choices: tuple[Value, ...] | None
     unit: str
+    where: Mapping[str, tuple[Value, ...]]
 
 
 def param(
@@ -129,6 +137,7 @@ def param(
     le: float | None = None,
     choices: tuple[Value, ...] | None = None,
     unit: str = "",
+    where: Mapping[str, tuple[Value, ...]] | None = None,
 ) -> Any:
     """Declare a hyper-parameter. All arguments must be literals.
 
@@ -138,8 +147,10 @@ def param(
         ge, le: the smallest and largest number allowed.
         choices: the closed list of values allowed.
         unit: what a number counts, where it is not plain.
+        where: values of other parameters under which this one has an effect, e.g. ``{"layers": ("lora",)}``. Where a
+            user sets this one, the other is implied if there is one value, else a value without effect is refused.
     """
-    return _Declaration(default, help, ge, le, choices, unit)
+    return _Declaration(default, help, ge, le, choices, unit, where or {})
 
 
 class Parametrised:

@@ -61,6 +61,7 @@ class PluginInfo:
     pair: bool = False
     costly: bool = False
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
     prefix: bool = False
     params: Mapping[str, Param] = field(default_factory=dict)
 
@@ -276,7 +277,7 @@ def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: a
     names = ("default", "help")
     declaration = {n: _literal(a, file, name, scope) for n, a in zip(names, call.args, strict=False)}
     declaration |= {k.arg or "": _literal(k.value, file, name, scope) for k in call.keywords}
-    full = {"ge": None, "le": None, "choices": None, "unit": "", **declaration}
+    full = {"ge": None, "le": None, "choices": None, "unit": "", "where": {}, **declaration}
     try:
         return declare(name, ast.unparse(annotation), full)
     except BadParameter as error:
@@ -284,7 +285,7 @@ def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: a
     except TypeError as error:
         raise UserError(
             f"{file.name}: the parameter {name} is declared wrongly: {error}.",
-            "param() takes a default and help, and ge, le, choices and unit.",
+            "param() takes a default and help, and ge, le, choices, unit and where.",
         ) from None
 
 
@@ -350,6 +351,13 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
                 constants[name] = _literal(value, place, name, node)
     node = line[0][1]
     _check_constants(file, constants)
+    for param in params.values():
+        for other, values in param.where.items():
+            if other not in params or any(value not in (params[other].choices or values) for value in values):
+                raise UserError(
+                    f"{file.name}: {param.name} names {other}={'|'.join(map(str, values))}, which cannot be.",
+                    "Name parameters of the class, and values that they take.",
+                )
     info = PluginInfo(
         kind=kind,
         name=plugin,

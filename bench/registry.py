@@ -240,9 +240,32 @@ def check_params(info: PluginInfo, values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` typed and checked against the plugin's fields.
 
     Raises:
-        UserError: no such parameter (the nearest is named), or a value out of range (the range is named).
+        UserError: no such parameter (the nearest is named), a value out of range (the range is named), or one without
+            effect.
     """
-    return check_against(f"{info.kind}.", info.params, values)
+    return with_implied(info, check_against(f"{info.kind}.", info.params, values))
+
+
+def with_implied(info: PluginInfo, explicit: Mapping[str, Any]) -> dict[str, Any]:
+    """``explicit`` with the parameters that they imply: what is recorded as set has an effect.
+
+    Raises:
+        UserError: a value that has none beside the others.
+    """
+    out = dict(explicit)
+    for name in explicit:
+        for other, values in info.params[name].where.items():
+            chosen = out.get(other, info.params[other].default)
+            if chosen in values:
+                continue
+            if other in explicit or len(values) > 1:
+                wanted = " or ".join(f"{info.kind}.{other}={value}" for value in values)
+                raise UserError(
+                    f"{info.kind}.{name} has no effect with {info.kind}.{other}={chosen}.",
+                    f"Set -p {wanted}, or leave {info.kind}.{name} out.",
+                )
+            out[other] = values[0]
+    return out
 
 
 def check_against(prefix: str, params: Mapping[str, Param], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ class Run:
         progress: called as the work goes on.
         artefacts: shares what `artefact` makes; None keeps it to this run.
         on_submit: called with each submission.
+        entropy: what secrets derive from, beside the seed.
         on_spend: called with ``edited`` or ``guesses`` and a count before it is spent; raises `BudgetSpent`.
     """
 
@@ -58,6 +60,7 @@ class Run:
         artefacts: Artefacts | None = None,
         on_submit: Callable[[Submission], None] | None = None,
         on_spend: Callable[[str, int], None] | None = None,
+        entropy: str = "",
     ) -> None:
         self.device = torch.device(device)
         self.meter = Meter()
@@ -69,11 +72,16 @@ class Run:
         self._artefacts = artefacts
         self._on_submit = on_submit
         self._on_spend = on_spend
+        self._entropy = entropy
         self._started = time.perf_counter()
         self._images: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def seed(self, name: str) -> int:
         return seeds.derive("run", seed=self._seed, name=name)
+
+    def secret(self, name: str) -> int:
+        text = f"{self._entropy}/{self._seed}/{name}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
     def rng(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed(name))

@@ -34,7 +34,7 @@ class CUPI(Lock):
     weight: float = param(0.1, "λ, weight of KL_c and KL_t", ge=0, le=10)
     cap: float = param(1.0, "where each bracket stops to count", ge=0, le=100)
     schedule: str = param("corrected", "how k grows", choices=("corrected", "published"))
-    epochs: int = param(20, "epochs the run counts as in the published schedule", ge=1, le=1000)
+    epochs: int = param(20, "epochs the run counts as", ge=1, le=1000, where={"schedule": ("published",)})
     kl_mean: str = param("batch", "which mean the KL takes", choices=("batch", "batch-and-classes"))
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)

@@ -52,17 +52,21 @@ class MAP(Lock):
         "learned", "`random` is the control: in each layer a random share `kept` of the weights remains",
         choices=("learned", "random"),
     )  # fmt: skip
-    kept: float = param(0.9, "share of the weights that remain in every layer under a random mask", ge=0, le=1)
+    kept: float = param(0.9, "share of the weights that remain in every layer", ge=0, le=1, where={"mask": ("random",)})
     granularity: str = param("weight", "what one score stands for", choices=("weight", "channel"))
     weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10)
     cap: float | None = param(
         None, "where that term stops to count; none: 5 with the source, 0.5 source-free, 0.25 data-free", ge=0, le=100
     )
-    confident: float = param(0.5, "least probability of a pseudo-label (source-free)", ge=0, le=1)
+    confident: float = param(
+        0.5, "least probability of a pseudo-label", ge=0, le=1, where={"setting": ("source-free",)}
+    )
     threshold: float = param(0.005, "a weight is kept where its score is above", ge=0, le=1)
     start: float = param(0.01, "score every weight starts from", ge=0, le=1)
     steps: int = param(300, "optimiser steps of the mask", ge=1, le=100_000, unit="steps")
-    generator_steps: int = param(400, "optimiser steps of the generator", ge=1, le=100_000, unit="steps")
+    generator_steps: int = param(
+        400, "optimiser steps of the generator", ge=1, le=100_000, unit="steps", where={"setting": ("data-free",)}
+    )
     rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 

@@ -42,7 +42,9 @@ class ModelLock(Lock):
         "`fixed`: one draw of edited images and decoys for good, as in the paper; `redrawn`: drawn anew each step",
         choices=("fixed", "redrawn"),
     )
-    decoy_weight: float = param(1.0, "w, weight of the decoys' term", ge=0, le=100)
+    decoy_weight: float = param(
+        1.0, "w, weight of the decoys' term", ge=0, le=100, where={"decoys": ("extra", "fixed", "random", "uniform")}
+    )
     start: str = param("victim", "weights training starts from", choices=("victim", "public"))
     steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)

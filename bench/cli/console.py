@@ -197,7 +197,8 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
         for param in params.values():
             default = info.defaults.get(f"{prefix}.{param.name}", param.default)
             unit = f" [{param.unit}]" if param.unit else ""
-            table.add_row(*map(escape, (param.name, str(default), param.range, param.help + unit)))
+            when = f" (with {param.condition})" if param.condition else ""
+            table.add_row(*map(escape, (param.name, str(default), param.range, param.help + unit + when)))
         out.print(table)
         out.print()
 

@@ -48,6 +48,15 @@ ThreadsOption = Annotated[
 SuitePluginsOption = Annotated[
     str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")
 ]
+EntropyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--entropy",
+        envvar="LOCKBENCH_ENTROPY",
+        help="what keys are drawn from, beside task and seed, in a new store; plan: nothing more",
+        show_default="random, kept in the store",
+    ),
+]
 SuiteRowsOption = Annotated[
     str | None, typer.Option("--suite", help="only the rows of this suite, controls included: a name, or a .toml file")
 ]

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from bench.cli.options import (
     AttacksOption,
     DeviceOption,
     EditorOption,
+    EntropyOption,
     LocksOption,
     ModelsOption,
     ParamOption,
@@ -35,7 +37,7 @@ from bench.plan.wording import in_short
 from bench.records import Cell, Record
 from bench.run.durations import seconds as estimate
 from bench.store import Store, identity
-from bench.store.settings import Settings
+from bench.store.settings import PLAN, Settings
 from reports.rows.reasons import reason_of
 from reports.text.escaping import first_line
 from reports.text.escaping import markup as escape
@@ -68,6 +70,7 @@ def run(
     memory_limit: Annotated[
         float | None, typer.Option(min=0.1, help="GB that a plugin's process may allocate", show_default="no limit")
     ] = None,
+    entropy: EntropyOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
@@ -94,9 +97,14 @@ def run(
             "none of these attacks can run there: they speak to another key, or the view lacks what they need.",
             "Ask for others: `bench list`, `bench show NAME`.",
         )
+    opened = None
+    if not dry_run:
+        opened = Store(store, entropy=entropy)
+    elif (store / "lockbench.json").exists():
+        opened = Store(store, write=False, entropy=entropy)
+    settings = replace(settings, entropy=PLAN if opened is None else opened.entropy)
     cells = [p.cell for p in planned]
     hashes = [identity.of(cell, settings).record for cell in cells]
-    opened = None if dry_run and not (store / "lockbench.json").exists() else Store(store, write=not dry_run)
     done = [opened is not None and (stored := opened.get(h)) is not None and stored.complete for h in hashes]
     todo = [cell for cell, d in zip(cells, done, strict=True) if not d]
     if dry_run or opened is None:

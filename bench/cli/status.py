@@ -68,7 +68,7 @@ def status(
         for record in opened.records():
             add(record.hash, in_short(record.cell), _state(record), record.provenance.created)
     else:
-        settings = Settings(device=device_of(device), threads=threads, plugin_files=files)
+        settings = Settings(device_of(device), threads, plugin_files=files, entropy=opened.entropy)
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         records = {record.hash: record for record in opened.records()}
         for item in plan.build(lines_of(names, seeds, suite, param, editor)):

@@ -96,6 +96,8 @@ class KeyMethod(Plugin):
     """True: the key stands for the right to one domain, and goes with tasks ``SOURCE:TARGET`` only."""
     costly: ClassVar[bool] = False
     """True where applying the key takes more than a few milliseconds an image; time estimates use it."""
+    own: ClassVar[tuple[str, ...]] = ()
+    """Parameters that say which key it is. Where a lock was made elsewhere, one of them must be given."""
     model_if: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameter values for which the key depends on the public model: it is then part of the key's identity."""
 

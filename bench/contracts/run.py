@@ -55,6 +55,10 @@ class Run(Protocol):
         """A seed in [0, 2**31) of this run for the purpose ``name``."""
         ...
 
+    def secret(self, name: str) -> int:
+        """256 secret bits for the purpose ``name``: they derive from what the store keeps, not from the plan."""
+        ...
+
     def rng(self, name: str) -> torch.Generator:
         """A new CPU generator seeded for the purpose ``name``."""
         ...

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,13 +23,15 @@ from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, par
 from bench.errors import UserError
 from bench.keys.none import Identity
 
+SECRET = 256
+"""Bits of a secret."""
 ROUNDS = 10
 """Feistel rounds over the two halves of a byte."""
 
 
 @dataclass(frozen=True)
 class BlockwiseKey:
-    """Every M × M block of an image, all 3 M² values, transformed with one secret.
+    """Every M × M block of an image, all 3 M² values, transformed with one secret, 64 hex digits.
 
     ``shuffle`` permutes the values of a block; ``negative`` replaces v by 255 − v at a keyed half of the positions;
     ``feistel`` replaces v at such a half by a keyed permutation of 0…255.
@@ -36,7 +39,7 @@ class BlockwiseKey:
 
     transform: str
     block: int
-    secret: int
+    secret: str
 
     def __call__(self, images: Tensor) -> Tensor:
         n, _, h, w = images.shape
@@ -58,11 +61,11 @@ class BlockwiseKey:
 
     @property
     def bits(self) -> float:
-        """log2 of the number of keys; for ``feistel`` of the positions alone, its password comes on top."""
+        """log2 of the number of keys: of the secrets, or of what they can do to a block where that is fewer."""
         values = 3 * self.block**2
-        if self.transform == "shuffle":
-            return math.lgamma(values + 1) / math.log(2)
-        return math.log2(math.comb(values, values // 2))
+        halves = math.log2(math.comb(values, values // 2))
+        ways = {"shuffle": math.lgamma(values + 1) / math.log(2), "negative": halves, "feistel": math.inf}
+        return min(float(SECRET), ways[self.transform])
 
     def parts(self) -> dict[str, Any]:
         return {"settings": {"transform": self.transform, "block": self.block}}
@@ -81,7 +84,9 @@ class BlockwiseKey:
         rng = random.Random(seed)
         out = [KeyCondition("none", "", Identity())]
         for i in range(4):
-            out.append(KeyCondition("wrong", f"secret-{i}", replace(self, secret=rng.randrange(2**31))))
+            out.append(
+                KeyCondition("wrong", f"secret-{i}", replace(self, secret=f"{rng.getrandbits(SECRET):0{SECRET // 4}x}"))
+            )
         out.append(KeyCondition("setting", "block", replace(self, block=8 if self.block != 8 else 4)))
         for other in ("shuffle", "negative", "feistel"):
             if other != self.transform:
@@ -90,20 +95,20 @@ class BlockwiseKey:
 
 
 @cache
-def _order(secret: int, n: int) -> tuple[int, ...]:
+def _order(secret: str, n: int) -> tuple[int, ...]:
     order = list(range(n))
     random.Random(f"order {secret}").shuffle(order)
     return tuple(order)
 
 
 @cache
-def _half(secret: int, n: int) -> tuple[bool, ...]:
+def _half(secret: str, n: int) -> tuple[bool, ...]:
     chosen = set(random.Random(f"half {secret}").sample(range(n), n // 2))
     return tuple(i in chosen for i in range(n))
 
 
 @cache
-def _table(transform: str, secret: int) -> tuple[int, ...]:
+def _table(transform: str, secret: str) -> tuple[int, ...]:
     """What each of the 256 values becomes."""
     if transform == "negative":
         return tuple(255 - v for v in range(256))
@@ -128,11 +133,17 @@ class Blockwise(KeyMethod):
         "the paper encrypts three decimal digits and rescales",
     )
 
+    own = ("secret",)
+
     transform: str = param("shuffle", "what is done to a block", choices=("shuffle", "negative", "feistel"))
     block: int = param(4, "M, side of a block", choices=(2, 4, 8, 16), unit="pixels")
+    secret: str | None = param(None, "64 hex digits; none: drawn")
 
     def make(self, data: DefenderView, run: Run) -> Key:
-        return BlockwiseKey(self.transform, self.block, int(torch.randint(2**31, (1,), generator=run.rng("key"))))
+        secret = self.secret or f"{run.secret('key'):0{SECRET // 4}x}"
+        if not re.fullmatch(rf"[0-9a-f]{{{SECRET // 4}}}", secret):
+            raise UserError("key.secret is no secret of 64 hex digits.", "Draw one: openssl rand -hex 32")
+        return BlockwiseKey(self.transform, self.block, secret)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Key:

@@ -66,7 +66,7 @@ class EditKey:
         changed: dict[str, dict[str, Any]] = {
             "alpha": {"alpha": round(s.alpha / 2, 3)},
             "seed": {"seed": s.seed + 1 + rng.randrange(1000)},
-            "steps": {"steps": s.steps + 5},
+            "steps": {"steps": s.steps + 5 if s.steps <= 995 else s.steps - 5},
             "guidance": {"guidance": guidance, "image_guidance": max(1.0, s.image_guidance)},
         }
         for name, change in changed.items():
@@ -116,6 +116,7 @@ class Edit(KeyMethod):
     assets = ("editor", "pack:clip")
     model_if = {"key_choice": ("best-on-defender-validation",)}
     costly = True
+    own = ("prompt",)
 
     key_choice: str = param(
         "least-related",
@@ -123,8 +124,13 @@ class Edit(KeyMethod):
         "similar to the data by CLIP; `best-on-defender-validation` the one whose edit moves public features least",
         choices=("fixed", "random", "least-related", "best-on-defender-validation"),
     )
-    prompt: str = param("with oil pastel", "the prompt where key_choice is fixed")
-    candidates: str = param("styles", "word list the key is chosen from", choices=("styles", "published", "wide"))
+    prompt: str = param("with oil pastel", "the prompt", where={"key_choice": ("fixed",)})
+    candidates: str = param(
+        "styles",
+        "word list the key is chosen from",
+        choices=("styles", "published", "wide"),
+        where={"key_choice": ("random", "least-related", "best-on-defender-validation")},
+    )
     editor: str = param("miniature", "miniature, a diffusers folder, or a hub name")
     alpha: float = param(0.5, "α, weight of the edit in the blend", ge=0, le=1)
     steps: int | None = param(None, "diffusion steps; none: the editor's default", ge=1, le=1000)

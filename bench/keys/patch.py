@@ -65,6 +65,8 @@ class Patch(KeyMethod):
     title = "patch key"
     paper = "NTL, Wang et al., ICLR 2022, arXiv 2106.06916"
 
+    own = ("value",)
+
     value: int | None = param(
         None, "how much the channel is raised, of 255; none: from 20 to 80 by the key seed", ge=1, le=255
     )

@@ -103,6 +103,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         info.kind: check_params(info, {k: v for k, v in groups[info.kind].items() if k in info.params})
         for info in (lock_info, key_info, attack_info)
     }
+    _check_own_key(lock_info, key_info, explicit["key"])
     usual = _by_group(attack_info.defaults)
     try:
         threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, groups["threat"])})
@@ -122,6 +123,19 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         task_settings={f"task.{k}": v for k, v in settings.items() if v != TASK[k].default},
         replicate=replicate,
     )
+
+
+def _check_own_key(lock: PluginInfo, key: PluginInfo, explicit: Mapping[str, Any]) -> None:
+    """Whether a lock that was made elsewhere is judged with its own key, not with one that is drawn here.
+
+    Raises:
+        UserError: it is not.
+    """
+    if lock.role == "given" and key.own and not any(name in explicit for name in key.own):
+        raise UserError(
+            f"the lock {lock.name} was made elsewhere: a {key.name} key drawn here is not its key.",
+            f"Give its own: -p key.{key.own[0]}=…",
+        )
 
 
 def _by_group(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

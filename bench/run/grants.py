@@ -14,12 +14,17 @@ from bench.seeds import derive
 from bench.store.settings import Settings
 
 
-def materialise(scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed: int, settings: Settings) -> Job:
+def materialise(
+    scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed: int, key_seed: int, settings: Settings
+) -> Job:
     """The job of the attack of ``cell`` under its threat model.
 
     Labelled images come from the attacker pool as a share of the defender's training count: the same sample for every
     attack, nested as the share grows. Unlabelled ones are the pool. Leaked pairs are raw images of the pool with the
     same images after the key.
+
+    Args:
+        key_seed: of the key; draws what an unlisted word list lacks beside the key.
     """
     threat = cell.threat
     side = scenario.unauthorised
@@ -46,7 +51,7 @@ def materialise(scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed:
     if threat.wordlist != "none":
         words = list(vocabulary.wordlist(threat.wordlist))
         if not threat.listed and "prompt" in parts:
-            words = list(vocabulary.without(words, [parts["prompt"]]))
+            words = _unlisted(words, parts["prompt"], key_seed)
     return Job(
         attack=cell.attack.name,
         params=cell.attack.params,
@@ -63,6 +68,17 @@ def materialise(scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed:
         device=settings.device,
         threads=settings.threads,
     )
+
+
+def _unlisted(words: list[str], prompt: str, key_seed: int) -> list[str]:
+    """``words`` without the key's concept and without a quarter of the others, so that the gap does not name the key.
+
+    The others are drawn by the key's seed, which no attacker has.
+    """
+    rest = list(vocabulary.without(words, [prompt]))
+    rng = torch.Generator().manual_seed(derive("decoys", key=key_seed))
+    left_out = torch.randperm(len(rest), generator=rng)[: len(rest) // 4].tolist()
+    return list(vocabulary.without(rest, [rest[i] for i in left_out]))
 
 
 def keyed(key: Key, images: Images) -> Images:

@@ -13,6 +13,7 @@ from bench.guests.answering import prepare
 from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest
 from bench.guests.wire import Message, Wire
+from bench.hashing import digest
 from bench.plugin_source import PluginInfo
 from bench.run.lock_process import SETS, WiredDefenderView
 from bench.run.process_jobs import Speaker, report, sent
@@ -51,6 +52,7 @@ def make(
         "model": model,
         "task": view.spec.to_json(),
         "seed": seed,
+        "entropy": digest({"entropy": settings.entropy, "seed": seed}),  # of this key alone, not the store's
     }
     with Guest("bench.run.key_process:serve", f"key {info.name}") as guest:
         answer = guest.call("make", body, None, {"progress": report(progress), "read": read}).body
@@ -65,7 +67,7 @@ def serve(wire: Wire) -> None:
     body = wire.receive().body
     prepare(body)
     speaker = Speaker(wire)
-    run = training.Run(body["seed"], body["device"], progress=speaker.progress)
+    run = training.Run(body["seed"], body["device"], progress=speaker.progress, entropy=body["entropy"])
     torch.manual_seed(run.seed("global"))
     view = WiredDefenderView(speaker, Spec.from_json(body["task"]), body["model"], body["seed"], "jitter")
     key: Key = registry.current().make("key", body["key"], body["params"]).make(view, run)

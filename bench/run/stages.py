@@ -116,7 +116,8 @@ class Stages:
             seed, progress = self.identity.seeds["key"], self.progress("key")
             if info.guest:
                 return key_process.make(info, params, view, seed, self.cell.model, self.context.settings, progress)
-            run = training.Run(seed, self.context.settings.device, progress=progress)
+            entropy = digest({"entropy": self.context.settings.entropy, "seed": seed})
+            run = training.Run(seed, self.context.settings.device, progress=progress, entropy=entropy)
             torch.manual_seed(run.seed("global"))
             key: Key = self.context.plugins.make("key", name, params).make(view, run)
             return key.to_json()
@@ -175,7 +176,7 @@ class Stages:
 
         def make() -> AttackOutput:
             seed, settings = self.identity.seeds["attack"], self.context.settings
-            job = grants.materialise(scenario, locked, key, self.cell, seed, settings)
+            job = grants.materialise(scenario, locked, key, self.cell, seed, self.identity.seeds["key"], settings)
             return attack_process.run(job, self.interface(model), self.progress("unlock"))
 
         return self._stage("unlocked", make, artefacts.save_output, artefacts.load_output)

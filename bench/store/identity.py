@@ -21,7 +21,7 @@ from bench.hashing import digest, file_digest
 from bench.plugin_source import PluginInfo
 from bench.records import SCHEMA, Cell, PluginRef
 from bench.store.code import code_identity
-from bench.store.settings import Settings
+from bench.store.settings import PLAN, Settings
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
 STAGES = ("victim", "key", "protected", "judged", "unlocked")
@@ -74,14 +74,15 @@ def _data_identity(task: str, size: int, skip_bad: bool, generator: int, _plugin
     }
 
 
-def seeds_of(cell: Cell) -> dict[str, int]:
-    """The seed of each axis of ``cell``: split, victim, key, lock, attack."""
+def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:
+    """The seed of each axis of ``cell``: split, victim, key, lock, attack. That of the key takes ``entropy`` in."""
     task, replicate = cell.scenario, cell.replicate
     trained = {"task": task, "model": cell.model, "replicate": replicate}
+    secret = {} if entropy == PLAN else {"entropy": entropy}
     return {
         "split": seeds.derive("split", task=task, replicate=replicate),
         "victim": seeds.derive("victim", **trained),
-        "key": seeds.derive("key", task=task, replicate=replicate),
+        "key": seeds.derive("key", task=task, replicate=replicate, **secret),
         "lock": seeds.derive("lock", **trained, lock=cell.lock.name),
         "attack": seeds.derive("attack", **trained, attack=cell.attack.name),
     }
@@ -96,7 +97,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
     plugins = registry.current()
     lock, key, attack = (plugins.find(k, r.name) for k, r in _refs(cell).items())
     generator = 1 if seeds.is_tuning(cell.replicate) else 0
-    cell_seeds = seeds_of(cell)
+    cell_seeds = seeds_of(cell, settings.entropy)
     inputs: dict[str, Any] = {}
     hashes: dict[str, str] = {}
 
@@ -128,6 +129,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         method=cell.key.name,
         params=cell.key.params,
         seed=cell_seeds["key"],
+        entropy=digest(settings.entropy),
         code=code_identity(key),
         assets=assets.of(key, cell.key.params),
     )

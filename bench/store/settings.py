@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PLAN = "plan"
+"""The entropy of a store whose keys follow from the plan alone."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,6 +17,7 @@ class Settings:
         threads: of each worker.
         skip_bad: whether image files that cannot be read are left out.
         plugin_files: full paths of plugin files outside the packages.
+        entropy: what keys are drawn from beside task and seed, as the store keeps it; `PLAN`: nothing.
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
         memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
     """
@@ -22,5 +26,6 @@ class Settings:
     threads: int = 2
     skip_bad: bool = False
     plugin_files: tuple[str, ...] = ()
+    entropy: str = PLAN
     wall_limit: float | None = 7200.0
     memory_limit: float | None = None

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import uuid
 import weakref
@@ -33,6 +34,7 @@ from bench.records import SCHEMA, Record
 from bench.store import disk, sums
 from bench.store.disk import StoreError
 from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
+from bench.store.settings import PLAN
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -84,17 +86,20 @@ class Store:
     Args:
         root: the folder; made if ``write`` is true.
         write: False opens it for reading only.
+        entropy: what keys are drawn from beside task and seed; `PLAN`: nothing. None: what the store keeps, and for a
+            new store 256 random bits.
 
     Raises:
-        UserError: the folder cannot be made or written, or is another program's, or another schema's.
+        UserError: the folder cannot be made or written, or is another program's, another schema's, or keeps other
+            entropy.
     """
 
-    def __init__(self, root: Path, write: bool = True) -> None:
+    def __init__(self, root: Path, write: bool = True, entropy: str | None = None) -> None:
         self.root = root
         self._named: set[str] = set()
         with disk.clear_errors(root):
             if write:
-                self._make()
+                self._make(entropy or secrets.token_hex(32))
             elif not (root / MARK).exists():
                 raise UserError(
                     f"there is no store at {root}.", "Run something first: bench run, or name one with --store."
@@ -107,8 +112,14 @@ class Store:
             )
         self.sums_required = bool(header.get("sums"))
         """Whether everything in it was written with checksums, so that nothing may lack them."""
+        self.entropy = str(header.get("entropy", PLAN))
+        """What keys are drawn from beside task and seed: kept here, so that they can be drawn again."""
+        if entropy is not None and entropy != self.entropy:
+            raise UserError(
+                f"the store {root} draws its keys from other entropy.", "Leave --entropy out, or use another --store."
+            )
 
-    def _make(self) -> None:
+    def _make(self, entropy: str) -> None:
         root, mark = self.root, self.root / MARK
         if root.is_dir() and any(root.iterdir()) and not mark.exists():
             raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
@@ -116,7 +127,7 @@ class Store:
         for name in ROOMS:
             (root / name).mkdir(exist_ok=True)
         if not mark.exists():
-            _write_atomically(mark, canonical({"schema": SCHEMA, "sums": True}))
+            _write_once(mark, canonical({"schema": SCHEMA, "sums": True, "entropy": entropy}))
         probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
         try:
             probe.write_text("x")
@@ -516,6 +527,15 @@ def _json(record: Record) -> str:
         value = record.model_dump()
         text = json.dumps(value, ensure_ascii=False, indent=1, default=lambda x: f"<{type(x).__name__}>")
         return re.sub("[\ud800-\udfff]", lambda match: f"\\\\u{ord(match[0]):04x}", text) + "\n"
+
+
+def _write_once(file: Path, text: str) -> None:
+    """Write ``file`` where it is not there; of two writers at once, the first one's stays."""
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    part.write_text(text, encoding="utf-8")
+    with suppress(FileExistsError):
+        os.link(part, file)
+    part.unlink()
 
 
 def _write_atomically(file: Path, text: str) -> None:

@@ -47,7 +47,7 @@ def _cell(attack: str, params: dict[str, str], threat: ThreatModel, budget: Budg
 def _materialise(scenario: Scenario, cell: Cell, key: Key | None = None, files: tuple[str, ...] = ()) -> Job:
     locked = models.build("cnn", scenario.spec, 0, "random", 1)
     trained = Trained(locked.spec, locked.state_dict())
-    return materialise(scenario, trained, key or Identity(), cell, 3, Settings(threads=1, plugin_files=files))
+    return materialise(scenario, trained, key or Identity(), cell, 3, 5, Settings(threads=1, plugin_files=files))
 
 
 def _job(scenario: Scenario, ask: str, budget: dict[str, int] | None = None, **threat: object) -> Job:
