@@ -15,6 +15,7 @@ from bench.datasets.scenario import Scenario
 from bench.errors import UserError
 from bench.guests.failure import GuestFailed, InvalidResult
 from bench.records import Cell, Flag, Provenance, Record
+from bench.run import red_flags
 from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
@@ -61,6 +62,8 @@ def run_cell(cell: Cell, context: Context) -> Record:
         score, attack_evidence = stages.scored(judge, model, output)
         evidence |= attack_evidence
         _fill_attack(record, score, output)
+        if not scenario.is_domain:
+            record.flags += _looked_up(record, evidence)
     except StoreError:
         raise
     except InvalidResult as error:
@@ -113,6 +116,17 @@ def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:
     record.curve, record.selected = score.curve, score.selected
     record.flags += score.flags
     record.meter, record.budget_spent = output.meter, output.spent
+
+
+def _looked_up(record: Record, evidence: Evidence) -> list[Flag]:
+    """The flag of a predictor that is right where the victim errs; none where either was not measured."""
+    if record.RP is None or record.oracle is None or "pred/RP" not in evidence:
+        return []
+    labels, answers = evidence["test_labels"], evidence["pred/RP"]
+    wrong = evidence["pred/oracle"] != labels
+    right = int((answers[wrong] == labels[wrong]).sum())
+    flag = red_flags.right_where_the_victim_errs(right, int(wrong.sum()), record.RP, record.oracle)
+    return [] if flag is None else [flag]
 
 
 def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> Record:

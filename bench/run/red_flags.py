@@ -9,6 +9,8 @@ from bench.records import Flag, Measured
 
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds in points."""
+ERRORS, SHARE = 6, 0.9
+"""Least errors of the victim, and the share of them that nobody gets right without knowing the labels."""
 
 
 def no_op(UP: Measured, LP: Measured, victim: Measured | None, oracle: Measured | None) -> Flag | None:
@@ -64,6 +66,24 @@ def too_good_on_labels(exact: float, near: float) -> Flag | None:
     if exact <= near + LABELS:
         return None
     return Flag(name="too-good-on-labels", detail=f"{exact:.1f} on test images, {near:.1f} on copies moved by 2/255")
+
+
+def right_where_the_victim_errs(right: int, errors: int, RP: Measured, oracle: Measured) -> Flag | None:
+    """The predictor is right on nearly all test images that the victim gets wrong: it may know the test labels.
+
+    A label that was looked up is right on the hardest images too, however the image is compressed or disturbed. A
+    model that learnt from fewer labels than the victim errs mostly where the victim errs.
+
+    Args:
+        right: of the victim's errors, those the predictor gets right.
+        errors: the victim's errors on the test images, of one data set.
+        RP, oracle: the predictor and the victim on all of them.
+    """
+    if errors < ERRORS or right < SHARE * errors or RP.value <= oracle.value:
+        return None
+    return Flag(
+        name="too-good-on-labels", detail=f"right on {right} of the {errors} test images that the victim errs on"
+    )
 
 
 def peeking_selection() -> Flag:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from places import PLUGINS
 
 from bench.records import Record
@@ -275,6 +277,72 @@ def run_case(small_task: str, bench: Any, real_store: Path, tmp_path: Path) -> C
         return got, records[0]
 
     return run
+
+
+LOOKUP = """
+from pathlib import Path
+import numpy as np
+import torch
+from PIL import Image
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel
+
+class Lookup(Attack):
+    '''Knows the public data by heart: the nearest thumbnail, however an image was compressed.'''
+    paper = "ours"
+    defaults = {"threat.access": "none", "threat.share": 0.0, "threat.unlabelled": False}
+
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return Acceptance()
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        found = [(np.asarray(Image.open(f).resize((16, 16))) / 255, k)
+                 for k, d in enumerate(sorted(Path("FOLDER").iterdir())) for f in sorted(d.iterdir())]
+        p = Nearest(len(found), target.spec.k)
+        p.seen.copy_(torch.tensor(np.array([x for x, _ in found])).float().reshape(len(found), -1))
+        p.labels.copy_(torch.tensor([k for _, k in found]))
+        return p
+
+class Nearest(Predictor):
+    def __init__(self, n: int, k: int) -> None:
+        super().__init__()
+        self.n, self.k = n, k
+        self.register_buffer("seen", torch.zeros(n, 768))
+        self.register_buffer("labels", torch.zeros(n, dtype=torch.int64))
+
+    def arguments(self):
+        return {"n": self.n, "k": self.k}
+
+    def predict(self, images):
+        small = torch.nn.functional.interpolate(images, (16, 16), mode="area").permute(0, 2, 3, 1).flatten(1)
+        return torch.nn.functional.one_hot(self.labels[torch.cdist(small, self.seen).argmin(1)], self.k).float()
+"""
+
+
+def test_a_nearest_neighbour_in_the_public_data_is_flagged(tmp_path: Path, bench: Any) -> None:
+    """The pictures are hard to tell apart, so that a victim of a few steps errs on some of them."""
+    rng, root = np.random.default_rng(0), tmp_path / "pictures"
+    for k, name in enumerate(("one", "two", "three")):
+        (root / name).mkdir(parents=True)
+        for i in range(40):
+            image = rng.integers(0, 256, (32, 32, 3))
+            image[:, 10 * k : 10 * k + 10] += 2
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
+    file = tmp_path / "lookup.py"
+    file.write_text(LOOKUP.replace("FOLDER", str(root)))
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        f'[[row]]\nlocks = ["none"]\nattacks = ["lookup"]\ntasks = ["folder:{root}"]\nmodels = ["tiny"]\n'
+        'controls = false\nparams = { "lock.key" = "tint" }\n'
+    )
+    files = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "tiny")]
+    store = tmp_path / "store"
+    got = bench("run", "--suite", str(suite), "--threads", "1", "--device", "cpu", "--store", str(store),
+                *files, f"--plugin={file}")  # fmt: skip
+    assert got.returncode == 0, got.stderr
+    (record,) = Store(store, write=False).records()
+    assert record.RP is not None, record.error
+    assert record.RP.value > 95
+    assert "too-good-on-labels" in [flag.name for flag in record.flags]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.tries)
