@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from bench.run import forkserver as forks
+from bench.guests import process as guests
 
 if __name__ == "__main__" and sys.argv[1] == "cell":
-    forks.start()  # as `bench run` does, before torch is imported
+    guests.start()  # as `bench run` does, before torch is imported
 
 import torch
 
@@ -72,8 +72,8 @@ def plain(folder: Path) -> None:
     for model in (original, locked):
         score(model, keyed)
         score(model, test.images)
-    for condition in key.conditions(4).values():
-        score(locked, condition(test.images[:SOME]))
+    for condition in key.conditions(4):
+        score(locked, condition.key(test.images[:SOME]))
     labelled = side.images(draw_share(side.dataset.labels, parts.attacker, 0.01, len(parts.defender), 5))
     session.use("cpu", "auto", None)
     granted = {"labelled": labelled, "words": wordlist("published")}

@@ -22,9 +22,9 @@ def _cell(lock: str = "modellock", attack: str = "finetune", **params: object) -
 def test_a_prompt_that_is_given_is_the_prompt_that_is_used() -> None:
     cell = _cell(key__prompt="with rain")
     assert cell.key.explicit == {"prompt": "with rain", "key_choice": "fixed"}
-    with pytest.raises(UserError, match="key.prompt has no effect with key.key_choice=random"):
+    with pytest.raises(UserError, match=r"key\.prompt has no effect with key\.key_choice=random"):
         _cell(key__prompt="with rain", key__key_choice="random")
-    with pytest.raises(UserError, match="key.candidates has no effect with key.key_choice=fixed"):
+    with pytest.raises(UserError, match=r"key\.candidates has no effect with key\.key_choice=fixed"):
         _cell(key__candidates="wide", key__key_choice="fixed")
 
 
