@@ -77,7 +77,8 @@ def _serve(control: socket.socket, keepers: _Keepers) -> bool:
         keepers.forget()
         code = 1
         try:
-            _keep(json.loads(data), *descriptors, folder)
+            leash, wire = descriptors
+            _keep(json.loads(data), leash, wire, folder)
             code = 0
         finally:
             os._exit(code)
