@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
+import small_suite
 import torch
 from hypothesis import HealthCheck, settings
 from limits import HANGS
-from PIL import Image
-from places import PLUGINS
 
 from bench import registry
 from bench.contracts import Images, Spec
@@ -32,7 +30,6 @@ settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
 )
 settings.load_profile("patient")
-SMALL_PLUGINS = [f"--plugin={PLUGINS / name}.py" for name in ("tint", "quick_lock", "nosy")]
 
 
 @dataclass(frozen=True)
@@ -121,35 +118,17 @@ def bench_process() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def small_task(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of 3 × 30 small pictures: a bright bar at the left, in the middle, or at the right."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for k, name in enumerate(("left", "middle", "right")):
-        (root / name).mkdir()
-        for i in range(30):
-            image = rng.integers(0, 90, (32, 32, 3), dtype=np.uint8)
-            image[:, 3 + 10 * k : 9 + 10 * k] += 120
-            Image.fromarray(image).save(root / name / f"{i}.png")
-    return f"folder:{root}"
+    return small_suite.pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="session")
 def small_run(small_task: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
     """The arguments of a small run into a store: one lock, one attack, their controls, a short public baseline."""
     suite = tmp_path_factory.mktemp("suites") / "small.toml"
-    suite.write_text(
-        f"""[[row]]
-locks = ["quick-lock"]
-attacks = ["logit-surgery"]
-tasks = ["{small_task}"]
-models = ["tiny"]
-params = {{ "task.size" = 16, "threat.share" = 0.2 }}
-public_baseline = {{ "attack.trials" = 1, "attack.steps" = 10 }}
-"""
-    )
+    suite.write_text(small_suite.row(small_task))
 
     def arguments(store: Path, *more: str) -> list[str]:
-        base = ["run", "--suite", str(suite), "--threads", "1", "--device", "cpu", "--store", str(store)]
-        return [*base, *SMALL_PLUGINS, f"--plugin={PLUGINS / 'tiny.py'}", *more]
+        return [*small_suite.arguments(suite, store), *more]
 
     return arguments
 

@@ -12,6 +12,12 @@ def main() -> None:
     if sys.platform == "win32":  # before anything is imported that is not there
         sys.stderr.write(PLATFORMS + "\n")
         sys.exit(2)
-    from bench.cli.app import main
+    from bench.cli import stopping
 
-    main()
+    try:
+        stopping.listen()  # before anything is imported that takes long
+        from bench.cli.app import main
+
+        main()
+    except stopping.Stopped:
+        sys.exit(stopping.answer())

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, studies
+from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, stopping, studies
 from bench.errors import UserError
 from bench.legible import visible
 from bench.store.disk import is_full
@@ -113,7 +113,7 @@ def main() -> None:
     logging.getLogger("bench").addHandler(_WARNINGS)
     try:
         check_arguments(sys.argv[1:])
-        code = app(standalone_mode=False)
+        code = _call()
     except UserError as error:
         console.fail(error)
         code = 2
@@ -121,14 +121,23 @@ def main() -> None:
         code = stop.exit_code
     except typer.Abort:
         code = 130
-    except KeyboardInterrupt:
-        console.err.print("\nstopped. The same command continues where it stopped.")
-        code = 130
+    except KeyboardInterrupt:  # where nobody listens for signals: a notebook, a test
+        code = stopping.answer()
     except BrokenPipeError:
         code = 0
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _call() -> object:
+    """Run the command. A library may make an error of its own of what stops it; it is none."""
+    try:
+        return app(standalone_mode=False)
+    except Exception:
+        if stopping.asked():
+            raise stopping.Stopped from None
+        raise
 
 
 def _unexpected(error: Exception) -> int:

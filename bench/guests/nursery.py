@@ -2,7 +2,8 @@
 
 It is executed, not forked, with a command line and an environment that hold nothing of the run. Between it and each
 guest stands a *keeper*, which outlives the guest. The keeper collects what the guest prints. It ends the guest, and
-all that the guest has started, when the harness lets go of the leash or dies.
+all that the guest has started, when the harness lets go of the leash or dies. Where a keeper is killed itself, the
+nursery sees off what it has left.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import importlib
 import json
 import os
 import resource
+import secrets
 import select
 import shutil
 import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +38,159 @@ _LOOK = 50
 _READ = 1 << 16
 
 
+ALIVE = b"."
+"""The first byte that a keeper sends over the leash: from now on the guest's end is its own doing."""
+_SEEN_OFF = 5.0
+"""Seconds in which everything that a guest has started must be gone."""
+
+
 def main(descriptor: int, preloaded: list[str]) -> None:
     """Serve requests that come over the socket ``descriptor`` until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the harness, and says nothing of its own
+    _prctl(_SUBREAPER, 1)  # what a killed keeper leaves behind becomes this process's child
+    with _bound_to(descriptor):
+        for module in preloaded:
+            importlib.import_module(module)
     control = socket.socket(fileno=descriptor)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are buried as they end
-    for module in preloaded:
-        importlib.import_module(module)
+    keepers = _Keepers()
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(keepers.wake, select.POLLIN)
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, _READ, 2)
-        if not data:
+        ready = {at for at, _ in poller.poll()}
+        if keepers.wake in ready:
+            keepers.bury()
+        if control.fileno() in ready and not _serve(control, keepers):
+            keepers.await_all()
             return
-        if os.fork() == 0:
-            control.close()
-            code = 1
-            try:
-                _keep(json.loads(data), *descriptors)
-                code = 0
-            finally:
-                os._exit(code)
-        for each in descriptors:
-            os.close(each)
 
 
-def _keep(request: dict[str, Any], leash: int, wire: int) -> None:
+def _serve(control: socket.socket, keepers: _Keepers) -> bool:
+    """Fork a keeper for the next request; whether there was one."""
+    data, descriptors, _, _ = socket.recv_fds(control, _READ, 2)
+    if not data:
+        return False
+    folder = str(Path(tempfile.gettempdir()) / f"guest-{secrets.token_hex(6)}")
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        keepers.forget()
+        code = 1
+        try:
+            leash, wire = descriptors
+            _keep(json.loads(data), leash, wire, folder)
+            code = 0
+        finally:
+            os._exit(code)
+    keepers.add(pid, folder)
+    for each in descriptors:
+        os.close(each)
+    return True
+
+
+@contextlib.contextmanager
+def _bound_to(descriptor: int) -> Iterator[None]:
+    """End this process when the other end of the socket ``descriptor`` is closed, as long as the block runs.
+
+    The thread that waits for it ends with the block, so that there is none at a fork.
+    """
+    over, end = os.pipe()
+    poller = select.poll()
+    poller.register(descriptor, 0)  # errors and the other end's closing alone
+    poller.register(over, 0)
+
+    def watch() -> None:
+        if descriptor in {at for at, _ in poller.poll()}:
+            os._exit(1)
+
+    watcher = threading.Thread(target=watch, daemon=True, name="end with harness")
+    watcher.start()
+    try:
+        yield
+    finally:
+        os.close(end)
+        watcher.join()
+        os.close(over)
+
+
+class _Keepers:
+    """The keepers at work, and what is left of those that were killed."""
+
+    def __init__(self) -> None:
+        self._folders: dict[int, str] = {}
+        self._left: list[str] = []
+        self.wake, self._woken = os.pipe()
+        """``wake`` can be read when a child has ended."""
+        for end in (self.wake, self._woken):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+
+    def forget(self) -> None:
+        """For a process just forked: it keeps one guest, and no keepers."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self.wake)
+        os.close(self._woken)
+
+    def add(self, pid: int, folder: str) -> None:
+        """A keeper and the folder of its guest."""
+        self._folders[pid] = folder
+
+    def bury(self) -> bool:
+        """Reap what has ended, and end what killed keepers have left; whether any child remains."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.wake, _READ):
+                pass
+        while (pid := _reaped()) > 0:
+            folder = self._folders.pop(pid, None)
+            if folder is not None and Path(folder).exists():  # the keeper was killed
+                self._left.append(folder)
+        strangers = _kill_children(but=self._folders)
+        if not strangers:
+            for folder in self._left:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._left.clear()
+        return pid == 0
+
+    def await_all(self) -> None:
+        """Wait until the last keeper has ended; with the harness gone, each ends now."""
+        poller = select.poll()
+        poller.register(self.wake, select.POLLIN)
+        while self.bury():
+            poller.poll(_LOOK)
+
+
+def _reaped() -> int:
+    """A child that has ended; 0: those that are left run; -1: there is none."""
+    try:
+        return os.waitpid(-1, os.WNOHANG)[0]
+    except ChildProcessError:
+        return -1
+
+
+def _keep(request: dict[str, Any], leash: int, wire: int, folder: str) -> None:
     """Run one guest and see it off."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for each in (signal.SIGTERM, signal.SIGHUP):  # it ends with the harness, and not before it has cleaned up
+        signal.signal(each, signal.SIG_IGN)
     os.setsid()
     _prctl(_SUBREAPER, 1)  # what the guest leaves behind becomes this process's child
-    folder = tempfile.mkdtemp(prefix="guest-")
+    reports = socket.socket(fileno=leash)
+    with contextlib.suppress(OSError):
+        reports.sendall(ALIVE)
+    try:
+        Path(folder).mkdir(mode=0o700)
+        report = _seen_through(request, leash, wire, folder)
+    except OSError as error:
+        report = {"log": f"no process could be started: {error}"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        reports.sendall(json.dumps(report).encode())
+
+
+def _seen_through(request: dict[str, Any], leash: int, wire: int, folder: str) -> dict[str, Any]:
+    """Fork the guest, wait for its end or bring it about; the report."""
     output, guests = os.pipe()
     keeper = os.getpid()
     guest = os.fork()
@@ -70,19 +200,17 @@ def _keep(request: dict[str, Any], leash: int, wire: int) -> None:
     os.close(guests)
     log = _Log()
     status, usage = _watch(guest, leash, output, log)
-    _end_all(guest)
     if status is None:
+        _kill(guest)
         _, status, usage = os.wait4(guest, 0)
+    _end_all(guest)
     _drain(output, log)
-    shutil.rmtree(folder, ignore_errors=True)
     per_mb = 1 << 20 if sys.platform == "darwin" else 1 << 10  # macOS counts bytes, Linux kilobytes
-    report = {
+    return {
         "exit": os.waitstatus_to_exitcode(status),
         "peak_memory_mb": round(usage.ru_maxrss / per_mb, 1) if usage else None,
         "log": log.text(),
     }
-    with contextlib.suppress(OSError):
-        socket.socket(fileno=leash).sendall(json.dumps(report).encode())
 
 
 def _watch(guest: int, leash: int, output: int, log: _Log) -> tuple[int | None, Any]:
@@ -108,29 +236,52 @@ def _watch(guest: int, leash: int, output: int, log: _Log) -> tuple[int | None, 
                 return status, usage
 
 
-def _end_all(guest: int) -> None:
-    """Kill the guest, its process group, and whatever has escaped from it."""
+def _kill(guest: int) -> None:
+    """Kill the guest and its process group."""
     for end in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             end(guest, signal.SIGKILL)
-    for _ in range(1000):  # a child of a child becomes this process's own once its parent is dead
-        left = _children(guest)
-        if not left:
+
+
+def _end_all(guest: int) -> None:
+    """Kill whatever the guest, which has ended, has left: its process group, and all that has escaped from it.
+
+    A child of a child becomes this process's own once its parent is dead, so that none is left when no child is.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(guest, signal.SIGKILL)
+    deadline = time.monotonic() + _SEEN_OFF
+    while time.monotonic() < deadline:
+        _kill_children(but=())
+        while (pid := _reaped()) > 0:
+            pass
+        if pid < 0:
             return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        time.sleep(0.001)
 
 
-def _children(but: int) -> list[int]:
+def _kill_children(but: Collection[int]) -> int:
+    """Kill this process's children apart from those named; how many there were."""
+    left = [pid for pid in _children() if pid not in but]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(left)
+
+
+def _children() -> list[int]:
+    own = os.getpid()
     try:
-        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    except OSError:
-        return []
-    return [int(pid) for pid in text.split() if int(pid) != but]
+        return [int(pid) for pid in Path(f"/proc/self/task/{own}/children").read_text().split()]
+    except OSError:  # a kernel built without it, or no Linux
+        return [int(at.name) for at in Path("/proc").glob("[0-9]*") if _parent(at) == own]
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _drain(output: int, log: _Log) -> None:
@@ -163,6 +314,9 @@ class _Log:
 def _guest(request: dict[str, Any], keeper: int, wire: int, output: int, folder: str) -> int:
     """Everything the guest's process does; its exit status."""
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper:
         return 1

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bench.guests.failure import GuestFailed
+from bench.guests.nursery import ALIVE
 from bench.guests.wire import Message, Wire, WireClosed, WireFault
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ ENVIRONMENT = {
 initialises CUDA, and no process forked afterwards can use a GPU. Through the driver's library it does not."""
 PATIENCE = 10.0
 """Seconds in which a keeper must have seen off its guest."""
+START = 600.0
+"""Seconds in which a guest must have started; the nursery's imports are most of them."""
 
 
 @dataclass(frozen=True)
@@ -185,17 +188,29 @@ class Guest:
         self.ending = Ending()
 
     def __enter__(self) -> Guest:
+        if not (self._begin() or self._begin()):  # the nursery was killed between the request and the fork
+            raise GuestFailed("the process that starts plugins has died twice")
+        self.started = time.monotonic()
+        return self
+
+    def _begin(self) -> bool:
+        """Whether the process has started."""
         ours, theirs = socket.socketpair()
         self._leash, leash = socket.socketpair()
+        self.wire = Wire(ours)
         try:
             request = {"entry": self._entry, "memory_gb": self._limits.memory_gb}
             _nursery.request(request, [leash.fileno(), theirs.fileno()])
         finally:
             theirs.close()
             leash.close()
-        self.wire = Wire(ours)
-        self.started = time.monotonic()
-        return self
+        self._leash.settimeout(START)
+        with contextlib.suppress(OSError):
+            if self._leash.recv(1) == ALIVE:
+                return True
+        self.wire.close()
+        self._leash.close()
+        return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.end()
@@ -273,7 +288,10 @@ class Guest:
     def _died(self) -> GuestFailed:
         ending = self.end()
         last = ending.log.strip().splitlines()[-1:] if ending.log.strip() else []
-        how = f"exit status {ending.exit}" if ending.exit is None or ending.exit >= 0 else f"signal {-ending.exit}"
+        if ending.exit is None:
+            how = "its keeper is gone"
+        else:
+            how = f"exit status {ending.exit}" if ending.exit >= 0 else f"signal {-ending.exit}"
         text = f"the process of {self.what} ended without an answer ({how})"
         return self._failed(": ".join([text, *last]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from bench.store.store import Store
 
 def main(descriptor: int) -> None:
     """Serve cells that come over the socket ``descriptor`` until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it dies of it without a word, and the harness tries the cell again
     end = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with_harness, args=(descriptor,), daemon=True, name="end with harness").start()
     wire = Wire(end)
