@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import archive, baseline, catalogue, console, doctor, gate, new, report, run, status, stopping, studies
+from bench.cli import (
+    archive,
+    baseline,
+    catalogue,
+    check,
+    console,
+    doctor,
+    gate,
+    new,
+    report,
+    run,
+    status,
+    stopping,
+    studies,
+)
 from bench.errors import UserError
 from bench.legible import visible
 from bench.store.disk import is_full
@@ -32,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status.status,
     "why": status.why,
     "new": new.new,
+    "check": check.check,
     "report": report.report,
     "gate": gate.gate,
     "export": archive.export,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import plan, registry
+from bench.cli import console
 from bench.errors import UserError
 from bench.paths import user_path
 
@@ -72,7 +73,10 @@ def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tu
     """
     named = [*(plan.suite_plugins(suite) if suite is not None else ()), *(plugins or ())]
     files = dict.fromkeys(str(user_path(file).resolve()) for file in named)
-    return registry.use(files, run_guests=False).files
+    plugins = registry.use(files, run_guests=False)
+    for warning in plugins.warnings():
+        console.warn(warning)
+    return plugins.files
 
 
 def lines_of(
