@@ -73,10 +73,10 @@ def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tu
     """
     named = [*(plan.suite_plugins(suite) if suite is not None else ()), *(plugins or ())]
     files = dict.fromkeys(str(user_path(file).resolve()) for file in named)
-    plugins = registry.use(files, run_guests=False)
-    for warning in plugins.warnings():
+    known = registry.use(files, run_guests=False)
+    for warning in known.warnings():
         console.warn(warning)
-    return plugins.files
+    return known.files
 
 
 def lines_of(
