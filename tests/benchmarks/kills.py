@@ -48,6 +48,11 @@ params = {{ "task.size" = 16, "lock.key" = "tint" }}
 
 
 @dataclass
+def _listen() -> None:
+    """A shell starts what runs in the background with Ctrl-C ignored; a run in a terminal is not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Tally:
     """What was counted."""
 
@@ -72,7 +77,7 @@ class Trial:
         environment = {**os.environ, "TMPDIR": str(self.tmp), "PYTHONPATH": path}
         return subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=environment, start_new_session=True,
+            env=environment, start_new_session=True, preexec_fn=_listen,
         )  # fmt: skip
 
     def finish(self) -> tuple[int, str]:
