@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -268,11 +269,13 @@ def run_case(small_task: str, bench: Any, real_store: Path, tmp_path: Path) -> C
             f'[[row]]\nlocks = ["{lock}"]\nattacks = ["{attack}"]\ntasks = ["{small_task}"]\nmodels = ["tiny"]\n'
             'controls = false\nparams = { "task.size" = 16, "lock.key" = "tint" }\n'
         )
-        store = tmp_path / "store"
+        store = Path(shutil.copytree(real_store, tmp_path / "store"))  # it has the victim, its key and the lock `none`
         files = [f"--plugin={PLUGINS / n}.py" for n in ("tint", "tiny")]
         got = bench("run", "--suite", str(suite), "--threads", "1", "--device", "cpu", "--store", str(store),
                     *files, f"--plugin={file}", *case.options)  # fmt: skip
-        records = Store(store, write=False).records()
+        records = [
+            r for r in Store(store, write=False).records() if "hostile" in (r.cell.lock.name, r.cell.attack.name)
+        ]
         assert len(records) == 1, got.stdout + got.stderr
         return got, records[0]
 
