@@ -20,4 +20,4 @@ def main() -> None:
 
         main()
     except stopping.Stopped:
-        sys.exit(stopping.answer())
+        stopping.leave()

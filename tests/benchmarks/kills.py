@@ -24,12 +24,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-import families
-import small_suite
-from places import PLUGINS
-from processes import until
+import families  # noqa: E402
+import small_suite  # noqa: E402
+from places import PLUGINS  # noqa: E402
+from processes import until  # noqa: E402
 
-from bench.store import Store
+from bench.cli.stopping import LINE  # noqa: E402
+from bench.store import Store  # noqa: E402
 
 ROLES = ("main", "worker", "guest", "keeper", "nursery")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -47,12 +48,12 @@ params = {{ "task.size" = 16, "lock.key" = "tint" }}
 """
 
 
-@dataclass
 def _listen() -> None:
     """A shell starts what runs in the background with Ctrl-C ignored; a run in a terminal is not."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@dataclass
 class Tally:
     """What was counted."""
 
@@ -116,8 +117,8 @@ def kill(trial: Trial, role: str, number: signal.Signals, after: float, tally: T
         time.sleep(0.005)
     chosen = random.choice(found) if found else 0
     if not found or run.poll() is not None:
-        run.communicate()
         trial.clear()
+        run.communicate()
         return False
     try:
         os.kill(chosen, number)
@@ -128,20 +129,21 @@ def kill(trial: Trial, role: str, number: signal.Signals, after: float, tally: T
     at = time.monotonic()
     print(f"  {role} {number.name} after {at - begin:.1f} s, --jobs {trial.jobs}", flush=True)
     try:
-        out, err = run.communicate(timeout=GONE if role == "main" else HANGS)
+        run.wait(GONE if role == "main" else HANGS)
     except subprocess.TimeoutExpired:
         wrong(tally, "hangs", f"{role} {number.name}")
-        trial.clear()
-        out, err = run.communicate()
     if role == "main":
         tally.slowest = max(tally.slowest, time.monotonic() - at)
-        if number != signal.SIGKILL and (run.returncode, err.count("\n")) not in ((128 + number, 1), (0, 0)):
-            wrong(tally, "answers", f"{number.name}: exit {run.returncode}: {err}")
-    if "Traceback" in out + err or "defect of LockBench" in out + err:
-        wrong(tally, "tracebacks", err)
     if not until(lambda: not families.family(trial.tmp), GONE):
         wrong(tally, "orphans", "\n".join(map(str, families.family(trial.tmp).values())))
         trial.clear()
+    out, err = run.communicate()
+    if role == "main" and number != signal.SIGKILL:
+        said = [line for line in err.splitlines() if line.strip() and " · " not in line]
+        if (run.returncode, said) not in ((128 + number, [LINE]), (0, [])):
+            wrong(tally, "answers", f"{number.name}: exit {run.returncode}: {err}")
+    if "Traceback" in out + err or "defect of LockBench" in out + err:
+        wrong(tally, "tracebacks", err)
     if left := list(trial.tmp.glob("guest-*")):
         wrong(tally, "folders", str(left))
     return True
