@@ -19,5 +19,7 @@ def main() -> None:
         from bench.cli.app import main
 
         main()
-    except stopping.Stopped:
-        stopping.leave()
+    except BaseException:  # a library may make an error of its own of what stops it
+        if stopping.asked():
+            stopping.leave()
+        raise

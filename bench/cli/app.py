@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def _call() -> object:
-    """Run the command. A library may make an error of its own of what stops it; it is none."""
+    """Run the command. What a library makes of the signal that stops it is no error."""
     try:
         return app(standalone_mode=False)
     except Exception:

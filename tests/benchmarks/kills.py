@@ -24,13 +24,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-import families  # noqa: E402
-import small_suite  # noqa: E402
-from places import PLUGINS  # noqa: E402
-from processes import until  # noqa: E402
+import families
+import small_suite
+from places import PLUGINS
+from processes import until
 
-from bench.cli.stopping import LINE  # noqa: E402
-from bench.store import Store  # noqa: E402
+from bench.cli.stopping import LINE
+from bench.store import Store
 
 ROLES = ("main", "worker", "guest", "keeper", "nursery")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
