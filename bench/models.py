@@ -20,7 +20,7 @@ from bench import registry
 from bench.contracts import Architecture, Classifier, EditStage, Spec
 from bench.errors import UserError
 from bench.guests import questions
-from bench.plugin_modules import OWN
+from bench.plugin_source import OWN
 
 
 class TimmClassifier(Classifier):

@@ -31,6 +31,36 @@ BASES = {
 }
 """Kind of plugin -> the class of `bench.contracts` it derives from."""
 ROOT = Path(__file__).resolve().parent.parent
+OWN = ("bench", "locks", "attacks", "reports")
+"""The project's own packages. Their code is trusted; all other plugin code runs as a guest."""
+ROLES = ("method", "control", "given")
+
+
+def is_own(file: Path) -> bool:
+    """Whether ``file`` lies in one of the project's own packages."""
+    try:
+        return file.resolve().relative_to(ROOT).parts[0] in OWN
+    except (ValueError, IndexError):
+        return False
+
+
+def package_of(file: Path) -> Path | None:
+    """The outermost package folder that ``file`` lies in; None where it stands alone.
+
+    A package that has the name of another, the project's or one of Python's, cannot be imported: it counts as none.
+    """
+    folder, found = file.parent, None
+    while (folder / "__init__.py").is_file():
+        found, folder = folder, folder.parent
+    if found is None or is_own(file):
+        return found
+    return None if found.name in OWN or found.name in sys.stdlib_module_names else found
+
+
+def place_of(file: Path) -> Path:
+    """The folder in which the modules that ``file`` imports by name are looked for: that of its package, or its own."""
+    package = package_of(file)
+    return file.parent if package is None else package.parent
 
 
 @dataclass(frozen=True)
@@ -68,10 +98,7 @@ class PluginInfo:
     @property
     def guest(self) -> bool:
         """Whether it is not the project's own: its code then runs in processes of its own."""
-        try:
-            return self.file.resolve().relative_to(ROOT).parts[0] not in ("bench", "locks", "attacks")
-        except (ValueError, IndexError):
-            return True
+        return not is_own(self.file)
 
     @property
     def summary(self) -> str:
@@ -112,15 +139,20 @@ def parsed(file: Path) -> ast.Module:
 
 @cache
 def path_of(module: str, beside: Path | None = None) -> Path | None:
-    """The file of ``module``, found without importing it: in this project, next to ``beside``, or installed."""
+    """The file of ``module``, found without importing it: of this project, in the folder ``beside``, or installed.
+
+    Nothing beside a plugin hides a module of the project or of Python.
+    """
     first, *rest = module.split(".")
-    roots = [ROOT, *([beside] if beside is not None else [])]
-    for root in roots:
+    if first in sys.stdlib_module_names:
+        return None
+    root = ROOT if first in OWN else beside
+    if root is not None:
         base = root.joinpath(first, *rest)
         for candidate in (base.with_suffix(".py"), base / "__init__.py"):
             if candidate.is_file():
                 return candidate
-    if first in sys.stdlib_module_names:
+    if first in OWN:
         return None
     try:
         spec = find_spec(first)  # a top-level name imports nothing
@@ -152,7 +184,7 @@ def _imported(file: Path, name: str) -> tuple[Path, str] | None:
 def _module_file(node: ast.ImportFrom, file: Path) -> Path | None:
     """The file of the module that ``node`` imports from."""
     if not node.level:
-        return path_of(node.module, file.parent) if node.module else None
+        return path_of(node.module, place_of(file)) if node.module else None
     folder = file.parent
     for _ in range(node.level - 1):
         folder = folder.parent
@@ -277,6 +309,11 @@ def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: a
     names = ("default", "help")
     declaration = {n: _literal(a, file, name, scope) for n, a in zip(names, call.args, strict=False)}
     declaration |= {k.arg or "": _literal(k.value, file, name, scope) for k in call.keywords}
+    if wrong := _wrong_declaration(call, declaration):
+        raise UserError(
+            f"{file.name}: the parameter {name} is declared wrongly: {wrong} (line {call.lineno}).",
+            "param() takes a default and help, and ge, le, choices, unit and where.",
+        )
     full = {"ge": None, "le": None, "choices": None, "unit": "", "where": {}, **declaration}
     try:
         return declare(name, ast.unparse(annotation), full)
@@ -287,6 +324,25 @@ def _param(name: str, annotation: ast.expr, call: ast.Call, file: Path, scope: a
             f"{file.name}: the parameter {name} is declared wrongly: {error}.",
             "param() takes a default and help, and ge, le, choices, unit and where.",
         ) from None
+
+
+def _wrong_declaration(call: ast.Call, declaration: Mapping[str, Any]) -> str:
+    """What is wrong with the arguments of a ``param()``; empty where nothing is."""
+    if len(call.args) > 2:
+        return "more than two arguments without a name"
+    for name in ("help", "unit"):
+        if not isinstance(declaration.get(name, ""), str):
+            return f"{name} is no text"
+    for name in ("ge", "le"):
+        bound = declaration.get(name)
+        if isinstance(bound, bool) or not isinstance(bound, int | float | None):
+            return f"{name} is no number"
+    if not isinstance(declaration.get("choices"), tuple | list | None):
+        return "choices are no tuple"
+    where = declaration.get("where", {})
+    if not isinstance(where, dict) or not all(isinstance(values, tuple | list) for values in where.values()):
+        return "where is no dict of tuples"
+    return ""
 
 
 def read(kind: str, file: Path, module: str) -> list[PluginInfo]:
@@ -372,6 +428,18 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
     return info
 
 
+_DUE = {
+    "str": ("text", "a string"),
+    "bool": ("truth value", "True or False"),
+    "tuple": ("tuple of names", 'names in parentheses, e.g. ("one",)'),
+    "Mapping": ("dict", "a dict"),
+    "role": ("role", f"one of {', '.join(ROLES)}"),
+    "purpose": ("text", "a string, or leave it out"),
+    "selection": ("selection rule", "the name of a rule, or a pair of a name and a sentence"),
+}
+"""Type of a class variable, or its name -> what it is called, and what is due."""
+
+
 def _check_constants(file: Path, constants: Mapping[str, Any]) -> None:
     for each in fields(PluginInfo):
         if each.name not in constants:
@@ -383,12 +451,13 @@ def _check_constants(file: Path, constants: Mapping[str, Any]) -> None:
             or (kind == "bool" and not isinstance(value, bool))
             or (kind.startswith("tuple") and not _is_names(value))
             or (kind.startswith("Mapping") and not isinstance(value, dict))
-            or (each.name in ("role", "purpose") and not isinstance(value, str))
+            or (each.name == "role" and value not in ROLES)
+            or (each.name == "purpose" and not isinstance(value, str))
             or (each.name == "selection" and not isinstance(value, str) and not (_is_names(value) and len(value) == 2))
         )
         if wrong:
-            due = {"str": "a string", "bool": "True or False"}.get(kind, "names in parentheses, or a dict")
-            raise UserError(f"{file.name}: {each.name} is no {kind.partition('[')[0]}.", f"Give it {due}.")
+            what, due = _DUE.get(each.name) or _DUE[kind.partition("[")[0]]
+            raise UserError(f"{file.name}: {each.name} is no {what}.", f"Give it {due}.")
 
 
 def _is_names(value: Any) -> bool:

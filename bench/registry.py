@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
 from bench.params import BadParameter, Param
-from bench.plugin_modules import Finder, helpers_that_clash, module_of
+from bench.plugin_modules import Finder, module_of, refuse_clashes
 from bench.plugin_source import BASES, ROOT, PluginInfo, parsed, path_of, re_exported, read
 
 KINDS = tuple(BASES)
@@ -34,6 +35,9 @@ ROOMS = {
 """Kind of plugin -> the package whose files are plugins of that kind."""
 GROUPS = {kind: f"bench.{kind}s" for kind in KINDS}
 """Kind of plugin -> its entry-point group."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_POINT = re.compile(r"[\w.]+\s*(:\s*\w+)?\s*", re.ASCII)
+"""Names and values of entry points that can be used: a module, perhaps with a class of it."""
 PLURAL = {kind: f"{kind}s" for kind in KINDS}
 
 
@@ -62,10 +66,7 @@ class Registry:
                 info = replace(info, name=f"{info.file.parent.name}-{info.name}")
             _refuse_taken(info, _installed(info.kind).get(info.name) or out[info.kind].get(info.name))
             out[info.kind][info.name] = info
-        clash = helpers_that_clash([info.file for info in found])
-        if clash is not None:
-            name, one, other = clash
-            raise UserError(f"two plugins import '{name}', one {one}, one {other}.", "Give one of them another name.")
+        refuse_clashes(list(dict.fromkeys(info.file for info in found)))
         return out
 
     @property
@@ -84,9 +85,9 @@ class Registry:
             UserError: there is none, and the message names the nearest; or an installed package claims its name too.
         """
         known = self.all(kind)
-        for taken in _disabled(kind):
-            if taken.name == name and name in known:
-                raise UserError(taken.reason, taken.remedy)
+        for useless in _disabled(kind):
+            if useless.name == name and (useless.taken or name not in known):
+                raise UserError(useless.reason, useless.remedy)
         if name in known:
             return known[name]
         near = difflib.get_close_matches(name, known, 3, 0.5)
@@ -139,6 +140,7 @@ class _Disabled:
     name: str
     reason: str
     remedy: str
+    taken: bool = False
 
 
 @cache
@@ -160,22 +162,44 @@ def _with_entry_points(kind: str) -> tuple[dict[str, PluginInfo], tuple[_Disable
         if not file.stem.startswith("_"):
             for info in read(kind, file, f"{package}.{file.stem}"):
                 out[info.name] = info
-    disabled = []
-    for point in entry_points(group=GROUPS[kind]):
+    points, disabled = _points(kind)
+    for point in points:
         where = f"the entry point {point.name} = {point.value} ({GROUPS[kind]})"
+        if point.name in out:
+            text = f"{where} takes the name of another {kind}."
+            disabled.append(
+                _Disabled(point.name, text, "Rename the entry point, or uninstall the package.", taken=True)
+            )
+            continue
         try:
+            if not _NAME.fullmatch(point.name):
+                raise UserError(f"{where} is no name.", "Use letters, digits, - and _.")
+            if not _POINT.fullmatch(point.value):
+                raise UserError(f"{where} names no module.", "Write package.module, or package.module:Class.")
             found = _at_point(kind, point.module, point.attr)
             if found is None:
                 raise UserError(f"{where} names no {kind}.", "Mend its pyproject.toml, or uninstall the package.")
-            info = replace(found, name=point.name)
-            if info.name in out:
-                text = f"{where} takes the name of another {kind}."
-                raise UserError(text, "Rename the entry point, or uninstall the package.")
-            out[info.name] = info
+            out[point.name] = replace(found, name=point.name)
         except UserError as error:
             reason = error.message if where in error.message else f"{where} cannot be used: {error.message}"
             disabled.append(_Disabled(point.name, reason, error.remedy))
     return out, tuple(disabled)
+
+
+def _points(kind: str) -> tuple[list[EntryPoint], list[_Disabled]]:
+    """The entry points of ``kind``, and what is said of packages whose own cannot be read."""
+    try:
+        return list(entry_points(group=GROUPS[kind])), []
+    except Exception:  # of many kinds: one package's metadata are no metadata; the others are read one by one
+        points: list[EntryPoint] = []
+        disabled = []
+        for package in distributions():
+            try:
+                points += package.entry_points.select(group=GROUPS[kind])
+            except Exception as error:
+                what = f"the entry points of a package at {package.locate_file('')} cannot be read"
+                disabled.append(_Disabled("", f"{what} ({type(error).__name__}).", "Install it again."))
+        return points, disabled if kind == KINDS[0] else []
 
 
 def _at_point(kind: str, module: str, name: str) -> PluginInfo | None:
@@ -190,11 +214,11 @@ def _at_point(kind: str, module: str, name: str) -> PluginInfo | None:
 
 
 def _refuse_taken(info: PluginInfo, other: PluginInfo | None) -> None:
-    if other is not None and other.file.resolve() != info.file.resolve():
-        whose = "a plugin of another file" if other.guest else "one of LockBench's own"
+    if other is not None and (other.file.resolve(), other.cls) != (info.file.resolve(), info.cls):
+        whose = "another plugin" if other.guest else "one of LockBench's own"
         raise UserError(
             f"{info.file} holds a {info.kind} called '{info.name}', which is the name of {whose}.",
-            "Rename the file; a plugin has the name of its file.",
+            "Rename the file; a plugin has the name of its file, or of its class where a file holds several.",
         )
 
 

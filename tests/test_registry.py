@@ -114,7 +114,7 @@ def test_two_helpers_of_one_name_are_refused(tmp_path: Path) -> None:
     [
         ('role = "control"', "cannot be a control"),
         ('purpose = "must-open"', "cannot be a control"),
-        ("title = 3", "title is no str"),
+        ("title = 3", "title is no text"),
         ('assets = "one"', "assets is no tuple"),
         ("x: int = param(1, 'how', gt=0)", "hostile.py: the parameter x is declared wrongly"),
         ("x: int = param(5, 'how', le=3)", "hostile.py: x=5 is not allowed"),

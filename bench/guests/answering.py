@@ -63,7 +63,18 @@ def _data(plugin: Any, arguments: Mapping[str, Any]) -> Answer:
     return body, {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-_ANSWERS = {"accepts": _accepts, "needs": _needs, "editor": _editor, "recipe": _recipe, "data": _data}
+def _values(plugin: Any, _arguments: Mapping[str, Any]) -> Answer:
+    return plugin.values(), None
+
+
+_ANSWERS = {
+    "accepts": _accepts,
+    "needs": _needs,
+    "editor": _editor,
+    "recipe": _recipe,
+    "data": _data,
+    "values": _values,
+}
 
 
 def classifier(wire: Wire) -> None:

@@ -68,6 +68,15 @@ def recipe(info: PluginInfo) -> tuple[int, float]:
     return checked(info, lambda: (int(answer["steps"]), float(answer["rate"])))
 
 
+def values(info: PluginInfo) -> dict[str, Any]:
+    """The default parameters of an object of ``info``; always asked in a process, which imports it.
+
+    Raises:
+        GuestFailed: it cannot be imported or made.
+    """
+    return dict(_ask(info, {}, "values", {}).body)
+
+
 def data(info: PluginInfo, arguments: Mapping[str, Any]) -> Message:
     """The data set of the guest ``info``: its facts, and its tensors by name."""
     return _ask(info, {}, "data", arguments)

@@ -41,7 +41,13 @@ def code_identity(*modules: str | PluginInfo) -> dict[str, str]:
     """Digest of each project module behind ``modules``, docstrings and comments apart."""
     paths: dict[str, Path] = {}
     for module in modules:
-        paths |= code_modules(module) if isinstance(module, str) else code_modules(module.module, module.file)
+        if isinstance(module, str):
+            paths |= code_modules(module)
+            continue
+        paths |= code_modules(module.module, module.file)
+        home = path_of(module.module) if module.guest else None
+        if home is not None and home != module.file:  # an entry point names a module that imports the class
+            paths |= code_modules(f"{module.module} (entry point)", home)
     return {_name(name): code_digest(path) for name, path in sorted(paths.items())}
 
 
