@@ -243,7 +243,8 @@ def _from_file(file: Path) -> tuple[PluginInfo, ...]:
 def make_importable(*more: PluginInfo) -> None:
     """Let this process import the plugins of its files, ``more``, and the helpers beside them: not the harness."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
-    sys.meta_path.insert(0, Finder({**_current.modules, **{info.module: info.file for info in more}}))
+    outside = {info.module: info.file for info in more if path_of(info.module) is None}  # the rest are installed
+    sys.meta_path.insert(0, Finder({**_current.modules, **outside}))
 
 
 def load(info: PluginInfo) -> type[Any]:

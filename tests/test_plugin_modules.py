@@ -307,7 +307,8 @@ def test_a_point_may_name_a_class_that_its_module_imports(value: str, installed:
         f"[bench.locks]\nown = {value}\n",
         {
             "shelf/__init__.py": "from shelf.inner import Mine\nfrom .inner import Mine as Renamed\n",
-            "shelf/inner.py": plugin("lock", body='    n: int = param(5, "n")'),
+            "shelf/inner.py": plugin("lock", body='    n: int = param(5, "n")', top="from .deep import SAID"),
+            "shelf/deep.py": "SAID = 1\n",
         },
     )
     info = registry.current().find("lock", "own")
