@@ -19,6 +19,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.params import BadParameter, Param, declare
 from bench.selection import SelectionRule, rule
+from bench.threat import Budget, ThreatModel
 
 CONTRACTS = "bench.contracts"
 BASES = {
@@ -458,6 +459,15 @@ def _check_constants(file: Path, constants: Mapping[str, Any]) -> None:
         if wrong:
             what, due = _DUE.get(each.name) or _DUE[kind.partition("[")[0]]
             raise UserError(f"{file.name}: {each.name} is no {what}.", f"Give it {due}.")
+    for name, value in constants.get("defaults", {}).items():
+        group, _, field_name = str(name).partition(".")
+        declared = {"threat": ThreatModel.params, "budget": Budget.params}.get(group, {})
+        if field_name not in declared:
+            raise UserError(f"{file.name}: defaults holds '{name}'.", "Name fields threat.… and budget.… alone.")
+        try:
+            declared[field_name].check(value)
+        except BadParameter as error:
+            raise UserError(f"{file.name}: defaults: {group}.{error}.", "Give a value that is allowed.") from None
 
 
 def _is_names(value: Any) -> bool:

@@ -27,7 +27,7 @@ def load_guest(info: PluginInfo, path: Path | None, size: int, generator_seed: i
     try:
         sent = questions.data(info, arguments)
         facts, tensors = sent.body, sent.tensors
-        return questions.checked(
+        dataset = questions.checked(
             info,
             lambda: Dataset(
                 name=str(facts["name"]),
@@ -40,6 +40,10 @@ def load_guest(info: PluginInfo, path: Path | None, size: int, generator_seed: i
                 origin=str(facts["origin"]),
             ),
         )
+        side = tuple(dataset.images.shape[2:])
+        if side != (size, size):
+            raise GuestFailed(f"it has images of {side[0]} × {side[1]} pixels, not {size} × {size}")
+        return dataset
     except GuestFailed as failed:
         raise UserError(
             f"the task {info.name} cannot be loaded: {failed.message}.", f"Mend {info.file.name}."

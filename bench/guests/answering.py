@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench import determinism, models, predictors, registry, session
-from bench.contracts import Key, Predictor
+from bench.contracts import Classifier, Key, Predictor, Spec
 from bench.guests.wire import Message, Wire
 from bench.threat import ThreatModel
 
@@ -67,6 +67,14 @@ def _values(plugin: Any, _arguments: Mapping[str, Any]) -> Answer:
     return plugin.values(), None
 
 
+def _built(plugin: Any, arguments: Mapping[str, Any]) -> Answer:
+    torch.manual_seed(arguments["seed"])
+    model = plugin.build(Spec.from_json(arguments["task"]), arguments["extra"], [], arguments["public"])
+    if not isinstance(model, Classifier):
+        raise TypeError(f"build() must return a Classifier, not {type(model).__name__}")
+    return {"spec": model.spec}, model.state_dict()
+
+
 _ANSWERS = {
     "accepts": _accepts,
     "needs": _needs,
@@ -74,6 +82,7 @@ _ANSWERS = {
     "recipe": _recipe,
     "data": _data,
     "values": _values,
+    "built": _built,
 }
 
 

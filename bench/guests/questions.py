@@ -12,6 +12,9 @@ from bench.guests.wire import Message
 from bench.plugin_source import PluginInfo
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.contracts import Spec
     from bench.threat import Acceptance, ThreatModel
 
 T = TypeVar("T")
@@ -75,6 +78,19 @@ def values(info: PluginInfo) -> dict[str, Any]:
         GuestFailed: it cannot be imported or made.
     """
     return dict(_ask(info, {}, "values", {}).body)
+
+
+def built(
+    info: PluginInfo, task: Spec, extra: int, public: bool, seed: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Spec and weights of a classifier of the architecture ``info``, built in a process.
+
+    Raises:
+        GuestFailed: it raised, or built no classifier.
+    """
+    arguments = {"task": task.to_json(), "extra": extra, "public": public, "seed": seed}
+    answer = _ask(info, {}, "built", arguments)
+    return checked(info, lambda: (dict(answer.body["spec"]), dict(answer.tensors)))
 
 
 def data(info: PluginInfo, arguments: Mapping[str, Any]) -> Message:

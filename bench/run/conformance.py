@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import plan
+from bench import datasets, models, plan, registry
+from bench.contracts import DefenderNeeds, Images, Spec
 from bench.errors import UserError
+from bench.guests import questions, subjects
+from bench.guests.failure import GuestFailed, InvalidResult
+from bench.guests.remote_key import RemoteKey
 from bench.plugin_source import PluginInfo
 from bench.records import Cell, Record
+from bench.run import key_process
 from bench.run.cell import run_cell
 from bench.run.context import Context
 from bench.run.judge import Evidence
+from bench.run.views import DefenderView
 from bench.store.settings import Settings
 from bench.store.store import Store
 
-TASK, MODEL, SIZE = "shapes", "cnn", 16
+TASK, MODEL, SIZE, FEW = "shapes", "cnn", 16, 40
+LEAST = 10
+"""Fewest images of a class."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,17 @@ def check(info: PluginInfo, files: tuple[str, ...]) -> Iterator[Check]:
     yield Check("it says what it is", bool(info.summary), info.summary or "give the class a docstring")
     if not info.summary:
         return
+    for name, work in (("what it declares is whole", _declared), ("it can be imported", _imported)):
+        wrong = _wrong(info, work)
+        yield Check(name, not wrong, wrong)
+        if wrong:
+            return
+    own = {"key": _key, "task": _task, "model": _model}.get(info.kind)
+    if own is not None:
+        wrong = _wrong(info, own)
+        yield Check(f"the {info.kind} is what its contract says", not wrong, wrong)
+        if wrong:
+            return
     try:
         cell = small_cell(info)
     except UserError as error:
@@ -71,6 +90,80 @@ def check(info: PluginInfo, files: tuple[str, ...]) -> Iterator[Check]:
     same = second.status == "ok" and set(evidence) == set(again)
     same = same and all(np.array_equal(evidence[name], again[name]) for name in evidence)
     yield Check("the same seeds give the same answers", same, "" if same else "draw from run.rng alone")
+
+
+def _wrong(info: PluginInfo, work: Callable[[PluginInfo], str]) -> str:
+    """What ``work`` finds wrong with the plugin, or how it fails; empty where it is as it must be."""
+    try:
+        return work(info)
+    except (UserError, GuestFailed, InvalidResult) as error:
+        return str(error)
+
+
+def _declared(info: PluginInfo) -> str:
+    if not info.paper and info.role == "method":
+        return 'it names no paper: write paper = "authors, title, venue, identifier", or "ours"'
+    for param in info.params.values():
+        if not param.help.strip():
+            return f"the parameter {param.name} has no meaning: give param() a second argument"
+    registry.check_params(info, info.quick)
+    return ""
+
+
+def _imported(info: PluginInfo) -> str:
+    made, known = questions.values(info), {name: param.default for name, param in info.params.items()}
+    differ = sorted(name for name in {*made, *known} if made.get(name) != known.get(name))
+    return f"parameters are not what its source says: {', '.join(differ)}" if differ else ""
+
+
+def _key(info: PluginInfo) -> str:
+    """Whether the key is the same once it has been written and read, and where its parameters and seed are."""
+    data = datasets.load(TASK, size=SIZE)
+    few = Images(data.images[:FEW], data.labels[:FEW])
+    task = Spec(SIZE, data.classes)
+    settings = Settings(threads=1, plugin_files=registry.current().files)
+
+    def make() -> dict[str, Any]:
+        view = DefenderView(
+            task, few, few, None, DefenderNeeds(raw=True), lambda extra: models.build(MODEL, task, extra)
+        )
+        return key_process.make(info, info.quick, view, 0, MODEL, settings, lambda *_: None)
+
+    value = make()
+    if value.get("method") != info.name:
+        return f"to_json() names the method '{value.get('method')}', not '{info.name}'"
+    key = RemoteKey(info, value)
+    if key.to_json() != value:
+        return "from_json() makes another key than the one that to_json() wrote"
+    for condition in key.conditions(0):
+        condition.key(few.images[:2])
+    return "" if make() == value else "the same seed gives another key: draw from run.rng alone"
+
+
+def _task(info: PluginInfo) -> str:
+    """Whether every class has images enough for every split."""
+    if info.prefix:
+        return ""
+    data = datasets.load(info.name, size=SIZE)
+    counts = data.labels.bincount(minlength=len(data.classes)).tolist()
+    few = [name for name, n in zip(data.classes, counts, strict=True) if n < LEAST]
+    return f"fewer than {LEAST} images of {', '.join(few)}: every split must hold every class" if few else ""
+
+
+def _model(info: PluginInfo) -> str:
+    """Whether the architecture has the outputs that are asked for."""
+    data = datasets.load(TASK, size=SIZE)
+    for extra, public in ((0, True), (2, False)):
+        spec, state = questions.built(info, Spec(SIZE, data.classes), extra, public, 0)
+        model = subjects.model(spec, state, "cpu", True, f"model {info.name}")
+        try:
+            if (model.k, model.extra) != (len(data.classes), extra):
+                wanted = f"{len(data.classes)} classes and {extra} more outputs"
+                return f"asked for {wanted}, it has {model.k} and {model.extra}"
+            model.outputs(data.images[:2].float() / 255)
+        finally:
+            model.close()
+    return ""
 
 
 def small_cell(info: PluginInfo) -> Cell:

@@ -28,7 +28,7 @@ def test_a_sound_plugin_passes_and_a_broken_one_is_named(bench: Any, tmp_path: P
     [
         ("x = 1\n", "holds no plugin"),
         ("def (\n", "no valid Python (line 1)"),
-        ("from bench.contracts import Attack\n\n\nclass A(Attack):\n    paper = 3\n", "paper is no str"),
+        ("from bench.contracts import Attack\n\n\nclass A(Attack):\n    paper = 3\n", "paper is no text"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(text: str, says: str, bench: Any, tmp_path: Path) -> None:
