@@ -236,48 +236,49 @@ class Guest:
         except (ValueError, TypeError):
             return Ending()
 
-    def converse(self, handlers: Mapping[str, Handler], until: str = "result", seconds: float | None = None) -> Message:
-        """Answer the guest's messages by ``handlers`` until it sends the kind ``until``, which is returned.
+    def call(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        handlers: Mapping[str, Handler] | None = None,
+        until: str = "result",
+        seconds: float | None = None,
+    ) -> Message:
+        """Send a message, then answer the guest's own until it sends the kind ``until``, which is returned.
 
         Args:
-            handlers: by kind of message; each returns the reply, or None where none is due.
+            kind, body, tensors: the message.
+            handlers: by kind of message that the guest may send; each returns the reply, or None where none is due.
             until: kind of the message that ends the conversation.
-            seconds: wall seconds from now; None: the limit of the process.
+            seconds: wall seconds from now, replies that it does not read included; None: the limit of the process.
 
         Raises:
             GuestFailed: it raised, died, took too long, or sent what is no message.
         """
         most = self._limits.seconds if seconds is None else seconds
         deadline = None if most is None else time.monotonic() + most
-        while True:
-            try:
+        reply: Reply | None = (kind, body, tensors)
+        try:
+            while True:
+                if reply is not None:
+                    with contextlib.suppress(WireClosed):  # what it said last may still be there to read
+                        self.wire.send(*reply, deadline)
                 message = self.wire.receive(deadline)
                 if message.kind == until:
                     return message
                 if message.kind == "error":
                     raise self._raised(message)
-                handler = handlers.get(message.kind)
+                handler = (handlers or {}).get(message.kind)
                 if handler is None:
                     raise WireFault(f"a message of the unknown kind '{message.kind[:40]}'")
                 reply = handler(message)
-                if reply is not None:
-                    self.wire.send(*reply)
-            except WireClosed:
-                raise self._died() from None
-            except WireFault as fault:
-                raise self._failed(f"{self.what} broke the protocol: it sent {fault}") from None
-            except TimeoutError:
-                text = f"{self.what} ran into the wall limit of {most:g} s"
-                raise self._failed(text, kind="TimeLimit") from None
-
-    def call(self, kind: str, body: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None,
-             handlers: Mapping[str, Handler] | None = None) -> Message:  # fmt: skip
-        """Send a message and return its result; raises as `converse`."""
-        try:
-            self.wire.send(kind, body, tensors)
         except WireClosed:
             raise self._died() from None
-        return self.converse(handlers or {})
+        except WireFault as fault:
+            raise self._failed(f"{self.what} broke the protocol: it sent {fault}") from None
+        except TimeoutError:
+            raise self._failed(f"{self.what} ran into the wall limit of {most:g} s", kind="TimeLimit") from None
 
     def _raised(self, message: Message) -> GuestFailed:
         text, where = str(message.body.get("message", "")), str(message.body.get("where", ""))

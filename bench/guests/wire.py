@@ -1,7 +1,7 @@
 """Messages between the harness and a guest: JSON and safetensors over a socket. Nothing is unpickled.
 
-A message is a JSON object with a ``kind``, and perhaps tensors by name. Sizes are limited, and every read has a
-deadline, so that no guest can make the harness wait or fill its memory.
+A message is a JSON object with a ``kind``, and perhaps tensors by name. Sizes are limited, and the harness
+reads and writes with a deadline, so that no guest can make the harness wait or fill its memory.
 """
 
 from __future__ import annotations
@@ -59,11 +59,19 @@ class Wire:
         self._end = end
 
     def send(
-        self, kind: str, body: Mapping[str, Any] | None = None, tensors: Mapping[str, Tensor] | None = None
+        self,
+        kind: str,
+        body: Mapping[str, Any] | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+        deadline: float | None = None,
     ) -> None:
         """Send one message.
 
+        Args:
+            deadline: reading of `time.monotonic` at which waiting for the other side to read ends; None: never.
+
         Raises:
+            TimeoutError: the deadline passed.
             TypeError, ValueError: ``body`` is no JSON, or holds a number that is not finite.
             WireFault: it is too large.
             WireClosed: nobody listens.
@@ -72,12 +80,14 @@ class Wire:
         packed = _pack(tensors) if tensors is not None else b""
         if len(text) > TEXT or len(packed) > TENSORS:
             raise WireFault(f"a message of {len(text) + len(packed):,} bytes is too large")
+        head = _HEAD.pack(len(text), len(packed) if tensors is not None else -1)
         try:
-            self._end.settimeout(None)
-            self._end.sendall(_HEAD.pack(len(text), len(packed) if tensors is not None else -1) + text)
-            if packed:
-                self._end.sendall(packed)
-        except (BrokenPipeError, ConnectionError):
+            for part in (head + text, *((packed,) if packed else ())):
+                self._wait_until(deadline)
+                self._end.sendall(part)
+        except TimeoutError:
+            raise
+        except OSError:
             raise WireClosed from None
 
     def receive(self, deadline: float | None = None) -> Message:
@@ -108,20 +118,28 @@ class Wire:
         """The socket's descriptor."""
         return self._end.fileno()
 
+    def _wait_until(self, deadline: float | None) -> None:
+        """Let the next operation wait until ``deadline``.
+
+        Raises:
+            TimeoutError: it has passed.
+        """
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._end.settimeout(left)
+
     def _read(self, n: int, deadline: float | None) -> bytearray:
         out = bytearray(min(n, _ONCE))  # grows as bytes arrive: a claimed size alone takes no memory
         got = 0
         while got < n:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError
             if got == len(out):
                 out.extend(bytes(min(n - got, len(out))))
-            self._end.settimeout(left)
+            self._wait_until(deadline)
             try:
                 count = self._end.recv_into(memoryview(out)[got:])
             except TimeoutError:
-                raise TimeoutError from None
+                raise
             except OSError:
                 raise WireClosed from None
             if count == 0:

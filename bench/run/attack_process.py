@@ -68,8 +68,7 @@ def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress)
     start = time.monotonic()
     with Guest("bench.run.attack_process:serve", f"attack {job.attack}") as guest:
         try:
-            guest.wire.send("job", job.to_json())
-            end = guest.converse(handlers, seconds=own if ends_by_budget else None)
+            end = guest.call("job", job.to_json(), None, handlers, seconds=own if ends_by_budget else None)
             ledger.close(end, time.monotonic() - start)
         except GuestFailed as failed:
             timely = ends_by_budget and failed.kind == "TimeLimit"

@@ -77,8 +77,7 @@ def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Sha
 
     def artefact(message: Message) -> Any:
         def make() -> dict[str, Tensor]:
-            guest.wire.send("make")
-            return dict(guest.converse(handlers, until="made").tensors)
+            return dict(guest.call("make", {}, None, handlers, until="made").tensors)
 
         return "artefact", {}, share(str(message.body.get("name")), message.body.get("inputs"), make)
 

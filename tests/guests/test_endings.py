@@ -36,8 +36,8 @@ try:
     process.start()
     print(process._nursery._process.pid, flush=True)
     with process.Guest("restless:" + sys.argv[1], "attack restless") as guest:
-        print(json.dumps(dict(guest.converse({}).body)), flush=True)
-        guest.converse({})
+        print(json.dumps(dict(guest.call("go", {}).body)), flush=True)
+        guest.call("go", {})
 except stopping.Stopped:
     stopping.leave()
 """
@@ -138,7 +138,7 @@ def _nursery() -> int:
 
 def test_what_a_guest_has_started_ends_with_it(nursery: int) -> None:
     with Guest("restless:forks", "attack restless") as guest:
-        body = dict(guest.converse({}).body)
+        body = dict(guest.call("go", {}).body)
         assert all(map(runs, body["processes"]))
     assert not any(map(runs, body["processes"][2:])), "its keeper has seen them off before it reported"
     assert not Path(body["folder"]).exists()
@@ -148,7 +148,7 @@ def test_what_a_guest_has_started_ends_with_it(nursery: int) -> None:
 def test_a_nursery_that_was_killed_is_started_anew(nursery: int) -> None:
     for before in range(2):
         with Guest("restless:answers", "attack restless") as guest:
-            guest.converse({})
+            guest.call("go", {})
         assert (_nursery() == nursery) is not bool(before)
         os.kill(_nursery(), signal.SIGKILL)
 
@@ -162,17 +162,17 @@ def test_a_guest_whose_nursery_dies_before_the_fork_is_started_by_the_next(nurse
 
     threading.Thread(target=end).start()
     with Guest("restless:answers", "attack restless") as guest:
-        assert guest.converse({}).kind == "result"
+        assert guest.call("go", {}).kind == "result"
     assert _nursery() != nursery
 
 
 @pytest.mark.parametrize("entry", ["sleeps", "forks", "escapes"])
 def test_what_a_killed_keeper_leaves_is_seen_off(entry: str, nursery: int) -> None:
     with Guest(f"restless:{entry}", "attack restless") as guest:
-        body = dict(guest.converse({}).body)
+        body = dict(guest.call("go", {}).body)
         os.kill(body["keeper"], signal.SIGKILL)
         with pytest.raises(GuestFailed, match=r"attack restless ended without an answer \(its keeper is gone"):
-            guest.converse({})
+            guest.call("go", {})
     assert until(lambda: not any(map(runs, body["processes"])) and not Path(body["folder"]).exists())
     assert runs(nursery)
 
@@ -180,7 +180,7 @@ def test_what_a_killed_keeper_leaves_is_seen_off(entry: str, nursery: int) -> No
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_keeper_ends_with_its_guest_and_not_before(number: signal.Signals, nursery: int) -> None:
     with Guest("restless:sleeps", "attack restless") as guest:
-        body = dict(guest.converse({}).body)
+        body = dict(guest.call("go", {}).body)
         os.kill(body["keeper"], number)
     assert guest.ending.exit == -signal.SIGKILL
     assert not Path(body["folder"]).exists()

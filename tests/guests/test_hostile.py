@@ -180,6 +180,10 @@ CASES = [
         import struct
         os.write(run._progress.__self__.wire.fileno(), struct.pack("<qq", 100, -1) + b"{")
         time.sleep(1000)""", options=("--wall-limit", "3")),
+    Case("asks for much and reads nothing", "failed", "wall limit", code="""
+        for _ in range(200):
+            run._progress.__self__.wire.send("read", {"name": "classifier"})
+        time.sleep(1000)""", options=("--wall-limit", "3")),
     Case("forges the end of the attack", "failed", "", code="""
         run._progress.__self__.wire.send("result", {"meter": {"queries": -1}, "spent": None})
         time.sleep(0.1)"""),
