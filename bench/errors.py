@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.legible import cut, visible
+
 LONGEST = 2000
 """Characters of a message or remedy; the middle of a longer one is left out."""
 
@@ -25,11 +27,4 @@ class UserError(Exception):
 
 def one_line(text: str) -> str:
     """``text`` on one line: what cannot be seen or would break the line is written as an escape, e.g. ``\\n``."""
-    if len(text) > LONGEST:
-        half = LONGEST // 2 - 2
-        text = f"{text[:half]} … {text[-half:]}"
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return visible(cut(text, LONGEST))

@@ -14,6 +14,7 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories that steer a terminal or a reader's eye: controls, direction marks, joiners, surrogates."""
 _PLAIN = re.compile(r"""[^\s\[\]"\\,=·×()]+(?: [^\s\[\]"\\,=·×()]+)*""")
 _DIGITS = 8
+_GAP = " … "
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -46,6 +47,14 @@ def shortened(text: str, most: int) -> str:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
     return f"{text[: max(0, most - _DIGITS - 1)]}…{digest}"
+
+
+def cut(text: str, most: int) -> str:
+    """``text``, its middle left out where it has more than ``most`` characters: both ends of an error tell."""
+    if len(text) <= most:
+        return text
+    half = max(0, most - len(_GAP)) // 2
+    return f"{text[:half]}{_GAP}{text[len(text) - half :]}"
 
 
 def quoted(text: str) -> str:

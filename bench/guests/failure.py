@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from bench.legible import cut
+
 LONGEST = 2_000
 """Characters of an error that a record keeps; the log has more."""
 TRACEBACK = 20_000
@@ -71,11 +73,3 @@ def place(error: BaseException) -> str:
 
 def _is_library(file: str) -> bool:
     return "site-packages" in file or "dist-packages" in file or file.startswith((sys.base_prefix, "<"))
-
-
-def cut(text: str, longest: int) -> str:
-    """``text``, its middle left out where it is longer than ``longest``."""
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]} … ({len(text):,} characters) … {text[-half:]}"

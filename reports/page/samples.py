@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.legible import shortened, visible
 from bench.records import Record
 
-LONGEST = 40
-"""Characters of a prompt, a class or a condition."""
+LONGEST = 120
+"""Characters of a prompt, a class or a condition: more than the project's own have."""
 KINDS = ("raw", "key", "near", "wrong", "guess")
 
 
@@ -90,23 +90,23 @@ def _words(record: Record, kind: str, edited: bool, whose: str) -> str:
         return "raw: the locked model’s answers"
     if kind == "key":
         prompt = (record.key or {}).get("prompt")
-        return f"{f'after the key “{_said(prompt)}”' if prompt else 'authorised'}: the locked model’s answers"
+        return f"{f'after the key “{_shown(prompt)}”' if prompt else 'authorised'}: the locked model’s answers"
     if kind in ("near", "wrong"):
-        first = next((f" ({_said(c.what)})" for c in record.conditions if c.kind == kind), "")
+        first = next((f" ({_shown(c.what)})" for c in record.conditions if c.kind == kind), "")
         return f"after a {kind} key{first}: the locked model’s answers"
     if not edited:
         return f"raw: the answers of {whose}"
     guess = (record.selected or {}).get("prompt")
     return (
-        f"edited with the guess “{_said(guess)}” of {whose}: its answers"
+        f"edited with the guess “{_shown(guess)}” of {whose}: its answers"
         if guess
         else f"edited by {whose}: its answers"
     )
 
 
 def _class(record: Record, index: int) -> str:
-    return _said(record.classes[index]) if 0 <= index < len(record.classes) else str(index)
+    return _shown(record.classes[index]) if 0 <= index < len(record.classes) else str(index)
 
 
-def _said(text: object) -> str:
+def _shown(text: object) -> str:
     return shortened(visible(str(text)), LONGEST)
