@@ -63,8 +63,8 @@ class Results:
         for row in self.rows:
             if row.role != "control":
                 places.setdefault(row.place, []).append(row)
-        best = [row for pool in places.values() if (row := worst(pool)) is not None]
-        return pd.DataFrame([_line(row) for row in best], columns=COLUMNS)
+        strongest = [worst(pool) for pool in places.values()]
+        return pd.DataFrame([_line(row) for row in strongest if row is not None], columns=COLUMNS)
 
     def report(self, folder: str | Path) -> Path:
         """Write a page that opens from disk; its path.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from bench.records import Cell, Record
 
-    from bench.records import Cell, Record
-
-    Evidence = dict[str, npt.NDArray[np.generic]]
+Evidence = dict[str, Any]
+"""Per-image arrays by name, as in `bench.run.judge`; here without its imports."""
 
 
 class Watch:
