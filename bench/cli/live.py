@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from bench.cli import console
 from bench.legible import visible
-from bench.plan.wording import in_short
+from bench.plan.wording import in_short, label, name_text, scenario_label
 from bench.run.watch import Evidence, Watch
 from reports.rows import aggregate
 from reports.rows.reasons import reason_of
@@ -46,6 +46,7 @@ class Live(Watch):
         evidence: Callable[[Record], Mapping[str, Any]],
         left: Callable[[Sequence[Cell], Sequence[Record]], float],
     ) -> None:
+        self._cells = list(cells)
         self._todo, self._wanted, self._evidence, self._left = list(cells), wanted, evidence, left
         self._records = {record.hash: record for record in known}
         self._early: dict[str, Evidence] = {}
@@ -69,7 +70,7 @@ class Live(Watch):
         at = in_short(cell)
         if at not in self._stages:
             self._stages[at] = self.progress.add_task("", total=None, left="")
-        words = visible(f"  {cell.lock.name} × {cell.attack.name}: {name}: {what}")[:STAGES]
+        words = visible(f"  {self._name(cell)}: {name}: {what}")[:STAGES]
         self.progress.update(self._stages[at], description=words, completed=done, total=total)
 
     def measured(self, record: Record, evidence: Evidence) -> None:
@@ -86,7 +87,7 @@ class Live(Watch):
         self._todo = [cell for cell in self._todo if cell != record.cell]
         self.progress.advance(self._bar)
         spent = console.minutes(sum(record.provenance.seconds.values()))
-        text = escape(in_short(record.cell))
+        text = escape(self._name(record.cell))
         if record.status != "ok":
             self._print(f"{MARKS[record.status]} {text}  {escape(reason_of(record))}  ({spent})")
         elif record.row_key not in self._wanted:
@@ -129,7 +130,17 @@ class Live(Watch):
         at = (row.row_key, replicate)
         if self._shown.get(at) != line:
             self._shown[at] = line
-            self._print(f"[bold]{escape(row.lock)} × {escape(row.attack)}[/]  {line}")
+            cell = next(r.cell for r in self._records.values() if (r.row_key, r.cell.replicate) == at)
+            self._print(f"[bold]{escape(self._name(cell))}[/]  {line}")
+
+    def _name(self, cell: Cell) -> str:
+        """``cell`` in as few words as tell it from the others of this run."""
+        parts = [f"{label(cell.lock)} × {label(cell.attack)}"]
+        if len({(c.scenario, c.model) for c in self._cells}) > 1:
+            parts.append(f"{scenario_label(cell)} · {name_text(cell.model)}")
+        if len({c.replicate for c in self._cells}) > 1:
+            parts.append(f"seed {cell.replicate}")
+        return ", ".join(parts)
 
     def _print(self, line: str) -> None:
         self.progress.console.print(line, soft_wrap=True)

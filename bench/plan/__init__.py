@@ -20,7 +20,7 @@ from bench.plan.suites import (
 )
 
 __all__ = [
-    "ASKED", "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check", "check_accepts",
-    "controls_of", "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps",
-    "read_suite", "suite_lines", "suite_names", "suite_plugins",
+    "ASKED", "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check",
+    "check_accepts", "controls_of", "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds",
+    "parse_sweeps", "read_suite", "suite_lines", "suite_names", "suite_plugins",
 ]  # fmt: skip

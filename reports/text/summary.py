@@ -26,6 +26,13 @@ STYLES = {"broken": "bold red", "not broken": "bold green", "undecided": "bold y
           "invalid": "bold red", "controls missing": "bold yellow", "no attack": "bold"}  # fmt: skip
 WIDEST = 100
 """Columns that the summary fills at most."""
+UNITS = {
+    "guesses": ("guesses", "guess"),
+    "edited": ("edited images", "edited image"),
+    "queries": ("queries", "query"),
+    "steps": ("optimiser steps", "optimiser step"),
+}
+"""What each meter counts, in the plural and in the singular."""
 NAMES = 19
 """Columns of a lock's and of an attack's name where there are 80."""
 
@@ -124,7 +131,7 @@ def _cost(row: Row) -> str:
         if known:
             least, most = min(known), max(known)
             span = f"{least:,.0f}" if least == most else f"{least:,.0f} to {most:,.0f}"
-            return f"; half of the loss is back after {span} {meter}"
+            return f"; half of the loss is back after {span} {UNITS[meter][most == 1]}"
     return ""
 
 
