@@ -37,7 +37,7 @@ lint: $(VENV)/.ready  ## style, types and the direction of imports
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.ready  ## write the pages that are generated from the sources
-	$(BENCH) fidelity > docs/fidelity.md
+	$(BENCH) fidelity > docs/explanation/fidelity.md
 
 SUITE ?= ci-minute
 gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite ci (SUITE=ci: all of it) against its baseline

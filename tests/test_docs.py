@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import DOCS
+from places import DOCS, ROOT
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def _commands(page: Path) -> list[str]:
@@ -39,7 +40,7 @@ def test_every_command_of_the_tutorial(bench_process: Bench, tmp_path: Path) -> 
     assert (tmp_path / "page" / "index.html").exists()
 
 
-@pytest.mark.parametrize("page", sorted(p for p in DOCS.glob("*.md") if p.name != "tutorial.md"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):
