@@ -27,7 +27,8 @@ def test_every_page_has_a_place_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     navigation = yaml.safe_load("nav:" + text.partition("\nnav:")[2])["nav"]
     listed = sorted(_leaves(navigation))
-    assert listed == sorted(p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md"))
+    pages = [*DOCS.rglob("*.md"), *(p.with_suffix(".md") for p in DOCS.rglob("*.ipynb"))]
+    assert listed == sorted(p.relative_to(DOCS).as_posix() for p in pages)
 
 
 def _leaves(entries: list) -> list[str]:
