@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
 
@@ -17,3 +19,8 @@ def on_files(files: Files, config: Any) -> Files:
         link = f"\n\n[The notebook as a file]({source.name}).\n"
         files.append(File.generated(config, f"{notebook.src_uri.removesuffix('.ipynb')}.md", content=text + link))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Links to a notebook, which code hosts show as it is, lead to its page."""
+    return markdown if page.file.generated_by else re.sub(r"(\]\([^)]*)\.ipynb\)", r"\1.md)", markdown)
