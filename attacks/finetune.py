@@ -40,7 +40,7 @@ class FineTune(Attack):
 
     title = "fine-tuning"
     paper = (
-        "FTAL, RTAL, FTLL, RTLL after Adi et al., USENIX Security 2018; LoRA: Hu et al., ICLR 2022; BitFit: Ben Zaken "
+        "FTAL, RTAL, FTLL, RTLL after Adi et al., USENIX Security 2018. LoRA: Hu et al., ICLR 2022; BitFit: Ben Zaken "
         "et al., ACL 2022; adaptive SAM: Kwon et al., ICML 2021"
     )
     selection = "last"

@@ -32,8 +32,8 @@ class Realign(Attack):
     """The features of both sides are pulled together again, without target labels.
 
     Minimises CE(f(x_s), y) + CE(f(x_s in the style of x_t), y) + γ Σ_stages d(φ_s, φ_t) − w(i) MI(f(x_t)). The style
-    of unlabelled target images is mixed into every stage by a random share; d compares each channel's mean and
-    deviation; MI is confidence and class balance on the target, its weight rising from 0 over the first half.
+    of unlabelled target images is mixed into every stage by a random share. d compares each channel's mean and
+    deviation. MI is confidence and class balance on the target; its weight rises from 0 over the first half.
     """
 
     title = "realignment"

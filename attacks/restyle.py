@@ -18,8 +18,9 @@ class Restyle(Attack):
 
     Minimises CE(f(x_a, any style), y_a) over authorised images: weak and recoloured views, and a view whose stage
     statistics (mean and deviation of each channel) are those of a target image. On target images, which get no
-    label, −MI(p) of weak and strong views and −0.1 H(mean p) of the strong; from the second third on, soft CE to the
-    neighbours' vote of a weak view under a strong view and under the statistics of an authorised image.
+    label, it minimises −MI(p) of weak and strong views and −0.1 H(mean p) of the strong. From the second third on it
+    adds soft CE to the neighbours' vote of a weak view. That holds under a strong view, and under the statistics of an
+    authorised image.
     """
 
     title = "restyle"

@@ -144,7 +144,8 @@ def param(
     Args:
         default: the value when none is given; it must itself be allowed.
         help: one line: what it does.
-        ge, le: the smallest and largest number allowed.
+        ge: the smallest number allowed.
+        le: the largest number allowed.
         choices: the closed list of values allowed.
         unit: what a number counts, where it is not plain.
         where: values of other parameters under which this one has an effect, e.g. ``{"layers": ("lora",)}``. Where a

@@ -129,7 +129,7 @@ class CurvePoint(_Model):
 
 
 class Flag(_Model):
-    """A red flag: a cheap sign that a number should not be believed as it stands; each has a page in docs/flags.md."""
+    """A red flag: a cheap sign that a number should not be believed as it stands; see docs/reference/flags.md."""
 
     name: str
     detail: str

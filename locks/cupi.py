@@ -15,8 +15,8 @@ class CUPI(Lock):
     """The model fails on unauthorised images and on a domain between both sides.
 
     Minimises KL_s − [λ KL_c] − [λ KL_t] − [k MSE(p_s, m_c)] + [k MSE(p_t, m_c)] − [k Σ MSE(μ_s, μ_t)]
-    − [k Σ MSE(σ_s, σ_t)]; [·] is capped, p the embedding, m_c the isolation domain's class mean from a memory bank,
-    μ and σ the styles after each stage, k a weight that grows over the run.
+    − [k Σ MSE(σ_s, σ_t)]. [·] is capped, p is the embedding, and m_c the isolation domain's class mean from a memory
+    bank. μ and σ are the styles after each stage, and k is a weight that grows over the run.
     """
 
     title = "CUPI-domain"
@@ -24,8 +24,9 @@ class CUPI(Lock):
     deviations = (
         "k = 0.1 · (progress)^0.9, which seems meant; the public code computes 0.1 · (epoch + 1/n)^0.9 by precedence "
         "(`schedule=published`, progress counted in `epochs`)",
-        "the isolation domain is the unauthorised image under the authorised image's style, laid over it at each "
-        "stage by learnt maps; memory banks are running class means with a rate of 0.1",
+        "the isolation domain is the unauthorised image under the authorised image's style, which learnt maps lay over "
+        "it at each stage",
+        "memory banks are running class means with a rate of 0.1",
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights",
     )

@@ -24,9 +24,10 @@ class ModelLock(Lock):
     deviations = (
         "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",
         "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits "
-        "one extra class, the default; a fixed wrong class, random wrong classes and the uniform one are options",
-        "with a few hundred images a fixed 5 % is a few dozen decoys, which are learnt by heart: they are drawn anew "
-        "each step from all raw images; `parts=fixed` is the paper's form",
+        "one extra class, the default",
+        "other decoys are options: a fixed wrong class, random wrong classes, the uniform answer",
+        "decoys are drawn anew each step from all raw images, since of a few hundred images a fixed 5 % is learnt by "
+        "heart; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
     )
     quick = {"steps": 3}

@@ -21,8 +21,8 @@ class NTP(Lock):
     paper = "Ding et al.: NTP, ECCV 2024, arXiv 2410.08015"
     deviations = (
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",
-        "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning); it is "
-        "the same share in every layer; the last layer stays dense",
+        "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning)",
+        "sparsity is the same share in every layer; the last layer stays dense",
         "after pruning, a short repair on authorised images with the same loss and the zeros fixed",
     )
     quick = {"steps": 3, "rounds": 1, "repair": 1}

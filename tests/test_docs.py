@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import DOCS
+import typer
+from places import DOCS, ROOT
+
+from bench.cli.app import app
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def _commands(page: Path) -> list[str]:
@@ -23,6 +27,22 @@ def _commands(page: Path) -> list[str]:
         for line in block.replace("\\\n", " ").splitlines()
         if line.strip()
     ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_commands_and_options_exist(page: Path) -> None:
+    for command in _commands(page):
+        program, *words = shlex.split(command.split("|")[0])
+        if program != "bench":
+            continue
+        found = typer.main.get_command(app)
+        while words and words[0] in getattr(found, "commands", {}):
+            found = found.commands[words.pop(0)]
+        assert not hasattr(found, "commands"), f"no such command: {command}"
+        options = {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in words:
+            if word.startswith("-"):
+                assert word.partition("=")[0] in options, f"{word}: {command}"
 
 
 @pytest.mark.slow
@@ -39,7 +59,7 @@ def test_every_command_of_the_tutorial(bench_process: Bench, tmp_path: Path) -> 
     assert (tmp_path / "page" / "index.html").exists()
 
 
-@pytest.mark.parametrize("page", sorted(p for p in DOCS.glob("*.md") if p.name != "tutorial.md"), ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):

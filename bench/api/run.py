@@ -46,7 +46,10 @@ def run(
     """Run locks against attacks, with the controls that their numbers need. What is done already is not done again.
 
     Args:
-        lock, attack, task, model: names; None: ``modellock``, ``prompt-search``, ``digits`` and ``vit``.
+        lock: a name, or several; None: ``modellock``.
+        attack: the same; None: ``prompt-search``.
+        task: the same; None: ``digits``.
+        model: the same; None: ``vit``.
         seeds: how many, or a range such as ``"0:3"``; None: one, or what the suite says.
         suite: a suite by name, or a ``.toml`` file; the names above narrow it.
         editor: of an edit key: ``miniature``, a diffusers folder, or a hub name.

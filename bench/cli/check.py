@@ -33,6 +33,10 @@ def check(
             failed += not found.ok
             line = f"  {'ok    ' if found.ok else 'FAILED'} {found.name}"
             console.say(f"{line}: {found.detail}" if found.detail else line, "" if found.ok else "red")
-    console.say(f"{failed} failed; see docs/add-a-lock.md, docs/add-an-attack.md" if failed else "all checks passed")
+    console.say(
+        f"{failed} failed; see docs/how-to/add-a-lock.md, docs/how-to/add-an-attack.md"
+        if failed
+        else "all checks passed"
+    )
     if failed:
         raise typer.Exit(1)

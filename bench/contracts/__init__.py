@@ -3,7 +3,7 @@
 A plugin is one class in one file: a `Lock` in ``locks/``, an `Attack` in ``attacks/``, a `KeyMethod` in
 ``bench/keys/``, a `DataSource` in ``bench/datasets/``, an `Architecture` in ``bench/architectures/``, an `EditorSource`
 in ``bench/editors/``. Images are (N, 3, H, W) float32 in [0, 1]; labels are (N,) int64 in [0, K); K is the number of
-real classes. ``docs/contracts.md`` walks the later methods of the field through these classes.
+real classes. ``docs/reference/contracts.md`` walks the later methods of the field through these classes.
 """
 
 from bench.contracts.images import Augment, Batch, EditStage, Images, NoLabels, Spec

@@ -114,7 +114,7 @@ def read(name: str) -> tuple[Path, dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise UserError(f"{shown}: 'row' is no list of tables.", "Begin each row with a line [[row]].")
     if not rows:
-        raise UserError(f"{shown} has no [[row]].", "A suite is a list of rows; see docs/suites.md.")
+        raise UserError(f"{shown} has no [[row]].", "A suite is a list of rows; see docs/reference/suites.md.")
     _check(shown, {k: v for k, v in config.items() if k != ROW}, in_row=False)
     for row in rows:
         _check(shown, row, in_row=True)
@@ -153,11 +153,15 @@ def parsed(name: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{name} is no valid TOML: {error}.", "Mend it first; docs/suites.md has examples.") from None
+        raise UserError(
+            f"{name} is no valid TOML: {error}.", "Mend it first; docs/reference/suites.md has examples."
+        ) from None
     except ValueError:  # a whole number of thousands of digits, a date that is none
         raise UserError(f"{name} has a number or a date that cannot be read.", "Mend it first.") from None
     except RecursionError:
-        raise UserError(f"{name} is nested too deeply.", "Mend it first; docs/suites.md has examples.") from None
+        raise UserError(
+            f"{name} is nested too deeply.", "Mend it first; docs/reference/suites.md has examples."
+        ) from None
 
 
 def check_name(name: str, where: str) -> None:
@@ -183,7 +187,7 @@ def _check(file: str, values: Mapping[str, Any], in_row: bool) -> None:
             near = difflib.get_close_matches(key, KEYS, 1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             what = "A row has" if in_row else "There are"
-            raise UserError(f"{file}: unknown key '{key}'.{hint}", f"{what}: {names}. See docs/suites.md.")
+            raise UserError(f"{file}: unknown key '{key}'.{hint}", f"{what}: {names}. See docs/reference/suites.md.")
         if in_row and known.place == "file":
             raise UserError(f"{file}: '{key}' stands in a row.", "Write it above the first [[row]].")
         _TYPES[known.type](f"{file}: {key}", value, known.example)

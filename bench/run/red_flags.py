@@ -1,6 +1,6 @@
 """Red flags: cheap signs that a number should not be believed as it stands. One function a flag.
 
-Each returns the flag, or None. ``docs/flags.md`` explains each, and what to do about it.
+Each returns the flag, or None. ``docs/reference/flags.md`` explains each, and what to do about it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def missing(
         present = {n: after[key].seeds[n] for n in seeds[key] if n not in lacking}
         bad = {n: f"{seed.status}: {seed.error}" for n, seed in present.items() if seed.status != "ok"}
         for n, flag in sound.distrusted(after[key]).items():
-            bad.setdefault(n, f"has the flag {flag}, so its numbers mean nothing (see docs/flags.md#{flag})")
+            bad.setdefault(n, f"has the flag {flag}, so its numbers mean nothing (see docs/reference/flags.md#{flag})")
         if lacking:
             numbers = ", ".join(map(str, lacking))
             what = f"seed {numbers} missing from the candidate"

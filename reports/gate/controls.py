@@ -27,7 +27,7 @@ def failed(records: Sequence[Record], evidence: Evidence, wanted: Collection[str
         Certain(
             visible(f"{finding.row.scenario} · {finding.row.model} · {finding.row.lock} × {finding.row.attack}"),
             f"control {visible(finding.control)} failed: {finding.what}: {finding.meaning}",
-            "Find out why before any number beside it is believed (docs/ci.md#controls).",
+            "Find out why before any number beside it is believed (docs/how-to/ci.md#controls).",
         )
         for finding in calibration.failed(rows)
         if finding.points > TOLERANCE["RP"]

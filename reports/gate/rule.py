@@ -340,5 +340,7 @@ def _new_flags(before: Mapping[str, SnapshotRow], after: Mapping[str, SnapshotRo
     for key in whole:
         old, new = ({f for seed in pool[key].seeds.values() for f in seed.flags} for pool in (before, after))
         telling = sorted(new - old - expected_flags(before[key].lock_purpose))
-        warnings += [f"{before[key].words()}: new red flag {flag} (see docs/flags.md#{flag})" for flag in telling]
+        warnings += [
+            f"{before[key].words()}: new red flag {flag} (see docs/reference/flags.md#{flag})" for flag in telling
+        ]
     return warnings

@@ -313,7 +313,7 @@ def check_complete(snapshot: Snapshot, seeds: int = SEEDS, remake: str = "bench 
         for number, flag in sound.distrusted(row).items():
             raise UserError(
                 f"{row.words()}: seed {number} has the flag {flag}, so its numbers mean nothing.",
-                f"Mend it (docs/flags.md#{flag}) and run again: {remake}",
+                f"Mend it (docs/reference/flags.md#{flag}) and run again: {remake}",
             )
         if len(row.seeds) < seeds:
             raise UserError(

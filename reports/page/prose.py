@@ -13,15 +13,15 @@ from markupsafe import Markup, escape
 
 HERE = Path(__file__).resolve().parents[1]
 DOCS = {"flags": "Red flags", "metrics": "Metrics", "threat-models": "Threat models"}
-"""Pages of ``docs/`` that explain what the tables print; a wheel carries them as ``reports/docs/``."""
+"""Pages of ``docs/reference/`` that explain what the tables print; a wheel carries them as ``reports/docs/``."""
 
 
 def doc(name: str) -> tuple[str, set[str]]:
-    """The page ``docs/NAME.md`` as HTML, and the anchors in it; links to pages that are not shown become plain text."""
-    places = (HERE / "docs" / f"{name}.md", HERE.parent / "docs" / f"{name}.md")
+    """The page ``docs/reference/NAME.md`` as HTML, and its anchors; links to pages that are not shown become text."""
+    places = (HERE / "docs" / f"{name}.md", HERE.parent / "docs" / "reference" / f"{name}.md")
     file = next((place for place in places if place.exists()), None)
     if file is None:
-        return f"<p>The text of docs/{escape(name)}.md is not part of this installation.</p>", set()
+        return f"<p>The text of docs/reference/{escape(name)}.md is not part of this installation.</p>", set()
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(file.read_text(encoding="utf-8"))
     anchors: set[str] = set()

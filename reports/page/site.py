@@ -249,7 +249,7 @@ class Site:
     def _linked(self, line: str) -> Markup:
         head, colon, rest = line.partition(": ")
         titled = bool(colon) and len(head) < 60
-        pieces = re.split(r"docs/flags\.md#([\w-]+)", rest if titled else line)
+        pieces = re.split(r"docs/reference/flags\.md#([\w-]+)", rest if titled else line)
         link = Markup('<a href="{}">{}</a>')
         text = Markup("").join(link.format(self.flag_href(p), p) if i % 2 else escape(p) for i, p in enumerate(pieces))
         return Markup("<strong>{}:</strong> {}").format(head, text) if titled else text

@@ -268,7 +268,7 @@ def _flags(group: Group) -> list[str]:
         details = [first_line(row.flag_details[flag]) for row in group.rows if flag in row.flags]
         first = " for the first" if len(set(details)) > 1 else ""
         flagged = "; ".join(_flagged(group, flag))
-        lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({flagged}; see docs/flags.md#{flag})")
+        lines.append(f"Flag [{i}] {flag}: {details[0]}{first} ({flagged}; see docs/reference/flags.md#{flag})")
     return lines
 
 

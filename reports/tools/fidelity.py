@@ -12,9 +12,9 @@ HEADER = """# Fidelity
 What each method's paper says, what is done here, and why they differ. Made from the plugins' own fields by
 `make docs`.
 
-Published numbers stand under a method only to be looked up: none of them was measured in a set-up that this suite has
-run (other data, other networks), so there is no number of ours beside them. Each says where it comes from;
-second-hand and digitised ones are marked by their provenance.
+Published numbers stand under a method only to be looked up. They come from other data and other networks, and this
+suite has not run their set-ups. So there is no number of ours beside them. Each says where it comes from. Second-hand
+and digitised ones are marked by their provenance.
 """
 LONGEST = 12
 """Lines of a published table that the page prints; of a longer one it names the file."""

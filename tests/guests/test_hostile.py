@@ -1,4 +1,4 @@
-"""Hostile, broken and careless plugins: what each gets. The table of ``docs/threat-model.md`` is this file's."""
+"""Hostile, broken and careless plugins: what each gets. See ``docs/reference/threat-models.md``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bench.plan import suite_file
 from bench.plan.suite_file import KEYS
 
 ROW = '[[row]]\nlocks = ["modellock"]\n'
-PAGE = (DOCS / "suites.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference" / "suites.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -195,7 +195,7 @@ class TestPages:
         wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
         for name in prose.DOCS:
             assert len(str(prose.doc(name)[0])) > 1000
-            assert wheel["force-include"][f"docs/{name}.md"] == f"reports/docs/{name}.md"
+            assert wheel["force-include"][f"docs/reference/{name}.md"] == f"reports/docs/{name}.md"
 
     def test_the_style_has_the_palette(self, site: Path) -> None:
         text = (site / "assets" / "page.css").read_text()

@@ -75,7 +75,7 @@ def test_every_column_is_in_the_documentation(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     for record in World((0,), 1).records:
         store.put(record, {})
-    page = (DOCS / "reports.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "reports.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w.]+)`", page.partition("## Records as a table")[2].partition("## Text")[0]))
     for column in bench.load_records(tmp_path / "s").columns:
         group = column.partition(".")[0]

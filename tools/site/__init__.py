@@ -1,0 +1,1 @@
+"""What `make docs` generates from the sources."""
