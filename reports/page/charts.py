@@ -127,9 +127,7 @@ def drops(group: Group) -> Chart | None:
     ]  # fmt: skip
     x, y = Axis("source drop (points)"), Axis("target drop (% of the victim's)")
     table = Table(DOMAIN_HEADINGS, body, words=2)
-    return Chart(
-        "drops", findings.of_drops(rows), title(group), caption, x, y, series, table=table, height=440
-    )
+    return Chart("drops", findings.of_drops(rows), title(group), caption, x, y, series, table=table, height=440)
 
 
 def conditions(group: Group) -> list[Chart]:

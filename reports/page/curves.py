@@ -35,6 +35,11 @@ METERS = {
     "forward_images": "images through the locked model",
 }
 """Meters that a curve is drawn over; the first that moved counts."""
+UNITS = {
+    "guesses": ("guess", "guesses"), "queries": ("query", "queries"), "steps": ("step", "steps"),
+    "edited": ("edited image", "edited images"), "forward_images": ("image", "images"),
+}  # fmt: skip
+"""One and several of each in a sentence."""
 Curve = list[tuple[float, float]]
 """(meter reading, RP in percent), by reading."""
 
@@ -74,9 +79,16 @@ def _recovery_curve(group: Group, index: int, name: str, meter: str, rows: Seque
         f" fewer images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}{uncounted(rows)}"
     )
     x, y = _meter_axis(meter, min(spent), max(spent)), Axis("RP (%)", PERCENT)
-    found = findings.of_curve(rows, _spent(findings.furthest(rows), meter))
+    found = findings.of_curve(rows, _spent(findings.furthest(rows), meter), name.rpartition(" ")[2])
     return Chart(
-        f"curve-{index}", f"{found} ({name.rpartition(' (')[2]}" if found else name, title(group), caption, x, y, series, levels=levels(rows, "public_baseline", "oracle")
+        f"curve-{index}",
+        found or name,
+        title(group),
+        caption,
+        x,
+        y,
+        series,
+        levels=levels(rows, "public_baseline", "oracle"),
     )
 
 
@@ -174,8 +186,8 @@ def _spent(row: Row | None, meter: str) -> str:
     reached = [x for x, at in mean_curve(list(curves.values())) if at >= rp - 0.05]  # as printed, to one decimal
     if not reached:
         return ""
-    what = meter.replace("_", " ")
-    return f"{reached[0]:g} {what.removesuffix('s') if reached[0] == 1 and what != 'queries' else what}"
+    one, many = UNITS.get(meter, (meter.replace("_", " "),) * 2)
+    return f"{reached[0]:g} {one if reached[0] == 1 else many}"
 
 
 def _curves(row: Row, meter: str) -> dict[int, Curve]:

@@ -19,8 +19,8 @@ SAYS = {
     "control": "a control",
     "no result": "no result",
 }
-MARKS = {"undecided": "?", "no result": "!"}
-"""What stands behind a number beside the shape of its cell."""
+MARKS = {"undecided": "?"}
+"""What stands behind a number, beside the shape of its cell."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,13 @@ def _notes(table: Matrix) -> tuple[str, ...]:
         " The advantage is RP less what the same data reach without the locked model (the public baseline).",
         "Recovered share: (RP − b) / (victim − b), b the larger of LP and the floor.",
     ]
-    chosen = {spot.by for line in (*table.methods, *table.controls) for spot in line.spots if spot and spot.settings > 1}
+    chosen = {
+        spot.by for line in (*table.methods, *table.controls) for spot in line.spots if spot and spot.settings > 1
+    }
     if chosen:
         by = " or ".join(sorted(f"{name} images" for name in chosen))
-        notes.append(f"Where an attack ran with several settings, the one with the highest RP is shown, chosen on {by}.")
+        notes.append(
+            f"Where an attack ran with several settings, the one with the highest RP is shown, chosen on {by}."
+        )
     notes.append("A cell leads to its row, with the command that makes it again.")
     return tuple(notes)

@@ -15,7 +15,7 @@ def of_matrix(table: Matrix) -> str:
     """How many locks an attack breaks, and what opens one furthest."""
     tried = [line for line in table.methods if any(spot and spot.kind != "no result" for spot in line.spots)]
     if not tried:
-        return "No lock has a result yet" if table.methods else "Controls only"
+        return "No lock has a result: controls are missing, or cells failed" if table.methods else "Controls only"
     broken = [line for line in tried if any(spot and spot.kind == "broken" for spot in line.spots)]
     spots = [spot for line in broken or tried for spot in line.spots if _counts(spot, bool(broken))]
     furthest = max(spots, key=lambda spot: spot.row.mean("RP") or 0.0).row
@@ -33,10 +33,11 @@ def _counts(spot: Spot | None, broken: bool) -> bool:
     return spot is not None and (spot.kind == "broken" if broken else spot.kind != "no result")
 
 
-def of_curve(rows: Sequence[Row], spent: str) -> str:
+def of_curve(rows: Sequence[Row], spent: str, letter: str = "") -> str:
     """What the attack of ``rows`` reaches, and after how much.
 
     Args:
+        letter: of the threat model in its table, in brackets.
         rows: of one attack, a line each; the one that is opened furthest is named, methods before controls.
         spent: what the attack had spent when that row got there, in words.
     """
@@ -45,7 +46,8 @@ def of_curve(rows: Sequence[Row], spent: str) -> str:
         return ""
     # The sentence never says more than the table: this RP is what was handed back.
     after = f" after {spent}" if spent else ""
-    return f"{lock_name(row)} on {row.scenario}: {row.attack} reaches {number(row.mean('RP'))}{after}{_without(row)}"
+    attack = f"{row.attack} {letter}".strip()
+    return f"{lock_name(row)} on {row.scenario}: {attack} reaches {number(row.mean('RP'))}{after}{_without(row)}"
 
 
 def furthest(rows: Sequence[Row]) -> Row | None:
@@ -64,7 +66,9 @@ def of_trade_off(rows: Sequence[Row]) -> str:
     held = sorted(rows, key=lambda row: row.mean("RP") or 0.0)
     least, most = held[0], held[-1]
     if len(held) == 1:
-        return f"{lock_name(least)} keeps UP {number(least.mean('UP'))}; {least.attack} reaches {number(least.mean('RP'))}"
+        return (
+            f"{lock_name(least)} keeps UP {number(least.mean('UP'))}; {least.attack} reaches {number(least.mean('RP'))}"
+        )
     return (
         f"{lock_name(least)} opens least, to RP {number(least.mean('RP'))} at UP {number(least.mean('UP'))};"
         f" {lock_name(most)} furthest, to {number(most.mean('RP'))}"
@@ -73,6 +77,7 @@ def of_trade_off(rows: Sequence[Row]) -> str:
 
 def of_drops(rows: Sequence[Row]) -> str:
     """What the lock with the largest target drop takes from either side. Every row has both drops."""
+
     def target(row: Row) -> float:
         value = (row.drops or {}).get("target_drop")
         return 0.0 if value is None else value.mean

@@ -333,6 +333,39 @@ def tab(browser: Any) -> Iterator[Any]:
     assert [url for url in wish if not url.startswith(("file://", "data:", "blob:"))] == []
 
 
+CONTRASTS = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => {  // any CSS colour as red, green, blue of 255 and opacity of 1
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
+  const behind = (node) => {
+    const papers = [];
+    for (let at = node; at; at = at.parentElement) papers.push(rgba(getComputedStyle(at).backgroundColor));
+    return papers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = (colour) => colour.map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
+  const low = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.textContent.trim() || !node.checkVisibility() || node.closest('script, .chart, option')) continue;
+    const paper = behind(node);
+    const found = ratio(over(rgba(getComputedStyle(node).color), paper), paper);
+    const least = node.closest('[aria-hidden=true]') ? 3 : 4.5;  // a symbol of a legend is a picture
+    if (found < least) low.push(`${found.toFixed(2)} ${node.className || node.tagName} ${node.textContent.trim().slice(0, 30)}`);
+  }
+  for (const node of document.querySelectorAll('td .spot.not-broken, td .spot.undecided')) {
+    const found = ratio(rgba(getComputedStyle(node).borderTopColor).slice(0, 3), behind(node.parentElement));
+    if (found < 3) low.push(`${found.toFixed(2)} frame ${node.className}`);
+  }
+  return [...new Set(low)];
+}"""
+
+
 class TestBrowser:
     def test_sorts_numbers_with_what_is_missing_last(self, tab: Any, site: Path) -> None:
         tab.goto((site / "scenario-digits-vit.html").as_uri())
@@ -398,6 +431,78 @@ class TestBrowser:
                 tab.wait_for_function("[...document.querySelectorAll('.chart')].every((c) => c.querySelector('svg'))")
             wide = tab.evaluate("document.documentElement.scrollWidth")
             assert wide <= 390, file.name
+
+    def test_the_page_leads_with_the_matrix(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        matrix, board = (tab.locator(f"table.{name}").first.bounding_box() for name in ("matrix", "board"))
+        assert matrix["y"] < 900, "it is seen without scrolling"
+        assert matrix["y"] + matrix["height"] < board["y"]
+
+    def test_cells_of_the_matrix_are_reached_and_seen_by_keyboard(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        wanted = tab.evaluate("[...document.querySelectorAll('a.spot')].map((cell) => cell.getAttribute('aria-label'))")
+        seen: list[str] = []
+        for _ in range(200):
+            tab.keyboard.press("Tab")
+            if tab.evaluate("document.activeElement.matches('a.spot')"):
+                seen.append(tab.evaluate("document.activeElement.getAttribute('aria-label')"))
+                assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            if len(seen) == len(wanted):
+                break
+        assert seen == wanted, "in the order of reading"
+        assert any("without the model 27.0 %" in text for text in seen)
+        tab.keyboard.press("Enter")
+        tab.wait_for_url("**/lock-*.html#row-*")
+
+    def test_the_matrix_at_phone_width_names_every_attack(self, tab: Any, site: Path) -> None:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        tab.goto((site / "index.html").as_uri())
+        for cell in tab.locator("a.spot").all():
+            box = cell.bounding_box()
+            assert 0 <= box["x"]
+            assert box["x"] + box["width"] <= 390, "no cell needs scrolling sideways"
+            assert cell.locator(".attack").is_visible()
+        assert tab.locator("table.matrix").first.evaluate("(t) => t.getAttribute('role')") == "table"
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_contrast(self, tab: Any, site: Path, scheme: str, width: int) -> None:
+        """Every text of the pages has 4.5:1 against what lies behind it, and every frame of a cell 3:1."""
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 844})
+        for name in ("index.html", "scenario-digits-vit.html", "lock-modellock.html"):
+            tab.goto((site / name).as_uri())
+            low = tab.evaluate(CONTRASTS)
+            assert low == [], name
+
+    def test_shape_and_words_say_what_colour_says(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        styles = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).borderTopStyle))]"
+        kinds = {kind: tab.locator(f"td .spot.{kind}") for kind in ("broken", "undecided", "not-broken")}
+        assert kinds["undecided"].evaluate_all(styles) == ["dashed"]
+        assert all("?" in text for text in kinds["undecided"].all_inner_texts())
+        paper = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).backgroundColor))]"
+        assert kinds["not-broken"].evaluate_all(paper) == ["rgba(0, 0, 0, 0)"]
+        assert "rgba(0, 0, 0, 0)" not in kinds["broken"].evaluate_all(paper)
+        assert all("back" in text for text in kinds["broken"].all_inner_texts())
+        assert "the public baseline does as well" in tab.locator(".key").first.inner_text()
+
+    def test_notes_are_folded_and_unfold_by_keyboard_and_on_paper(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        notes = tab.locator("figure.table details.notes")
+        assert notes.count() > 0
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        assert not notes.first.locator("li").first.is_visible()
+        notes.first.locator("summary").focus()
+        tab.keyboard.press("Enter")
+        assert notes.first.locator("li").first.is_visible()
+        tab.keyboard.press("Enter")
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert all(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
 
     def test_charts_follow_the_scheme(self, tab: Any, site: Path) -> None:
         tab.goto((site / "scenario-digits-vit.html").as_uri())
