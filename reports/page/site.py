@@ -28,9 +28,9 @@ from reports.rows import budget_surface as surface
 from reports.rows.aggregate import LONGEST_NAME, MOST_METERS, current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
+from reports.rows.intervals import Value
 from reports.rows.real import real
 from reports.rows.rerun import commands_of
-from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.source import Store
 from reports.text.captions import captions

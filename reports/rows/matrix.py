@@ -12,7 +12,7 @@ from reports.rows.intervals import Value
 from reports.rows.row import Row
 
 Kind = Literal["broken", "not broken", "undecided", "control", "no result"]
-"""What a spot says: the verdict, or ``no result`` where a row shows no RP (failed, invalid, or a control is missing)."""
+"""The verdict of a spot; ``no result`` where a row shows no RP: it failed, is invalid, or lacks a control."""
 Images = Literal["", "judge-validation", "test"]
 STEPS = 5
 """Shades of the recovered share."""
