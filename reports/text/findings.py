@@ -17,7 +17,7 @@ def of_matrix(table: Matrix) -> str:
     if not tried:
         return "No lock has a result: controls are missing, or cells failed" if table.methods else "Controls only"
     broken = [line for line in tried if any(spot and spot.kind == "broken" for spot in line.spots)]
-    spots = [spot for line in broken or tried for spot in line.spots if _counts(spot, bool(broken))]
+    spots = [spot for line in broken or tried for spot in line.spots if spot and _counts(spot, bool(broken))]
     furthest = max(spots, key=lambda spot: spot.row.mean("RP") or 0.0).row
     reach = f"{furthest.attack} takes {lock_name(furthest)} to {number(furthest.mean('RP'))} %{_without(furthest)}"
     if not broken:
@@ -29,8 +29,8 @@ def of_matrix(table: Matrix) -> str:
     return f"{len(broken)} of {len(tried)} locks {'is' if len(broken) == 1 else 'are'} broken; {reach}"
 
 
-def _counts(spot: Spot | None, broken: bool) -> bool:
-    return spot is not None and (spot.kind == "broken" if broken else spot.kind != "no result")
+def _counts(spot: Spot, broken: bool) -> bool:
+    return spot.kind == "broken" if broken else spot.kind != "no result"
 
 
 def of_curve(rows: Sequence[Row], spent: str, letter: str = "") -> str:
