@@ -82,7 +82,5 @@ def log(
                 taken[name] += 1
         except Exception as error:  # a tracker may raise anything, and the records are safe in the store
             why = one_line(f"{type(error).__name__}: {error}")[:300]
-            warn(
-                f"--log {name} stopped after {taken[name]} of {len(records)} cells: {why}. The records are in the store."
-            )
+            warn(f"--log {name} stopped after {taken[name]} of {len(records)} cells: {why}. No record is lost.")
     return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench.errors import UserError
@@ -25,13 +26,9 @@ def draw(record: Record, rows: Sequence[Row], evidence: Evidence, folder: Path) 
         PNG files by name: ``samples`` and ``curve``, each where there is one.
     """
     made: dict[str, Path] = {}
-    try:
+    with suppress(UserError):  # it has none
         made["samples"] = figures.sample_sheet(record, evidence(record), folder / "samples.png")
-    except UserError:  # it has none
-        pass
-    own = [
-        row for row in rows if row.row_key == record.row_key and row.status == record.status and row.ensemble is None
-    ]
+    own = [r for r in rows if (r.row_key, r.status) == (record.row_key, record.status) and r.ensemble is None]
     for meter in METERS:
         try:
             made["curve"] = figures.guess_curve(own, folder / "curve.png", meter)

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run for each record, whose id is the record's hash. Offline unless ``WANDB_MODE`` says otherwise."""
+"""Weights & Biases: a run for each record, its id the record's hash. Offline unless ``WANDB_MODE`` says otherwise."""
 
 from __future__ import annotations
 
