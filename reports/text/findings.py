@@ -18,8 +18,10 @@ def of_matrix(table: Matrix) -> str:
         return "No lock has a result: controls are missing, or cells failed" if table.methods else "Controls only"
     broken = [line for line in tried if any(spot and spot.kind == "broken" for spot in line.spots)]
     spots = [spot for line in broken or tried for spot in line.spots if spot and _counts(spot, bool(broken))]
-    furthest = max(spots, key=lambda spot: spot.row.mean("RP") or 0.0).row
-    reach = f"{furthest.attack} takes {lock_name(furthest)} to {number(furthest.mean('RP'))} %{_without(furthest)}"
+    best = max(spots, key=lambda spot: spot.row.mean("RP") or 0.0) if broken else max(spots, key=_openness)
+    furthest = best.row
+    start = "" if furthest.mean("LP") is None else f" from LP {number(furthest.mean('LP'))}"
+    reach = f"{furthest.attack} takes {lock_name(furthest)}{start} to {number(furthest.mean('RP'))}{_without(furthest)}"
     if not broken:
         open_ = any(spot and spot.kind == "undecided" for line in tried for spot in line.spots)
         none = "No lock is shown broken" if open_ else f"None of {len(tried)} locks is broken by these attacks"
@@ -27,6 +29,12 @@ def of_matrix(table: Matrix) -> str:
     if len(tried) == 1:
         return f"The lock is broken: {reach}"
     return f"{len(broken)} of {len(tried)} locks {'is' if len(broken) == 1 else 'are'} broken; {reach}"
+
+
+def _openness(spot: Spot) -> tuple[bool, float, float]:
+    """Among spots that are not broken: what is undecided first, then the recovered share, then RP."""
+    recovery = spot.row.mean("recovery")
+    return spot.kind == "undecided", -1.0 if recovery is None else recovery, spot.row.mean("RP") or 0.0
 
 
 def _counts(spot: Spot, broken: bool) -> bool:

@@ -90,3 +90,11 @@ class TestMatrix:
     def test_nothing(self) -> None:
         table = matrix([])
         assert (table.attacks, table.methods, table.controls, table.spots) == ((), (), (), [])
+
+
+def test_an_attack_that_adds_nothing_to_lp_is_hollow() -> None:
+    """RP 95 is LP already: whatever the public baseline is, the attack opened nothing."""
+    pool = [record(replicate=i, RP=95.0, LP=95.0, oracle=96.0) for i in (0, 1)]
+    spot = spot_of("modellock", "prompt-search", *pool, *baselines(30, 30))
+    assert spot is not None
+    assert (spot.kind, spot.hollow, spot.step) == ("not broken", True, None)

@@ -25,14 +25,19 @@ def both(lock: str, rp: float) -> list[object]:
 class TestMatrix:
     def test_one_of_two_is_broken(self) -> None:
         said = sentence(*both("modellock", 80.0), *both("ntl", 31.0), *baselines(30.0, 30.0))
-        assert said == "1 of 2 locks is broken; prompt-search takes modellock (edit) to 80.0 %; without the model 30.0"
+        assert (
+            said
+            == "1 of 2 locks is broken; prompt-search takes modellock (edit) from LP 20.0 to 80.0; without the model 30.0"
+        )
 
     def test_the_furthest_is_among_the_broken(self) -> None:
         """A lock whose public baseline does as well is not named before one that an attack breaks."""
         pool = [*both("modellock", 60.0), *baselines(30.0, 30.0)]
         pool += [record("ntl", replicate=i, RP=85.0, threat={"share": 0.5}) for i in (0, 1)]
         pool += [record("none", "from-scratch", i, RP=85.0, threat={"share": 0.5}) for i in (0, 1)]
-        assert sentence(*pool).startswith("1 of 2 locks is broken; prompt-search takes modellock (edit) to 60.0 %")
+        assert sentence(*pool).startswith(
+            "1 of 2 locks is broken; prompt-search takes modellock (edit) from LP 20.0 to 60.0"
+        )
 
     def test_all_and_none(self) -> None:
         assert sentence(*both("modellock", 80.0), *baselines(30.0, 30.0)).startswith("The lock is broken: ")
@@ -43,6 +48,12 @@ class TestMatrix:
     def test_undecided_is_neither(self) -> None:
         pool = [record(RP=80.0), record(replicate=1, RP=40.0), *baselines(30.0, 30.0)]
         assert sentence(*pool).startswith("No lock is shown broken; ")
+
+    def test_a_lock_that_is_open_anyway_is_not_what_an_attack_opened(self) -> None:
+        """An LP of 90 leaves nothing to recover; the attack that recovers a share is named, at a lower RP."""
+        pool = [record("ntl", replicate=i, RP=90.0, LP=90.0) for i in (0, 1)]
+        said = sentence(*pool, *both("modellock", 31.0), *baselines(30.0, 30.0))
+        assert "takes modellock (edit) from LP 20.0 to 31.0" in said
 
     def test_without_results(self) -> None:
         assert sentence(record()).startswith("No lock has a result")
