@@ -184,7 +184,7 @@ def _spent(row: Row | None, meter: str) -> str:
     if row is None or (rp := row.mean("RP")) is None or not (curves := _curves(row, meter)):
         return ""
     reached = [x for x, at in mean_curve(list(curves.values())) if at >= rp - 0.05]  # as printed, to one decimal
-    if not reached:
+    if not reached or reached[0] == 0:  # it was there before anything was spent
         return ""
     one, many = UNITS.get(meter, (meter.replace("_", " "),) * 2)
     return f"{reached[0]:g} {one if reached[0] == 1 else many}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.plan.wording import value_text
-from reports.rows.matrix import Matrix, Spot
+from reports.rows.matrix import Matrix, Spot, kind_of
 from reports.rows.row import ConditionRow, Row
 from reports.text.formatting import number
 from reports.text.groups import lock_name
@@ -18,8 +18,7 @@ def of_matrix(table: Matrix) -> str:
         return "No lock has a result: controls are missing, or cells failed" if table.methods else "Controls only"
     broken = [line for line in tried if any(spot and spot.kind == "broken" for spot in line.spots)]
     spots = [spot for line in broken or tried for spot in line.spots if spot and _counts(spot, bool(broken))]
-    best = max(spots, key=lambda spot: spot.row.mean("RP") or 0.0) if broken else max(spots, key=_openness)
-    furthest = best.row
+    furthest = max(spots, key=lambda spot: _openness(spot.row))
     start = "" if furthest.mean("LP") is None else f" from LP {number(furthest.mean('LP'))}"
     reach = f"{furthest.attack} takes {lock_name(furthest)}{start} to {number(furthest.mean('RP'))}{_without(furthest)}"
     if not broken:
@@ -31,10 +30,11 @@ def of_matrix(table: Matrix) -> str:
     return f"{len(broken)} of {len(tried)} locks {'is' if len(broken) == 1 else 'are'} broken; {reach}"
 
 
-def _openness(spot: Spot) -> tuple[bool, float, float]:
-    """Among spots that are not broken: what is undecided first, then the recovered share, then RP."""
-    recovery = spot.row.mean("recovery")
-    return spot.kind == "undecided", -1.0 if recovery is None else recovery, spot.row.mean("RP") or 0.0
+def _openness(row: Row) -> tuple[int, float, float]:
+    """How far the attack opened the lock: the verdict, then the recovered share, then RP."""
+    verdict = {"broken": 2, "undecided": 1}.get(kind_of(row), 0)
+    recovery = row.mean("recovery")
+    return verdict, -1.0 if recovery is None else recovery, row.mean("RP") or 0.0
 
 
 def _counts(spot: Spot, broken: bool) -> bool:
@@ -59,10 +59,14 @@ def of_curve(rows: Sequence[Row], spent: str, letter: str = "") -> str:
 
 
 def furthest(rows: Sequence[Row]) -> Row | None:
-    """The row with the highest RP, of methods where there are any; None where none shows RP."""
+    """The row that the attack opens furthest, of methods where there are any; None where none shows RP.
+
+    What is broken comes before what is undecided; then the recovered share counts, then RP: a lock that is open
+    without any attack was not opened by this one.
+    """
     known = [row for row in rows if row.values["RP"] is not None]
     pool = [row for row in known if row.role != "control"] or known
-    return max(pool, key=lambda row: row.mean("RP") or 0.0) if pool else None
+    return max(pool, key=_openness) if pool else None
 
 
 def of_trade_off(rows: Sequence[Row]) -> str:

@@ -25,19 +25,16 @@ def both(lock: str, rp: float) -> list[object]:
 class TestMatrix:
     def test_one_of_two_is_broken(self) -> None:
         said = sentence(*both("modellock", 80.0), *both("ntl", 31.0), *baselines(30.0, 30.0))
-        assert (
-            said
-            == "1 of 2 locks is broken; prompt-search takes modellock (edit) from LP 20.0 to 80.0; without the model 30.0"
-        )
+        reach = "prompt-search takes modellock (edit) from LP 20.0 to 80.0; without the model 30.0"
+        assert said == f"1 of 2 locks is broken; {reach}"
 
     def test_the_furthest_is_among_the_broken(self) -> None:
         """A lock whose public baseline does as well is not named before one that an attack breaks."""
         pool = [*both("modellock", 60.0), *baselines(30.0, 30.0)]
         pool += [record("ntl", replicate=i, RP=85.0, threat={"share": 0.5}) for i in (0, 1)]
         pool += [record("none", "from-scratch", i, RP=85.0, threat={"share": 0.5}) for i in (0, 1)]
-        assert sentence(*pool).startswith(
-            "1 of 2 locks is broken; prompt-search takes modellock (edit) from LP 20.0 to 60.0"
-        )
+        wanted = "1 of 2 locks is broken; prompt-search takes modellock (edit) from LP 20.0 to 60.0"
+        assert sentence(*pool).startswith(wanted)
 
     def test_all_and_none(self) -> None:
         assert sentence(*both("modellock", 80.0), *baselines(30.0, 30.0)).startswith("The lock is broken: ")
@@ -66,6 +63,12 @@ class TestCharts:
         (chart,) = curves.recovery_curves(group)
         wanted = "modellock (edit) on digits: prompt-search (a) reaches 80.0 after 9 guesses; without the model 30.0"
         assert chart.title == wanted
+
+    def test_a_curve_of_a_lock_that_is_open_anyway_names_the_other(self) -> None:
+        pool = [record("ntl", RP=95.0, LP=95.0, oracle=96.0, curve=CURVE), *world((80.0,), (30.0,), curve=CURVE)]
+        (group,) = grouped(rows(pool))
+        (chart,) = curves.recovery_curves(group)
+        assert chart.title.startswith("modellock (edit) on digits: ")
 
     def test_one_guess_is_not_guesses(self) -> None:
         row = the_row(world((10.0,), (30.0,), curve=CURVE))
