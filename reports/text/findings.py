@@ -18,7 +18,7 @@ def of_matrix(table: Matrix) -> str:
         return "No lock has a result: controls are missing, or cells failed" if table.methods else "Controls only"
     broken = [line for line in tried if any(spot and spot.kind == "broken" for spot in line.spots)]
     spots = [spot for line in broken or tried for spot in line.spots if spot and _counts(spot, bool(broken))]
-    furthest = max(spots, key=lambda spot: _openness(spot.row))
+    furthest = max((spot.row for spot in spots), key=_openness)
     start = "" if furthest.mean("LP") is None else f" from LP {number(furthest.mean('LP'))}"
     reach = f"{furthest.attack} takes {lock_name(furthest)}{start} to {number(furthest.mean('RP'))}{_without(furthest)}"
     if not broken:
