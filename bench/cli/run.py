@@ -76,9 +76,16 @@ def run(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
     details: Annotated[bool, typer.Option("--details", help="show intervals, threat models, costs and notes")] = False,
+    log: Annotated[
+        list[str] | None, typer.Option("--log", help="write each cell to a tracker too: mlflow or wandb (repeatable)")
+    ] = None,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
     check_launcher(launcher)
+    if log:
+        from reports.trackers.log import check
+
+        check(log)
     files = plugin_files(plugin, suite)
     settings = Settings(
         device=request.device_of(device),
@@ -121,6 +128,11 @@ def run(
     _launch(execution, opened, jobs, launcher)
     records = execution.records()
     _show(opened, records, details)
+    if log:
+        from reports.trackers.log import log as write_runs
+
+        for name, n in write_runs(list(dict.fromkeys(log)), records, opened, console.warn).items():
+            console.say(f"{name}: {n} of {len(records)} cells written, the others are there already")
     failed = [r for r in records if r.status == "failed"]
     for record in failed:
         console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")

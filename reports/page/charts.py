@@ -24,6 +24,7 @@ from reports.page.palette import COLOURS, NEUTRAL, ORACLE, RIGHT, colour, symbol
 from reports.rows import domain
 from reports.rows.row import Row
 from reports.rows.worst import candidates
+from reports.text import findings
 from reports.text.cells import DOMAIN_HEADINGS, condition_words, domain_counts, drop_digits
 from reports.text.formatting import number, seeds_list, seeds_words, with_interval
 from reports.text.groups import COST, Group, costly, lock_name, title
@@ -93,7 +94,7 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
     x = Axis("worst-case RP (%), lower is better", PERCENT)
     y = Axis("UP (%), higher is better", PERCENT)
     table = Table(("lock", "key", "strongest attack", "UP", "RP", "advantage"), body, words=3)
-    name = "UP against worst-case RP"
+    name = findings.of_trade_off(methods)
     return Chart("trade-off", name, title(group), caption, x, y, series, table=table, height=440)
 
 
@@ -126,9 +127,7 @@ def drops(group: Group) -> Chart | None:
     ]  # fmt: skip
     x, y = Axis("source drop (points)"), Axis("target drop (% of the victim's)")
     table = Table(DOMAIN_HEADINGS, body, words=2)
-    return Chart(
-        "drops", "Source drop against target drop", title(group), caption, x, y, series, table=table, height=440
-    )
+    return Chart("drops", findings.of_drops(rows), title(group), caption, x, y, series, table=table, height=440)
 
 
 def conditions(group: Group) -> list[Chart]:
@@ -160,7 +159,7 @@ def condition_bars(group: Group, row: Row, index: int = 0) -> Chart:
     kinds = " / ".join(dict.fromkeys(bar.value.kind for bar in bars if bar.value.kind))
     errors = f"bars of error: 95 %, {kinds}" if kinds else "no intervals"
     return Chart(
-        f"conditions-{index}", f"{row.lock}, key {row.key}", f"{title(group)}; {seeds_words(row.seeds)}; {errors}",
+        f"conditions-{index}", findings.of_conditions(row), f"{title(group)}; {seeds_words(row.seeds)}; {errors}",
         caption, Axis("accuracy (%)", (0, 102)), Axis(""), bars=bars, levels=levels,
         table=Table(("condition", "what was applied", "accuracy", "shipped", "n"), body, words=2),
         height=110 + 26 * len(bars),

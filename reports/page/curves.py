@@ -23,6 +23,7 @@ from reports.page.palette import COLOURS, DASHES, INK, NEUTRAL, PUBLIC, colour, 
 from reports.rows.aggregate import half_recovery, readings
 from reports.rows.budget_surface import WORDS, Surface, captions, surfaces
 from reports.rows.row import Row
+from reports.text import findings
 from reports.text.formatting import number, seeds_words, threat_words, with_interval
 from reports.text.groups import Group, lock_name, title
 
@@ -34,6 +35,11 @@ METERS = {
     "forward_images": "images through the locked model",
 }
 """Meters that a curve is drawn over; the first that moved counts."""
+UNITS = {
+    "guesses": ("guess", "guesses"), "queries": ("query", "queries"), "steps": ("step", "steps"),
+    "edited": ("edited image", "edited images"), "forward_images": ("image", "images"),
+}  # fmt: skip
+"""One and several of each in a sentence."""
 Curve = list[tuple[float, float]]
 """(meter reading, RP in percent), by reading."""
 
@@ -73,8 +79,16 @@ def _recovery_curve(group: Group, index: int, name: str, meter: str, rows: Seque
         f" fewer images. Heavy lines: mean over seeds. {sample_words(rows, intervals=False)}{uncounted(rows)}"
     )
     x, y = _meter_axis(meter, min(spent), max(spent)), Axis("RP (%)", PERCENT)
+    found = findings.of_curve(rows, _spent(findings.furthest(rows), meter), name.rpartition(" ")[2])
     return Chart(
-        f"curve-{index}", name, title(group), caption, x, y, series, levels=levels(rows, "public_baseline", "oracle")
+        f"curve-{index}",
+        found or name,
+        title(group),
+        caption,
+        x,
+        y,
+        series,
+        levels=levels(rows, "public_baseline", "oracle"),
     )
 
 
@@ -103,7 +117,7 @@ def best_so_far(row: Row, meter: str) -> Chart | None:
         series += _half_marks(half, (lp + oracle) / 2, meter)
     start = min(curve[0][0] for curve in curves.values())
     return Chart(
-        "best", f"{lock_name(row)} × {row.attack}",
+        "best", findings.of_curve([row], _spent(row, meter)) or f"{lock_name(row)} × {row.attack}",
         f"{row.scenario} · {row.model}; {seeds_words(tuple(curves))}; {threat_words(row.threat)}", "",
         _meter_axis(meter, start, end), Axis("accuracy on unauthorised test images (%)", PERCENT), series,
         levels=levels([row], "oracle", "public_baseline", "LP"),
@@ -135,9 +149,11 @@ def budget_curve(surface: Surface, index: int = 0) -> Chart:
         (*(f"{v:g}" for v in at), *(with_interval(row.values[n]) for n in ("RP", "public_baseline", "advantage")))
         for at, row in sorted(surface.points.items())
     ]
-    lock, under = with_key(surface.lock, surface.key), f"; {surface.rights}" if surface.rights else ""
+    name = f"{with_key(surface.lock, surface.key)} × {surface.attack}"
+    under = f"; {surface.rights}" if surface.rights else ""
+    line = next(iter(surface.lines().values()))
     return Chart(
-        f"budget-{index}", f"{lock} × {surface.attack}",
+        f"budget-{index}", findings.of_budget(line, WORDS[first], name) or name,
         f"{surface.scenario} · {surface.model}{under}; {sample_words(rows)}",
         f"{captions([surface])[0]} {sample_words(rows)} Selection rule: {rows[0].selection or 'none'}.",
         Axis(WORDS[first], log=values[0] > 0 and values[-1] / values[0] >= 10, ticks=values),
@@ -161,6 +177,17 @@ def mean_curve(seeds: Sequence[Curve]) -> Curve:
     start = max(points[0][0] for points in seeds)
     grid = sorted({x for points in seeds for x, _ in points if x >= start} | {start})
     return [(x, float(np.mean([[rp for at, rp in points if at <= x][-1] for points in seeds]))) for x in grid]
+
+
+def _spent(row: Row | None, meter: str) -> str:
+    """In words, what ``row`` had spent when its mean curve first reached its RP; empty where it never did."""
+    if row is None or (rp := row.mean("RP")) is None or not (curves := _curves(row, meter)):
+        return ""
+    reached = [x for x, at in mean_curve(list(curves.values())) if at >= rp - 0.05]  # as printed, to one decimal
+    if not reached or reached[0] == 0:  # it was there before anything was spent
+        return ""
+    one, many = UNITS.get(meter, (meter.replace("_", " "),) * 2)
+    return f"{reached[0]:g} {one if reached[0] == 1 else many}"
 
 
 def _curves(row: Row, meter: str) -> dict[int, Curve]:

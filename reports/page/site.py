@@ -20,7 +20,7 @@ from bench import registry
 from bench.legible import shortened, visible
 from bench.records import Record
 from reports.files import name_of
-from reports.page import charts, curves, draw_plotly, gallery, palette, prose
+from reports.page import charts, curves, draw_plotly, gallery, matrix, palette, prose
 from reports.page import plugin_page as plugin_pages
 from reports.page.chart_spec import Chart
 from reports.page.folder import MARK, lockbench_version, plotly_script, replacing
@@ -28,6 +28,7 @@ from reports.rows import budget_surface as surface
 from reports.rows.aggregate import LONGEST_NAME, MOST_METERS, current
 from reports.rows.aggregate import rows as to_rows
 from reports.rows.ensemble import worst_cases
+from reports.rows.intervals import Value
 from reports.rows.real import real
 from reports.rows.rerun import commands_of
 from reports.rows.row import Row
@@ -111,7 +112,7 @@ class Site:
         self.jinja.globals |= {
             "site": self, "HEADINGS": HEADINGS, "heading": heading, "palette": palette, "figure": draw_plotly.figure,
             "DOCS": prose.DOCS, "inline": prose.inline, "breakable": prose.breakable, "title": title,
-            "seeds_words": seeds_words, "threat_words": threat_words, "lock_name": lock_name,
+            "seeds_words": seeds_words, "threat_words": threat_words, "lock_name": lock_name, "matrix": matrix,
         }  # fmt: skip
 
     def build(self) -> None:
@@ -146,8 +147,11 @@ class Site:
     def _plugin(self, kind: str, name: str) -> dict[str, Any]:
         return plugin_pages.context(kind, name, self.rows, self.groups, lambda row: self.of_row(row)[0].cell)
 
+    def _scores(self, group: Group) -> dict[str, float | None]:
+        return {row.row_key: self._validation(row) for row in group.rows}
+
     def _scenario(self, group: Group) -> None:
-        scores = {row.row_key: self._validation(row) for row in group.rows}
+        scores = self._scores(group)
         shown: dict[str, Sequence[Chart | None]] = {
             "Cost against strength": [charts.trade_off(group, scores)],
             "Source and target": [charts.drops(group)],
@@ -215,6 +219,14 @@ class Site:
     def threat_number(self, row: Row) -> int:
         """Which of the filter's threat models ``row`` has."""
         return list(self.threats).index(threat_words(row.threat))
+
+    def matrix(self, group: Group) -> matrix.View | None:
+        """Locks against attacks in ``group``; None where no attack was run."""
+        return matrix.view(group, self._scores(group))
+
+    def mean(self, value: Value | None) -> str:
+        """A mean in percent, as the matrix prints it."""
+        return number(None if value is None else value.mean)
 
     def columns(self, group: Group) -> list[str]:
         """The fields that a table of ``group`` has columns for."""

@@ -62,10 +62,11 @@ def load_records(store: str | Path = "runs") -> pd.DataFrame:
     records = opened.records()
     # A baseline is the newest of its cell, as in a table; tuning seeds have their own.
     controls = {split: Controls(current(records, split)) for split in ("test", "judge-validation")}
-    return pd.DataFrame([_line(record, controls[record.split], opened.evidence) for record in records])
+    return pd.DataFrame([columns_of(record, controls[record.split], opened.evidence) for record in records])
 
 
-def _line(record: Record, controls: Controls, evidence: Evidence) -> dict[str, Any]:
+def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[str, Any]:
+    """The columns of `load_records` for one record, with what ``controls`` has beside it."""
     from reports.rows.reasons import GUESTS, reason_of
 
     cell, source, ok = record.cell, record.provenance, record.status == "ok"

@@ -76,6 +76,14 @@
   window.addEventListener("hashchange", reveal);
   reveal();
 
+  // Paper has no folds: what is folded is printed, and folded again.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = all("details.notes:not([open])");
+    for (const notes of folded) notes.open = true;
+  });
+  window.addEventListener("afterprint", () => folded.forEach((notes) => { notes.open = false; }));
+
   const charts = all(".chart");
   if (!charts.length || typeof Plotly === "undefined") return;
   const axes = (layout) => Object.keys(layout).filter((name) => /^[xy]axis/.test(name));

@@ -333,6 +333,9 @@ def tab(browser: Any) -> Iterator[Any]:
     assert [url for url in wish if not url.startswith(("file://", "data:", "blob:"))] == []
 
 
+CONTRASTS = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+
+
 class TestBrowser:
     def test_sorts_numbers_with_what_is_missing_last(self, tab: Any, site: Path) -> None:
         tab.goto((site / "scenario-digits-vit.html").as_uri())
@@ -398,6 +401,78 @@ class TestBrowser:
                 tab.wait_for_function("[...document.querySelectorAll('.chart')].every((c) => c.querySelector('svg'))")
             wide = tab.evaluate("document.documentElement.scrollWidth")
             assert wide <= 390, file.name
+
+    def test_the_page_leads_with_the_matrix(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        matrix, board = (tab.locator(f"table.{name}").first.bounding_box() for name in ("matrix", "board"))
+        assert matrix["y"] < 900, "it is seen without scrolling"
+        assert matrix["y"] + matrix["height"] < board["y"]
+
+    def test_cells_of_the_matrix_are_reached_and_seen_by_keyboard(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        wanted = tab.evaluate("[...document.querySelectorAll('a.spot')].map((cell) => cell.getAttribute('aria-label'))")
+        seen: list[str] = []
+        for _ in range(200):
+            tab.keyboard.press("Tab")
+            if tab.evaluate("document.activeElement.matches('a.spot')"):
+                seen.append(tab.evaluate("document.activeElement.getAttribute('aria-label')"))
+                assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            if len(seen) == len(wanted):
+                break
+        assert seen == wanted, "in the order of reading"
+        assert any("without the model 27.0 %" in text for text in seen)
+        tab.keyboard.press("Enter")
+        tab.wait_for_url("**/lock-*.html#row-*")
+
+    def test_the_matrix_at_phone_width_names_every_attack(self, tab: Any, site: Path) -> None:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        tab.goto((site / "index.html").as_uri())
+        for cell in tab.locator("a.spot").all():
+            box = cell.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390, "no cell needs scrolling sideways"
+            assert cell.locator(".attack").is_visible()
+        assert tab.locator("table.matrix").first.evaluate("(t) => t.getAttribute('role')") == "table"
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_contrast(self, tab: Any, site: Path, scheme: str, width: int) -> None:
+        """Every text of the pages has 4.5:1 against what lies behind it, and every frame of a cell 3:1."""
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 844})
+        for name in ("index.html", "scenario-digits-vit.html", "lock-modellock.html"):
+            tab.goto((site / name).as_uri())
+            low = tab.evaluate(CONTRASTS)
+            assert low == [], name
+
+    def test_shape_and_words_say_what_colour_says(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        styles = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).borderTopStyle))]"
+        kinds = {kind: tab.locator(f"td .spot.{kind}") for kind in ("broken", "undecided", "not-broken")}
+        assert kinds["undecided"].evaluate_all(styles) == ["dashed"]
+        assert all("?" in text for text in kinds["undecided"].all_inner_texts())
+        paper = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).backgroundColor))]"
+        assert kinds["not-broken"].evaluate_all(paper) == ["rgba(0, 0, 0, 0)"]
+        assert "rgba(0, 0, 0, 0)" not in kinds["broken"].evaluate_all(paper)
+        assert all("back" in text for text in kinds["broken"].all_inner_texts())
+        assert "the public baseline does as well" in tab.locator(".key").first.inner_text()
+
+    def test_notes_are_folded_and_unfold_by_keyboard_and_on_paper(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        notes = tab.locator("figure.table details.notes")
+        assert notes.count() > 0
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        assert not notes.first.locator("li").first.is_visible()
+        notes.first.locator("summary").focus()
+        tab.keyboard.press("Enter")
+        assert notes.first.locator("li").first.is_visible()
+        tab.keyboard.press("Enter")
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert all(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
 
     def test_charts_follow_the_scheme(self, tab: Any, site: Path) -> None:
         tab.goto((site / "scenario-digits-vit.html").as_uri())

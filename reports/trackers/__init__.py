@@ -1,0 +1,1 @@
+"""Experiment trackers: one run of a tracker for each cell."""
