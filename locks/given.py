@@ -10,6 +10,7 @@ from bench.checkpoints import fitting, reading
 from bench.checkpoints.preprocessing import three
 from bench.contracts import Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.errors import UserError
+from bench.hashing import file_digest
 
 
 class Given(Lock):
@@ -26,6 +27,7 @@ class Given(Lock):
     files = ("file",)
 
     file: str = param("", "the weights: .safetensors, .pth or .pt; outputs beyond K are the lock's own")
+    digest: str = param("", "digest of the file, as `bench audit` sets it: rows are then compared by content, not path")
     weights_key: str = param("", "the key of the file that holds the weights, such as ema; empty: the first there is")
     order: str = param("", "the output of each class, as 2,0,1; empty: in the order of the data's classes")
     mean: str = param("", "mean of the channels, as 0.5 or 0.485,0.456,0.406; empty: the architecture's own")
@@ -39,7 +41,10 @@ class Given(Lock):
         return DefenderNeeds(authorised=False, unauthorised=False, victim=False)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        checkpoint = reading.read(Path(self.file).expanduser(), self.weights_key)
+        file = Path(self.file).expanduser()
+        checkpoint = reading.read(file, self.weights_key)
+        if self.digest and file_digest(file) != self.digest:
+            raise UserError(f"{self.file} is not the file with the digest {self.digest}.", "Leave lock.digest out.")
         order = _numbers("order", self.order, int)
         own = fitting.fit(self.file, checkpoint.state, victim, order or None, self._spec(victim), run.seed("extra"))
         run.note(outputs=own.outputs, reading=checkpoint.notes + own.notes)

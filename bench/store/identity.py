@@ -190,7 +190,7 @@ def _plugin(info: PluginInfo, ref: PluginRef) -> dict[str, Any]:
     """What a plugin adds to the identity of its stage."""
     return {
         info.kind: ref.name,
-        "params": ref.params,
+        "params": {name: value for name, value in ref.params.items() if name not in info.files},  # content counts
         "files": _named_files(info, ref),
         "assets": assets.of(info, ref.params),
         "code": code_identity(info),
