@@ -120,7 +120,7 @@ class Reading:
         if self.extra:
             shown = ", ".join(self.extra[:5]) + (f" and {len(self.extra) - 5} more" if len(self.extra) > 5 else "")
             out.append(
-                f"{self.facts.outputs - k} outputs beyond the {k} classes: {shown}. UP and LP use the {k} classes alone."
+                f"{_count(self.facts.outputs - k)} beyond the {k} classes: {shown}. UP and LP use the {k} classes alone."
             )
         if not self.facts.is_split:
             out.append("the outputs are not the head's answer to the embedding alone: attacks on the head are approximate.")
@@ -330,3 +330,7 @@ def arguments(text: str) -> dict[str, Any]:
             raise UserError(f"cannot read '{part}' in --model-args.", "Write name=value,name=value, or JSON.")
         out[name] = model_names.value_of(value)
     return out
+
+
+def _count(n: int) -> str:
+    return "1 output" if n == 1 else f"{n} outputs"

@@ -147,8 +147,8 @@ GAIN = 20.0
 def renaming(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> Renaming | None:
     """The renaming of outputs that fits the ``predictions`` of a model to the ``labels``; None where none gains `GAIN`.
 
-    The orders of `SORTS` are tried first, then the assignment that agrees best on every other image. Accuracy is that
-    on the other half.
+    The orders of `SORTS` are tried first, then the assignment that agrees best on half of the images. Accuracy is
+    that on the other half.
 
     Args:
         labels, predictions: (n,) indices of classes.
@@ -158,8 +158,9 @@ def renaming(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]
     from scipy.optimize import linear_sum_assignment
 
     k = len(classes)
-    fit, held = slice(0, None, 2), slice(1, None, 2)
-    if len(labels[held]) == 0 or k < 2:
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    fit, held = shuffled[::2], shuffled[1::2]
+    if len(held) == 0 or k < 2:
         return None
     counts = np.zeros((k, k), dtype=np.int64)
     inside = predictions[fit] < k

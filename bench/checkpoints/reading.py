@@ -80,7 +80,8 @@ def read(path: Path, key: str = "") -> Checkpoint:
 
 def _torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as stream:  # by its content: torch takes a path that ends in .safetensors for another form
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         found = _CLASS.search(str(error))
         if found is None or found[1].startswith(("numpy", "argparse", "omegaconf", "collections")):
