@@ -105,6 +105,7 @@ def prepare(
 
         if not options.model and not options.factory:
             options = replace(options, model=live.name_of(model, dict(options.model_args)))
+        Store(root, entropy=entropy)  # a new store is made in an empty folder
         file = live.save(model, root / "checkpoints")
     size = (params or {}).get("task.size")
     reading = checkpoint.describe(file, task, options, settings, None if size is None else int(size))

@@ -14,6 +14,7 @@ from bench.checkpoints.class_order import ClassOrder
 from bench.checkpoints.preprocessing import Preprocessing
 from bench.contracts import Spec
 from bench.errors import UserError
+from bench.guests import questions
 from bench.hashing import file_digest
 from bench.paths import user_path
 from bench.public_weights import check_available
@@ -190,7 +191,11 @@ def _architecture(file: Path, options: Options) -> str:
 def _preprocessing(name: str) -> Preprocessing:
     parsed = model_names.parse(name)
     if parsed.plugin in registry.current().all("model") and parsed.plugin:
-        spec = models.build(name, Spec(32, ("one", "other")), weights="random").spec
+        task, info = Spec(32, ("one", "other")), registry.current().find("model", parsed.plugin)
+        if info.guest:
+            spec = questions.built(info, task, 0, False, 0)[0]
+        else:
+            spec = models.build(name, task, weights="random").spec
         size = int(spec["size"])
         return Preprocessing(size, size, tuple(spec["mean"]), tuple(spec["std"]), source="the architecture")
     models.check(name)
