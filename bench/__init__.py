@@ -1,5 +1,6 @@
 """LockBench: the benchmark suite that decides whether a model lock holds."""
 
+import importlib
 import os
 from typing import Any
 
@@ -9,10 +10,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    # On first use, so that `import bench` does not wait for pandas.
-    if name == "load_records":
-        from reports.rows.dataframe import load_records
+_WHERE = {
+    "run": "bench.api.run",
+    "audit": "bench.api.audit",
+    "Results": "bench.api.results",
+    "load_records": "reports.rows.dataframe",
+}
+"""Where each name of the Python API is, so that `import bench` waits for nothing."""
 
-        return load_records
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

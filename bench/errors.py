@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.legible import cut, visible
+from bench.legible import cut, escaped
 
 LONGEST = 2000
 """Characters of a message or remedy; the middle of a longer one is left out."""
@@ -31,4 +31,4 @@ class UserError(Exception):
 
 def one_line(text: str) -> str:
     """``text`` on one line: what cannot be seen or would break the line is written as an escape, e.g. ``\\n``."""
-    return visible(cut(text, LONGEST))
+    return "".join(c if c.isprintable() else escaped(c) for c in cut(text, LONGEST))

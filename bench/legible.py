@@ -10,8 +10,9 @@ import json
 import re
 import unicodedata
 
-_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories that steer a terminal or a reader's eye: controls, direction marks, joiners, surrogates."""
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
+"""Unicode categories that steer a terminal or a reader's eye, or have no shape: controls, direction marks, joiners,
+surrogates, code points without a meaning."""
 _PLAIN = re.compile(r"""[^\s\[\]"\\,=·×()]+(?: [^\s\[\]"\\,=·×()]+)*""")
 _DIGITS = 8
 _GAP = " … "
@@ -26,7 +27,7 @@ def visible(text: str, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in keep or unicodedata.category(c) not in _INVISIBLE else _escape(c) for c in text)
+    return "".join(c if c in keep or unicodedata.category(c) not in _INVISIBLE else escaped(c) for c in text)
 
 
 def is_visible(text: str) -> bool:
@@ -34,7 +35,8 @@ def is_visible(text: str) -> bool:
     return visible(text) == text
 
 
-def _escape(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as an escape of ASCII letters: ``\\n``, ``\\u202e``."""
     short = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
     code = ord(character)
     form = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
@@ -65,4 +67,4 @@ def quoted(text: str) -> str:
     if _PLAIN.fullmatch(text) and visible(text) == text:
         return text
     inside = json.dumps(text, ensure_ascii=False)
-    return re.sub(r"(?<= ) |[^\S ]", lambda m: _escape(m[0]), visible(inside))
+    return re.sub(r"(?<= ) |[^\S ]", lambda m: escaped(m[0]), visible(inside))

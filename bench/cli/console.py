@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,55 +73,11 @@ def _below(name: str, settings: Mapping[str, Any], width: int | None = None) -> 
     return Text("\n".join([name if width is None else fold(name, width), *lines]))
 
 
-class Live:
-    """Progress of a run: a bar over cells with the time left, and the stage at work."""
-
-    def __init__(self, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self.progress = Progress(
-            SpinnerColumn("line" if err.options.ascii_only else "dots"),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=err,
-            transient=True,
-        )
-        self.cells = self.progress.add_task("cells", total=total, left="")
-        self.stage = self.progress.add_task("", total=None, left="", visible=False)
-
-    def expect(self, seconds: float) -> None:
-        """Show how long the cells that remain may take."""
-        self.progress.update(self.cells, left=f"about {minutes(seconds)} left" if seconds else "")
-
-    def update(self, stage: str, done: int, total: int, what: str) -> None:
-        """Show how far the stage at work is."""
-        self.progress.update(
-            self.stage, description=visible(f"  {stage}: {what}")[:60], completed=done, total=total, visible=True
-        )
-
-    def finished(self, line: str) -> None:
-        """Count a cell and print ``line`` above the bars."""
-        self.progress.advance(self.cells)
-        self.progress.update(self.stage, visible=False)
-        self.progress.console.print(line, soft_wrap=True)
-
-
-@contextmanager
-def live(total: int) -> Iterator[Live]:
-    """A `Live` that is shown while the block runs."""
-    shown = Live(total)
-    with shown.progress:
-        yield shown
-
-
 def _lock(cell: Cell) -> str:
     return with_key(name_text(cell.lock.name), name_text(cell.key.name))
 
 
-def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float]) -> None:
+def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float], jobs: int) -> None:
     """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     widths: dict[str, int] = {}
@@ -146,7 +101,8 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
     out.print(table)
     todo = sum(not d for d in done)
     left = sum(s for s, d in zip(seconds, done, strict=True) if not d)
-    say(f"{len(planned)} cells, {len(planned) - todo} cached, {todo} to do, about {minutes(left)} on 2 cores")
+    count = "1 job" if jobs == 1 else f"{jobs} jobs at once"
+    say(f"{len(planned)} cells, {len(planned) - todo} cached, {todo} to do, about {minutes(left / jobs)} with {count}")
 
 
 def plugin_list(kind: str, infos: Sequence[PluginInfo]) -> None:

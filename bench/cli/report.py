@@ -32,6 +32,7 @@ def report(
     ] = None,
     tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
+    details: Annotated[bool, typer.Option("--details", help="show intervals, threat models, costs and notes")] = False,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -39,7 +40,7 @@ def report(
     from bench.store import Store
     from reports.rows import aggregate, planned
     from reports.rows.filters import Filters
-    from reports.text import tables, terminal
+    from reports.text import summary, tables, terminal
     from reports.write import write
 
     formats = ("md", "csv", "json", "latex", "terminal")
@@ -79,7 +80,7 @@ def report(
         rows = planned.of_suite(rows, cells, records)
     rows = rows if keep is None else keep(rows)
     if format == "terminal":
-        console.out.print(terminal.terminal(rows))
+        console.out.print(terminal.terminal(rows) if details else summary.summary(rows, "bench report --details"))
     else:
         console.raw(tables.render(rows, format))
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import plan
+from bench.api import request
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -24,8 +25,6 @@ from bench.cli.options import (
     SuitePluginsOption,
     TasksOption,
     ThreadsOption,
-    device_of,
-    lines_of,
     plugin_files,
 )
 from bench.errors import UserError
@@ -45,7 +44,7 @@ def status(
     seeds: SeedsOption = None,
     param: ParamOption = None,
     plugin: PluginOption = None,
-    threads: ThreadsOption = 2,
+    threads: ThreadsOption = 1,
     device: DeviceOption = "auto",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -68,10 +67,10 @@ def status(
         for record in opened.records():
             add(record.hash, in_short(record.cell), _state(record), record.provenance.created)
     else:
-        settings = Settings(device_of(device), threads, plugin_files=files, entropy=opened.entropy)
+        settings = Settings(request.device_of(device), threads, plugin_files=files, entropy=opened.entropy)
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         records = {record.hash: record for record in opened.records()}
-        for item in plan.build(lines_of(names, seeds, suite, param, editor)):
+        for item in plan.build(request.lines_of(names, seeds, suite, param, editor)):
             hash = identity.of(item.cell, settings).record
             stored = records.get(hash)
             state = _state(stored) if stored else "not measured" if item.required else "not measured (optional)"

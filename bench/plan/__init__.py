@@ -1,6 +1,6 @@
 """From a suite or a command line to cells, with the controls that each of them needs. No torch here."""
 
-from bench.plan.build import Planned, accepted, build, check_accepts
+from bench.plan.build import ASKED, Planned, accepted, build, check_accepts
 from bench.plan.cells import TASK, fits, key_method, make_cell
 from bench.plan.checks import check
 from bench.plan.controls import controls_of
@@ -20,7 +20,7 @@ from bench.plan.suites import (
 )
 
 __all__ = [
-    "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check", "check_accepts",
+    "ASKED", "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check", "check_accepts",
     "controls_of", "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds", "parse_sweeps",
     "read_suite", "suite_lines", "suite_names", "suite_plugins",
 ]  # fmt: skip

@@ -19,6 +19,9 @@ from bench.plan.wording import text_of
 from bench.records import Cell
 from bench.threat import Acceptance
 
+ASKED = "asked for"
+"""Why a cell is in a plan that is no control of another."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -31,6 +34,8 @@ class Planned:
 
 def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     """Every cell of ``lines`` with its controls, each once: required ones first, replicate by replicate.
+
+    A cell comes before its controls, so that its verdict is known as early as may be.
 
     Raises:
         UserError: an unknown name, a parameter out of range, more cells than `MOST_CELLS`, or an editor's folder
@@ -54,11 +59,11 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
                 if line.unfit == "leave" and not fits(attack, lock, task, params):
                     continue
                 cell = make_cell(lock, attack, task, model, params, replicate)
+                _check_paths(cell)
+                add(cell, ASKED, line.required)
                 if line.controls:
                     for control, why in controls_of(cell, line.public_baseline):
                         add(control, why, line.required)
-                _check_paths(cell)
-                add(cell, "asked for", line.required)
     for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
         check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
+from bench.records import Condition
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, LockVerdict
 
@@ -87,13 +88,34 @@ def save_verdict(judged: tuple[LockVerdict, Evidence], folder: Path) -> None:
     """Write a verdict with its evidence to ``folder``."""
     verdict, evidence = judged
     (folder / "judged.json").write_text(verdict.model_dump_json())
-    save_file({k: torch.from_numpy(np.asarray(v)) for k, v in evidence.items()}, folder / "evidence.safetensors")
+    _save_evidence(evidence, folder)
 
 
 def load_verdict(folder: Path) -> tuple[LockVerdict, Evidence]:
     """What `save_verdict` wrote."""
     verdict = LockVerdict.model_validate_json((folder / "judged.json").read_text())
-    return verdict, {k: v.numpy() for k, v in load_file(folder / "evidence.safetensors").items()}
+    return verdict, _load_evidence(folder)
+
+
+def save_conditions(judged: tuple[list[Condition], Evidence], folder: Path) -> None:
+    """Write key conditions with their evidence to ``folder``."""
+    conditions, evidence = judged
+    _write(folder / "conditions.json", {"conditions": [c.model_dump(mode="json") for c in conditions]})
+    _save_evidence(evidence, folder)
+
+
+def load_conditions(folder: Path) -> tuple[list[Condition], Evidence]:
+    """What `save_conditions` wrote."""
+    listed = _read(folder / "conditions.json")["conditions"]
+    return [Condition.model_validate(c) for c in listed], _load_evidence(folder)
+
+
+def _save_evidence(evidence: Evidence, folder: Path) -> None:
+    save_file({k: torch.from_numpy(np.asarray(v)) for k, v in evidence.items()}, folder / "evidence.safetensors")
+
+
+def _load_evidence(folder: Path) -> Evidence:
+    return {k: v.numpy() for k, v in load_file(folder / "evidence.safetensors").items()}
 
 
 def save_output(output: AttackOutput, folder: Path) -> None:

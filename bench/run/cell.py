@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -14,13 +15,14 @@ from bench import seeds
 from bench.datasets.scenario import Scenario
 from bench.errors import UserError
 from bench.guests.failure import GuestFailed, InvalidResult
-from bench.records import Cell, Flag, Provenance, Record
+from bench.guests.subjects import Model
+from bench.records import Cell, Flag, Measured, Provenance, Record
 from bench.run import red_flags
 from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
-from bench.run.scoring import Score
+from bench.run.scoring import OnMeasured, Score
 from bench.run.stages import Stages
 from bench.store import disk, identity
 from bench.store.disk import StoreError
@@ -48,20 +50,25 @@ def run_cell(cell: Cell, context: Context) -> Record:
     scenario = context.scenario(cell)
     try:
         needs = stages.needs()
-        victim = stages.victim(scenario) if needs.victim else None
         key = stages.key(scenario)
+        model: Callable[[], Model] = cache(lambda: stages.model(locked, f"lock {cell.lock.name}"))
+        output = None
+        if cell.threat.access == "none":  # it need not wait for a lock that it does not see
+            output = stages.unlocked(scenario, None, model, key)
+        victim = stages.victim(scenario) if needs.victim else None
         locked = stages.protected(scenario, victim, key)
         judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
-        model = cache(lambda: stages.model(locked, f"lock {cell.lock.name}"))
         verdict, lock_evidence = stages.judged(judge, victim, model)
         evidence |= judge.split_evidence(scenario.is_domain) | lock_evidence
         _fill_setting(record, scenario, judge, asdict(needs))
         _fill_lock(record, verdict, locked)
-        output = stages.unlocked(scenario, locked, model, key)
+        output = output or stages.unlocked(scenario, locked, model, key)
         log = output.log
-        score, attack_evidence = stages.scored(judge, model, output)
+        score, attack_evidence = stages.scored(judge, model, output, _announcer(record, evidence, context))
         evidence |= attack_evidence
         _fill_attack(record, score, output)
+        record.conditions, condition_evidence = stages.conditions(judge, model)
+        evidence |= condition_evidence
         if not scenario.is_domain:
             record.flags += _looked_up(record, evidence)
     except StoreError:
@@ -103,10 +110,19 @@ def _fill_lock(record: Record, verdict: LockVerdict, locked: Trained) -> None:
     record.UP, record.UP_shipped = verdict.UP, verdict.UP_shipped
     record.LP, record.LP_shipped = verdict.LP, verdict.LP_shipped
     record.LP_after_batch_norm = verdict.LP_after_batch_norm
-    record.conditions, record.flags = verdict.conditions, list(verdict.flags)
+    record.flags = list(verdict.flags)
     record.key_ms_per_image, record.key_megabytes = verdict.key_ms_per_image, verdict.key_megabytes
     record.extra_parameters = verdict.extra_parameters
     record.lock_meter, record.lock_notes = locked.meter | dict.fromkeys(UNMETERED), locked.notes
+
+
+def _announcer(record: Record, evidence: Evidence, context: Context) -> OnMeasured:
+    """What shows ``record`` with its RP before the rest of it is measured."""
+
+    def announce(RP: Measured, answers: Evidence) -> None:
+        context.watch.measured(record.model_copy(update={"RP": RP}), {**evidence, **answers})
+
+    return announce
 
 
 def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:

@@ -187,5 +187,5 @@ def small_cell(info: PluginInfo) -> Cell:
 def _measured(cell: Cell, files: tuple[str, ...]) -> tuple[Record, Evidence]:
     with tempfile.TemporaryDirectory(prefix="lockbench-check-") as folder:
         store = Store(Path(folder) / "store", entropy="plan")
-        record = run_cell(cell, Context(store, Settings(threads=1, plugin_files=files), lambda *_: None))
+        record = run_cell(cell, Context(store, Settings(threads=1, plugin_files=files)))
         return record, store.evidence(record)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from bench import determinism, registry, session
@@ -14,11 +12,9 @@ from bench.guests import process as guests
 from bench.guests.process import Limits
 from bench.records import Cell
 from bench.run.judge import Judge
+from bench.run.watch import Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
-
-Progress = Callable[[str, int, int, str], None]
-"""Called with the stage, steps done, steps in all, and what they are."""
 
 
 class Context:
@@ -27,12 +23,12 @@ class Context:
     Args:
         store: of artefacts and records.
         settings: device, threads, plugin files.
-        progress: called as stages go on.
+        watch: hears of what happens.
         command: the command line, for the record.
     """
 
-    def __init__(self, store: Store, settings: Settings, progress: Progress, command: str = "") -> None:
-        self.store, self.settings, self.progress, self.command = store, settings, progress, command
+    def __init__(self, store: Store, settings: Settings, watch: Watch | None = None, command: str = "") -> None:
+        self.store, self.settings, self.watch, self.command = store, settings, watch or Watch(), command
         self.plugins = registry.use(settings.plugin_files, run_guests=False)
         guests.use(Limits(settings.wall_limit, settings.memory_limit))
         torch.set_num_threads(settings.threads)

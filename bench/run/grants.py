@@ -15,7 +15,7 @@ from bench.store.settings import Settings
 
 
 def materialise(
-    scenario: Scenario, locked: Trained, key: Key, cell: Cell, seed: int, key_seed: int, settings: Settings
+    scenario: Scenario, locked: Trained | None, key: Key, cell: Cell, seed: int, key_seed: int, settings: Settings
 ) -> Job:
     """The job of the attack of ``cell`` under its threat model.
 
@@ -24,6 +24,7 @@ def materialise(
     same images after the key.
 
     Args:
+        locked: needed where the threat model grants its weights.
         key_seed: of the key; draws what an unlisted word list lacks beside the key.
     """
     threat = cell.threat
@@ -52,6 +53,11 @@ def materialise(
         words = list(vocabulary.wordlist(threat.wordlist))
         if not threat.listed and "prompt" in parts:
             words = _unlisted(words, parts["prompt"], key_seed)
+    weights = None
+    if threat.access == "weights":
+        if locked is None:
+            raise ValueError("the threat model grants weights, and there is no locked model")
+        weights = locked.spec, locked.state
     return Job(
         attack=cell.attack.name,
         params=cell.attack.params,
@@ -62,7 +68,7 @@ def materialise(
         budget=cell.budget,
         seed=seed,
         granted=granted,
-        classifier=(locked.spec, locked.state) if threat.access == "weights" else None,
+        classifier=weights,
         known={name: parts[name] for name in threat.parts() if name in parts},
         words=words,
         device=settings.device,

@@ -45,7 +45,6 @@ class LockVerdict(BaseModel):
     LP: Measured
     UP_shipped: Measured
     LP_shipped: Measured
-    conditions: list[Condition] = []
     flags: list[Flag] = []
     key_ms_per_image: float
     key_megabytes: float
@@ -102,8 +101,8 @@ class Judge:
             out |= {"authorised_index": self.authorised_index.numpy(), "authorised_labels": self.authorised_labels}
         return out
 
-    def lock(self, victim: Model | None, locked: Model, seed: int, progress: Progress) -> tuple[LockVerdict, Evidence]:
-        """UP, LP, both as shipped, the victim (if any) on both sides, key conditions, the lock's red flags."""
+    def lock(self, victim: Model | None, locked: Model) -> tuple[LockVerdict, Evidence]:
+        """UP, LP, both as shipped, the victim (if any) on both sides, the lock's red flags."""
         raw, k = self.images.images, self.k
         for model, what in ((victim, "victim"), (locked, "locked model")):
             if model is not None and model.k != k:
@@ -130,7 +129,6 @@ class Judge:
             LP=measured["LP"],
             UP_shipped=measured["UP_shipped"],
             LP_shipped=measured["LP_shipped"],
-            conditions=self._conditions(locked, seed, evidence, progress),
             key_ms_per_image=self._key_cost(),
             key_megabytes=round(self.key.megabytes(), 3),
             extra_parameters=None if victim is None else locked.parameters - victim.parameters,
@@ -139,8 +137,14 @@ class Judge:
         verdict.flags = self._lock_flags(verdict)
         return verdict, evidence
 
-    def _conditions(self, locked: Model, seed: int, evidence: Evidence, progress: Progress) -> list[Condition]:
-        """The locked model under every key; the first near and the first wrong key leave samples to look at."""
+    def conditions(self, locked: Model, seed: int, progress: Progress) -> tuple[list[Condition], Evidence]:
+        """The locked model under every key; the first near and the first wrong key leave samples to look at.
+
+        Args:
+            seed: draws the keys beside the right one.
+            progress: called after each key.
+        """
+        evidence: Evidence = {}
         raw, out = self.images.images, []
         keys = [KeyCondition("right", "", self.key), *self.key.conditions(seed)]
         for i, condition in enumerate(keys):
@@ -166,7 +170,7 @@ class Judge:
                 )
             )
             progress(i + 1, len(keys), f"key condition {name}")
-        return out
+        return out, evidence
 
     def _key_cost(self, n: int = 32) -> float:
         """Milliseconds the key takes for an image it has not seen before, in a batch of ``n``."""
@@ -215,10 +219,6 @@ class Judge:
     def score(self, answers: Array) -> float:
         """Percent of ``answers`` to the first judged images, (n,), that are right."""
         return round(metrics.accuracy(answers, self.labels[: len(answers)]), 4)
-
-    def is_whole(self, answers: Array) -> bool:
-        """Whether ``answers`` are to all judged images."""
-        return len(answers) == len(self.labels)
 
     def validate(self, predictor: Answerer) -> Measured:
         """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""

@@ -12,7 +12,7 @@ from bench.guests.subjects import Answerer, Model
 from bench.records import CurvePoint, Flag, Measured
 from bench.run import red_flags
 from bench.run.job import AttackOutput
-from bench.run.judge import Array, Evidence, Judge, Progress
+from bench.run.judge import Array, Evidence, Judge, Progress, score_of
 from bench.selection import SelectionRule
 
 
@@ -31,62 +31,87 @@ class Score:
     flags: list[Flag] = field(default_factory=list)
 
 
-def score(
-    judge: Judge,
-    locked: Callable[[], Model],
-    output: AttackOutput,
-    rebuild: Callable[[dict[str, Any], dict[str, Tensor]], Answerer],
-    rule: SelectionRule,
-    progress: Progress,
-) -> tuple[Score, Evidence]:
-    """Score every submission of ``output`` and judge the one that ``rule`` lets stand.
+Rebuild = Callable[[dict[str, Any], dict[str, Tensor]], Answerer]
+"""Makes a predictor of its specification and tensors."""
+OnMeasured = Callable[[Measured, Evidence], None]
+"""Called with RP and the answers behind it."""
+
+
+@dataclass
+class Scorer:
+    """Scores what one attack handed in.
 
     Args:
         judge: of the cell's key and split.
-        locked: the locked model, for samples.
         output: what the attack handed in.
         rebuild: makes a predictor of its specification and tensors.
         rule: the attack's selection rule.
         progress: called after each submission.
-
-    Raises:
-        RuntimeError: a budget was spent before anything was handed in.
-        InvalidResult: a predictor answers with something else than finite scores of the K classes.
+        measured: called with RP as soon as it is known, before what else a record holds.
     """
-    if output.denied:
-        things = ", ".join(output.denied)
-        return Score("invalid", f"AccessDenied: {things}", flags=[red_flags.denied(things)]), {}
-    if not output.submissions:
-        raise RuntimeError(f"the budget ({output.spent}) was spent before the first submission")
-    answers: list[Array] = []
-    out = Score()
-    last = len(output.submissions) - 1
-    predictor: Answerer | None = None
-    for i, (submission, state) in enumerate(zip(output.submissions, output.states, strict=True)):
-        if predictor is not None:
-            predictor.close()
-        predictor = rebuild(submission["spec"], state)
-        answers.append(judge.answers(predictor, some=predictor.costly and i < last))
-        note = {k: v for k, v in submission["note"].items() if k != "final"}
-        validation = judge.validate(predictor).value if rule.by_judge else None
-        right = judge.score(answers[-1])
-        out.curve.append(
-            CurvePoint(meter=submission["meter"], RP=right, n=len(answers[-1]), validation=validation, note=note)
-        )
-        progress(i + 1, last + 1, "submissions")
-    at = last
-    if rule.by_judge:  # a privilege of controls and of marked rows
-        at = max(range(last + 1), key=lambda i: out.curve[i].validation or 0.0)
-    if predictor is None or at != last:
-        if predictor is not None:
-            predictor.close()
-        predictor = rebuild(output.submissions[at]["spec"], output.states[at])
-    chosen = predictor
-    out.selected = {**out.curve[at].note, **chosen.description}
-    out.RP_validation = judge.validate(chosen)
-    verdict, evidence = judge.predictor(chosen, answers[at] if judge.is_whole(answers[at]) else None)
-    out.RP, out.authorised_after, out.transductive = verdict.RP, verdict.authorised_after, chosen.transductive
-    out.flags = [*([red_flags.peeking_selection()] if rule.peeks else []), *verdict.flags]
-    evidence |= judge.samples(locked(), chosen)
-    chosen.close()
-    return out, evidence
+
+    judge: Judge
+    output: AttackOutput
+    rebuild: Rebuild
+    rule: SelectionRule
+    progress: Progress
+    measured: OnMeasured
+
+    def score(self, locked: Callable[[], Model], whole_curve: bool = True) -> tuple[Score, Evidence]:
+        """Judge the submission that the rule lets stand, then the others.
+
+        Args:
+            locked: the locked model, for samples.
+            whole_curve: whether earlier submissions are judged too where each costs the judge edits of its own.
+
+        Raises:
+            RuntimeError: a budget was spent before anything was handed in.
+            InvalidResult: a predictor answers with something else than finite scores of the K classes.
+        """
+        output, judge = self.output, self.judge
+        if output.denied:
+            things = ", ".join(output.denied)
+            return Score("invalid", f"AccessDenied: {things}", flags=[red_flags.denied(things)]), {}
+        if not output.submissions:
+            raise RuntimeError(f"the budget ({output.spent}) was spent before the first submission")
+        last = len(output.submissions) - 1
+        points: dict[int, CurvePoint] = {}
+        if self.rule.by_judge:  # a privilege of controls and of marked rows
+            points = {i: self._point(i) for i in range(last + 1)}
+        at = max(points, key=lambda i: points[i].validation or 0.0, default=last)
+        chosen = self._predictor(at)
+        answers = judge.answers(chosen)
+        RP = score_of(answers, judge.labels)
+        self.measured(RP, {"pred/RP": answers})
+        out = Score(RP=RP, RP_validation=judge.validate(chosen), transductive=chosen.transductive)
+        verdict, evidence = judge.predictor(chosen, answers)
+        out.authorised_after = verdict.authorised_after
+        out.flags = [*([red_flags.peeking_selection()] if self.rule.peeks else []), *verdict.flags]
+        out.selected = {**self._note(at), **chosen.description}
+        evidence |= judge.samples(locked(), chosen)
+        chosen.close()
+        if at not in points:
+            points[at] = self._curve_point(at, answers)
+        if whole_curve or not chosen.costly:
+            points |= {i: self._point(i) for i in range(last + 1) if i not in points}
+        out.curve = [points[i] for i in sorted(points)]
+        return out, evidence
+
+    def _predictor(self, i: int) -> Answerer:
+        return self.rebuild(self.output.submissions[i]["spec"], self.output.states[i])
+
+    def _note(self, i: int) -> dict[str, Any]:
+        return {k: v for k, v in self.output.submissions[i]["note"].items() if k != "final"}
+
+    def _point(self, i: int) -> CurvePoint:
+        """The submission ``i`` on the curve; an earlier one that edits every image is judged on some of them."""
+        predictor, last = self._predictor(i), len(self.output.submissions) - 1
+        answers = self.judge.answers(predictor, some=predictor.costly and i < last)
+        validation = self.judge.validate(predictor).value if self.rule.by_judge else None
+        predictor.close()
+        self.progress(i + 1, last + 1, "submissions")
+        return self._curve_point(i, answers, validation)
+
+    def _curve_point(self, i: int, answers: Array, validation: float | None = None) -> CurvePoint:
+        right, meter = self.judge.score(answers), self.output.submissions[i]["meter"]
+        return CurvePoint(meter=meter, RP=right, n=len(answers), validation=validation, note=self._note(i))

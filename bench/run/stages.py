@@ -23,14 +23,14 @@ from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey
 from bench.guests.subjects import Model
 from bench.hashing import digest
-from bench.records import Cell
+from bench.records import Cell, Condition
 from bench.run import artefacts, attack_process, grants, key_process, lock_process, victim_process
 from bench.run.artefacts import Trained
 from bench.run.context import Context
 from bench.run.job import AttackOutput
 from bench.run.judge import Evidence, Judge, LockVerdict
 from bench.run.lock_process import LockJob
-from bench.run.scoring import Score, score
+from bench.run.scoring import OnMeasured, Score, Scorer
 from bench.run.views import DefenderView
 from bench.selection import RULES
 from bench.store.identity import Identity
@@ -82,7 +82,7 @@ class Stages:
 
     def progress(self, name: str) -> Callable[[int, int, str], None]:
         """How the stage ``name`` reports progress."""
-        return lambda done, total, what: self.context.progress(name, done, total, what)
+        return lambda done, total, what: self.context.watch.stage(self.cell, name, done, total, what)
 
     def needs(self) -> DefenderNeeds:
         """What the lock declares to read."""
@@ -162,14 +162,29 @@ class Stages:
         """What the judge measures of the lock."""
 
         def make() -> tuple[LockVerdict, Evidence]:
-            seed = seeds.derive("conditions", key=digest(judge.key.to_json()))
             victim = None if original is None else self.model(original, f"victim {self.cell.model}")
-            return judge.lock(victim, locked(), seed, self.progress("judge the lock"))
+            return judge.lock(victim, locked())
 
         return self._stage("judged", make, artefacts.save_verdict, artefacts.load_verdict)
 
-    def unlocked(self, scenario: Scenario, locked: Trained, model: Callable[[], Model], key: Key) -> AttackOutput:
+    def conditions(self, judge: Judge, locked: Callable[[], Model]) -> tuple[list[Condition], Evidence]:
+        """The locked model under every key; nothing for a control, whose keys say nothing of a lock."""
+        if self.cell.lock.role == "control":
+            return [], {}
+
+        def make() -> tuple[list[Condition], Evidence]:
+            seed = seeds.derive("conditions", key=digest(judge.key.to_json()))
+            return judge.conditions(locked(), seed, self.progress("key conditions"))
+
+        return self._stage("conditions", make, artefacts.save_conditions, artefacts.load_conditions)
+
+    def unlocked(
+        self, scenario: Scenario, locked: Trained | None, model: Callable[[], Model], key: Key
+    ) -> AttackOutput:
         """What the attack hands in.
+
+        Args:
+            locked: None where the threat model grants no access to it.
 
         Raises:
             GuestFailed: it raised, died or ran into a limit.
@@ -182,8 +197,14 @@ class Stages:
 
         return self._stage("unlocked", make, artefacts.save_output, artefacts.load_output)
 
-    def scored(self, judge: Judge, locked: Callable[[], Model], output: AttackOutput) -> tuple[Score, Evidence]:
-        """How the judge scores what the attack handed in; no artefact, since it is the record."""
+    def scored(
+        self, judge: Judge, locked: Callable[[], Model], output: AttackOutput, measured: OnMeasured
+    ) -> tuple[Score, Evidence]:
+        """How the judge scores what the attack handed in; no artefact, since it is the record.
+
+        Args:
+            measured: called with RP as soon as it is known.
+        """
         rule = self.cell.attack.selection or RULES["last"]
         interface, device = self.interface(locked), self.context.settings.device
         guest, what = self._is_guest("lock", "model", "attack"), f"the predictor of {self.cell.attack.name}"
@@ -192,7 +213,8 @@ class Stages:
             return subjects.answerer(spec, state, judge.k, device, guest, what, interface)
 
         with self.timed("scored"):
-            return score(judge, locked, output, rebuild, rule, self.progress("judge the attack"))
+            scorer = Scorer(judge, output, rebuild, rule, self.progress("judge the attack"), measured)
+            return scorer.score(locked, whole_curve=self.cell.lock.role != "control")
 
     def interface(self, locked: Callable[[], Model]) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""

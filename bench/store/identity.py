@@ -27,7 +27,7 @@ from bench.store.code import code_identity, code_modules
 from bench.store.settings import PLAN, Settings
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
-STAGES = ("victim", "key", "protected", "judged", "unlocked")
+STAGES = ("victim", "key", "protected", "judged", "conditions", "unlocked")
 """Artefacts of a cell, in the order in which they are made."""
 
 
@@ -145,6 +145,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         process=code_identity("bench.run.lock_process"),
     )
     stage("judged", ["protected"], code=code_identity("bench.run.judge"))
+    stage("conditions", ["judged"])
     stage(
         "unlocked",
         ["protected"],

@@ -23,7 +23,7 @@ class Settings:
     """
 
     device: str = "cpu"
-    threads: int = 2
+    threads: int = 1
     skip_bad: bool = False
     plugin_files: tuple[str, ...] = ()
     entropy: str = PLAN

@@ -30,7 +30,7 @@ LONGEST_ERROR, LONGEST_NOTE, LONGEST_NAME = 4000, 1000, 60
 MOST_METERS = 50
 
 
-def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Row]:
+def rows(records: Iterable[Record], evidence: Evidence | None = None, withhold: bool = True) -> list[Row]:
     """The rows of a table, one for each row key and status, in the order of `order`.
 
     Of several records of one cell and replicate the newest counts.
@@ -38,6 +38,7 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Ro
     Args:
         records: any order.
         evidence: per-image predictions of a record, for paired bootstraps; without it some intervals are absent.
+        withhold: whether a row that lacks a control shows no RP; a run that is not over yet shows what it has.
     """
     pool = current(records)
     controls = Controls(pool)
@@ -51,7 +52,10 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None) -> list[Ro
     for (row_key, status), group in groups.items():
         seeds.setdefault(row_key, {})[status] = tuple(r.cell.replicate for r in group)
     table = [
-        replace(_row(group, controls, evidence), others={s: own for s, own in seeds[row_key].items() if s != status})
+        replace(
+            _row(group, controls, evidence, withhold),
+            others={s: own for s, own in seeds[row_key].items() if s != status},
+        )
         for (row_key, status), group in groups.items()
     ]
     for pairs in worst_members.values():
@@ -174,13 +178,14 @@ def readings(curve: Sequence[CurvePoint | Mapping[str, Any]], meter_field: str) 
     return sorted(points)
 
 
-def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None) -> Row:
+def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None, withhold: bool = True) -> Row:
     first = group[0]
     cell = first.cell
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
-    visible = ok and (not missing or role_of(cell) == "control") and cell.attack.purpose != "no-attack"
+    whole = not missing or role_of(cell) == "control" or not withhold
+    visible = ok and whole and cell.attack.purpose != "no-attack"
     values: dict[str, Value | None] = {name: of_measured([getattr(r, name) for r in group]) for name in MEASURED}
     values |= dict.fromkeys(DERIVED)
     if first.status == "invalid":  # what a guest answered with is no number: nothing of it may read as a result

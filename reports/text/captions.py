@@ -29,7 +29,7 @@ __all__ = ["captions", "grouped"]
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
     lines = [*alarms(group), _sizes(group), _intervals(group), _detectable(group), _sides(group)]
-    lines += _threats(group)
+    lines += threats(group)
     lines += _lock_costs(group)
     lines += _controls(group)
     lines += _selection(group)
@@ -110,7 +110,7 @@ def _detectable(group: Group) -> str:
     )
 
 
-def _threats(group: Group) -> list[str]:
+def threats(group: Group) -> list[str]:
     """What all threat models share once, then what tells them apart."""
     terms = {group.threat(row): threat_terms(row.threat) for row in group.rows}
     if len(terms) == 1:

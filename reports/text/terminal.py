@@ -11,15 +11,14 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bench.legible import visible
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import alarms, captions
 from reports.text.cells import attack_mark, domain_counts, drop_digits, lost
-from reports.text.escaping import ascii_text
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
+from reports.text.letters import Letters
 
 FITS, WIDE = 100, 120
 """Columns from which a table is wide, and from which it is where ± takes three letters."""
@@ -58,18 +57,6 @@ class Leaderboard:
             for line in captions(group):
                 yield Padding(text(line, style="bold red" if line in failing else "dim"), (0, 0, 0, 2))
             yield text("")
-
-
-@dataclass(frozen=True)
-class Letters:
-    """Makes text of what a terminal can show: nothing invisible, and ASCII before the layout where it has no more."""
-
-    ascii: bool
-
-    def __call__(self, words: str, style: str = "") -> Text:
-        """``words`` as they are, without markup."""
-        shown = visible(words, keep="\n")
-        return Text(ascii_text(shown) if self.ascii else shown, style=style, overflow="fold")
 
 
 def terminal(rows: Sequence[Row]) -> Leaderboard:

@@ -37,7 +37,7 @@ THREADS = min(2, os.cpu_count() or 1)
 
 def cell(folder: Path) -> None:
     """`CELL`, measured by the harness into a new store."""
-    record = run_cell(CELL, Context(Store(folder / "store"), Settings(threads=THREADS), lambda *_: None))
+    record = run_cell(CELL, Context(Store(folder / "store"), Settings(threads=THREADS)))
     assert record.status == "ok", record.error
 
 

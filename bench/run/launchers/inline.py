@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.records import Cell, Record
+from bench.records import Cell
 from bench.run.cell import run_cell
-from bench.run.context import Context, Progress
+from bench.run.context import Context
+from bench.run.watch import Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
 
 
-def launch(
-    cells: Sequence[Cell],
-    store: Path,
-    settings: Settings,
-    command: str,
-    progress: Progress,
-    done: Callable[[Record], None],
-) -> None:
-    """Run ``cells`` in order; ``done`` is called with each record."""
-    context = Context(Store(store), settings, progress, command)
+def launch(cells: Sequence[Cell], store: Path, settings: Settings, command: str, watch: Watch) -> None:
+    """Run ``cells`` in order; ``watch`` hears of each."""
+    context = Context(Store(store), settings, watch, command)
     for cell in cells:
-        done(run_cell(cell, context))
+        watch.done(run_cell(cell, context))

@@ -6,7 +6,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from bench.errors import UserError
 from bench.guests import process as guests
 from bench.guests.wire import Wire, WireClosed
 from bench.records import Cell, Record
+from bench.run.watch import Watch
 from bench.store import identity
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -97,9 +98,9 @@ def launch(
     settings: Settings,
     command: str,
     jobs: int,
-    done: Callable[[Record], None],
+    watch: Watch,
 ) -> None:
-    """Run ``cells`` in ``jobs`` processes; ``done`` is called with each record as it is ready.
+    """Run ``cells`` in ``jobs`` processes; ``watch`` hears of each record as it is ready.
 
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
     never decides a number; it is chosen so that they seldom have to. A cell whose worker dies is tried once more.
@@ -134,12 +135,20 @@ def launch(
                     if deaths[at] < TRIES:
                         waiting.insert(0, at)
                     else:
-                        done(_failure(cells[at], store, settings, command, code))
+                        watch.done(_failure(cells[at], store, settings, command, code))
+                    continue
+                if answer.kind == "stage":
+                    watch.stage(cells[at], **answer.body)
+                    continue
+                record = answer.body.get("record")
+                if answer.kind == "measured":
+                    answers = {name: tensor.numpy() for name, tensor in answer.tensors.items()}
+                    watch.measured(Record.model_validate_json(str(record)), answers)
                     continue
                 worker.cell = None
                 if answer.kind == "refused":
                     raise UserError(str(answer.body["message"]), str(answer.body["remedy"]))
-                done(Record.model_validate_json(str(answer.body["record"])))
+                watch.done(Record.model_validate_json(str(record)))
 
 
 def _in_work(store: Store, needs: Iterable[frozenset[Artefact]]) -> set[Artefact]:
@@ -163,6 +172,11 @@ def first_free(
 
 
 def shared(cell: Cell, settings: Settings) -> frozenset[Artefact]:
-    """What ``cell`` shares with others: its victim, its lock, the verdict on the lock."""
+    """What ``cell`` shares with others: its victim, its lock, the verdict on the lock.
+
+    An attack that sees no model starts without them.
+    """
+    if cell.threat.access == "none":
+        return frozenset()
     hashes = identity.of(cell, settings).hashes
     return frozenset((kind, hashes[kind]) for kind in ("victim", "protected", "judged"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import UserError
 from bench.records import Cell, Record
 from bench.run.launchers.worker import one
+from bench.run.watch import Watch
 from bench.store.settings import Settings
 
 
@@ -17,9 +18,9 @@ def launch(
     store: Path,
     settings: Settings,
     command: str,
-    done: Callable[[Record], None],
+    watch: Watch,
 ) -> None:
-    """Run ``cells`` wherever ray puts them; ``done`` is called with each record as it is ready.
+    """Run ``cells`` wherever ray puts them; ``watch`` hears of each record as it is ready.
 
     Raises:
         UserError: ray is not installed.
@@ -34,4 +35,4 @@ def launch(
     while waiting:
         ready, waiting = ray.wait(waiting)
         for result in ray.get(ready):
-            done(Record.model_validate_json(result))
+            watch.done(Record.model_validate_json(result))

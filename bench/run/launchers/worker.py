@@ -7,15 +7,20 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
 from bench.guests.wire import Wire, WireClosed
-from bench.records import Cell
+from bench.records import Cell, Record
+from bench.run.watch import Evidence, Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
+
+INTERVAL = 0.2
+"""Seconds between two messages about the steps of a stage."""
 
 
 def main(descriptor: int) -> None:
@@ -28,7 +33,7 @@ def main(descriptor: int) -> None:
         while True:
             body = wire.receive().body
             try:
-                wire.send("record", {"record": one(**body)})
+                wire.send("record", {"record": one(**body, watch=WireWatch(wire))})
             except UserError as error:
                 wire.send("refused", {"message": error.message, "remedy": error.remedy})
     except WireClosed:
@@ -43,7 +48,28 @@ def _end_with_harness(descriptor: int) -> None:
     os._exit(1)
 
 
-def one(cell: str, store: str, settings: Mapping[str, Any], command: str) -> str:
+class WireWatch(Watch):
+    """Sends what happens to the harness, and of the steps of a stage a few a second."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire, self._next = wire, 0.0
+
+    def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
+        """Send how far the stage is, at most every `INTERVAL`."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + INTERVAL
+        self._wire.send("stage", {"name": name, "done": done, "total": total, "what": what})
+
+    def measured(self, record: Record, evidence: Evidence) -> None:
+        """Send what is measured so far."""
+        import torch
+
+        answers = {k: torch.from_numpy(v) for k, v in evidence.items() if not k.startswith("samples/")}
+        self._wire.send("measured", {"record": record.model_dump_json()}, answers)
+
+
+def one(cell: str, store: str, settings: Mapping[str, Any], command: str, watch: Watch | None = None) -> str:
     """Run one cell given as JSON; its record as JSON.
 
     Raises:
@@ -56,5 +82,5 @@ def one(cell: str, store: str, settings: Mapping[str, Any], command: str) -> str
     from bench.run.context import Context
 
     own = Settings(**{**settings, "plugin_files": tuple(settings["plugin_files"])})
-    context = Context(Store(Path(store)), own, lambda *_: None, command)
+    context = Context(Store(Path(store)), own, watch, command)
     return run_cell(Cell.model_validate_json(cell), context).model_dump_json()

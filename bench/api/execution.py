@@ -1,0 +1,131 @@
+"""A plan on a store: what of it is done, and the run of the rest. The command line and `bench.run` are both this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from bench import plan
+from bench.errors import UserError
+from bench.plan import Planned
+from bench.records import Cell, Record
+from bench.run.watch import Watch
+from bench.store import Store, identity
+from bench.store.settings import Settings
+
+LAUNCHERS = ("local", "ray")
+MOST_JOBS = 8
+"""Processes that a run starts of its own accord."""
+
+
+class Execution:
+    """The cells of a plan, and which of them a store has.
+
+    Args:
+        planned: the cells, in the order in which they are run.
+        settings: how they are computed.
+        store: of records and artefacts; None: there is none yet, and nothing is done.
+
+    Attributes:
+        cells: those of ``planned``.
+        hashes: of each cell's record.
+        done: for each cell, whether the store has a complete record of it.
+    """
+
+    def __init__(self, planned: Sequence[Planned], settings: Settings, store: Store | None) -> None:
+        self.planned, self.settings, self.store = planned, settings, store
+        self.cells = [item.cell for item in planned]
+        self.hashes = [identity.of(cell, settings).record for cell in self.cells]
+        self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
+
+    @property
+    def todo(self) -> list[Cell]:
+        """The cells that the store has no complete record of."""
+        return [cell for cell, done in zip(self.cells, self.done, strict=True) if not done]
+
+    def check(self) -> None:
+        """Whether what is to do can run, as far as that is known before it runs.
+
+        Raises:
+            UserError: it cannot.
+        """
+        plan.check(self.todo)
+        plan.check_accepts(self.planned)
+
+    def run(self, jobs: int | None, watch: Watch, command: str, launcher: str = "local") -> None:
+        """Run what is to do; a cell that fails leaves a record that says so, and the others go on.
+
+        Args:
+            jobs: cells at once, each in a process of its own; None: as many as `usual_jobs` says.
+            watch: hears of everything.
+            command: what a record names as its origin.
+            launcher: one of `LAUNCHERS`.
+
+        Raises:
+            UserError: it cannot run.
+        """
+        from bench.guests import process as guests
+
+        if self.store is None:
+            raise ValueError("there is no store to run in")
+        self.store.clean()
+        self.store.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
+        todo, root = self.todo, self.store.root
+        if not todo:
+            return
+        jobs = usual_jobs(self.settings, len(todo)) if jobs is None else jobs
+        if launcher == "local" and jobs == 1:
+            guests.start()  # `check` is the first to import torch
+        self.check()
+        _find_editors(todo)
+        if launcher == "ray":
+            from bench.run.launchers import ray
+
+            ray.launch(todo, root, self.settings, command, watch)
+        elif jobs > 1:
+            from bench.run.launchers import processes
+
+            processes.launch(todo, root, self.settings, command, jobs, watch)
+        else:
+            from bench.run.launchers import inline
+
+            inline.launch(todo, root, self.settings, command, watch)
+
+    def records(self) -> list[Record]:
+        """The records that the store has of the plan."""
+        if self.store is None:
+            return []
+        return [record for h in self.hashes if (record := self.store.get(h)) is not None]
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual_jobs(settings: Settings, cells: int) -> int:
+    """Cells at once where nobody says: one for each thread that a CPU has room for; one on a GPU."""
+    if settings.device != "cpu":
+        return 1
+    return max(1, min(cores() // settings.threads, cells, MOST_JOBS))
+
+
+def check_launcher(launcher: str) -> None:
+    """Whether there is such a launcher, and what it needs is installed.
+
+    Raises:
+        UserError: there is not.
+    """
+    if launcher not in LAUNCHERS:
+        raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
+    if launcher == "ray" and find_spec("ray") is None:
+        raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'")
+
+
+def _find_editors(cells: Sequence[Cell]) -> None:
+    """Fetch the editors that are not here before anything runs."""
+    from bench.editors.loading import find
+
+    for editor in {cell.editor for cell in cells if "editor" in cell.key.params}:
+        find(editor)

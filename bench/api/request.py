@@ -1,0 +1,74 @@
+"""What a user asks for, as plans and settings: plugins, devices, lines of a plan. No torch here but for a GPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench import plan, registry
+from bench.errors import UserError
+from bench.paths import user_path
+
+
+def plugins(files: Iterable[str | Path], suite: str | None = None) -> tuple[tuple[str, ...], list[str]]:
+    """Full paths of plugin files and of those that ``suite`` names, each once, and warnings about them.
+
+    This process knows their plugins from now on.
+
+    Raises:
+        UserError: no such suite, or a path that cannot be one.
+    """
+    named = [*(plan.suite_plugins(suite) if suite is not None else ()), *files]
+    known = registry.use(dict.fromkeys(str(user_path(file).resolve()) for file in named), run_guests=False)
+    return known.files, list(known.warnings())
+
+
+def lines_of(
+    names: Mapping[str, Sequence[str] | None],
+    seeds: str | None,
+    suite: str | None,
+    params: Sequence[str] | None,
+    editor: str | None = None,
+    sweeps: Sequence[str] | None = None,
+) -> list[plan.SuiteLine]:
+    """What a command asks for: the lines of a suite, narrowed and with more parameters, or one line of its own.
+
+    Args:
+        names: locks, attacks, tasks and models that the command names.
+    """
+    values = plan.parse_params([*(params or []), *([f"key.editor={editor}"] if editor else [])])
+    swept = plan.parse_sweeps(sweeps or [])
+    if suite is None:
+        chosen: dict[str, Any] = {kind: wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
+        return [plan.SuiteLine(**chosen, params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))]
+    replicates = None if seeds is None else plan.parse_seeds(seeds)
+    lines = plan.suite_lines(suite, names, replicates)
+    return [replace(line, params={**line.params, **values}, sweep={**line.sweep, **swept}) for line in lines]
+
+
+def device_of(name: str) -> str:
+    """The device that ``name`` stands for: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UserError: no such device.
+    """
+    if name == "cpu":
+        return "cpu"
+    if name != "auto" and re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
+        raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda or cuda:N.")
+    if name == "auto" and not any(any(Path("/dev").glob(node)) for node in ("nvidia[0-9]*", "dxg")):
+        return "cpu"  # known without torch, which takes seconds to import
+    import torch
+
+    if torch.cuda.is_available() and int(name.partition(":")[2] or 0) < torch.cuda.device_count():
+        return "cuda" if name == "auto" else name
+    if name == "auto":
+        return "cpu"
+    raise UserError(f"--device {name}: torch sees no such device.", "Use --device cpu.")
+
+
+NOTHING = "none of these attacks can run there: they speak to another key, or the view lacks what they need."
+OTHERS = "Ask for others: `bench list`, `bench show NAME`."

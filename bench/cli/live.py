@@ -1,0 +1,143 @@
+"""Progress of a run: a bar over cells, a line for each stage at work, and rows as they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.cli import console
+from bench.legible import visible
+from bench.plan.wording import in_short
+from bench.run.watch import Evidence, Watch
+from reports.rows import aggregate
+from reports.rows.reasons import reason_of
+from reports.text.escaping import markup as escape
+from reports.text.formatting import number
+from reports.text.summary import STYLES, short
+
+if TYPE_CHECKING:
+    from bench.records import Cell, Record
+    from reports.rows.row import Row
+
+MARKS = {"ok": "[green]ok[/]", "invalid": "[yellow]invalid[/]", "failed": "[red]failed[/]"}
+STAGES = 60
+"""Characters of the line of a stage."""
+
+
+class Live(Watch):
+    """Shows what happens.
+
+    Args:
+        cells: how many there are to do.
+        wanted: row keys of the rows that somebody waits for; the others are controls.
+        known: records that are there already, controls of those to come among them.
+        evidence: per-image predictions of a record of the store.
+        left: the seconds that these cells may take, given what is known.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        wanted: frozenset[str],
+        known: Sequence[Record],
+        evidence: Callable[[Record], Mapping[str, Any]],
+        left: Callable[[Sequence[Cell], Sequence[Record]], float],
+    ) -> None:
+        self._todo, self._wanted, self._evidence, self._left = list(cells), wanted, evidence, left
+        self._records = {record.hash: record for record in known}
+        self._early: dict[str, Evidence] = {}
+        self._shown: dict[tuple[str, int], str] = {}
+        self._stages: dict[str, Any] = {}
+        self.progress = Progress(
+            SpinnerColumn("line" if console.err.options.ascii_only else "dots"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console.err,
+            transient=True,
+        )
+        self._bar = self.progress.add_task("cells", total=len(cells), left="")
+        self._expect()
+
+    def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
+        """Show how far the stage of ``cell`` is."""
+        at = in_short(cell)
+        if at not in self._stages:
+            self._stages[at] = self.progress.add_task("", total=None, left="")
+        words = visible(f"  {cell.lock.name} × {cell.attack.name}: {name}: {what}")[:STAGES]
+        self.progress.update(self._stages[at], description=words, completed=done, total=total)
+
+    def measured(self, record: Record, evidence: Evidence) -> None:
+        """Show the row of ``record`` as far as it is known."""
+        self._early[record.hash] = evidence
+        self._add(record)
+
+    def done(self, record: Record) -> None:
+        """Count a cell, and show what was measured."""
+        self._early.pop(record.hash, None)
+        stage = self._stages.pop(in_short(record.cell), None)
+        if stage is not None:
+            self.progress.remove_task(stage)
+        self._todo = [cell for cell in self._todo if cell != record.cell]
+        self.progress.advance(self._bar)
+        spent = console.minutes(sum(record.provenance.seconds.values()))
+        text = escape(in_short(record.cell))
+        if record.status != "ok":
+            self._print(f"{MARKS[record.status]} {text}  {escape(reason_of(record))}  ({spent})")
+        elif record.row_key not in self._wanted:
+            reached = "" if record.RP is None else f"  RP {number(record.RP.value)}"
+            self._print(f"[dim]{MARKS['ok']} control {text}{reached}  ({spent})[/]")
+        self._add(record)
+        self._expect()
+
+    def _expect(self) -> None:
+        seconds = self._left(self._todo, list(self._records.values()))
+        words = f"about {console.minutes(seconds)} left" if seconds else ""
+        self.progress.update(self._bar, left=words)
+
+    def _add(self, record: Record) -> None:
+        """Keep ``record``, and show the rows whose numbers it completes."""
+        self._records[record.hash] = record
+        cell = record.cell
+        near = [
+            r
+            for r in self._records.values()
+            if (r.cell.scenario, r.cell.model, r.cell.replicate) == (cell.scenario, cell.model, cell.replicate)
+        ]
+        if not any(r.row_key in self._wanted for r in near):
+            return
+        for row in aggregate.rows(near, self._of, withhold=False):
+            if row.row_key in self._wanted and row.ensemble is None and row.status == "ok":
+                self._show(row, cell.replicate)
+
+    def _of(self, record: Record) -> Mapping[str, Any]:
+        return self._early[record.hash] if record.hash in self._early else self._evidence(record)
+
+    def _show(self, row: Row, replicate: int) -> None:
+        """One line of a row, again where its numbers have changed."""
+        if row.attack_purpose == "no-attack" and row.mean("LP") is None:
+            return
+        named = (("UP", "UP"), ("LP", "LP"), ("RP", "RP"), ("baseline", "public_baseline"))
+        numbers = "  ".join(f"{name} {number(row.mean(field))}" for name, field in named)
+        word = "baseline to come" if row.mean("public_baseline") is None else short(row.verdict)
+        line = f"{numbers}  [{STYLES.get(word, 'dim')}]{word}[/]"
+        at = (row.row_key, replicate)
+        if self._shown.get(at) != line:
+            self._shown[at] = line
+            self._print(f"[bold]{escape(row.lock)} × {escape(row.attack)}[/]  {line}")
+
+    def _print(self, line: str) -> None:
+        self.progress.console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def live(*arguments: Any) -> Iterator[Live]:
+    """A `Live` that is shown while the block runs."""
+    shown = Live(*arguments)
+    with shown.progress:
+        yield shown

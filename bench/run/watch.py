@@ -1,0 +1,31 @@
+"""What happens while cells run, as those who wait for it hear of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.records import Cell, Record
+
+Evidence = dict[str, Any]
+"""Per-image arrays by name, as in `bench.run.judge`; here without its imports."""
+
+
+class Watch:
+    """Hears of everything and does nothing; a subclass does what it likes.
+
+    A run calls these methods in its own process and in the order in which things happen.
+    """
+
+    def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
+        """The stage ``name`` of ``cell`` has done ``done`` of ``total`` steps; ``what`` says of what."""
+
+    def measured(self, record: Record, evidence: Evidence) -> None:
+        """RP of a cell is known, and the record is not complete yet: key conditions and the curve may be missing.
+
+        Args:
+            record: with what is measured so far. It is in no store.
+            evidence: per-image predictions behind it.
+        """
+
+    def done(self, record: Record) -> None:
+        """The record of a cell is complete and in the store."""
