@@ -261,7 +261,7 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
         return copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        wide = type(model)({**model.spec, "extra": extra})  # type: ignore[call-arg]
+        wide = type(model)({**model.spec, "extra": extra})
     state, own = model.state_dict(), wide.state_dict()
     for key, value in state.items():
         if own[key].shape == value.shape:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,39 +14,51 @@ from bench import datasets
 from bench.api import audit_plan, checkpoint, findings
 from bench.api.audit_plan import LeftOut, Plan
 from bench.api.checkpoint import Options, Reading
+from bench.api.execution import Execution
 from bench.api.findings import Finding
+from bench.api.results import Results
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.records import Record
-from bench.run.launchers import inline
-from bench.store import Store, identity
+from bench.run.watch import Watch
+from bench.store import Store
 from bench.store.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
-class Audit:
-    """What an audit found.
+class Audit(Results):
+    """What an audit found: its records with their rows, and what they say about the checkpoint.
 
     Args:
-        reading: how the checkpoint was read.
         records: every cell of the run, controls included.
-        findings: one for each attack, those that open it first.
-        advice: what to do, a line each.
-        diagnosis: what is odd about the checkpoint as it was read.
-        left_out: attacks that did not run, and why.
         store: where the records are.
+        reading: how the checkpoint was read.
+        left_out: attacks that did not run, and why.
+        raw_alone: authorised images are the raw ones, since no key was given.
     """
 
-    reading: Reading
-    records: list[Record]
-    findings: list[Finding]
-    advice: list[str]
-    diagnosis: list[str]
-    left_out: list[LeftOut]
-    store: Path = field(default_factory=lambda: Path("runs"))
+    def __init__(
+        self, records: Sequence[Record], store: str | Path, reading: Reading, left_out: list[LeftOut], raw_alone: bool
+    ) -> None:
+        super().__init__(records, store)
+        self.reading, self.left_out, self._raw_alone = reading, left_out, raw_alone
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """One for each attack, those that open it first."""
+        return findings.of_rows(self.rows, self.records)
+
+    @property
+    def advice(self) -> list[str]:
+        """What to do, a line each."""
+        return findings.advice(self.findings)
+
+    @property
+    def diagnosis(self) -> list[str]:
+        """What is odd about the checkpoint as it was read."""
+        return findings.diagnosis(self.records, Store(self.store, write=False).evidence, self._raw_alone)
 
     @property
     def opened_by(self) -> list[str]:
@@ -115,38 +128,28 @@ def prepare(
     return Prepared(reading, planned, root, settings, entropy, key)
 
 
-def run(
-    prepared: Prepared,
-    progress: Callable[[str, int, int, str], None] | None = None,
-    done: Callable[[Record], None] | None = None,
-) -> Audit:
+def run(prepared: Prepared, watch: Watch | None = None, jobs: int | None = None) -> Audit:
     """Run what `prepare` planned; what the store has is not done again.
 
     Args:
-        progress: called with the stage, steps done, steps in all, and what they are.
-        done: called with each record.
+        watch: hears of everything.
+        jobs: cells at once, each in a process of its own; None: as many as there are threads for.
     """
-    from reports.rows import aggregate
+    execution = execution_of(prepared)
+    execution.run(jobs, watch or Watch(), _command())
+    return results(prepared, execution)
 
+
+def execution_of(prepared: Prepared) -> Execution:
+    """The plan on its store, which is made where it is not there."""
     store = Store(prepared.store, entropy=prepared.entropy)
-    settings = replace(prepared.settings, entropy=store.entropy)
-    cells = prepared.plan.cells
-    hashes = [identity.of(cell, settings).record for cell in cells]
-    stored = [store.get(hash) for hash in hashes]
-    todo = [cell for cell, record in zip(cells, stored, strict=True) if record is None or not record.complete]
-    inline.launch(todo, store.root, settings, _command(), progress or _silent, done or (lambda _record: None))
-    records = [r for r in (store.get(hash) for hash in hashes) if r is not None]
-    rows = aggregate.rows(records, store.evidence)
-    found = findings.of_rows(rows, records)
-    return Audit(
-        prepared.reading,
-        records,
-        found,
-        findings.advice(found),
-        findings.diagnosis(records, store.evidence, prepared.key in ("", "none")),
-        prepared.plan.left_out,
-        prepared.store,
-    )
+    return Execution(prepared.plan.planned, replace(prepared.settings, entropy=store.entropy), store)
+
+
+def results(prepared: Prepared, execution: Execution) -> Audit:
+    """What the store has of the plan."""
+    raw_alone = prepared.key in ("", "none")
+    return Audit(execution.records(), prepared.store, prepared.reading, prepared.plan.left_out, raw_alone)
 
 
 def audit(
@@ -161,9 +164,10 @@ def audit(
     seeds: Sequence[int] = (0,),
     store: str | Path = "runs",
     device: str = "cpu",
-    threads: int = 2,
+    threads: int = 1,
     plugin_files: Sequence[str] = (),
-    progress: Callable[[str, int, int, str], None] | None = None,
+    jobs: int | None = None,
+    watch: Watch | None = None,
     **reading: Any,
 ) -> Audit:
     """Attack a checkpoint of one's own with every attack of the ensemble that fits, controls included.
@@ -181,7 +185,8 @@ def audit(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: of each worker.
         plugin_files: plugin files outside the packages.
-        progress: called with the stage, steps done, steps in all, and what they are.
+        jobs: cells at once, each in a process of its own; None: as many as there are threads for.
+        watch: hears of everything.
         reading: fields of `bench.api.checkpoint.Options`: ``model`` is named ``architecture`` here.
 
     Raises:
@@ -199,12 +204,12 @@ def audit(
         model, data, options, key=key, quick=quick, threats=threats, attacks=attacks, params=params, seeds=seeds,
         store=store, settings=settings,
     )  # fmt: skip
-    return run(prepared, progress)
-
-
-def _silent(_stage: str, _done: int, _total: int, _what: str) -> None:
-    return None
+    return run(prepared, watch, jobs)
 
 
 def _command() -> str:
-    return " ".join(["bench", *map(shlex.quote, sys.argv[1:])]) if Path(sys.argv[0]).name in ("bench", "__main__.py") else ""
+    return (
+        " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
+        if Path(sys.argv[0]).name in ("bench", "__main__.py")
+        else ""
+    )

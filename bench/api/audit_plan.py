@@ -117,7 +117,7 @@ def build(
         reasons = "; ".join(f"{x.attack}: {x.reason}" for x in left[:3])
         raise UserError(f"no attack fits ({reasons or 'none is left'}).", "Name other attacks or threat models.")
     runs, refused = plan.accepted(plan.build(lines))
-    names = {(c.attack.name, c.threat.values()["access"]): reason for c, reason in refused}
+    names = {(c.attack.name, c.threat.access): reason for c, reason in refused}
     left += [LeftOut(attack, access, reason) for (attack, access), reason in names.items()]
     return Plan(runs, left)
 

@@ -124,7 +124,9 @@ class Reading:
                 f"{_count(self.facts.outputs - k)} beyond the {k} classes: {shown}. UP and LP use the {k} classes alone."
             )
         if not self.facts.is_split:
-            out.append("the outputs are not the head's answer to the embedding alone: attacks on the head are approximate.")
+            out.append(
+                "the outputs are not the head's answer to the embedding alone: attacks on the head are approximate."
+            )
         if not self.facts.stages:
             out.append("the network names no stages: attacks that read activations cannot use them.")
         return out
@@ -183,7 +185,8 @@ def _architecture(file: Path, options: Options) -> str:
     noted = checkpoint_process.architecture_of(file, options.weights_key)
     if not noted:
         raise UserError(
-            f"{file} does not say which architecture it is.", "Name it: --model NAME, e.g. resnet18 or torchvision:vit_b_16."
+            f"{file} does not say which architecture it is.",
+            "Name it: --model NAME, e.g. resnet18 or torchvision:vit_b_16.",
         )
     return noted
 
@@ -235,9 +238,7 @@ def _changed(usual: Preprocessing, options: Options) -> Preprocessing:
         raise UserError(f"resize={resize} is smaller than the {size} pixels that are cut out.", "Give a larger one.")
     mode = options.interpolation or usual.interpolation
     if mode not in preprocessing.INTERPOLATIONS:
-        raise UserError(
-            f"interpolation={mode} is not allowed.", f"Use {', '.join(preprocessing.INTERPOLATIONS)}."
-        )
+        raise UserError(f"interpolation={mode} is not allowed.", f"Use {', '.join(preprocessing.INTERPOLATIONS)}.")
     values = {}
     for field_name in ("mean", "std"):
         given = preprocessing.three(tuple(getattr(options, field_name) or ()))

@@ -24,21 +24,31 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Ship no output beyond the classes, and do not hide the classes in a renaming or a bias: outputs alone open it.",
         "outputs",
     ),
-    "prompt-search": ("Choose a prompt that is in no list, and check near prompts: the key is found by guessing.", "key"),
+    "prompt-search": (
+        "Choose a prompt that is in no list, and check near prompts: the key is found by guessing.",
+        "key",
+    ),
     "edit-imitation": ("Hand out no pairs of a raw image and its keyed form: the key is learnt from them.", "key"),
     "norm-adaptation": (
-        "Use a network without batch norm, or fold it: new statistics from unlabelled images open it.", "statistics"
+        "Use a network without batch norm, or fold it: new statistics from unlabelled images open it.",
+        "statistics",
     ),
     "tent": ("Fold or freeze the norm layers: adapting them on unlabelled images opens it.", "statistics"),
     "benign": ("An ordinary change of the image opens it: train the lock on resized and compressed images.", "images"),
-    "finetune": ("Do not ship the weights: few labelled images open them. Serve labels behind an interface.", "weights"),
+    "finetune": (
+        "Do not ship the weights: few labelled images open them. Serve labels behind an interface.",
+        "weights",
+    ),
     "learned-input": ("Do not ship the weights: a learnt change of the input opens them.", "weights"),
     "fine-pruning": ("Do not ship the weights: pruning and a short training open them.", "weights"),
     "interpolation": ("Do not ship weights near public ones: a mean of both opens them.", "weights"),
     "rounding": ("Rounding the weights opens them: the lock is in their last digits.", "weights"),
     "mask-recovery": ("The lock is a mask over weights: filling it opens them. Do not ship them.", "weights"),
     "transntl": ("Do not ship the weights with authorised images: fine-tuning on those opens them.", "weights"),
-    "distillation": ("Answer with labels in place of logits, and limit queries: a copy is trained from answers.", "answers"),
+    "distillation": (
+        "Answer with labels in place of logits, and limit queries: a copy is trained from answers.",
+        "answers",
+    ),
     "knockoff": ("Limit queries: a copy is trained from answers to other images.", "answers"),
     "data-free": ("Limit queries: a copy is trained from answers to made images.", "answers"),
     "disguise": ("Hand out no authorised images: others are disguised as them.", "images"),
@@ -157,10 +167,14 @@ def diagnosis(
         found = class_order.renaming(labels, predictions, record.classes)
         what = f"UP is {record.UP.value:.1f}, at the floor ({record.floor:.1f})"
         if found is None:
-            reason = "the key is not given (--key)" if raw_alone else "the key, the preprocessing or the model is another"
+            reason = (
+                "the key is not given (--key)" if raw_alone else "the key, the preprocessing or the model is another"
+            )
             out.append(f"{what}, and no renaming of outputs helps: {reason}.")
         elif found.order:
-            out.append(f"{what}; in {found.order} order it is {found.accuracy:.1f}: run again with --class-order {found.order}.")
+            out.append(
+                f"{what}; in {found.order} order it is {found.accuracy:.1f}: run again with --class-order {found.order}."
+            )
         else:
             names = [record.classes[found.outputs.index(i)] for i in range(len(record.classes))]
             shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -41,7 +41,8 @@ def name_of(module: nn.Module, model_args: dict[str, Any]) -> str:
     name = str((config or {}).get("architecture") or "")
     if not name:
         raise UserError(
-            f"attacks rebuild {type(module).__name__} in processes of their own, and its architecture is not known.", remedy
+            f"attacks rebuild {type(module).__name__} in processes of their own, and its architecture is not known.",
+            remedy,
         )
     models.check(name)
     outputs = getattr(module, "num_classes", 0)
@@ -52,6 +53,6 @@ def name_of(module: nn.Module, model_args: dict[str, Any]) -> str:
         raise UserError(
             f"the module says it is timm's '{name}', and {len(differing)} of its weights are others "
             f"({', '.join(sorted(differing)[:3])}).",
-            "Give model_args as it was made with, or factory=\"package.module:function\".",
+            'Give model_args as it was made with, or factory="package.module:function".',
         )
     return model_names.text_of(name, {})

@@ -65,7 +65,7 @@ def fit(
             f"{file} has {outputs} outputs, and the data have {k} classes.", "Audit it on the data it was trained for."
         )
     changed = architecture.spec | dict(spec or {})
-    base = architecture if changed == architecture.spec else type(architecture)(changed)  # type: ignore[call-arg]
+    base = architecture if changed == architecture.spec else type(architecture)(changed)
     model = models.widen(base, outputs - k, seed)
     own = {name.removeprefix("net."): value for name, value in model.state_dict().items()}
     weights = _shaped(weights, own, notes)
@@ -85,7 +85,9 @@ def fit(
 
 def _rows(file: str, order: Sequence[int], outputs: int) -> list[int]:
     if sorted(set(order)) != sorted(order) or any(not 0 <= i < outputs for i in order):
-        raise UserError(f"the class order {list(order)[:5]}… names no outputs of {file}.", "Give each class one output.")
+        raise UserError(
+            f"the class order {list(order)[:5]}… names no outputs of {file}.", "Give each class one output."
+        )
     return [*order, *(i for i in range(outputs) if i not in set(order))]
 
 

@@ -89,7 +89,9 @@ def check(model: ModelName) -> None:
         if model.name not in known:
             near = [n for n in known if model.name in n or n in model.name][:3]
             hint = f" Did you mean {', '.join(near)}?" if near else ""
-            raise UserError(f"torchvision has no classifier '{model.name}'.{hint}", "See torchvision.models.list_models().")
+            raise UserError(
+                f"torchvision has no classifier '{model.name}'.{hint}", "See torchvision.models.list_models()."
+            )
     elif model.source == "factory":
         factories.find(model.name)
     elif model.source == "hf-hub":
@@ -139,7 +141,8 @@ def public_weights(model: ModelName) -> Mapping[str, Tensor]:
             return found
         if model.source == "factory":
             raise UserError(
-                f"the factory '{model.name}' has no public weights.", f"Write --model 'factory:{model.name}?start=random'."
+                f"the factory '{model.name}' has no public weights.",
+                f"Write --model 'factory:{model.name}?start=random'.",
             )
         name = f"hf-hub:{model.name}" if model.source else model.name
         state: Mapping[str, Tensor] = timm.create_model(name, pretrained=True, **model.args).state_dict()

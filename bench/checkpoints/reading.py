@@ -103,7 +103,9 @@ def _unwrapped(content: Any, key: str, notes: list[str], path: Path) -> Mapping[
     if key:
         inner = content.get(key) if isinstance(content, Mapping) else None
         if not _is_wrapped(inner):
-            has = ", ".join(name for name, v in content.items() if _is_wrapped(v)) if isinstance(content, Mapping) else ""
+            has = (
+                ", ".join(name for name, v in content.items() if _is_wrapped(v)) if isinstance(content, Mapping) else ""
+            )
             raise UserError(f"{path} has no weights under '{key}'.", f"It has: {has or 'nothing wrapped'}.")
         notes.append(f"took the weights under '{key}'")
         content = inner

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +27,7 @@ from bench.cli.options import (
 )
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.records import Record
+from bench.records import Cell, Record
 from bench.run.durations import seconds as estimate
 from bench.store.settings import Settings
 from reports.text.escaping import first_line
@@ -47,7 +50,9 @@ def audit(
         str, typer.Option(help="package.module:function or file.py:function that makes it; your own code, which runs")
     ] = "",
     weights_key: Annotated[str, typer.Option(help="the key of the file that holds the weights, such as ema")] = "",
-    key: Annotated[str, typer.Option(help="your key: an edit key's prompt, or a key method with -p key.NAME=…")] = "none",
+    key: Annotated[
+        str, typer.Option(help="your key: an edit key's prompt, or a key method with -p key.NAME=…")
+    ] = "none",
     classes: Annotated[str | None, typer.Option(help="a file with the name of each output, in order")] = None,
     class_order: Annotated[
         str, typer.Option(help="given (as the data), codepoint (torchvision), casefold, or natural (timm)")
@@ -56,10 +61,14 @@ def audit(
     std: Annotated[str, typer.Option(help="their standard deviation")] = "",
     image_size: Annotated[int | None, typer.Option(min=8, max=2048, help="side that the network sees")] = None,
     resize: Annotated[int | None, typer.Option(min=8, max=2048, help="side before the centre is cut out")] = None,
-    crop_pct: Annotated[float | None, typer.Option(help="share of the side that is cut out, in place of --resize")] = None,
+    crop_pct: Annotated[
+        float | None, typer.Option(help="share of the side that is cut out, in place of --resize")
+    ] = None,
     interpolation: Annotated[str, typer.Option(help="bicubic, bilinear or nearest")] = "",
     fc_norm: Annotated[str, typer.Option(help="how often fc_norm is applied: once, twice or both")] = "once",
-    start: Annotated[str, typer.Option(help="weights of controls and public baseline: auto, public or random")] = "auto",
+    start: Annotated[
+        str, typer.Option(help="weights of controls and public baseline: auto, public or random")
+    ] = "auto",
     threat: Annotated[list[str] | None, typer.Option(help="a threat model of the ensemble (repeatable)")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="an attack of the ensemble (repeatable)")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="leave out slow attacks")] = False,
@@ -68,10 +77,13 @@ def audit(
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    threads: ThreadsOption = 2,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="cells at once", show_default="one a core")] = None,
+    threads: ThreadsOption = 1,
     entropy: EntropyOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show how the checkpoint is read, and the plan, and stop")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show how the checkpoint is read, and the plan, and stop")
+    ] = False,
 ) -> None:
     """Attack a checkpoint of your own with everything that fits, and say what opens it."""
     files = plugin_files(plugin)
@@ -115,11 +127,11 @@ def audit(
     )
     _show_reading(prepared)
     if dry_run:
-        console.plan_table(prepared.plan.planned, [False] * len(prepared.plan.planned), estimate(prepared.plan.cells, []))
+        planned = prepared.plan.planned
+        console.plan_table(planned, [False] * len(planned), estimate(prepared.plan.cells, []), jobs or 1)
         _show_left_out(prepared)
         return
-    plan.check(prepared.plan.cells)
-    found = _run(prepared)
+    found = _run(prepared, jobs)
     _show(found)
     _show_left_out(prepared)
     failed = [r for r in found.records if r.status == "failed"]
@@ -147,18 +159,23 @@ def _show_reading(prepared: Prepared) -> None:
         console.warn(warning)
 
 
-def _run(prepared: Prepared) -> Audit:
+def _run(prepared: Prepared, jobs: int | None) -> Audit:
     from bench.api import audit as api
+    from bench.api.execution import usual_jobs
+    from bench.cli.live import live
 
-    cells = prepared.plan.cells
-    with console.live(len(cells)) as live:
-        live.expect(sum(estimate(cells, [])))
+    execution = api.execution_of(prepared)
+    todo, store = execution.todo, execution.store
+    if todo and store is not None:
+        at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
+        wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
 
-        def done(record: Record) -> None:
-            measured = "" if record.RP is None or record.status != "ok" else f"  RP {record.RP.value:.1f}"
-            live.finished(f"{record.status} {escape(in_short(record.cell))}{measured}")
+        def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
+            return sum(estimate(cells, known)) / max(1, min(at_once, len(cells)))
 
-        return api.run(prepared, live.update, done)
+        with live(todo, wanted, execution.records(), store.evidence, left) as watch:
+            execution.run(at_once, watch, " ".join(["bench", *map(shlex.quote, sys.argv[1:])]))
+    return api.results(prepared, execution)
 
 
 def _show(found: Audit) -> None:

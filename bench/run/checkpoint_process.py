@@ -59,7 +59,9 @@ def read(model: str, task: Spec, params: Mapping[str, Any], settings: Settings) 
         with Guest("bench.run.checkpoint_process:serve", f"checkpoint {Path(str(params['file'])).name}") as guest:
             answer = guest.call("read", body, None, {}).body
     except GuestFailed as failed:
-        raise UserError(f"the checkpoint cannot be read: {failed.message}.", "Check --model and --model-args.") from None
+        raise UserError(
+            f"the checkpoint cannot be read: {failed.message}.", "Check --model and --model-args."
+        ) from None
     if "error" in answer:
         raise UserError(*answer["error"])
     return Facts(**{**answer, "notes": tuple(answer["notes"])})

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from bench import models, registry, seeds, training
-from bench.contracts import DefenderNeeds, Key
 from bench.checkpoints.model_names import parse
+from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
 from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey

@@ -38,7 +38,14 @@ def test_names_that_do_not_serve(names: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a\nb\n\nc\n", '["a", "b", "c"]', '{"a": 0, "c": 2, "b": 1}', '{"0": "a", "1": "b", "2": "c"}', "\ufeffa\r\nb\r\nc"]
+    "text",
+    [
+        "a\nb\n\nc\n",
+        '["a", "b", "c"]',
+        '{"a": 0, "c": 2, "b": 1}',
+        '{"0": "a", "1": "b", "2": "c"}',
+        "\ufeffa\r\nb\r\nc",
+    ],
 )
 def test_files_of_classes(tmp_path: Path, text: str) -> None:
     (tmp_path / "f").write_text(text, encoding="utf-8")

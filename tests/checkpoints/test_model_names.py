@@ -18,7 +18,10 @@ from bench.errors import UserError
         ("torchvision:vit_b_16", ModelName("torchvision", "vit_b_16")),
         ("hf-hub:timm/x.y", ModelName("hf-hub", "timm/x.y")),
         ("factory:a/b.py:make", ModelName("factory", "a/b.py:make")),
-        ("v?img_size=64&global_pool=avg&start=random", ModelName("", "v", (), {"img_size": 64, "global_pool": "avg"}, "random")),
+        (
+            "v?img_size=64&global_pool=avg&start=random",
+            ModelName("", "v", (), {"img_size": 64, "global_pool": "avg"}, "random"),
+        ),
     ],
 )
 def test_parts(text: str, parts: ModelName) -> None:
@@ -26,7 +29,11 @@ def test_parts(text: str, parts: ModelName) -> None:
 
 
 def test_equal_arguments_are_equal_names() -> None:
-    assert text_of("v", {"b": 1, "a": "x"}, "random") == text_of("v", {"start": "random", "a": "x", "b": 1}) == "v?a=x&b=1&start=random"
+    assert (
+        text_of("v", {"b": 1, "a": "x"}, "random")
+        == text_of("v", {"start": "random", "a": "x", "b": 1})
+        == "v?a=x&b=1&start=random"
+    )
 
 
 @pytest.mark.parametrize(

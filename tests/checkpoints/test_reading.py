@@ -28,7 +28,8 @@ def test_weights_under_a_key(tmp_path: Path, key: str, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["module.", "_orig_mod.", "model.", "net.", "backbone.", "module._orig_mod.", "_orig_mod.module.model.net."]
+    "prefix",
+    ["module.", "_orig_mod.", "model.", "net.", "backbone.", "module._orig_mod.", "_orig_mod.module.model.net."],
 )
 def test_prefixes_in_any_nesting(tmp_path: Path, prefix: str) -> None:
     file = tmp_path / "c.safetensors"

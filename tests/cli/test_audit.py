@@ -41,7 +41,18 @@ def test_it_runs_and_prints_reading_table_and_what_was_left_out(bench, small_tas
     network = {"channels": [8, 8, 8, 8], "stem_width": 8, "output_stride": 8}
     state = timm.create_model("resnet10t", num_classes=4, **network).state_dict()
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, checkpoint)
-    command = ("audit", str(checkpoint), "--data", folder, "--plugin", str(TINY), "--model", "tiny", "--store", str(store))
+    command = (
+        "audit",
+        str(checkpoint),
+        "--data",
+        folder,
+        "--plugin",
+        str(TINY),
+        "--model",
+        "tiny",
+        "--store",
+        str(store),
+    )
     command += ("--attack", "logit-surgery", "--attack", "prompt-search", "--threat", "weights-few", *FEW)
     done = bench(*command)
     assert done.returncode == 0, done.stderr
@@ -105,7 +116,16 @@ def test_fewer_outputs_and_a_file_of_classes_that_is_short(bench, small_task: st
     assert "has 2 outputs, and the data have 3 classes" in done.stderr
     classes = sorted(p.name for p in Path(small_task.partition(":")[2]).iterdir())
     (tmp_path / "classes").write_text("\n".join(reversed(classes)))
-    short = ("audit", str(tmp_path / "four.pth"), "--data", small_task, "--model", "cnn", "--classes", str(tmp_path / "classes"))
+    short = (
+        "audit",
+        str(tmp_path / "four.pth"),
+        "--data",
+        small_task,
+        "--model",
+        "cnn",
+        "--classes",
+        str(tmp_path / "classes"),
+    )
     assert "has 3 names, and the checkpoint 4 outputs" in bench(*short).stderr
     (tmp_path / "classes").write_text("\n".join([*reversed(classes), "decoy"]))
     done = bench(*short, "--dry-run")
@@ -139,7 +159,13 @@ def test_a_live_module_of_ones_own_needs_a_factory_and_runs_with_one(small_task:
     scope: dict[str, object] = {}
     exec(FACTORY, scope)  # the module of a notebook: no file holds its class
     module: nn.Module = scope["make"](3, 6)  # type: ignore[operator]
-    common = {"store": tmp_path / "runs", "threads": 1, "params": PAIRS, "attacks": ["logit-surgery"], "threats": ["weights-few"]}
+    common = {
+        "store": tmp_path / "runs",
+        "threads": 1,
+        "params": PAIRS,
+        "attacks": ["logit-surgery"],
+        "threats": ["weights-few"],
+    }
     with pytest.raises(UserError, match="its architecture is not known.*factory="):
         audit(module, small_task, **common)  # type: ignore[arg-type]
     found = audit(module, small_task, factory=f"{file}:make", model_args={"width": 6}, image_size=32, **common)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Writes docs/results/checkpoints.md: what `bench audit` reads, with real architectures and random weights.
 
-    python tests/helpers/checkpoint_table.py --out docs/results/checkpoints.md
+python tests/helpers/checkpoint_table.py --out docs/results/checkpoints.md
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ def result(case: Case, folder: Path) -> str:
                 options.setdefault("model", case.made.removeprefix("timm:"))
             if options.get("factory"):
                 factory = folder / "own_code.py"
-                factory.write_text("import timm\n\ndef make(num_classes):\n    return timm.create_model('resnet18', num_classes=num_classes)\n")
+                factory.write_text(
+                    "import timm\n\ndef make(num_classes):\n    return timm.create_model('resnet18', num_classes=num_classes)\n"
+                )
                 options["factory"] = f"{factory}:make"
         if "image_size" in options:
             options.setdefault("resize", options["image_size"])
