@@ -1,4 +1,4 @@
-"""How `bench audit` reads a checkpoint: architecture, outputs, preprocessing and class order, decided before it runs."""
+"""How `bench audit` reads a checkpoint: architecture, outputs, preprocessing, class order; before it runs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Reading:
             )
         if not self.facts.is_split:
             out.append(
-                "the outputs are not the head's answer to the embedding alone: attacks on the head are approximate."
+                "the outputs are not the head's answer to the embedding alone: attacks on the head approximate them."
             )
         if not self.facts.stages:
             out.append("the network names no stages: attacks that read activations cannot use them.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PAGE = "docs/audit.md"
 ADVICE: Mapping[str, tuple[str, str]] = {
     "logit-surgery": (
-        "Ship no output beyond the classes, and do not hide the classes in a renaming or a bias: outputs alone open it.",
+        "Ship no output beyond the classes, and do not hide the classes in a renaming or a bias: outputs open it.",
         "outputs",
     ),
     "prompt-search": (

@@ -1,4 +1,4 @@
-"""What ``--model`` takes: a plugin, a timm name, ``torchvision:NAME``, ``hf-hub:ORG/NAME`` or a factory. No torch here."""
+"""What ``--model`` takes: a plugin, a timm name, ``torchvision:NAME``, ``hf-hub:…`` or a factory. No torch here."""
 
 from __future__ import annotations
 

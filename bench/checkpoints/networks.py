@@ -29,8 +29,8 @@ def make(spec: Mapping[str, Any], outputs: int) -> nn.Module:
     """The network of a classifier's ``spec`` with so many outputs; 0: without a head, of timm alone.
 
     Args:
-        spec: ``name``, ``kwargs``, ``source`` (none, ``torchvision`` or ``factory``), and ``norm`` = ``twice`` where the
-            norm before the head is applied twice.
+        spec: ``name``, ``kwargs``, ``source`` (none, ``torchvision`` or ``factory``), and ``norm`` = ``twice`` where
+            the norm before the head is applied twice.
 
     Raises:
         UserError: the architecture cannot be built with these arguments.
@@ -116,7 +116,7 @@ def hub_config(name: str) -> tuple[Any, str, dict[str, Any]]:
     from timm.models._pretrained import PretrainedCfg
 
     try:
-        source, identifier = parse_model_name(f"hf-hub:{name}")
+        _, identifier = parse_model_name(f"hf-hub:{name}")
         config, architecture, args = load_model_config_from_hf(identifier)
     except Exception as error:  # of many kinds: no network, no such name, no timm model
         raise UserError(

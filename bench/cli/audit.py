@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import plan
+from bench.api.request import device_of
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -22,7 +23,6 @@ from bench.cli.options import (
     PluginOption,
     StoreOption,
     ThreadsOption,
-    device_of,
     plugin_files,
 )
 from bench.errors import UserError
