@@ -121,7 +121,7 @@ class Reading:
         if self.extra:
             shown = ", ".join(self.extra[:5]) + (f" and {len(self.extra) - 5} more" if len(self.extra) > 5 else "")
             out.append(
-                f"{_count(self.facts.outputs - k)} beyond the {k} classes: {shown}. UP and LP use the {k} classes alone."
+                f"{_count(self.facts.outputs - k)} beyond the {k} classes: {shown}. UP and LP use the {k} alone."
             )
         if not self.facts.is_split:
             out.append(

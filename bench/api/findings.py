@@ -172,9 +172,7 @@ def diagnosis(
             )
             out.append(f"{what}, and no renaming of outputs helps: {reason}.")
         elif found.order:
-            out.append(
-                f"{what}; in {found.order} order it is {found.accuracy:.1f}: run again with --class-order {found.order}."
-            )
+            out.append(f"{what}; in {found.order} order it is {found.accuracy:.1f}: add --class-order {found.order}.")
         else:
             names = [record.classes[found.outputs.index(i)] for i in range(len(record.classes))]
             shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

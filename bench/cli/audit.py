@@ -184,9 +184,7 @@ def _show(found: Audit) -> None:
     for norm, record in variants.items():
         if record.UP is not None and record.LP is not None and record.floor is not None:
             what = f" (fc_norm {norm})" if len(variants) > 1 else ""
-            console.say(
-                f"authorised {record.UP.value:.1f} · unauthorised {record.LP.value:.1f} · floor {record.floor:.1f}{what}"
-            )
+            console.say(f"UP {record.UP.value:.1f} · LP {record.LP.value:.1f} · floor {record.floor:.1f}{what}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("attack", overflow="fold")
     table.add_column("threat", no_wrap=True)

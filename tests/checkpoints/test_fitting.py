@@ -1,4 +1,4 @@
-"""Weights in an architecture: heads of every kind, outputs beyond the classes, the order of classes, what does not fit."""
+"""Weights in an architecture: heads of every kind, more outputs, the order of classes, what does not fit."""
 
 from __future__ import annotations
 

@@ -166,12 +166,12 @@ def test_a_live_module_of_ones_own_needs_a_factory_and_runs_with_one(small_task:
         "attacks": ["logit-surgery"],
         "threats": ["weights-few"],
     }
-    with pytest.raises(UserError, match="its architecture is not known.*factory="):
+    with pytest.raises(UserError, match=r"its architecture is not known.*factory="):
         audit(module, small_task, **common)  # type: ignore[arg-type]
     found = audit(module, small_task, factory=f"{file}:make", model_args={"width": 6}, image_size=32, **common)  # type: ignore[arg-type]
     assert {r.status for r in found.records} == {"ok"}, [r.error for r in found.records]
     assert [f.attack for f in found.findings] == ["logit-surgery"]
-    assert "the factory" not in found.reading.model and "start=random" in found.reading.model
+    assert "start=random" in found.reading.model
     assert "a factory has no public weights" in found.reading.start
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Writes docs/results/checkpoints.md: what `bench audit` reads, with real architectures and random weights.
 
 python tests/helpers/checkpoint_table.py --out docs/results/checkpoints.md
