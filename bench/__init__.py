@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "run": "bench.api.run",
+    "audit": "bench.api.audit",
     "Results": "bench.api.results",
     "load_records": "reports.rows.dataframe",
 }

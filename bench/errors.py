@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.legible import cut, escaped
 
 LONGEST = 2000
@@ -14,15 +16,17 @@ class UserError(Exception):
     Args:
         message: what is wrong, one line.
         remedy: what to do about it, one line.
+        lines: of code or of a command that follow the remedy, one line each.
     """
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    def __init__(self, message: str, remedy: str = "", lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = one_line(message)
         self.remedy = one_line(remedy)
+        self.lines = tuple(map(one_line, lines))
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
+        return "\n".join([f"{self.message} {self.remedy}".strip(), *self.lines])
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from bench.checkpoints.model_names import parse
 from bench.errors import UserError
 
 UNKNOWN = 12e6
@@ -23,8 +24,9 @@ def multiply_adds(model: str, size: int) -> float:
     from bench import models, registry
     from bench.contracts import Spec
 
-    own = registry.current().get("model", model.partition(":")[0])
-    if own is not None and own.guest:  # its code does not run here
+    parsed = parse(model)
+    own = registry.current().get("model", parsed.plugin)
+    if parsed.is_factory or (own is not None and own.guest):  # its code does not run here
         return UNKNOWN
 
     task, failure = Spec(size, ("one", "other")), ""

@@ -12,11 +12,12 @@ from typing import Any
 
 import timm
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench import registry
+from bench.checkpoints import heads, model_names, networks, preprocessing
+from bench.checkpoints.model_names import ModelName
 from bench.contracts import Architecture, Classifier, EditStage, Spec
 from bench.errors import UserError
 from bench.guests import questions
@@ -24,12 +25,13 @@ from bench.plugin_source import OWN
 
 
 class TimmClassifier(Classifier):
-    """A timm classifier with normalisation inside.
+    """A timm classifier, or another network by its spec, with normalisation inside.
 
     Args:
         spec: ``name`` and ``kwargs`` for `timm.create_model`, ``k`` real classes, ``extra`` further outputs,
             ``size`` of the images it takes (others are resized, bicubic), ``mean`` and ``std`` in [0, 1] units;
-            ``hidden`` widths of layers before the last, none by default.
+            ``hidden`` widths of layers before the last, none by default. ``resize`` and ``interpolation`` as in
+            `bench.checkpoints.preprocessing`, ``source`` and ``norm`` as in `bench.checkpoints.networks`.
     """
 
     mean: Tensor
@@ -41,25 +43,26 @@ class TimmClassifier(Classifier):
         self.k, self.extra = int(spec["k"]), int(spec.get("extra", 0))
         hidden = list(spec.get("hidden", ()))
         outputs = self.k + self.extra
-        net: Any = timm.create_model(spec["name"], num_classes=0 if hidden else outputs, **spec.get("kwargs", {}))
+        net: Any = networks.make(spec, 0 if hidden else outputs)
         self.net: Any = net
+        self._outputs = outputs
+        self._is_plain = bool(hidden) or heads.is_plain(net, heads.layers_of(net, outputs))
         self.top = (
             _perceptron([getattr(net, "head_hidden_size", net.num_features), *hidden, outputs]) if hidden else None
         )
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, 3, 1, 1), persistent=False)
         self.passed = nn.Identity()  # every embedding goes through here: where images are counted
-        stages: Any = self.net.feature_info
-        self._stages = [self.net.get_submodule(info["module"]) for info in stages]
+        self._stages = heads.stages_of(self.net)
 
     def _prepare(self, images: Tensor) -> Tensor:
-        size = int(self.spec["size"])
-        if images.shape[-1] != size or images.shape[-2] != size:
-            images = F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        return (images - self.mean) / self.std
+        return (preprocessing.apply(images, self.spec) - self.mean) / self.std
 
-    def _embed(self, images: Tensor, edit_stage: EditStage | None, activations: list[Tensor] | None) -> Tensor:
-        hooks = []
+    def _embed(
+        self, images: Tensor, edit_stage: EditStage | None, activations: list[Tensor] | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the head sees, and the logits where the network has made them on the way."""
+        hooks, inputs = [], []
 
         def at(i: int) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
@@ -73,27 +76,38 @@ class TimmClassifier(Classifier):
         if edit_stage is not None or activations is not None:
             hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)]
         try:
-            maps = self.net.forward_features(self._prepare(images))
-            result: Tensor = self.passed(self.net.forward_head(maps, pre_logits=True))
-            return result
+            if self._is_plain:
+                maps = self.net.forward_features(self._prepare(images))
+                return self.passed(self.net.forward_head(maps, pre_logits=True)), None
+            for layer in self._head_layers():
+                hooks.append(layer.register_forward_pre_hook(lambda _layer, given: inputs.append(given[0])))
+            logits = heads.logits_of(self.net(self._prepare(images)))
+            return self.passed(heads.joined(inputs)), logits
         finally:
             for hook in hooks:
                 hook.remove()
 
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        return self._embed(images, edit_stage, None)
+        return self._embed(images, edit_stage, None)[0]
 
     def head(self, embedding: Tensor) -> Tensor:
-        out: Tensor = self.last(embedding)
+        out: Tensor = self.last(embedding) if self._is_plain else heads.applied(self._head_layers(), embedding)
         return out
+
+    def _head_layers(self) -> list[nn.Module]:
+        return heads.layers_of(self.net, self._outputs)
 
     @property
     def last(self) -> Any:
         """The layer, or layers, from `embed` to the outputs."""
-        return self.net.get_classifier() if self.top is None else self.top
+        if self.top is not None:
+            return self.top
+        layers = self._head_layers()
+        return layers[0] if len(layers) == 1 else nn.ModuleList(layers)
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        return self.head(self._embed(images, edit_stage, None))
+        embedding, logits = self._embed(images, edit_stage, None)
+        return self.head(embedding) if logits is None else logits
 
     def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
         activations: list[Tensor] = []
@@ -135,27 +149,34 @@ def load(folder: Path, spec: dict[str, Any]) -> Classifier:
 
 
 def check(name: str) -> None:
-    """Whether ``name`` is an architecture that can be built: a plugin or a timm classifier, with or without a head.
+    """Whether ``name`` is an architecture that can be built: a plugin, a timm classifier, or one of another source.
 
     Raises:
         UserError: it is not.
     """
-    name, _, hidden = name.partition(":")
-    if hidden and not all(part.isdigit() and int(part) > 0 for part in hidden.split("-")):
-        raise UserError(f"the head '{hidden}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
+    model = model_names.parse(name)
     known = registry.current().all("model")
-    if name not in known and name not in timm.list_models():
-        near = timm.list_models(f"*{name}*")[:3]
+    if model.plugin in known:
+        if model.args:
+            raise UserError(f"the model '{model.name}' takes no arguments.", "Leave them out.")
+        return
+    if not model.source and model.name.partition(".")[0] not in timm.list_models():
+        near = timm.list_models(f"*{model.name}*")[:3]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise UserError(f"unknown model '{name}'.{hint}", f"Use {', '.join(known)} or any timm classifier by name.")
+        raise UserError(
+            f"unknown model '{model.name}'.{hint}",
+            f"Use {', '.join(known)}, any timm classifier by name, torchvision:NAME, or factory:MODULE:FUNCTION.",
+        )
+    networks.check(model)
 
 
 def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: int = 0) -> Classifier:
     """A classifier for ``task`` with public or random weights and a fresh head.
 
     Args:
-        name: an architecture of `bench.architectures`, or any timm classifier; with ``:256-256`` two hidden layers of
-            that width stand before the outputs.
+        name: as `bench.checkpoints.model_names` reads it: an architecture of `bench.architectures`, any timm
+            classifier, or one of another source; with ``:256-256`` two hidden layers of that width stand before the
+            outputs. ``?start=random`` draws weights wherever public ones are asked for.
         extra: outputs beyond the K real classes.
         weights: ``public`` or ``random``.
         seed: of the random numbers that initialise what is not loaded.
@@ -164,20 +185,20 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
         UserError: no such model, or its public weights cannot be had.
     """
     check(name)
-    name, _, widths = name.partition(":")
-    hidden = [int(width) for width in widths.split("-")] if widths else []
-    architecture = registry.current().get("model", name)
+    parsed = model_names.parse(name)
+    public = weights == "public" and parsed.start == "public"
+    architecture = registry.current().get("model", parsed.plugin)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture is not None:
-            model: Classifier = registry.load(architecture)().build(task, extra, hidden, weights == "public")
+            model: Classifier = registry.load(architecture)().build(task, extra, list(parsed.hidden), public)
             return model
-        return _timm(name, task, extra, hidden, weights == "public")
+        return _network(parsed, task, extra, public)
 
 
 def recipe(name: str) -> tuple[int, float]:
     """Steps and peak rate of the victim's training of the architecture ``name``; a hidden head leaves them."""
-    info = registry.current().get("model", name.partition(":")[0])
+    info = registry.current().get("model", model_names.parse(name).plugin)
     return (Architecture.steps, Architecture.rate) if info is None else questions.recipe(info)
 
 
@@ -187,38 +208,50 @@ def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: 
     return spec | ({"hidden": list(hidden)} if hidden else {})
 
 
-def _timm(name: str, task: Spec, extra: int, hidden: Sequence[int], public: bool) -> Classifier:
-    config = timm.get_pretrained_cfg(name)
-    model = TimmClassifier(
-        timm_spec(
-            name,
-            task,
-            extra,
-            hidden,
-            kwargs={},
-            size=config.input_size[-1] if config and config.fixed_input_size else task.size,
-            mean=list(config.mean if config else (0.5,) * 3),
-            std=list(config.std if config else (0.5,) * 3),
-        )
-    )
+def _network(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
+    classifier = TimmClassifier(network_spec(model, task, extra))
     if public:
-        try:
-            source = timm.create_model(name, pretrained=True)
-        except Exception as error:  # of many kinds: no network, no entry in the local cache, no weights at all
-            raise UserError(
-                f"the public weights of '{name}' cannot be loaded ({type(error).__name__}).",
-                f"On a connected machine run: hf download timm/{name} — or use --model vit.",
-            ) from None
-        load_but_head(model.net, source.state_dict())
-    return model
+        load_but_head(classifier.net, networks.public_weights(model), task.k + extra)
+    return classifier
 
 
-def load_but_head(net: Any, state: Mapping[str, Tensor]) -> None:
-    """Load the weights of ``state`` into the timm model ``net``, but for its head and what has another shape."""
+def network_spec(model: ModelName, task: Spec, extra: int = 0) -> dict[str, Any]:
+    """The spec of an architecture that is no plugin, with the normalisation that its source names.
+
+    Raises:
+        UserError: the hub's configuration of it cannot be had.
+    """
+    name, args, source = model.name, dict(model.args), model.source
+    if source == "hf-hub":
+        config, name, more = networks.hub_config(name)
+        args, source = {**more, **args}, ""
+    elif source:
+        config = None
+    else:
+        config = timm.get_pretrained_cfg(name)
+    size = config.input_size[-1] if config and config.fixed_input_size else task.size
+    size = _side(args.get("img_size", args.get("image_size"))) or size
+    usual = preprocessing.IMAGENET if source else ((0.5,) * 3, (0.5,) * 3)
+    mean, std = (config.mean, config.std) if config else usual
+    other = {"source": source} if source else {}
+    return timm_spec(name, task, extra, model.hidden, kwargs=args, size=size, mean=list(mean), std=list(std), **other)
+
+
+def _side(value: Any) -> int | None:
+    side = value[0] if isinstance(value, list | tuple) and value else value
+    return side if isinstance(side, int) and not isinstance(side, bool) else None
+
+
+def load_but_head(net: Any, state: Mapping[str, Tensor], outputs: int = 0) -> None:
+    """Load the weights of ``state`` into the network ``net``, but for its head and what has another shape.
+
+    Args:
+        outputs: how many ``net`` has, where it does not name its head.
+    """
     own = net.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    head = net.get_classifier()
-    names = {k for k, m in net.named_modules() if m is head}
+    layers = {id(part) for layer in heads.layers_of(net, outputs) for part in layer.modules()}
+    names = {k for k, m in net.named_modules() if id(m) in layers}
     net.load_state_dict({k: v for k, v in fitting.items() if k.rsplit(".", 1)[0] not in names}, strict=False)
 
 
@@ -228,7 +261,7 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
         return copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        wide = TimmClassifier({**model.spec, "extra": extra})
+        wide = type(model)({**model.spec, "extra": extra})
     state, own = model.state_dict(), wide.state_dict()
     for key, value in state.items():
         if own[key].shape == value.shape:
@@ -266,7 +299,7 @@ def forget_head(model: Classifier, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in _last(model).modules():
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
                 layer.reset_parameters()
 
 

@@ -76,13 +76,18 @@ class Cell(_Model):
             "scenario": self.scenario,
             "model": self.model,
             "editor": self.editor,
-            "lock": [self.lock.name, self.lock.explicit],
+            "lock": [self.lock.name, self._lock_set()],
             "key": [self.key.name, {k: v for k, v in self.key.explicit.items() if k != "editor"}],
             "attack": [self.attack.name, self.attack.explicit],
             "threat": self.threat.values(),
             "budget": {k: v for k, v in self.budget.values().items() if v is not None or k in _FIRST_BUDGETS},
             "explicit": self.task_settings,
         }
+
+    def _lock_set(self) -> dict[str, Any]:
+        """The lock's parameters that were set. A file whose digest is among them counts by its content alone."""
+        is_known = self.lock.role == "given" and "digest" in self.lock.explicit
+        return {k: v for k, v in self.lock.explicit.items() if not (is_known and k == "file")}
 
     def row_key(self) -> str:
         """Hex digest of `row`: tables and gates join on it."""

@@ -15,6 +15,7 @@ import typer
 from bench import __version__
 from bench.cli import (
     archive,
+    audit,
     baseline,
     catalogue,
     check,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "audit": audit.audit,
     "list": catalogue.list_,
     "show": catalogue.show,
     "status": status.status,

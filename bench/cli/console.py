@@ -48,6 +48,8 @@ def fail(error: UserError) -> None:
     err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     if error.remedy:
         err.print(escape(error.remedy), soft_wrap=True)
+    for line in error.lines:
+        err.print(f"  {escape(line)}", soft_wrap=True)
 
 
 def warn(text: str) -> None:

@@ -3,16 +3,16 @@ with the package."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from bench import assets, datasets, registry
+from bench.checkpoints import factories
+from bench.checkpoints.forms import check_form
+from bench.checkpoints.model_names import parse
 from bench.editors.loading import check_available
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.records import Cell, PluginRef
-
-_HEAD = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})*")
 
 
 def check(cells: Sequence[Cell]) -> None:
@@ -49,12 +49,15 @@ def check_model(model: str, size: int) -> None:
     Raises:
         UserError: it is not, or cannot, or has not.
     """
-    name, colon, head = model.partition(":")
-    if colon and _HEAD.fullmatch(head) is None:
-        raise UserError(f"the head '{head}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256.")
-    info = registry.current().get("model", name)
+    parsed = parse(model)
+    info = registry.current().get("model", parsed.plugin)
     if info is not None:
         assets.check(info)
+        return
+    if parsed.is_factory:
+        factories.find(parsed.name)
+        if parsed.start == "public":
+            raise UserError(f"the factory '{parsed.name}' has no public weights.", f"Write '{model}?start=random'.")
         return
     from bench import models
     from bench.forward_cost import multiply_adds
@@ -62,11 +65,12 @@ def check_model(model: str, size: int) -> None:
 
     models.check(model)
     multiply_adds(model, size)
-    check_weights(name)
+    if parsed.start == "public" and not parsed.source:
+        check_weights(parsed.name)
 
 
 def check_file(parameter: str, value: str, weights: bool) -> None:
-    """Whether ``value`` names a file that can be read; ``weights``: a safetensors file.
+    """Whether ``value`` names a file that can be read; ``weights``: one of the forms that a checkpoint has.
 
     Raises:
         UserError: it does not.
@@ -81,14 +85,6 @@ def check_file(parameter: str, value: str, weights: bool) -> None:
         with path.open("rb") as stream:
             stream.read(1)
         if weights:
-            from safetensors import SafetensorError, safe_open
-
-            try:
-                with safe_open(path, framework="numpy") as opened:
-                    opened.keys()
-            except SafetensorError as error:
-                raise UserError(
-                    f"{parameter}: {path} is no safetensors file: {error}.", "Save the weights as safetensors."
-                ) from None
+            check_form(path)
     except OSError as error:
         raise UserError(f"{parameter}: {path} cannot be read: {error.strerror or error}.", remedy) from None

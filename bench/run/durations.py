@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench import registry
+from bench.checkpoints.model_names import parse
 from bench.errors import UserError
 from bench.forward_cost import multiply_adds
 from bench.records import Cell, Record
@@ -60,7 +61,7 @@ def relative_cost(model: str, size: int) -> float:
 
     An architecture that is a plugin is taken for a miniature one, since it is not imported here.
     """
-    if registry.current().get("model", model.partition(":")[0]) is not None:
+    if registry.current().get("model", parse(model).plugin) is not None:
         return max(1.0, (size / SIDE) ** 2)
     try:
         return max(1.0, multiply_adds(model, size) / MINIATURE)

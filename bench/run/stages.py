@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench import models, registry, seeds, training
+from bench.checkpoints.model_names import parse
 from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
 from bench.guests import questions, subjects
@@ -232,9 +233,10 @@ class Stages:
     def _is_guest(self, *kinds: str) -> bool:
         """Whether a plugin of ``kinds`` in this cell is not the project's own."""
         cell, plugins = self.cell, self.context.plugins
-        names = {"lock": cell.lock.name, "attack": cell.attack.name, "model": cell.model.partition(":")[0]}
+        model = parse(cell.model)
+        names = {"lock": cell.lock.name, "attack": cell.attack.name, "model": model.plugin}
         infos = [plugins.get(kind, names[kind]) for kind in kinds]
-        return any(info.guest for info in infos if info is not None)
+        return model.is_factory or any(info.guest for info in infos if info is not None)
 
     def _stage(self, kind: str, make: Callable[[], T], save: Callable[[T, Path], None], load: Callable[[Path], T]) -> T:
         with self.timed(kind):

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import assets, datasets, registry, seeds
+from bench.checkpoints import factories
+from bench.checkpoints.model_names import parse
 from bench.errors import UserError
 from bench.hashing import digest, file_digest
+from bench.plugin_modules import code_digest
 from bench.plugin_source import PluginInfo
 from bench.records import SCHEMA, Cell, PluginRef
-from bench.store.code import code_identity
+from bench.store.code import code_identity, code_modules
 from bench.store.settings import PLAN, Settings
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
@@ -121,6 +124,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         seed=cell_seeds["victim"],
         code=code_identity("bench.run.victim_process", *_architecture(cell.model)),
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
+        **_factory(cell.model),
     )
     stage(
         "key",
@@ -166,8 +170,17 @@ def _refs(cell: Cell) -> dict[str, PluginRef]:
 
 
 def _architecture(model: str) -> list[PluginInfo]:
-    info = registry.current().get("model", model.partition(":")[0])
+    info = registry.current().get("model", parse(model).plugin)
     return [] if info is None else [info]
+
+
+def _factory(model: str) -> dict[str, Any]:
+    """The code of a factory of the owner's, where it makes the architecture: the modules of its package count too."""
+    parsed = parse(model)
+    if not parsed.is_factory:
+        return {}
+    paths = code_modules("factory", factories.find(parsed.name))
+    return {"factory": {name: code_digest(path) for name, path in sorted(paths.items())}}
 
 
 def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
@@ -178,7 +191,7 @@ def _plugin(info: PluginInfo, ref: PluginRef) -> dict[str, Any]:
     """What a plugin adds to the identity of its stage."""
     return {
         info.kind: ref.name,
-        "params": ref.params,
+        "params": {name: value for name, value in ref.params.items() if name not in info.files},  # content counts
         "files": _named_files(info, ref),
         "assets": assets.of(info, ref.params),
         "code": code_identity(info),

@@ -33,7 +33,7 @@ def test_a_checkpoint_with_extra_outputs_is_loaded_as_it_is(toy: Images, spec: S
 
 def test_files_that_do_not_fit(toy: Images, spec: Spec, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no weights")
-    with pytest.raises(UserError, match="no safetensors"):
+    with pytest.raises(UserError, match="no safetensors file"):
         _given(tmp_path / "text", toy, spec)
     save_file(models.build("vit", spec).state_dict(), tmp_path / "vit.safetensors")
     with pytest.raises(UserError, match=r"has no fc\.weight"):

@@ -1,0 +1,154 @@
+"""The cells of an audit: every attack of the ensemble that fits what the owner has, controls included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import assets, plan, registry
+from bench.api.checkpoint import Reading
+from bench.errors import UserError
+from bench.plan import ensemble
+from bench.plan.cells import fits
+from bench.plan.suites import ENSEMBLE_BASELINE, SuiteLine
+from bench.records import Cell
+
+LOCK, BASELINE = "given", "from-scratch"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An attack that does not run, and why.
+
+    Args:
+        attack: its name with parameters.
+        threat: name of the threat model in the ensemble.
+        reason: why, a phrase.
+    """
+
+    attack: str
+    threat: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs and what does not.
+
+    Args:
+        planned: cells, controls included, each with its reason.
+        left_out: attacks of the ensemble that do not fit.
+        threats: names of the ensemble's threat models by what they are.
+    """
+
+    planned: list[plan.Planned]
+    left_out: list[LeftOut]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells in the order in which they run."""
+        return [p.cell for p in self.planned]
+
+
+def key_params(key: str) -> dict[str, Any]:
+    """Parameters of the owner's key: ``none``, the name of a key method, or a prompt of the editor."""
+    if key in ("", "none"):
+        return {"lock.key": "none"}
+    if key in registry.current().all("key"):
+        return {"lock.key": key}
+    return {"lock.key": "edit", "key.key_choice": "fixed", "key.prompt": key}
+
+
+def build(
+    reading: Reading,
+    task: str,
+    key: str,
+    *,
+    quick: bool = False,
+    threats: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    params: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] = (0,),
+) -> Plan:
+    """The cells of an audit.
+
+    Args:
+        key: as `key_params` reads it.
+        quick: leave out the slow members of the ensemble.
+        threats, attacks: only these; empty: all.
+        params: further parameters by ``GROUP.NAME``, for every line.
+
+    Raises:
+        UserError: an unknown name, or nothing fits.
+    """
+    listed = ensemble.read()
+    for name in threats:
+        listed.threat(name)
+    for name in attacks:
+        registry.current().find("attack", name)
+    own = {**key_params(key), **(params or {})}
+    own.setdefault("task.size", reading.task_size)
+    lines, left = [], []
+    for threat in listed.threats:
+        if threats and threat.name not in threats:
+            continue
+        for member in threat.members:
+            if attacks and member.attack not in attacks:
+                continue
+            shown = member.attack + "".join(f" {k.partition('.')[2]}={v}" for k, v in member.params.items())
+            line_params = {**own, **threat.params, **member.params, **_overrides(params, member.attack)}
+            reason = _unfit(member, line_params, task, quick)
+            if reason:
+                left.append(LeftOut(shown, threat.name, reason))
+                continue
+            for norm in reading.norms:
+                lock = {f"lock.{k}": v for k, v in reading.lock.items()}
+                lock |= {"lock.norm": "twice"} if norm == "twice" else {}
+                own_params = {k: v for k, v in line_params.items() if _reaches(k, member.attack)}
+                lines.append(
+                    SuiteLine(
+                        locks=[LOCK], attacks=[member.attack], tasks=[task], models=[reading.model],
+                        params={**own_params, **lock}, replicates=list(seeds), unfit="leave",
+                        public_baseline={**ENSEMBLE_BASELINE, **_overrides(params, BASELINE)},
+                    )
+                )  # fmt: skip
+    if not lines:
+        reasons = "; ".join(f"{x.attack}: {x.reason}" for x in left[:3])
+        raise UserError(f"no attack fits ({reasons or 'none is left'}).", "Name other attacks or threat models.")
+    runs, refused = plan.accepted(plan.build(lines))
+    names = {(c.attack.name, c.threat.access): reason for c, reason in refused}
+    left += [LeftOut(attack, access, reason) for (attack, access), reason in names.items()]
+    return Plan(runs, left)
+
+
+def _overrides(params: Mapping[str, Any] | None, attack: str) -> dict[str, Any]:
+    """Parameters for every attack that has them."""
+    return {k: v for k, v in (params or {}).items() if k.startswith("attack.") and _reaches(k, attack)}
+
+
+def _reaches(name: str, attack: str) -> bool:
+    group, _, field = name.partition(".")
+    known = registry.current().all("attack")
+    return group != "attack" or field in known[attack].params
+
+
+def _unfit(member: ensemble.Member, params: Mapping[str, Any], task: str, quick: bool) -> str:
+    """Why an attack of the ensemble does not fit what the owner has; "" where it does."""
+    info = registry.current().find("attack", member.attack)
+    key = str(params["lock.key"])
+    if quick and member.slow:
+        return "slow, and --quick leaves slow ones out"
+    if not fits(member.attack, LOCK, task, params):
+        return f"it speaks to the key {' or '.join(info.keys)}, and " + (
+            "no key is given (--key)" if key == "none" else f"the key is {key}"
+        )
+    if key == "none" and float(params.get("threat.authorised", 0)) > 0:
+        return "it needs authorised images, and no key is given (--key)"
+    if key == "none" and int(params.get("threat.leaked", 0)) > 0:
+        return "it needs leaked pairs, and no key is given (--key)"
+    try:
+        assets.check(info)
+    except UserError as error:
+        return error.message.removesuffix(".")
+    return ""

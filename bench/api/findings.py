@@ -1,0 +1,183 @@
+"""What an audit found: for each attack whether it opens the checkpoint, at which cost, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.checkpoints import class_order
+from bench.plan import ensemble
+from bench.records import Record
+from bench.threat import ThreatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from reports.rows.row import Row
+
+PAGE = "docs/audit.md"
+ADVICE: Mapping[str, tuple[str, str]] = {
+    "logit-surgery": (
+        "Ship no output beyond the classes, and do not hide the classes in a renaming or a bias: outputs open it.",
+        "outputs",
+    ),
+    "prompt-search": (
+        "Choose a prompt that is in no list, and check near prompts: the key is found by guessing.",
+        "key",
+    ),
+    "edit-imitation": ("Hand out no pairs of a raw image and its keyed form: the key is learnt from them.", "key"),
+    "norm-adaptation": (
+        "Use a network without batch norm, or fold it: new statistics from unlabelled images open it.",
+        "statistics",
+    ),
+    "tent": ("Fold or freeze the norm layers: adapting them on unlabelled images opens it.", "statistics"),
+    "benign": ("An ordinary change of the image opens it: train the lock on resized and compressed images.", "images"),
+    "finetune": (
+        "Do not ship the weights: few labelled images open them. Serve labels behind an interface.",
+        "weights",
+    ),
+    "learned-input": ("Do not ship the weights: a learnt change of the input opens them.", "weights"),
+    "fine-pruning": ("Do not ship the weights: pruning and a short training open them.", "weights"),
+    "interpolation": ("Do not ship weights near public ones: a mean of both opens them.", "weights"),
+    "rounding": ("Rounding the weights opens them: the lock is in their last digits.", "weights"),
+    "mask-recovery": ("The lock is a mask over weights: filling it opens them. Do not ship them.", "weights"),
+    "transntl": ("Do not ship the weights with authorised images: fine-tuning on those opens them.", "weights"),
+    "distillation": (
+        "Answer with labels in place of logits, and limit queries: a copy is trained from answers.",
+        "answers",
+    ),
+    "knockoff": ("Limit queries: a copy is trained from answers to other images.", "answers"),
+    "data-free": ("Limit queries: a copy is trained from answers to made images.", "answers"),
+    "disguise": ("Hand out no authorised images: others are disguised as them.", "images"),
+}
+ADAPTATION = ("Do not ship the weights: adaptation on unlabelled images opens them.", "weights")
+_COSTS = (("labelled", "labels"), ("authorised", "authorised"), ("leaked", "pairs"), ("queries", "queries"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One attack on the checkpoint.
+
+    Args:
+        attack: its name with parameters.
+        threat: name of the threat model in the ensemble.
+        rp, baseline, lp: percent; None where not measured.
+        cost: what the attacker spent, in words.
+        opens: True, False, or None where it is undecided.
+        note: why there is no number, or "".
+        variant: of fc_norm, or "".
+    """
+
+    attack: str
+    threat: str
+    rp: float | None
+    baseline: float | None
+    lp: float | None
+    cost: str
+    opens: bool | None
+    note: str = ""
+    variant: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """yes, no, undecided, or the status of a cell without a number."""
+        if self.note:
+            return self.note
+        return {True: "yes", False: "no", None: "undecided"}[self.opens]
+
+
+def of_rows(rows: Sequence[Row], records: Sequence[Record]) -> list[Finding]:
+    """The findings of an audit, those that open it first, then by what they reach.
+
+    Args:
+        rows: of `reports.rows.aggregate`.
+        records: of the same run.
+    """
+    cells = {record.row_key: record.cell for record in records}
+    out = []
+    for row in rows:
+        if row.role != "given" or row.attack_purpose or row.row_key not in cells:
+            continue
+        cell = cells[row.row_key]
+        set_ = "".join(f" {k}={v}" for k, v in cell.attack.explicit.items() if k not in ("steps", "trials"))
+        out.append(
+            Finding(
+                row.attack_name + set_,
+                _threat(cell.threat),
+                row.mean("RP"),
+                row.mean("public_baseline"),
+                row.mean("LP"),
+                _cost(row.meter or {}),
+                row.broken if row.status == "ok" and row.verdict != "undecided" else None,
+                row.status if row.status != "ok" else "",
+                str(cell.lock.explicit.get("norm", "")),
+            )
+        )
+    return sorted(out, key=lambda f: (f.opens is not True, -(f.rp or 0)))
+
+
+def _threat(threat: ThreatModel) -> str:
+    for listed in ensemble.read().threats:
+        if threat == ThreatModel(**{k.partition(".")[2]: v for k, v in listed.params.items()}):
+            return listed.name
+    return threat.access
+
+
+def _cost(meter: Mapping[str, float | None]) -> str:
+    parts = [f"{meter[name]:,.0f} {word}" for name, word in _COSTS if meter.get(name)]
+    seconds = meter.get("seconds")
+    return ", ".join([*parts, *([f"{seconds:.0f} s"] if seconds is not None else [])]) or "nothing"
+
+
+def advice(findings: Sequence[Finding]) -> list[str]:
+    """What to do, a line for each kind of attack that opens the checkpoint, the cheapest attack first."""
+    out: dict[tuple[str, str], str] = {}
+    for finding in findings:
+        if finding.opens:
+            name = finding.attack.partition(" ")[0]
+            out.setdefault(ADVICE.get(name, ADAPTATION), name)
+    return [f"{text} Opened by {name}. See {PAGE}#{anchor}." for (text, anchor), name in out.items()]
+
+
+def diagnosis(
+    records: Sequence[Record], evidence: Callable[[Record], Mapping[str, np.ndarray]], raw_alone: bool
+) -> list[str]:
+    """What is odd about the checkpoint as it was read: at the floor for its own user, or another order of classes.
+
+    Args:
+        records: of the checkpoint.
+        evidence: what a store keeps of a record.
+        raw_alone: authorised images are the raw ones.
+    """
+    seen, out = set(), []
+    for record in records:
+        variant = str(record.cell.lock.explicit.get("norm", "once"))
+        if record.cell.lock.role != "given" or record.UP is None or record.floor is None or variant in seen:
+            continue
+        seen.add(variant)
+        if record.UP.value > record.floor + 10:
+            continue
+        kept = evidence(record)
+        labels, predictions = kept.get("authorised_labels", kept.get("test_labels")), kept.get("pred/UP")
+        if labels is None or predictions is None:
+            continue
+        found = class_order.renaming(labels, predictions, record.classes)
+        what = f"UP is {record.UP.value:.1f}, at the floor ({record.floor:.1f})"
+        if found is None:
+            reason = (
+                "the key is not given (--key)" if raw_alone else "the key, the preprocessing or the model is another"
+            )
+            out.append(f"{what}, and no renaming of outputs helps: {reason}.")
+        elif found.order:
+            out.append(f"{what}; in {found.order} order it is {found.accuracy:.1f}: add --class-order {found.order}.")
+        else:
+            names = [record.classes[found.outputs.index(i)] for i in range(len(record.classes))]
+            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+            out.append(
+                f"{what}; with its outputs renamed it is {found.accuracy:.1f}. They seem to be, in order: {shown}. "
+                "Write all of them into a file, and run again with --classes FILE."
+            )
+    return out

@@ -1,0 +1,101 @@
+"""What ``--model`` takes: a plugin, a timm name, ``torchvision:NAME``, ``hf-hub:…`` or a factory. No torch here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from bench.errors import UserError
+
+SOURCES = ("torchvision", "factory", "hf-hub")
+"""Prefixes of names that are neither a plugin's nor timm's."""
+STARTS = ("public", "random")
+"""The weights that training starts from."""
+_WIDTHS = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})*")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """The parts of a model's name ``[SOURCE:]NAME[:WIDTHS][?ARGUMENT=VALUE&…]``.
+
+    Args:
+        source: one of `SOURCES`, or "" for a plugin or a timm classifier.
+        name: of the architecture at its source.
+        hidden: widths of layers before the outputs.
+        args: arguments of the architecture, JSON values.
+        start: ``public`` weights, or ``random`` ones in their place wherever public ones would be loaded.
+    """
+
+    source: str
+    name: str
+    hidden: tuple[int, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
+    start: str = "public"
+
+    @property
+    def plugin(self) -> str:
+        """The name under which an architecture plugin would be registered; "" where there can be none."""
+        return "" if self.source else self.name
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether the architecture is the owner's own code."""
+        return self.source == "factory"
+
+
+@cache
+def parse(text: str) -> ModelName:
+    """The parts of a model's name.
+
+    Raises:
+        UserError: a list of widths or an argument that cannot be read.
+    """
+    base, _, query = text.partition("?")
+    source, colon, rest = base.partition(":")
+    widths = ""
+    if source in SOURCES and colon:
+        name = rest
+        if not name:
+            raise UserError(f"'{text}' names no architecture.", f"Write {source}:NAME.")
+    else:
+        source = ""
+        name, colon, widths = base.partition(":")
+        if colon and _WIDTHS.fullmatch(widths) is None:
+            raise UserError(
+                f"the head '{widths}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256."
+            )
+    args = _arguments(text, query)
+    start = args.pop("start", STARTS[0])
+    if start not in STARTS:
+        raise UserError(f"start={start} is not allowed in '{text}'.", f"Use {' or '.join(STARTS)}.")
+    return ModelName(source, name, tuple(map(int, widths.split("-"))) if widths else (), args, str(start))
+
+
+def _arguments(text: str, query: str) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or _ARGUMENT.fullmatch(name) is None:
+            raise UserError(f"cannot read '{part}' in model '{text}'.", "Write NAME?ARGUMENT=VALUE&ARGUMENT=VALUE.")
+        out[name] = value_of(value)
+    return out
+
+
+def value_of(text: str) -> Any:
+    """``text`` as JSON where it is JSON, else itself: ``64`` is a number, ``avg`` a text, ``True`` true."""
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except ValueError:
+        return text
+
+
+def text_of(base: str, args: Mapping[str, Any], start: str = "public") -> str:
+    """The name of ``base`` with arguments, as `parse` reads it: sorted, so that equal arguments are equal names."""
+    both = {**args, **({} if start == STARTS[0] else {"start": start})}
+    written = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in sorted(both.items())]
+    return base + (("&" if "?" in base else "?") + "&".join(written) if written else "")

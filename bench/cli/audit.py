@@ -1,0 +1,219 @@
+"""`bench audit`: what opens a checkpoint of one's own, and what to do about it. No torch here before it is read."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench import plan
+from bench.api.request import device_of
+from bench.cli import console
+from bench.cli.options import (
+    DEFAULT_STORE,
+    DeviceOption,
+    EntropyOption,
+    ParamOption,
+    PluginOption,
+    StoreOption,
+    ThreadsOption,
+    plugin_files,
+)
+from bench.errors import UserError
+from bench.plan.wording import in_short
+from bench.records import Cell, Record
+from bench.run.durations import seconds as estimate
+from bench.store.settings import Settings
+from reports.text.escaping import first_line
+from reports.text.escaping import markup as escape
+
+if TYPE_CHECKING:
+    from bench.api.audit import Audit, Prepared
+
+_STYLES = {"yes": "bold red", "no": "green"}
+
+
+def audit(
+    checkpoint: Annotated[Path, typer.Argument(help="the weights: .safetensors, .pth or .pt")],
+    data: Annotated[str, typer.Option(help="a folder with one sub-folder a class, or a data set")],
+    model: Annotated[
+        str, typer.Option(help="its architecture: a timm name, torchvision:NAME, hf-hub:ORG/NAME, vit or cnn")
+    ] = "",
+    model_args: Annotated[str, typer.Option(help="its arguments: name=value,name=value, or JSON")] = "",
+    factory: Annotated[
+        str, typer.Option(help="package.module:function or file.py:function that makes it; your own code, which runs")
+    ] = "",
+    weights_key: Annotated[str, typer.Option(help="the key of the file that holds the weights, such as ema")] = "",
+    key: Annotated[
+        str, typer.Option(help="your key: an edit key's prompt, or a key method with -p key.NAME=…")
+    ] = "none",
+    classes: Annotated[str | None, typer.Option(help="a file with the name of each output, in order")] = None,
+    class_order: Annotated[
+        str, typer.Option(help="given (as the data), codepoint (torchvision), casefold, or natural (timm)")
+    ] = "given",
+    mean: Annotated[str, typer.Option(help="mean of the channels in [0, 1]: one number, or three with commas")] = "",
+    std: Annotated[str, typer.Option(help="their standard deviation")] = "",
+    image_size: Annotated[int | None, typer.Option(min=8, max=2048, help="side that the network sees")] = None,
+    resize: Annotated[int | None, typer.Option(min=8, max=2048, help="side before the centre is cut out")] = None,
+    crop_pct: Annotated[
+        float | None, typer.Option(help="share of the side that is cut out, in place of --resize")
+    ] = None,
+    interpolation: Annotated[str, typer.Option(help="bicubic, bilinear or nearest")] = "",
+    fc_norm: Annotated[str, typer.Option(help="how often fc_norm is applied: once, twice or both")] = "once",
+    start: Annotated[
+        str, typer.Option(help="weights of controls and public baseline: auto, public or random")
+    ] = "auto",
+    threat: Annotated[list[str] | None, typer.Option(help="a threat model of the ensemble (repeatable)")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="an attack of the ensemble (repeatable)")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="leave out slow attacks")] = False,
+    param: ParamOption = None,
+    seeds: Annotated[str, typer.Option(help="how many seeds, or a range as 0:3")] = "1",
+    plugin: PluginOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="cells at once", show_default="one a core")] = None,
+    threads: ThreadsOption = 1,
+    entropy: EntropyOption = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show how the checkpoint is read, and the plan, and stop")
+    ] = False,
+) -> None:
+    """Attack a checkpoint of your own with everything that fits, and say what opens it."""
+    files = plugin_files(plugin)
+    params = plan.parse_params(param or [])
+    settings = Settings(device=device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
+    from bench.guests import process as guests
+
+    guests.start()
+    from bench.api import audit as api
+    from bench.api.checkpoint import Options, arguments
+
+    options = Options(
+        model=model,
+        model_args=arguments(model_args),
+        factory=factory,
+        weights_key=weights_key,
+        classes=classes,
+        class_order=class_order,
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        image_size=image_size,
+        resize=resize,
+        crop_pct=crop_pct,
+        interpolation=interpolation,
+        fc_norm=fc_norm,
+        start=start,
+    )
+    prepared = api.prepare(
+        checkpoint,
+        data,
+        options,
+        key=key,
+        quick=quick,
+        threats=threat or (),
+        attacks=attack or (),
+        params=params,
+        seeds=plan.parse_seeds(seeds),
+        store=store,
+        settings=settings,
+        entropy=entropy,
+    )
+    _show_reading(prepared)
+    if dry_run:
+        planned = prepared.plan.planned
+        console.plan_table(planned, [False] * len(planned), estimate(prepared.plan.cells, []), jobs or 1)
+        _show_left_out(prepared)
+        return
+    found = _run(prepared, jobs)
+    _show(found)
+    _show_left_out(prepared)
+    failed = [r for r in found.records if r.status == "failed"]
+    for record in failed:
+        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UserError(f"{option} {text} is not allowed.", "Give one number, or three with commas between.") from None
+
+
+def _show_reading(prepared: Prepared) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in prepared.reading.lines():
+        table.add_row(name, escape(text))
+    console.out.print(table)
+    for warning in prepared.reading.warnings():
+        console.warn(warning)
+
+
+def _run(prepared: Prepared, jobs: int | None) -> Audit:
+    from bench.api import audit as api
+    from bench.api.execution import usual_jobs
+    from bench.cli.live import live
+
+    execution = api.execution_of(prepared)
+    todo, store = execution.todo, execution.store
+    if todo and store is not None:
+        at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
+        wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
+
+        def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
+            return sum(estimate(cells, known)) / max(1, min(at_once, len(cells)))
+
+        with live(todo, wanted, execution.records(), store.evidence, left) as watch:
+            execution.run(at_once, watch, " ".join(["bench", *map(shlex.quote, sys.argv[1:])]))
+    return api.results(prepared, execution)
+
+
+def _show(found: Audit) -> None:
+    records = [r for r in found.records if r.cell.lock.role == "given" and r.UP is not None and r.LP is not None]
+    variants = {str(r.cell.lock.explicit.get("norm", "once")): r for r in records}
+    for norm, record in variants.items():
+        if record.UP is not None and record.LP is not None and record.floor is not None:
+            what = f" (fc_norm {norm})" if len(variants) > 1 else ""
+            console.say(f"UP {record.UP.value:.1f} · LP {record.LP.value:.1f} · floor {record.floor:.1f}{what}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("attack", overflow="fold")
+    table.add_column("threat", no_wrap=True)
+    for name in ("RP", "baseline"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("cost", overflow="fold")
+    table.add_column("opens", no_wrap=True)
+    for finding in found.findings:
+        name = finding.attack + (f" (fc_norm {finding.variant})" if finding.variant else "")
+        numbers = ("–" if x is None else f"{x:.1f}" for x in (finding.rp, finding.baseline))
+        verdict = Text(finding.verdict, style=_STYLES.get(finding.verdict, "yellow"))
+        table.add_row(escape(name), finding.threat, *numbers, escape(finding.cost), verdict)
+    console.out.print(table)
+    for line in found.diagnosis:
+        console.warn(line)
+    if found.advice:
+        console.say("What to do:", "bold")
+        for line in found.advice:
+            console.say(f"- {line}")
+    elif any(f.opens is None for f in found.findings):
+        console.say("Nothing was shown to open it; some attacks are undecided: add --seeds 3.", "yellow")
+    else:
+        console.say("None of these attacks opens it.", "green")
+    console.say(f"records: {found.store}; details: bench report --store {found.store}", "dim")
+
+
+def _show_left_out(prepared: Prepared) -> None:
+    reasons: dict[str, list[str]] = {}
+    for left in prepared.plan.left_out:
+        reasons.setdefault(left.reason, []).append(f"{left.attack} ({left.threat})")
+    for reason, attacks in reasons.items():
+        console.say(f"left out: {', '.join(attacks)}: {reason}", "dim")

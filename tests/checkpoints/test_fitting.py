@@ -1,0 +1,99 @@
+"""Weights in an architecture: heads of every kind, more outputs, the order of classes, what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import models, registry
+from bench.checkpoints import fitting, heads
+from bench.contracts import Classifier, Images, Spec
+from bench.errors import UserError
+from bench.training import Run
+
+CASES = [
+    # name, size, parts of the head, whether the head alone makes the outputs
+    ("resnet10t", 32, 1, True),
+    ("test_vit", 160, 1, True),
+    ("test_resnet", 32, 1, True),
+    ("deit_tiny_distilled_patch16_224?img_size=32&depth=1", 32, 2, True),
+    ("levit_128s", 224, 2, True),
+    ("resnetv2_50x1_bit", 32, 1, True),
+    ("dla46x_c", 32, 1, True),
+    ("mobilenetv3_small_050", 32, 1, True),
+    ("torchvision:mobilenet_v3_small", 32, 1, True),
+    ("torchvision:squeezenet1_1", 64, 1, False),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "parts", "is_split"), CASES)
+def test_every_kind_of_head(name: str, size: int, parts: int, is_split: bool) -> None:
+    model = models.build(name, Spec(size, ("a", "b", "c")), 1, "random").eval()
+    assert isinstance(model, models.TimmClassifier)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs, embedding = model(images), model.embed(images)
+        expected = heads.logits_of(model.net(model._prepare(images)))
+        torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-4)
+        alone = torch.allclose(model.head(embedding), outputs, atol=1e-3)
+        assert alone == is_split
+        model.features(images)
+    assert len(heads.layers_of(model.net, 4)) == parts
+    first = model.get_parameter(models.head_names(model)[0])
+    assert len(first) == 4
+    wide = models.widen(model, 3, 0)
+    assert wide(images).shape == (2, 6)
+    models.forget_head(model, 1)
+    assert not torch.equal(model(images), outputs)
+
+
+def test_a_network_that_names_no_stages_gives_what_can_be_had() -> None:
+    from torch import nn
+
+    assert heads.stages_of(nn.Linear(2, 2)) == []
+    assert len(heads.stages_of(nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.ReLU()))) == 1
+
+
+def _state(k: int = 3, extra: int = 0, name: str = "cnn") -> tuple[Classifier, dict[str, torch.Tensor]]:
+    model = models.build(name, Spec(32, tuple("abcdefgh"[:k])), extra, "random", 5)
+    assert isinstance(model, models.TimmClassifier)
+    return model, dict(model.net.state_dict())
+
+
+def test_classes_in_another_order_with_an_extra_output(toy: Images) -> None:
+    own, state = _state(3, 1)
+    found = fitting.fit("f", state, models.build("cnn", Spec(32, ("a", "b", "c"))), [3, 0, 2])
+    images = toy.images[:4]
+    torch.testing.assert_close(models.outputs(found.model, images), models.outputs(own, images)[:, [3, 0, 2, 1]])
+    assert (found.outputs, found.model.extra) == (4, 1)
+    assert found.notes == ["put the outputs into the order of the data's classes"]
+
+
+def test_half_precision_and_a_head_saved_as_a_convolution(toy: Images) -> None:
+    own, state = _state()
+    head = next(k for k in state if k.startswith("fc.") and k.endswith("weight"))
+    state = {k: v.half() if v.dtype.is_floating_point else v for k, v in state.items()}
+    state[head] = state[head][:, :, None, None]
+    found = fitting.fit("f", state, models.build("cnn", Spec(32, ("a", "b", "c"))))
+    torch.testing.assert_close(
+        models.outputs(found.model, toy.images[:4]), models.outputs(own, toy.images[:4]), rtol=0.05, atol=0.05
+    )
+    assert any("reshaped" in note for note in found.notes)
+    assert any("float16" in note for note in found.notes)
+
+
+def test_fewer_outputs_than_classes_is_one_line() -> None:
+    _, state = _state(2)
+    with pytest.raises(UserError, match="f has 2 outputs, and the data have 3 classes"):
+        fitting.fit("f", state, models.build("cnn", Spec(32, ("a", "b", "c"))))
+
+
+@pytest.mark.parametrize("param", [{"mean": "1,2"}, {"std": "0"}, {"mean": "x"}, {"resize": 8}])
+def test_parameters_of_the_lock_that_are_not_allowed(tmp_path: Path, param: dict[str, object]) -> None:
+    _, state = _state()
+    torch.save(state, tmp_path / "c.pth")
+    lock = registry.INSTALLED.make("lock", "given", {"file": str(tmp_path / "c.pth"), **param})
+    with pytest.raises(UserError):
+        lock.protect(models.build("cnn", Spec(32, ("a", "b", "c"))), None, None, Run(1))
