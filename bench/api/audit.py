@@ -18,9 +18,9 @@ from bench.api.execution import Execution
 from bench.api.findings import Finding
 from bench.api.results import Results
 from bench.errors import UserError
+from bench.harness.watch import Watch
 from bench.paths import user_path
 from bench.records import Record
-from bench.run.watch import Watch
 from bench.store import Store
 from bench.store.settings import Settings
 

@@ -15,11 +15,11 @@ from bench.checkpoints.preprocessing import Preprocessing
 from bench.contracts import Spec
 from bench.errors import UserError
 from bench.guests import questions
+from bench.harness import checkpoint_process
+from bench.harness.checkpoint_process import Facts
 from bench.hashing import file_digest
 from bench.paths import user_path
 from bench.public_weights import check_available
-from bench.run import checkpoint_process
-from bench.run.checkpoint_process import Facts
 from bench.store.settings import Settings
 
 NORMS = ("once", "twice", "both")

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 from bench import plan
 from bench.errors import UserError
+from bench.harness.watch import Watch
 from bench.plan import Planned
 from bench.records import Cell, Record
-from bench.run.watch import Watch
 from bench.store import Store, identity
 from bench.store.settings import Settings
 
@@ -80,15 +80,15 @@ class Execution:
         self.check()
         _find_editors(todo)
         if launcher == "ray":
-            from bench.run.launchers import ray
+            from bench.harness.launchers import ray
 
             ray.launch(todo, root, self.settings, command, watch)
         elif jobs > 1:
-            from bench.run.launchers import processes
+            from bench.harness.launchers import processes
 
             processes.launch(todo, root, self.settings, command, jobs, watch)
         else:
-            from bench.run.launchers import inline
+            from bench.harness.launchers import inline
 
             inline.launch(todo, root, self.settings, command, watch)
 

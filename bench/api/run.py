@@ -11,9 +11,9 @@ from bench.api import request
 from bench.api.execution import Execution
 from bench.api.results import Results
 from bench.errors import UserError
+from bench.harness.watch import Watch
 from bench.plan.suite_file import GROUPS
 from bench.plan.wording import text_of
-from bench.run.watch import Watch
 from bench.store import Store
 from bench.store.settings import Settings
 

@@ -26,9 +26,9 @@ from bench.cli.options import (
     plugin_files,
 )
 from bench.errors import UserError
+from bench.harness.durations import seconds as estimate
 from bench.plan.wording import in_short
 from bench.records import Cell, Record
-from bench.run.durations import seconds as estimate
 from bench.store.settings import Settings
 from reports.text.escaping import first_line
 from reports.text.escaping import markup as escape

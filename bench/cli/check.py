@@ -24,7 +24,7 @@ def check(
     from bench.guests import process as guests
 
     guests.start()  # before this process imports torch
-    from bench.run import conformance
+    from bench.harness import conformance
 
     failed = 0
     for info in infos:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.cli import console
+from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
 from bench.plan.wording import in_short, label, name_text, scenario_label
-from bench.run.watch import Evidence, Watch
 from reports.rows import aggregate
 from reports.rows.reasons import reason_of
 from reports.text.escaping import markup as escape

@@ -31,10 +31,10 @@ from bench.cli.options import (
     plugin_files,
 )
 from bench.errors import UserError
+from bench.harness.durations import seconds as estimate
+from bench.harness.watch import Watch
 from bench.plan.wording import in_short
 from bench.records import Cell, Record
-from bench.run.durations import seconds as estimate
-from bench.run.watch import Watch
 from bench.store import Store
 from bench.store.settings import PLAN, Settings
 from reports.text.escaping import first_line

@@ -5,7 +5,7 @@ import importlib
 import bench.preload
 from bench import determinism
 
-ROOMS = ("bench.guests.answering", *(f"bench.run.{job}_process" for job in ("attack", "key", "lock", "victim")))
+ROOMS = ("bench.guests.answering", *(f"bench.harness.{job}_process" for job in ("attack", "key", "lock", "victim")))
 for name in ROOMS:
     importlib.import_module(name)  # by name: the ground floor knows the run's rooms by name alone
 determinism.deterministic("cpu")  # its first call imports for most of a second

@@ -11,7 +11,7 @@ _DECIDE_NOTHING = (
     "bench.cli",
     "bench.plan",
     "bench.store",
-    "bench.run.cell",
+    "bench.harness.cell",
     "bench.records",
     "bench.guests.process",
     "bench.guests.nursery",

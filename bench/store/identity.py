@@ -122,7 +122,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["base"],
         model=cell.model,
         seed=cell_seeds["victim"],
-        code=code_identity("bench.run.victim_process", *_architecture(cell.model)),
+        code=code_identity("bench.harness.victim_process", *_architecture(cell.model)),
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
         **_factory(cell.model),
     )
@@ -142,9 +142,9 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ["victim", "key"],
         **_plugin(lock, cell.lock),
         seed=cell_seeds["lock"],
-        process=code_identity("bench.run.lock_process"),
+        process=code_identity("bench.harness.lock_process"),
     )
-    stage("judged", ["protected"], code=code_identity("bench.run.judge"))
+    stage("judged", ["protected"], code=code_identity("bench.harness.judge"))
     stage("conditions", ["judged"])
     stage(
         "unlocked",
@@ -153,14 +153,14 @@ def of(cell: Cell, settings: Settings) -> Identity:
         threat=cell.threat.values(),
         budget=cell.budget.values(),
         seed=cell_seeds["attack"],
-        process=code_identity("bench.run.attack_process", "bench.run.grants"),
+        process=code_identity("bench.harness.attack_process", "bench.harness.grants"),
     )
     stage(
         "record",
         ["judged", "unlocked"],
         row=cell.row(),
         replicate=cell.replicate,
-        code=code_identity("bench.run.scoring"),
+        code=code_identity("bench.harness.scoring"),
     )
     return Identity(hashes, inputs, cell_seeds)
 

@@ -15,8 +15,8 @@ from attacks.kit import adaptation, stages, students
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError
+from bench.harness.views import AttackerView
 from bench.predictors import Direct
-from bench.run.views import AttackerView
 from bench.synthesis import ClassGenerator, Generator, NormStatistics, surrogates
 from bench.training import Run, metered
 

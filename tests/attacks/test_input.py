@@ -21,8 +21,8 @@ from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Predictor, Spec, ThreatModel
 from bench.editors import engine
 from bench.editors.settings import EditSettings
+from bench.harness.views import AttackerView
 from bench.predictors import Direct, Queried, describe, rebuild
-from bench.run.views import AttackerView
 from bench.training import Run, metered
 
 SPEC = Spec(size=32, classes=("dark", "light", "striped"))

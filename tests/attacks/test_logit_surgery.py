@@ -19,7 +19,7 @@ from attacks.kit.output_maps import (
 )
 from bench import models, registry
 from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
-from bench.run.views import AttackerView
+from bench.harness.views import AttackerView
 from bench.training import Run, metered
 
 PERMUTATION = [2, 0, 3, 1]

@@ -22,7 +22,7 @@ from attacks.rounding import round_weight
 from attacks.transntl import divergence, perturb, reweight
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, Classifier, Images, Predictor, Spec, ThreatModel
-from bench.run.views import AttackerView
+from bench.harness.views import AttackerView
 from bench.training import Run, metered
 from locks.map import Mask
 

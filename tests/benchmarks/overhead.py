@@ -23,10 +23,10 @@ from bench.contracts import Budget, Classifier, DefenderNeeds, Meter, ThreatMode
 from bench.datasets.scenario import draw_share, load
 from bench.editors.engine import current as engine_of
 from bench.editors.vocabulary import wordlist
-from bench.run import victim
-from bench.run.cell import Context, run_cell
-from bench.run.judge import SOME
-from bench.run.views import AttackerView, DefenderView
+from bench.harness import victim
+from bench.harness.cell import Context, run_cell
+from bench.harness.judge import SOME
+from bench.harness.views import AttackerView, DefenderView
 from bench.store import Store
 from bench.store.identity import Settings
 from bench.training import Run

@@ -18,7 +18,7 @@ from bench.contracts import Budget, Images, Meter, Spec, ThreatModel
 from bench.editors.loading import quiet
 from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE, wordlist
-from bench.run.views import AttackerView
+from bench.harness.views import AttackerView
 from bench.training import Run
 
 IMAGES, SAMPLED = 32, 64

@@ -16,8 +16,8 @@ from bench import models
 from bench.contracts import Batch, Classifier, Images
 from bench.datasets import scenario
 from bench.guests.subjects import LocalModel
+from bench.harness.judge import Judge
 from bench.keys.patch import PatchKey
-from bench.run.judge import Judge
 from bench.training import Run, metered
 
 STEPS, BATCH = 40, 64

@@ -14,8 +14,8 @@ from bench import models
 from bench.api.audit import audit, task_of
 from bench.contracts import Spec
 from bench.errors import UserError
+from bench.harness import checkpoint_process
 from bench.plugin_modules import code_digest
-from bench.run import checkpoint_process
 from bench.store.settings import Settings
 
 TINY = Path(__file__).parents[1] / "plugins" / "tiny.py"

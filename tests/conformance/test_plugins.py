@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from bench import contracts, models, registry
 from bench.contracts import AccessDenied, Budget, DefenderNeeds, Images, NoLabels, Spec, ThreatModel
 from bench.datasets.base import Dataset
+from bench.harness import attack_process
+from bench.harness.job import Job
+from bench.harness.views import DefenderView
 from bench.keys.none import Identity
 from bench.plugin_source import BASES, PluginInfo
 from bench.predictors import rebuild
-from bench.run import attack_process
-from bench.run.job import Job
-from bench.run.views import DefenderView
 from bench.training import Run, metered
 
 PLUGIN_NAMES = [(kind, name) for kind in registry.KINDS for name in sorted(registry.INSTALLED.all(kind))]

@@ -107,14 +107,14 @@ CASES = [
     Case("looks for the judge and labels in gc", "ok", part="predict", code="""
         for thing in gc.get_objects():
             kind = f"{type(thing).__module__}.{type(thing).__name__}"
-            held = ("bench.run.judge.Judge", "bench.store.store.Store", "bench.datasets.scenario.Scenario")
+            held = ("bench.harness.judge.Judge", "bench.store.store.Store", "bench.datasets.scenario.Scenario")
             assert kind not in held, kind"""),
     Case("patches the judge", "ok", part="predict", code="""
-        import bench.run.judge as judge
+        import bench.harness.judge as judge
         judge.Judge.score = lambda *a: 100.0
         judge.score_of = lambda *a: 1/0"""),
     Case("patches the judge in accepts()", "ok", part="accepts", code="""
-        import bench.run.judge as judge
+        import bench.harness.judge as judge
         judge.score_of = lambda *a: 1/0"""),
     Case("looks for the store in arguments and environment", "ok", code="""
         line = open("/proc/self/cmdline").read() + open("/proc/self/environ").read()
@@ -234,7 +234,7 @@ CASES = [
     Case("os._exit(0) in protect", "failed", "without an answer", part="protect", code="os._exit(0)", lock=True),
     Case("SystemExit in protect", "failed", "SystemExit", part="protect", code="sys.exit(0)", lock=True),
     Case("patches the judge in protect", "ok", part="protect", code="""
-        import bench.run.judge as judge
+        import bench.harness.judge as judge
         judge.score_of = lambda *a: 1/0""", lock=True),
     Case("reads what needs() does not name", "failed", "AccessDenied", part="protect", code="""
         with contextlib.suppress(AccessDenied):

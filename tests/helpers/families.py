@@ -40,7 +40,7 @@ def of_role(role: str, marker: Path) -> list[int]:
 
 
 def _role(process: Process, all_: dict[int, Process]) -> str:
-    if "bench.run.launchers.worker" in process.line:
+    if "bench.harness.launchers.worker" in process.line:
         return "worker"
     if "bench.guests.nursery" not in process.line:
         return "main" if "bench.cli" in process.line else "child"

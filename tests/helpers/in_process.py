@@ -10,13 +10,13 @@ from torch import Tensor
 from bench import models, seeds, training
 from bench.contracts import AccessDenied, Classifier, Submission
 from bench.guests.answering import prepare
-from bench.run.attack_process import submission_message, unlock
-from bench.run.job import AttackOutput, Job
-from bench.run.views import AttackerView
+from bench.harness.attack_process import submission_message, unlock
+from bench.harness.job import AttackOutput, Job
+from bench.harness.views import AttackerView
 
 
 def run_job(job: Job, interface: Callable[[Tensor], Tensor] | None) -> AttackOutput:
-    """As `bench.run.attack_process.run`, without a process of its own."""
+    """As `bench.harness.attack_process.run`, without a process of its own."""
     output = AttackOutput()
 
     def submitted(submission: Submission) -> None:

@@ -95,8 +95,8 @@ def test_a_random_mask_keeps_the_same_share_in_every_layer(spec: Spec) -> None:
 
 
 def test_what_a_map_setting_does_not_allow_is_never_touched(spec: Spec, toy: Images) -> None:
+    from bench.harness.views import DefenderView
     from bench.keys.domain import InDomain
-    from bench.run.views import DefenderView
 
     for setting, denied in (("source-free", ["authorised"]), ("data-free", ["authorised", "unauthorised"])):
         lock = registry.INSTALLED.make("lock", "map", {"setting": setting, "steps": 2, "generator_steps": 2})

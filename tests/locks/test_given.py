@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from bench import models, registry
 from bench.contracts import Images, Spec
 from bench.errors import UserError
+from bench.harness.views import DefenderView
 from bench.keys.none import Identity
-from bench.run.views import DefenderView
 from bench.training import Run
 
 

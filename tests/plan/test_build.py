@@ -168,7 +168,7 @@ def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: p
     assert digest('"""Other doc."""\n\nx = 1\n') == one
     assert digest('"""Doc."""\nx = 2\n') != one
     assert "bench.params" in digest("from bench.params import param\n")
-    assert not any("console" in name for name in code.code_identity("bench.run.cell"))
+    assert not any("console" in name for name in code.code_identity("bench.harness.cell"))
 
 
 def test_row_keys_join_what_hashes_part() -> None:
@@ -233,4 +233,4 @@ def test_the_models_an_attack_runs_and_the_code_that_scores_it_are_part_of_the_i
     cell = plan.make_cell("modellock", "difo", "digits", "cnn", {"threat.access": "weights"})
     inputs = identity.of(cell, Settings()).inputs
     assert set(inputs["unlocked"]["assets"]) == {"pack:clip"}
-    assert "bench.run.scoring" in inputs["record"]["code"]
+    assert "bench.harness.scoring" in inputs["record"]["code"]

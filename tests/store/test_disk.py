@@ -81,7 +81,7 @@ def test_a_full_disk_in_any_stage_ends_the_run_and_records_nothing(
     def full(*_: object, **__: object) -> None:
         raise SafetensorError(SERIALISING)
 
-    monkeypatch.setattr("bench.run.stages.Stages.scored", full)
+    monkeypatch.setattr("bench.harness.stages.Stages.scored", full)
     done = bench(*small_run(tmp_path / "s"))
     assert done.returncode == 2
     assert done.stderr.count("no space left") == 1

@@ -14,14 +14,14 @@ from places import ROOT
 from processes import runs, until
 
 from bench import plan, registry
+from bench.harness.launchers import processes
 from bench.records import Record
-from bench.run.launchers import processes
 from bench.store import Store, identity
 from bench.store.identity import Settings
 
 PROGRAM = """
 import time
-from bench.run.launchers import processes
+from bench.harness.launchers import processes
 
 with processes.Workers(1) as workers:
     print(workers.free().process.pid, flush=True)

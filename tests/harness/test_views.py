@@ -12,13 +12,13 @@ from bench import models
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Key, Meter, Spec, ThreatModel
 from bench.datasets.scenario import Scenario, draw_share, load, split
 from bench.guests.failure import GuestFailed
+from bench.harness.artefacts import Trained
+from bench.harness.attack_process import run
+from bench.harness.grants import materialise
+from bench.harness.job import AttackOutput, Job
+from bench.harness.views import AttackerView
 from bench.keys.none import Identity
 from bench.records import Cell, PluginRef
-from bench.run.artefacts import Trained
-from bench.run.attack_process import run
-from bench.run.grants import materialise
-from bench.run.job import AttackOutput, Job
-from bench.run.views import AttackerView
 from bench.store.settings import Settings
 from bench.training import Run, metered
 

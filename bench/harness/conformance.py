@@ -16,13 +16,13 @@ from bench.errors import UserError
 from bench.guests import questions, subjects
 from bench.guests.failure import GuestFailed, InvalidResult
 from bench.guests.remote_key import RemoteKey
+from bench.harness import key_process
+from bench.harness.cell import run_cell
+from bench.harness.context import Context
+from bench.harness.judge import Evidence
+from bench.harness.views import DefenderView
 from bench.plugin_source import PluginInfo
 from bench.records import Cell, Record
-from bench.run import key_process
-from bench.run.cell import run_cell
-from bench.run.context import Context
-from bench.run.judge import Evidence
-from bench.run.views import DefenderView
 from bench.store.settings import Settings
 from bench.store.store import Store
 

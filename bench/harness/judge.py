@@ -18,8 +18,8 @@ from bench.datasets.scenario import Scenario
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
 from bench.guests.subjects import Answerer, Model
+from bench.harness import red_flags
 from bench.records import Condition, Flag, Measured, condition_name
-from bench.run import red_flags
 
 BATCH = 64
 SOME = 200

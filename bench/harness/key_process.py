@@ -13,11 +13,11 @@ from bench.guests.answering import prepare
 from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest
 from bench.guests.wire import Message, Wire
+from bench.harness.lock_process import SETS, WiredDefenderView
+from bench.harness.process_jobs import Speaker, report, sent
+from bench.harness.views import DefenderView
 from bench.hashing import digest
 from bench.plugin_source import PluginInfo
-from bench.run.lock_process import SETS, WiredDefenderView
-from bench.run.process_jobs import Speaker, report, sent
-from bench.run.views import DefenderView
 from bench.store.settings import Settings
 from bench.training import Progress
 
@@ -54,7 +54,7 @@ def make(
         "seed": seed,
         "entropy": digest({"entropy": settings.entropy, "seed": seed}),  # of this key alone, not the store's
     }
-    with Guest("bench.run.key_process:serve", f"key {info.name}") as guest:
+    with Guest("bench.harness.key_process:serve", f"key {info.name}") as guest:
         answer = guest.call("make", body, None, {"progress": report(progress), "read": read}).body
     value = answer.get("key")
     if not isinstance(value, dict):

@@ -7,9 +7,9 @@ import torch
 from bench.contracts import Images, Key
 from bench.datasets.scenario import Scenario, Side, draw_share
 from bench.editors import vocabulary
+from bench.harness.artefacts import Trained
+from bench.harness.job import Job
 from bench.records import Cell
-from bench.run.artefacts import Trained
-from bench.run.job import Job
 from bench.seeds import derive
 from bench.store.settings import Settings
 

@@ -33,9 +33,9 @@ from bench.guests.answering import prepare
 from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest, Reply
 from bench.guests.wire import Message, Wire, encode
-from bench.run.job import AttackOutput, Job
-from bench.run.process_jobs import Speaker, report, sent
-from bench.run.views import AttackerView
+from bench.harness.job import AttackOutput, Job
+from bench.harness.process_jobs import Speaker, report, sent
+from bench.harness.views import AttackerView
 from bench.training import Progress
 
 SUBMISSIONS = 10_000
@@ -66,7 +66,7 @@ def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress)
     own = None if own is None else own * GRACE
     ends_by_budget = own is not None and (limit is None or own <= limit)
     start = time.monotonic()
-    with Guest("bench.run.attack_process:serve", f"attack {job.attack}") as guest:
+    with Guest("bench.harness.attack_process:serve", f"attack {job.attack}") as guest:
         try:
             end = guest.call("job", job.to_json(), None, handlers, seconds=own if ends_by_budget else None)
             ledger.close(end, time.monotonic() - start)

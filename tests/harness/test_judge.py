@@ -12,11 +12,11 @@ from bench.contracts import Classifier, EditStage, KeyCondition, Predictor
 from bench.datasets.base import Dataset
 from bench.datasets.scenario import Scenario, Side, split
 from bench.guests.subjects import LocalAnswerer, LocalModel
+from bench.harness.judge import Judge, LockVerdict
 from bench.keys.domain import InDomain
 from bench.keys.none import Identity
 from bench.predictors import Direct, LogitMap, describe, rebuild
 from bench.records import Measured
-from bench.run.judge import Judge, LockVerdict
 
 K = 4
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.harness.launchers.worker import one
+from bench.harness.watch import Watch
 from bench.records import Cell, Record
-from bench.run.launchers.worker import one
-from bench.run.watch import Watch
 from bench.store.settings import Settings
 
 

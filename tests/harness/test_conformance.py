@@ -10,7 +10,7 @@ from places import PLUGINS
 from bench import registry
 from bench.cli import stubs
 from bench.errors import UserError
-from bench.run import conformance
+from bench.harness import conformance
 
 LOCK = (PLUGINS / "quick_lock.py").read_text()
 KEY = (PLUGINS / "tint.py").read_text().replace('"tint"', '"broken"')

@@ -10,9 +10,9 @@ from bench.datasets import scenario as scenarios
 from bench.datasets.scenario import Scenario
 from bench.guests import process as guests
 from bench.guests.process import Limits
+from bench.harness.judge import Judge
+from bench.harness.watch import Watch
 from bench.records import Cell
-from bench.run.judge import Judge
-from bench.run.watch import Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
 

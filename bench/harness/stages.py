@@ -22,16 +22,16 @@ from bench.datasets.scenario import Scenario
 from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey
 from bench.guests.subjects import Model
+from bench.harness import artefacts, attack_process, grants, key_process, lock_process, victim_process
+from bench.harness.artefacts import Trained
+from bench.harness.context import Context
+from bench.harness.job import AttackOutput
+from bench.harness.judge import Evidence, Judge, LockVerdict
+from bench.harness.lock_process import LockJob
+from bench.harness.scoring import OnMeasured, Score, Scorer
+from bench.harness.views import DefenderView
 from bench.hashing import digest
 from bench.records import Cell, Condition
-from bench.run import artefacts, attack_process, grants, key_process, lock_process, victim_process
-from bench.run.artefacts import Trained
-from bench.run.context import Context
-from bench.run.job import AttackOutput
-from bench.run.judge import Evidence, Judge, LockVerdict
-from bench.run.lock_process import LockJob
-from bench.run.scoring import OnMeasured, Score, Scorer
-from bench.run.views import DefenderView
 from bench.selection import RULES
 from bench.store.identity import Identity
 from bench.store.store import Store

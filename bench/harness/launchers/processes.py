@@ -14,8 +14,8 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.guests import process as guests
 from bench.guests.wire import Wire, WireClosed
+from bench.harness.watch import Watch
 from bench.records import Cell, Record
-from bench.run.watch import Watch
 from bench.store import identity
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -35,7 +35,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         program = (
             f"import sys; sys.path[:] = {guests.places()!r}; "
-            f"from bench.run.launchers.worker import main; main({theirs.fileno()})"
+            f"from bench.harness.launchers.worker import main; main({theirs.fileno()})"
         )
         self.process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-c", program],
@@ -158,7 +158,7 @@ def _in_work(store: Store, needs: Iterable[frozenset[Artefact]]) -> set[Artefact
 
 def _failure(cell: Cell, store: Path, settings: Settings, command: str, code: int) -> Record:
     """A failed record of a cell whose worker has died each time."""
-    from bench.run.cell import failure
+    from bench.harness.cell import failure
 
     how = f"signal {-code}" if code < 0 else f"exit status {code}"
     return failure(cell, Store(store), settings, command, f"the process of this cell died {TRIES} times ({how})")

@@ -14,8 +14,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.guests.wire import Wire, WireClosed
+from bench.harness.watch import Evidence, Watch
 from bench.records import Cell, Record
-from bench.run.watch import Evidence, Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
 
@@ -73,13 +73,13 @@ def one(cell: str, store: str, settings: Mapping[str, Any], command: str, watch:
     """Run one cell given as JSON; its record as JSON.
 
     Raises:
-        UserError: as `bench.run.cell.run_cell`.
+        UserError: as `bench.harness.cell.run_cell`.
     """
     from bench.guests import process as guests
 
     guests.start()  # before this process imports torch
-    from bench.run.cell import run_cell
-    from bench.run.context import Context
+    from bench.harness.cell import run_cell
+    from bench.harness.context import Context
 
     own = Settings(**{**settings, "plugin_files": tuple(settings["plugin_files"])})
     context = Context(Store(Path(store)), own, watch, command)

@@ -16,10 +16,10 @@ from bench.guests.answering import prepare
 from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest
 from bench.guests.wire import Message, Wire
-from bench.run.artefacts import Trained
-from bench.run.process_jobs import Speaker, report, sent
-from bench.run.victim_process import trained_of
-from bench.run.views import DefenderView
+from bench.harness.artefacts import Trained
+from bench.harness.process_jobs import Speaker, report, sent
+from bench.harness.victim_process import trained_of
+from bench.harness.views import DefenderView
 from bench.training import Progress
 
 SETS = ("authorised", "unauthorised", "raw", "validation_authorised", "validation_unauthorised")
@@ -84,7 +84,7 @@ def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Sha
     body = {**job.__dict__, "task": job.task.to_json(), "victim": None if victim is None else victim.spec}
     handlers = {"progress": report(progress), "read": read, "artefact": artefact}
     start = time.perf_counter()
-    with Guest("bench.run.lock_process:serve", f"lock {job.lock}") as guest:
+    with Guest("bench.harness.lock_process:serve", f"lock {job.lock}") as guest:
         answer = guest.call("protect", body, None if victim is None else victim.state, handlers)
         trained = trained_of(answer.body, answer.tensors)
         trained.meter |= {"seconds": round(time.perf_counter() - start, 3)}

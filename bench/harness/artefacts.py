@@ -15,9 +15,9 @@ from torch import Tensor
 
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
+from bench.harness.job import AttackOutput
+from bench.harness.judge import Evidence, LockVerdict
 from bench.records import Condition
-from bench.run.job import AttackOutput
-from bench.run.judge import Evidence, LockVerdict
 
 _SUBMISSIONS = ("submissions", "meter", "denied", "spent", "log")
 

@@ -13,9 +13,9 @@ from bench.contracts import Images, Spec
 from bench.guests.answering import prepare
 from bench.guests.process import Guest
 from bench.guests.wire import Wire
-from bench.run import victim
-from bench.run.artefacts import Trained
-from bench.run.process_jobs import Speaker, images_of, report, sent
+from bench.harness import victim
+from bench.harness.artefacts import Trained
+from bench.harness.process_jobs import Speaker, images_of, report, sent
 from bench.store.settings import Settings
 from bench.training import Progress
 
@@ -40,7 +40,7 @@ def train(
         "augment": augmentation,
         "seed": seed,
     }
-    with Guest("bench.run.victim_process:serve", f"model {model}") as guest:
+    with Guest("bench.harness.victim_process:serve", f"model {model}") as guest:
         answer = guest.call("train", body, sent(data)[2], {"progress": report(progress)})
         return trained_of(answer.body, answer.tensors)
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from bench.guests.subjects import Answerer, Model
+from bench.harness import red_flags
+from bench.harness.job import AttackOutput
+from bench.harness.judge import Array, Evidence, Judge, Progress, score_of
 from bench.records import CurvePoint, Flag, Measured
-from bench.run import red_flags
-from bench.run.job import AttackOutput
-from bench.run.judge import Array, Evidence, Judge, Progress, score_of
 from bench.selection import SelectionRule
 
 

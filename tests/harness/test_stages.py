@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.run.artefacts import load_json, save_json
-from bench.run.stages import stage
+from bench.harness.artefacts import load_json, save_json
+from bench.harness.stages import stage
 from bench.store import Store
 
 

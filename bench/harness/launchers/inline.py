@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.harness.cell import run_cell
+from bench.harness.context import Context
+from bench.harness.watch import Watch
 from bench.records import Cell
-from bench.run.cell import run_cell
-from bench.run.context import Context
-from bench.run.watch import Watch
 from bench.store.settings import Settings
 from bench.store.store import Store
 

@@ -177,8 +177,8 @@ def test_a_denied_attack_is_invalid_even_if_it_swallows_the_denial(
 def test_tuning_seeds_are_judged_on_judge_validation_images() -> None:
     from bench import seeds
     from bench.datasets.scenario import load
+    from bench.harness.judge import Judge
     from bench.keys.none import Identity
-    from bench.run.judge import Judge
 
     scenario = load("digits", seeds.TUNING_FROM)
     judge = Judge(scenario, Identity(), "judge-validation")

@@ -56,7 +56,7 @@ def read(model: str, task: Spec, params: Mapping[str, Any], settings: Settings) 
         "params": dict(params),
     }
     try:
-        with Guest("bench.run.checkpoint_process:serve", f"checkpoint {Path(str(params['file'])).name}") as guest:
+        with Guest("bench.harness.checkpoint_process:serve", f"checkpoint {Path(str(params['file'])).name}") as guest:
             answer = guest.call("read", body, None, {}).body
     except GuestFailed as failed:
         raise UserError(

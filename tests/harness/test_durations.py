@@ -6,7 +6,7 @@ import pytest
 
 from bench import plan
 from bench.forward_cost import multiply_adds
-from bench.run import durations
+from bench.harness import durations
 
 
 def _seconds(model: str, size: int = 32) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from bench.records import Cell, Record
 
 Evidence = dict[str, Any]
-"""Per-image arrays by name, as in `bench.run.judge`; here without its imports."""
+"""Per-image arrays by name, as in `bench.harness.judge`; here without its imports."""
 
 
 class Watch:

@@ -16,14 +16,14 @@ from bench.datasets.scenario import Scenario
 from bench.errors import UserError
 from bench.guests.failure import GuestFailed, InvalidResult
 from bench.guests.subjects import Model
+from bench.harness import red_flags
+from bench.harness.artefacts import Trained
+from bench.harness.context import Context
+from bench.harness.job import AttackOutput
+from bench.harness.judge import Evidence, Judge, LockVerdict
+from bench.harness.scoring import OnMeasured, Score
+from bench.harness.stages import Stages
 from bench.records import Cell, Flag, Measured, Provenance, Record
-from bench.run import red_flags
-from bench.run.artefacts import Trained
-from bench.run.context import Context
-from bench.run.job import AttackOutput
-from bench.run.judge import Evidence, Judge, LockVerdict
-from bench.run.scoring import OnMeasured, Score
-from bench.run.stages import Stages
 from bench.store import disk, identity
 from bench.store.disk import StoreError
 from bench.store.identity import Identity
