@@ -14,7 +14,7 @@ from bench import datasets
 from bench.api import audit_plan, checkpoint, findings
 from bench.api.audit_plan import LeftOut, Plan
 from bench.api.checkpoint import Options, Reading
-from bench.api.execution import Execution
+from bench.api.execution import Execution, usual_jobs
 from bench.api.findings import Finding
 from bench.api.results import Results
 from bench.errors import UserError
@@ -136,6 +136,8 @@ def run(prepared: Prepared, watch: Watch | None = None, jobs: int | None = None)
         jobs: cells at once, each in a process of its own; None: as many as there are threads for.
     """
     execution = execution_of(prepared)
+    jobs = jobs or usual_jobs(execution.settings, len(execution.todo))
+    execution.prepare(jobs)
     execution.run(jobs, watch or Watch(), _command())
     return results(prepared, execution)
 

@@ -53,17 +53,15 @@ class Execution:
         plan.check(self.todo)
         plan.check_accepts(self.planned)
 
-    def run(self, jobs: int | None, watch: Watch, command: str, launcher: str = "local") -> None:
-        """Run what is to do; a cell that fails leaves a record that says so, and the others go on.
+    def prepare(self, jobs: int, launcher: str = "local") -> None:
+        """Make ready what `run` needs, and find out what cannot run. Before this nothing imports torch.
 
         Args:
-            jobs: cells at once, each in a process of its own; None: as many as `usual_jobs` says.
-            watch: hears of everything.
-            command: what a record names as its origin.
+            jobs: cells at once.
             launcher: one of `LAUNCHERS`.
 
         Raises:
-            UserError: it cannot run.
+            UserError: what is to do cannot run, or the store cannot be written.
         """
         from bench.guests import process as guests
 
@@ -71,14 +69,30 @@ class Execution:
             raise ValueError("there is no store to run in")
         self.store.clean()
         self.store.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
-        todo, root = self.todo, self.store.root
-        if not todo:
+        if not self.todo:
             return
-        jobs = usual_jobs(self.settings, len(todo)) if jobs is None else jobs
         if launcher == "local" and jobs == 1:
             guests.start()  # `check` is the first to import torch
         self.check()
-        _find_editors(todo)
+        _find_editors(self.todo)
+
+    def run(self, jobs: int, watch: Watch, command: str, launcher: str = "local") -> None:
+        """Run what is to do; a cell that fails leaves a record that says so, and the others go on.
+
+        Args:
+            jobs: cells at once, each in a process of its own where there are several.
+            watch: hears of everything.
+            command: what a record names as its origin.
+            launcher: one of `LAUNCHERS`.
+
+        Raises:
+            UserError: data cannot be read, or the store cannot be written.
+        """
+        if self.store is None:
+            raise ValueError("there is no store to run in")
+        todo, root = self.todo, self.store.root
+        if not todo:
+            return
         if launcher == "ray":
             from bench.harness.launchers import ray
 

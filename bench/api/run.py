@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import plan
 from bench.api import request
-from bench.api.execution import Execution
+from bench.api.execution import Execution, usual_jobs
 from bench.api.results import Results
 from bench.errors import UserError
 from bench.harness.watch import Watch
@@ -92,6 +92,8 @@ def run(
         memory_limit=memory_limit,
     )
     execution = Execution(planned, settings, opened)
+    jobs = jobs or usual_jobs(settings, len(execution.todo))
+    execution.prepare(jobs)
     execution.run(jobs, watch or Watch(), "bench.run")
     return Results(execution.records(), opened.root)
 

@@ -166,8 +166,9 @@ def _run(prepared: Prepared, jobs: int | None) -> Audit:
 
     execution = api.execution_of(prepared)
     todo, store = execution.todo, execution.store
+    at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
+    execution.prepare(at_once)
     if todo and store is not None:
-        at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
         wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
 
         def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
@@ -208,7 +209,7 @@ def _show(found: Audit) -> None:
         console.say("Nothing was shown to open it; some attacks are undecided: add --seeds 3.", "yellow")
     else:
         console.say("None of these attacks opens it.", "green")
-    console.say(f"records: {found.store}; details: bench report --store {found.store}", "dim")
+    console.say(f"details: bench report --store {shlex.quote(str(found.store))} --details", "dim")
 
 
 def _show_left_out(prepared: Prepared) -> None:

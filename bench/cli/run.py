@@ -32,7 +32,6 @@ from bench.cli.options import (
 )
 from bench.errors import UserError
 from bench.harness.durations import seconds as estimate
-from bench.harness.watch import Watch
 from bench.plan.wording import in_short
 from bench.records import Cell, Record
 from bench.store import Store
@@ -153,8 +152,8 @@ def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
 
 def _launch(execution: Execution, store: Store, jobs: int, launcher: str) -> None:
     command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
+    execution.prepare(jobs, launcher)
     if not execution.todo:
-        execution.run(jobs, Watch(), command, launcher)
         return
     from bench.cli.live import live
 

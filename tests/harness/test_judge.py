@@ -77,7 +77,7 @@ class Reader(Classifier):
 
 def _flags(locked: Classifier) -> tuple[dict[str, float], set[str]]:
     judge = Judge(_scenario(), Green())
-    verdict, _ = judge.lock(LocalModel(Reader()), LocalModel(locked), 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(Reader()), LocalModel(locked))
     return _values(verdict), {f.name for f in verdict.flags}
 
 
@@ -110,9 +110,7 @@ def test_numbers_as_shipped_and_over_the_real_classes() -> None:
 
 
 def test_images_and_answers_under_the_first_near_key_are_kept_to_be_looked_at() -> None:
-    _, evidence = Judge(_scenario(), Green()).lock(
-        LocalModel(Reader()), LocalModel(Reader("constant")), 0, lambda *_: None
-    )
+    _, evidence = Judge(_scenario(), Green()).conditions(LocalModel(Reader("constant")), 0, lambda *_: None)
     assert evidence["samples/near"].shape == (K, 3, 32, 32)
     assert (evidence["samples/near"][:, 1] == 255).all(), "of the first, which writes green"
     assert evidence["samples/pred_near"].tolist() == evidence["samples/labels_near"].tolist() == list(range(K))
@@ -126,14 +124,14 @@ def test_two_domains_are_judged_each_by_its_own_labels() -> None:
     images[:, 1] = 255
     source = Dataset("source", images, labels, tuple("abcd"))
     judge = Judge(Scenario(Side(source, split(source, 1)), scenario.unauthorised), InDomain())
-    value = _values(judge.lock(LocalModel(Reader()), LocalModel(Reader("constant")), 0, lambda *_: None)[0])
+    value = _values(judge.lock(LocalModel(Reader()), LocalModel(Reader("constant")))[0])
     assert (value["UP"], value["victim_authorised"], value["oracle"], value["LP"]) == (100, 100, 100, 25)
     assert len(judge.authorised_labels) != len(judge.labels)
     assert judge.predictor(LocalAnswerer(Direct(Reader("constant")), K))[0].authorised_after.value == 100
 
 
 def test_no_victim_no_oracle() -> None:
-    verdict, _ = Judge(_scenario(), Green()).lock(None, LocalModel(Reader("constant")), 0, lambda *_: None)
+    verdict, _ = Judge(_scenario(), Green()).lock(None, LocalModel(Reader("constant")))
     assert set(_values(verdict)) == {"UP", "LP", "UP_shipped", "LP_shipped"}
 
 
@@ -150,7 +148,7 @@ def test_a_lock_that_lives_in_batch_norm_statistics_is_found() -> None:
     for m in locked.modules():
         if isinstance(m, nn.BatchNorm2d):
             m.running_mean.add_(3 * m.running_var.sqrt())
-    verdict, _ = judge.lock(LocalModel(victim), LocalModel(locked), 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(victim), LocalModel(locked))
     assert "lives-in-batch-norm" in {f.name for f in verdict.flags}
     assert verdict.LP_after_batch_norm is not None
     assert verdict.LP_after_batch_norm > verdict.LP.value + 10
@@ -161,10 +159,10 @@ def test_what_a_lock_adds_to_the_model_is_counted() -> None:
     victim = models.build("cnn", _scenario().spec, 0, "public", 1)
     width = models.head_names(victim)[0]
     wide = models.widen(victim, 2, 0)
-    verdict, _ = judge.lock(LocalModel(victim), LocalModel(wide), 0, lambda *_: None)
+    verdict, _ = judge.lock(LocalModel(victim), LocalModel(wide))
     assert verdict.extra_parameters == 2 * (victim.get_parameter(width).shape[1] + 1)
     assert verdict.key_megabytes == 0
-    assert judge.lock(None, LocalModel(wide), 0, lambda *_: None)[0].extra_parameters is None
+    assert judge.lock(None, LocalModel(wide))[0].extra_parameters is None
 
 
 class ByBatch(Predictor):

@@ -15,6 +15,7 @@ from processes import runs, until
 
 from bench import plan, registry
 from bench.harness.launchers import processes
+from bench.harness.watch import Watch
 from bench.records import Record
 from bench.store import Store, identity
 from bench.store.identity import Settings
@@ -80,7 +81,12 @@ def test_a_cell_whose_worker_dies_is_tried_again_and_then_fails_alone(
     registry.use(files)
     settings = Settings(threads=1, plugin_files=files)
     done: list[Record] = []
-    processes.launch(cells, store_copy, settings, "", 1, done.append)
+
+    class Listed(Watch):
+        def done(self, record: Record) -> None:
+            done.append(record)
+
+    processes.launch(cells, store_copy, settings, "", 1, Listed())
     assert len(deaths) == 2
     failed = [record for record in done if record.status == "failed"]
     assert [r.row_key for r in failed] == [first.row_key]

@@ -148,7 +148,9 @@ def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None
     )
     assert {k for k in first if attack.hashes[k] != first[k]} == {"unlocked", "record"}
     lock = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {"lock.steps": "7"}), settings)
-    assert {k for k in first if lock.hashes[k] != first[k]} == {"protected", "judged", "unlocked", "record"}
+    assert {k for k in first if lock.hashes[k] != first[k]} == {
+        "protected", "judged", "conditions", "unlocked", "record",
+    }  # fmt: skip
     threads = identity.of(base, Settings(threads=1)).hashes
     assert not set(threads.values()) & set(first.values())
     other = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1), settings).hashes
@@ -213,7 +215,7 @@ def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixt
     lines = [in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)
     assert any("(edit) × finetune [lock.steps=60, key.steps=1, threat.share=0.05" in line for line in lines)
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
+    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
     printed = capsys.readouterr().out
     assert all(words in printed for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
 
@@ -222,7 +224,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     screen = Console(width=80, file=io.StringIO(), record=True)
     monkeypatch.setattr(console, "out", screen)
     planned = plan.build(plan.read_suite("attacks-quick"))
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned))
+    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
     message = set(screen.export_text().split())
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
     settings = ("attack.trials=12", "threat.wordlist=", "published", "unlabelled=true", "editor+settings")
