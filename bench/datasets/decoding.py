@@ -21,7 +21,7 @@ VERSION = 1
 BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 """What lies behind transparent images, by the value of ``task.background``."""
 # Only these: Pillow would hand some other formats to programs outside it.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
