@@ -124,6 +124,9 @@ def run(
         _launch(todo, planned, opened, settings, jobs, launcher)
     records = [r for r in (opened.get(h) for h in hashes) if r is not None]
     _show(opened, records)
+    for record in {r.cell.scenario: r for r in records}.values():
+        for remark in record.data_notes.get("remarks", ()):
+            console.warn(f"{record.cell.name}: {remark}")
     failed = [r for r in records if r.status == "failed"]
     for record in failed:
         console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")

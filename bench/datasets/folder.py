@@ -21,7 +21,7 @@ from bench.datasets.listing import NAMED, Entry, Listing
 from bench.datasets.together import Together, together
 from bench.errors import UserError
 
-IMBALANCE = 1.5
+IMBALANCE = 1.2
 """A largest class of more than this many times 1 / K of the images is said to be one."""
 
 
