@@ -104,7 +104,7 @@ class Consensus(Attack):
 
     def _adapt(self, model: Classifier, raw: Images, run: Run) -> Classifier:
         """Batch-norm statistics of raw images, then mutual information on every norm layer."""
-        models.reestimate_batch_norm(model, raw.images.to(run.device))
+        models.reestimate_batch_norm(model, raw)
         affine = affine_parameters(model)
 
         def loss(batch: Batch) -> Tensor:

@@ -42,7 +42,7 @@ class Interpolation(Attack):
             t = self.furthest * i / (self.points - 1)
             mix = mixture(model, public, t)
             if statistics:
-                models.reestimate_batch_norm(mix, own.images.to(run.device))
+                models.reestimate_batch_norm(mix, own)
             if t > 0 or statistics:
                 candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mix
             run.progress(i + 1, self.points, "mixtures")

@@ -76,7 +76,7 @@ class Realign(Attack):
             Direct(checkpoints.models["as it is"]), checkpoint="as it is"
         )  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
-            models.reestimate_batch_norm(model, other.images.to(run.device))
+            models.reestimate_batch_norm(model, other)
         rng, step = run.rng("styles"), 0
 
         def each(number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench import registry
 from bench.checkpoints import heads, model_names, networks, preprocessing
 from bench.checkpoints.model_names import ModelName
-from bench.contracts import Architecture, Classifier, EditStage, Spec
+from bench.contracts import Architecture, Classifier, EditStage, Images, Spec
 from bench.errors import UserError
 from bench.guests import questions
 from bench.plugin_source import OWN
@@ -313,27 +313,73 @@ def has_batch_norm(model: nn.Module) -> bool:
     return bool(batch_norms(model))
 
 
-@torch.no_grad()
-def outputs(model: nn.Module, images: Tensor, batch: int = 256) -> Tensor:
-    """Every output of ``model`` on ``images`` (N, 3, H, W): (N, K + extra) float32 on the CPU.
+PIXELS = 256 * 64 * 64
+"""Pixels of the largest batch on a CPU: 256 images of 64 pixels, 20 of 224. An accelerator says when it is full."""
 
-    The model runs in evaluation mode, in batches, without gradients; its mode is restored.
+
+def _batch_of(images: Tensor | Images, most: int, device: torch.device) -> int:
+    """How many of ``images`` make a batch: ``most``, or on a CPU fewer where they are large."""
+    if device.type != "cpu":
+        return most
+    height, width = images.shape[2:]
+    return max(1, min(most, PIXELS // (height * width)))
+
+
+def _read(images: Tensor | Images, at: int, n: int) -> Tensor:
+    """``n`` of ``images`` from place ``at`` on, as float."""
+    if isinstance(images, Images):
+        return images.take(torch.arange(at, min(at + n, len(images)))).images
+    return images[at : at + n]
+
+
+def in_pieces(call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """``call`` of ``images`` (N, …), in halves and quarters where the device lacks the memory for all at once.
+
+    ``call`` must answer for each image alone.
+
+    Raises:
+        torch.OutOfMemoryError: one image is too much.
+    """
+    try:
+        return call(images)
+    except torch.OutOfMemoryError:
+        if len(images) < 2:
+            raise
+    torch.cuda.empty_cache()
+    return torch.cat([in_pieces(call, part) for part in images.tensor_split(2)])
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, images: Tensor | Images, batch: int = 256) -> Tensor:
+    """Every output of ``model`` on ``images``: (N, K + extra) float32 on the CPU.
+
+    The model runs in evaluation mode, in batches, without gradients; its mode is restored. A batch has fewer images
+    where they are large or the device has no memory for more.
+
+    Args:
+        model: a classifier.
+        images: (N, 3, H, W), or a set that is read batch by batch.
+        batch: most images of a batch.
     """
     mode = model.training
     model.eval()
     device = next(iter(model.parameters()), torch.zeros(0)).device
-    out = [model(part.to(device)).float().cpu() for part in images.split(batch)]
+    step = _batch_of(images, batch, device)
+    out = []
+    for at in range(0, len(images), step):
+        part = _read(images, at, step).to(device)
+        out.append(in_pieces(lambda some: model(some).float().cpu(), part))
     model.train(mode)
     return torch.cat(out) if out else torch.zeros(0, 0)
 
 
-def logits(model: Classifier, images: Tensor, batch: int = 256) -> Tensor:
+def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tensor:
     """(N, K) logits of the real classes; as `outputs` otherwise."""
     return outputs(model, images, batch)[:, : model.k]
 
 
 @torch.no_grad()
-def reestimate_batch_norm(model: nn.Module, images: Tensor, batch: int = 64, rounds: int = 1) -> None:
+def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int = 64, rounds: int = 1) -> None:
     """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively."""
     norms = batch_norms(model)
     before = [(m, m.momentum, m.training) for m in norms]
@@ -343,10 +389,12 @@ def reestimate_batch_norm(model: nn.Module, images: Tensor, batch: int = 64, rou
         m.reset_running_stats()
         m.momentum = None
         m.train()
+    device = next(iter(model.parameters()), torch.zeros(0)).device
     for _ in range(rounds):
-        for part in images.split(batch):
+        for at in range(0, len(images), batch):
+            part = _read(images, at, batch)
             if len(part) > 1:
-                model(part)
+                model(part.to(device))
     model.train(mode)
     for m, momentum, training in before:
         m.momentum = momentum

@@ -1,8 +1,9 @@
-"""Paths as users write them. No torch here."""
+"""Paths as users write them, and where downloads and caches lie. No torch here."""
 
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from bench.errors import UserError
@@ -28,3 +29,12 @@ def user_path(text: str | Path) -> Path:
         if error.errno not in _ABSENT:
             raise UserError(f"'{text}' cannot be read: {error.strerror}.", "Name another path.") from None
     return path
+
+
+def data_home() -> Path:
+    """Where downloads and decoded folders are kept: ``LOCKBENCH_DATA``, else ``~/.cache/lockbench``."""
+    text = os.environ.get("LOCKBENCH_DATA") or "~/.cache/lockbench"
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a home that is not known
+        return Path(text)

@@ -31,11 +31,17 @@ class Direct(Predictor):
 
     def outputs(self, images: Tensor) -> Tensor:
         """(N, K + extra): every output the classifier ships."""
-        result: Tensor = self.classifier(images)
+        result: Tensor = self._asked(self.classifier, images)
         return result
 
     def predict(self, images: Tensor) -> Tensor:
-        return self.classifier.logits(images)
+        return self._asked(self.classifier.logits, images)
+
+    def _asked(self, call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """In one batch, or in smaller ones where the device lacks the memory and each image is answered alone."""
+        if self.training or torch.is_grad_enabled():
+            return call(images)
+        return models.in_pieces(call, images)
 
 
 class Queried(Predictor):

@@ -6,6 +6,8 @@ what was not measured is null, never 0. Tables are recomputed from records alone
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +24,9 @@ THIRD_PARTY = "third-party"
 EDITOR = "miniature"
 """What stands for the editor in the row of a cell whose key runs none."""
 
+_PLACE = re.compile(r"(?<=[^:]:)/.*?(?=:[^/:]+(?::/|$)|$)")
+"""The full path of a folder in a task."""
+
 _FIRST_BUDGETS = ("steps", "queries", "edited", "guesses")
 """Budgets that a row names even where they are not set; later ones do not move the rows of older records."""
 
@@ -32,6 +37,15 @@ Kind = Literal["right", "none", "near", "wrong", "setting", "random", "partial"]
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+def name_of(task: str) -> str:
+    """``task`` with the name of each folder in place of its full path, composed (NFC).
+
+    >>> name_of("folder:/data/office/amazon:folder:/data/office/dslr")
+    'folder:amazon:folder:dslr'
+    """
+    return unicodedata.normalize("NFC", _PLACE.sub(lambda place: place[0].rpartition("/")[2], task))
 
 
 class PluginRef(_Model):
@@ -61,9 +75,20 @@ class Cell(_Model):
     replicate: int = Field(description="0, 1, … when reporting; from 1000 up when tuning")
 
     @property
+    def name(self) -> str:
+        """The task without the places of its folders: what seeds and rows know it by."""
+        return name_of(self.scenario)
+
+    @property
     def size(self) -> int:
         """Side of the images, pixels."""
         return int(self.task_settings.get("task.size", 32))
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """The task settings that its data sets read, by name: all but the size."""
+        own = {name.removeprefix("task."): value for name, value in self.task_settings.items()}
+        return {name: value for name, value in own.items() if name != "size"}
 
     @property
     def editor(self) -> str:
@@ -73,7 +98,7 @@ class Cell(_Model):
     def row(self) -> dict[str, Any]:
         """What decides comparison, replicate apart: names and the parameters that were set."""
         return {
-            "scenario": self.scenario,
+            "scenario": self.name,
             "model": self.model,
             "editor": self.editor,
             "lock": [self.lock.name, self._lock_set()],

@@ -50,7 +50,7 @@ class HNTL(Lock):
         parts.eval().requires_grad_(False)
         answers: list[Tensor] = []
         for images in (source, target):
-            logits = models.outputs(ClassAnswer(parts, content=images is source), images.images)
+            logits = models.outputs(ClassAnswer(parts, content=images is source), images)
             answers.append((logits / self.temperature).softmax(1))
 
         def loss(s: Batch, t: Batch) -> Tensor:

@@ -114,7 +114,7 @@ class MAP(Lock):
 
     @staticmethod
     def _with_answers(model: Classifier, images: Images, least: float) -> Images:
-        p, label = models.logits(model, images.images).softmax(1).max(1)
+        p, label = models.logits(model, images).softmax(1).max(1)
         index = torch.nonzero(p >= least).flatten()
         index = index if len(index) else torch.arange(len(images))
         return Images(images.pixels[index], label[index])

@@ -52,6 +52,17 @@ def _installed_plugins() -> Iterator[None]:
     registry.use()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_of_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests keep no decoded folder in the user's cache."""
+    before = os.environ.get("LOCKBENCH_DATA")
+    if before is None:
+        os.environ["LOCKBENCH_DATA"] = str(tmp_path_factory.mktemp("data"))
+    yield
+    if before is None:
+        del os.environ["LOCKBENCH_DATA"]
+
+
 @pytest.fixture
 def spec() -> Spec:
     return Spec(size=32, classes=("dark", "light", "striped"))

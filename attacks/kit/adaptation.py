@@ -46,7 +46,7 @@ class Course:
         head = models.head_names(self.model) if freeze_head else []
         self._frozen = [self.model.get_parameter(name) for name in head]
         if models.has_batch_norm(self.model):
-            models.reestimate_batch_norm(self.model, self.images.images.to(run.device))
+            models.reestimate_batch_norm(self.model, self.images)
             self._save("statistics")
 
     def _save(self, name: str) -> None:
@@ -98,7 +98,7 @@ class Course:
             p.requires_grad_(True)
         self._save(name)
         if models.has_batch_norm(self.model):  # those of training are of changed images, and of ``more``
-            models.reestimate_batch_norm(self.model, self.images.images.to(self.run.device))
+            models.reestimate_batch_norm(self.model, self.images)
             self._save(f"{name}, statistics")
 
     def both(self, images: Tensor) -> tuple[Tensor, Tensor]:

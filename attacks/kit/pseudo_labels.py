@@ -17,7 +17,7 @@ def with_pseudo_labels(model: Classifier, labelled: Images, unlabelled: Images, 
         unlabelled: (M, 3, S, S).
         share: most confident share of the images of each pseudo-class that is taken, in (0, 1].
     """
-    confidence, label = models.logits(model, unlabelled.images).softmax(1).max(1)
+    confidence, label = models.logits(model, unlabelled).softmax(1).max(1)
     surest = []
     for k in range(model.k):
         at = torch.nonzero(label == k).flatten()

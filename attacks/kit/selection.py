@@ -45,9 +45,7 @@ def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
 
 def most_informative(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
     """The label-free rule: the candidate with the highest mutual information on ``images``, and every score."""
-    scores = {
-        name: float(mutual_information(models.logits(model, images.images))) for name, model in candidates.items()
-    }
+    scores = {name: float(mutual_information(models.logits(model, images))) for name, model in candidates.items()}
     return max(scores, key=lambda name: scores[name]), scores
 
 
@@ -55,7 +53,7 @@ def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dic
     """The labelled rule: the candidate most accurate on ``images``, the attacker's own validation; first of equals."""
     labels = images.labels.numpy()
     scores = {
-        name: metrics.accuracy(models.logits(model, images.images).argmax(1).numpy(), labels)
+        name: metrics.accuracy(models.logits(model, images).argmax(1).numpy(), labels)
         for name, model in candidates.items()
     }
     return max(scores, key=lambda name: scores[name]), scores

@@ -123,7 +123,7 @@ def with_own_statistics(model: Classifier, target: AttackerView, run: Run) -> Cl
     """
     student = copy.deepcopy(model).eval()
     if target.threat.unlabelled and models.has_batch_norm(student):
-        models.reestimate_batch_norm(student, target.unlabelled.images.to(run.device))
+        models.reestimate_batch_norm(student, target.unlabelled)
     return student
 
 

@@ -127,6 +127,7 @@ def run(
     _launch(execution, opened, jobs, launcher)
     records = execution.records()
     _show(opened, records, details)
+    _say_remarks(records)
     if log:
         from reports.trackers.log import log as write_runs
 
@@ -143,6 +144,13 @@ def warn_of_threads(jobs: int, threads: int) -> None:
     """Say where workers together have more threads than there are cores: they would wait for one another."""
     if jobs * threads > cores() and jobs > 1:
         console.warn(f"{jobs} jobs of {threads} threads on {cores()} cores: use --threads {max(1, cores() // jobs)}.")
+
+
+def _say_remarks(records: Sequence[Record]) -> None:
+    """Say what each data source has to remark, once."""
+    for record in {r.cell.scenario: r for r in records}.values():
+        for remark in record.data_notes.get("remarks", ()):
+            console.warn(f"{record.cell.name}: {remark}")
 
 
 def _say_choices(chosen: dict[str, Sequence[str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,10 @@ class Batch:
 
 
 class Images:
-    """A set of images, labelled or not, in memory as uint8; hands out float32 in [0, 1].
+    """A set of images, labelled or not, as uint8; hands out float32 in [0, 1].
+
+    A subset holds its place in the whole set and copies no pixel before it is read: `take` and `batches` read the
+    images they hand out and no others, so that a set larger than the memory may lie in a mapped file.
 
     Args:
         images: (N, 3, H, W) uint8.
@@ -115,16 +118,30 @@ class Images:
             raise TypeError(f"images must be (N, 3, H, W) uint8, not {tuple(images.shape)} {images.dtype}")
         if labels is not None and len(labels) != len(images):
             raise ValueError(f"{len(images)} images but {len(labels)} labels")
-        self.pixels = images
+        self._whole = images
+        self._at: Tensor | None = None  # indices into the whole; None: all of it
         self._labels = labels
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self._whole if self._at is None else self._at)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 3, H, W)."""
+        channels, height, width = self._whole.shape[1:]
+        return len(self), channels, height, width
+
+    @property
+    def pixels(self) -> Tensor:
+        """(N, 3, H, W) uint8: all of them, which for a subset are copied when first asked for."""
+        if self._at is not None:
+            self._whole, self._at = self._whole[self._at], None
+        return self._whole
 
     @property
     def images(self) -> Tensor:
-        """(N, 3, H, W) float32 in [0, 1]."""
-        return self.pixels.float() / 255
+        """(N, 3, H, W) float32 in [0, 1]: all at once, 4 bytes a value; see `batches`."""
+        return self._read(slice(None)).float() / 255
 
     @property
     def labelled(self) -> bool:
@@ -145,16 +162,36 @@ class Images:
     def take(self, index: Tensor) -> Batch:
         """The batch at ``index`` (M,) int64."""
         labels = None if self._labels is None else self._labels[index]
-        return Batch(self.pixels[index].float() / 255, labels, index)
+        return Batch(self._read(index).float() / 255, labels, index)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All images in their order, at most ``size`` in a batch."""
+        for index in torch.arange(len(self)).split(size):
+            yield self.take(index)
+
+    def parts(self, size: int) -> Iterator[Tensor]:
+        """The pixels of all images in their order: (M, 3, H, W) uint8 with M at most ``size``; do not write to them."""
+        for start in range(0, len(self), size):
+            yield self._read(slice(start, start + size))
 
     def subset(self, index: Tensor) -> Images:
         """The images at ``index`` (M,) int64 as a set of their own."""
-        return Images(self.pixels[index], None if self._labels is None else self._labels[index])
+        at = index if self._at is None else self._at[index]
+        return self._view(at, None if self._labels is None else self._labels[index])
 
     def unlabelled(self) -> Images:
         """The same images without labels."""
-        return Images(self.pixels)
+        return self._view(self._at, None)
 
     def with_pixels(self, pixels: Tensor) -> Images:
         """Other pixels (N, 3, H, W) uint8 with these labels, if any."""
         return Images(pixels, self._labels)
+
+    def _view(self, at: Tensor | None, labels: Tensor | None) -> Images:
+        out = Images(self._whole[:0], labels if labels is None else labels[:0])
+        out._whole, out._at, out._labels = self._whole, at, labels
+        return out
+
+    def _read(self, index: Tensor | slice) -> Tensor:
+        """The pixels at ``index`` of this set."""
+        return self._whole[index if self._at is None else self._at[index]]

@@ -170,9 +170,13 @@ class DataSource(Plugin):
     """
 
     prefix: ClassVar[bool] = False
-    """True: the task is ``NAME:FOLDER``. The folder is `path`; names, sizes and times of its files are part of a cell's
-    identity."""
+    """True: the task is ``NAME:FOLDER``. The folder is `path`; its name, and names and content of its files, are part
+    of a cell's identity. Where it lies is not."""
     path: Path = Path()
+
+    @staticmethod
+    def progress(done: int, total: int) -> None:
+        """Called by a source that takes long, with images done and images in all; whoever loads it may replace it."""
 
     @abc.abstractmethod
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.datasets import listing
 from bench.errors import UserError
-from bench.hashing import digest
+from bench.params import Param
 from bench.paths import user_path
 from bench.plugin_source import PluginInfo
+from bench.records import name_of
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
@@ -106,8 +108,40 @@ def _check_folder(task: str) -> None:
         raise UserError(f"The folder '{path}' {what}.", "Give a folder that holds one sub-folder for each class.")
 
 
-def check_data(task: str) -> None:
+def params(task: str) -> dict[str, Param]:
+    """The parameters of the data sets of ``task``, by name: what ``task.NAME`` sets beside the size."""
+    infos = [source(side) for side in pair(task) or (task,)]
+    return {name: param for info in infos if info is not None for name, param in info.params.items()}
+
+
+def located(task: str) -> str:
+    """``task`` with each folder as a full path without links: one spelling for one place.
+
+    Raises:
+        UserError: a path that cannot be one.
+    """
+    sides = pair(task)
+    if sides is not None:
+        return ":".join(located(side) for side in sides)
+    info = source(task)
+    if info is None or not info.prefix or not task.partition(":")[2]:
+        return task
+    return f"{info.name}:{_resolved(folder_path(task))}"
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # what is wrong with it, `check` says
+        return path.absolute()
+
+
+def check_data(task: str, settings: Mapping[str, Any] | None = None) -> None:
     """Whether what `check` finds by name can serve: a folder's classes and the number of their files; opens no image.
+
+    Args:
+        task: a task.
+        settings: parameters of its data sets, as `params` has them.
 
     Raises:
         UserError: an empty folder, too few classes or images, or two folders of other classes.
@@ -119,7 +153,10 @@ def check_data(task: str) -> None:
         if not info.prefix:
             continue
         if info.name == FOLDER:
-            found.append(listing.check(folder_path(side)))
+            from bench.datasets import decoding
+
+            grouping = str((settings or {}).get("groups", "none"))
+            found.append(listing.check(folder_path(side), grouping, decoding.readable()))
         elif not listing.entries(folder_path(side)):
             raise UserError(f"The folder '{folder_path(side)}' is empty.", "Name the folder of the data.")
     if len(found) == 2 and found[0] != found[1]:
@@ -138,17 +175,35 @@ def folder_path(task: str) -> Path:
     return user_path(task.partition(":")[2])
 
 
-def content(task: str) -> dict[str, Any]:
-    """What decides the content of the one data set ``task``, code apart: names, sizes and times of a folder's files.
+def content(task: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What decides the content of the one data set ``task``, code apart: a digest of names and content of its files.
 
-    Links are followed, to files and to folders.
+    Links are followed, to files and to folders. Of a folder of images those count that are taken for images. Where the
+    folder lies, and when its files were written, plays no part.
     """
     if ":" not in task:
         return {}
-    return {"files": digest(listing.content(folder_path(task)))}
+    from bench.datasets import contents
+
+    info = source(task)
+    if info is None or info.name != FOLDER:
+        return {"files": contents.of_all(folder_path(task))}
+    from bench.datasets import decoding
+
+    grouping = str((settings or {}).get("groups", "none"))
+    root = folder_path(task)
+    return {"files": contents.of_images(root, listing.read(root, grouping, decoding.readable()))}
 
 
-def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool = False) -> Dataset:
+def load(
+    task: str,
+    *,
+    size: int = 32,
+    generator_seed: int = 0,
+    skip_bad: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
     """The one data set that ``task`` names. Equal arguments give equal data; treat its tensors as read-only.
 
     Args:
@@ -156,6 +211,8 @@ def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool =
         size: side of the images, pixels, within `SIZES`.
         generator_seed: of what is drawn; labels do not depend on it.
         skip_bad: go on without files that cannot be read, and name them in ``notes["skipped"]``.
+        settings: parameters by name; those that the data set does not have are left to others of a pair.
+        progress: called with images done and in all, by sources that take long.
 
     Raises:
         UserError: unknown task, size out of range, or a folder that cannot serve.
@@ -164,13 +221,16 @@ def load(task: str, *, size: int = 32, generator_seed: int = 0, skip_bad: bool =
     if not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"Image size {size} is not allowed.", f"Choose between {SIZES[0]} and {SIZES[1]} pixels.")
     path = folder_path(task) if info.prefix else None
+    own = {name: value for name, value in (settings or {}).items() if name in info.params}
     if info.guest:
         from bench.datasets.guests import load_guest
 
-        dataset = load_guest(info, path, size, generator_seed, skip_bad)
+        dataset = load_guest(info, path, size, generator_seed, skip_bad, own)
     else:
-        plugin = registry.load(info)()
+        plugin = registry.load(info)(**own)
         if path is not None:
             plugin.path = path
+        if progress is not None:
+            plugin.progress = progress
         dataset = plugin.load(size, generator_seed, skip_bad)
-    return replace(dataset, name=task) if info.prefix else dataset
+    return replace(dataset, name=name_of(located(task))) if info.prefix else dataset

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 
 from bench.datasets.base import Dataset, channels_first
 from bench.errors import UserError
+from bench.paths import data_home
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 STL_TO_CIFAR = (0, 2, 1, 3, 4, 5, 7, 6, 8, 9)
@@ -22,11 +21,6 @@ The family's shared protocol counts them so; the two classes are not the same th
 """
 MOST = 10_000
 """Images taken of a set, stratified by class: 5,000 to 8,000 train in the family's protocol."""
-
-
-def home() -> Path:
-    """Where downloads are kept: ``LOCKBENCH_DATA``, else ``~/.cache/lockbench``."""
-    return Path(os.environ.get("LOCKBENCH_DATA", "~/.cache/lockbench")).expanduser()
 
 
 @lru_cache(maxsize=2)
@@ -46,10 +40,10 @@ def build(task: str, name: str, options: tuple[tuple[str, Any], ...], classes: t
     import torchvision.datasets
 
     try:
-        source: Any = getattr(torchvision.datasets, name)(str(home() / task), download=True, **dict(options))
+        source: Any = getattr(torchvision.datasets, name)(str(data_home() / task), download=True, **dict(options))
     except Exception as error:  # of many kinds: no network, a changed file, no space
         raise UserError(
-            f"{task} is not in {home() / task} and cannot be fetched ({type(error).__name__}).",
+            f"{task} is not in {data_home() / task} and cannot be fetched ({type(error).__name__}).",
             "On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
             "without a network use digits, digits-m or fonts.",
         ) from None

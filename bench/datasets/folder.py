@@ -6,125 +6,121 @@ run refuses unless the user chose to go on without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from bench.contracts import DataSource
-from bench.datasets import listing
-from bench.datasets.base import Dataset, channels_first
-from bench.datasets.listing import EXTENSIONS, NAMED
+from bench.contracts import DataSource, param
+from bench.datasets import contents, decoded, decoding, listing
+from bench.datasets.base import Dataset
+from bench.datasets.decoded import Progress
+from bench.datasets.listing import NAMED, Entry, Listing
+from bench.datasets.together import Together, together
 from bench.errors import UserError
 
-# Only these: Pillow would hand some other formats to programs outside it.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+IMBALANCE = 1.2
+"""A largest class of more than this many times 1 / K of the images is said to be one."""
 
 
-@dataclass
-class _Walk:
-    """What a walk over the folder met; paths relative to it."""
-
-    pixels: list[np.ndarray] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    bad: list[tuple[str, str]] = field(default_factory=list)  # path, reason
-    ignored: int = 0
+def _silent(_done: int, _total: int) -> None:
+    return None
 
 
-def build(name: str, root: Path, size: int, skip_bad: bool) -> Dataset:
-    """The images directly in each sub-folder of ``root``, classes and files in the order of their names.
+def build(
+    name: str,
+    root: Path,
+    size: int,
+    skip_bad: bool,
+    background: str = "white",
+    grouping: str = "none",
+    progress: Progress = _silent,
+) -> Dataset:
+    """The images of each sub-folder of ``root``: `listing.read` says which, `decoding.read` how.
 
-    Each is turned upright as its EXIF tag says, made RGB, its shorter side brought to ``size`` (bicubic), and
-    the centre cut out; of an animation the first frame. Hidden files and deeper folders are left alone.
+    Images that are equal once decoded, and those of one sub-folder where ``grouping`` is ``folder``, are a group of the
+    data set: its splits keep them on one side.
 
     Args:
         name: the task string that becomes the data set's name.
         root: an existing folder.
         size: side of the images, pixels.
         skip_bad: go on without unreadable files; ``notes["skipped"]`` names them.
+        background: what transparent images show: a name of `decoding.BACKGROUNDS`.
+        grouping: a value of `listing.GROUPINGS`.
+        progress: called as images are decoded.
 
     Raises:
-        UserError: fewer than two classes, a class with fewer than `FEWEST` images, unreadable files without
+        UserError: fewer than two classes, a class with fewer than `listing.FEWEST` images, unreadable files without
             ``skip_bad``, or a folder that may not be read.
     """
-    classes = listing.classes(root)
-    walk = _Walk(ignored=sum(not entry.is_dir() for entry in listing.entries(root)))
-    for label, kind in enumerate(classes):
-        _read_class(root, kind, label, size, walk)
-    if walk.bad and not skip_bad:
-        raise UserError(_named(root, walk.bad), "Repair or remove them, or add --skip-bad to go on without them.")
-    counts = np.bincount(walk.labels, minlength=len(classes)) if walk.labels else np.zeros(len(classes), int)
-    listing.check_counts(root, dict(zip(classes, counts.tolist(), strict=True)))
-    notes: dict[str, Any] = {"skipped": [path for path, _ in walk.bad], "ignored": walk.ignored}
-    labels = torch.tensor(walk.labels, dtype=torch.int64)
-    return Dataset(name, channels_first(np.stack(walk.pixels)), labels, tuple(classes), notes=notes)
+    found = listing.read(root, grouping, decoding.readable())
+    listing.check_counts(root, found.counts(), grouping)
+    images = decoded.load(found.images, contents.of_images(root, found), size, background, progress)
+    bad = [(found.images[at].name, why) for at, why in images.bad]
+    if bad and not skip_bad:
+        raise UserError(_named(root, bad), "Repair or remove them, or add --skip-bad to go on without them.")
+    entries = [found.images[at] for at in images.taken]
+    labels = [entry.label for entry in entries]
+    counts = np.bincount(labels, minlength=len(found.classes)) if labels else np.zeros(len(found.classes), int)
+    listing.check_counts(root, dict(zip(found.classes, counts.tolist(), strict=True)), grouping)
+    joined = together([entry.group for entry in entries], images.marks, labels)
+    grouped = len(set(joined.groups)) < len(entries)
+    return Dataset(
+        name,
+        images.pixels,
+        torch.tensor(labels, dtype=torch.int64),
+        tuple(found.classes),
+        notes=_notes(found, entries, counts.tolist(), bad, joined),
+        groups=torch.tensor(joined.groups, dtype=torch.int64) if grouped else None,
+    )
 
 
-def _read_class(root: Path, kind: str, label: int, size: int, walk: _Walk) -> None:
-    for entry in listing.entries(root / kind):
-        if entry.is_dir():
-            continue
-        if entry.suffix.lower() not in EXTENSIONS:
-            walk.ignored += 1
-            continue
-        try:
-            pixels = _read(entry, size)
-        except MemoryError:
-            raise
-        # Pillow's readers raise nearly anything on broken files; whatever it is, the file is what is wrong.
-        except Exception as error:
-            walk.bad.append((listing.shown(f"{kind}/{entry.name}"), _reason(entry, error)))
-            continue
-        walk.pixels.append(pixels)
-        walk.labels.append(label)
+def _notes(
+    found: Listing, entries: Sequence[Entry], counts: Sequence[int], bad: Sequence[tuple[str, str]], joined: Together
+) -> dict[str, Any]:
+    """What the data set has to tell of itself; ``remarks`` are the sentences that a user should read."""
+    notes: dict[str, Any] = {"skipped": [path for path, _ in bad], "ignored": found.ignored}
+    remarks = []
+    if bad:
+        remarks.append(f"{_count(len(bad), 'image')} left out that cannot be read: {_list(bad)}.")
+    if found.unread:
+        notes["unread"] = [path for path, _ in found.unread]
+        remarks.append(f"{_count(len(found.unread), 'picture')} not read: {_list(found.unread)}.")
+    if joined.copies:
+        notes["copies"] = joined.copies
+        remarks.append(
+            f"{_count(joined.copies, 'image')} equal to another; equal images are kept on one side of every split."
+        )
+    if joined.contradictions:
+        names = [entries[at].name for at in joined.contradictions]
+        notes["contradictions"] = names
+        remarks.append(f"Equal images lie in more than one class: {_list([(name, '') for name in names])}.")
+    most, k = max(counts), len(counts)
+    share = most / sum(counts)
+    if share > IMBALANCE / k:
+        largest = found.classes[list(counts).index(most)]
+        remarks.append(
+            f"Classes are uneven: '{largest}' has {100 * share:.1f} % of the images, where even ones had "
+            f"{100 / k:.1f} %. The floor is the former."
+        )
+    return notes | ({"remarks": remarks} if remarks else {})
 
 
-def _read(path: Path, size: int) -> np.ndarray:
-    """(size, size, 3) uint8."""
-    with Image.open(path, formats=_FORMATS) as opened:
-        opened.load()
-        image = ImageOps.exif_transpose(_eight_bit(opened)).convert("RGB")
-    # ImageOps.fit scales and cuts in one resampling, so a long image is not first enlarged whole.
-    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+def _count(n: int, what: str) -> str:
+    return f"1 {what} is" if n == 1 else f"{n:,} {what}s are"
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """``image`` with 8 bits a channel; Pillow alone would clip deeper greys to white."""
-    if image.mode == "F":
-        raise ValueError("its pixels have no known range")
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError("its pixels have no known range")
-        return Image.fromarray((deep // 257).astype(np.uint8))
-    if image.mode == "P":
-        return image.convert("RGBA")  # transparency of a palette has no other way to RGB without a warning
-    return image
+def _list(files: Sequence[tuple[str, str]]) -> str:
+    text = ", ".join(f"{path} ({why})" if why else path for path, why in files[:NAMED])
+    return text + (f" and {len(files) - NAMED} more" if len(files) > NAMED else "")
 
 
-def _reason(path: Path, error: Exception) -> str:
-    try:
-        if path.stat().st_size == 0:
-            return "empty"
-    except OSError:
-        pass
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    if isinstance(error, FileNotFoundError):
-        return "broken link"
-    if isinstance(error, ValueError) and "known range" in str(error):
-        return str(error)
-    return "truncated" if "truncated" in str(error).lower() else "corrupt"
-
-
-def _named(root: Path, bad: list[tuple[str, str]]) -> str:
-    listed = ", ".join(f"{path} ({reason})" for path, reason in bad[:NAMED])
-    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+def _named(root: Path, bad: Sequence[tuple[str, str]]) -> str:
     files = "1 image file" if len(bad) == 1 else f"{len(bad)} image files"
-    return f"{files} in '{root}' cannot be read: {listed}{more}."
+    return f"{files} in '{root}' cannot be read: {_list(bad)}."
 
 
 class Folder(DataSource):
@@ -134,5 +130,12 @@ class Folder(DataSource):
     paper = "yours"
     prefix = True
 
+    background: str = param("white", "what lies behind transparent images", choices=("white", "black"))
+    groups: str = param(
+        "none",
+        "`folder`: images of one sub-folder of a class (a patient, a scene) are read too and never split",
+        choices=("none", "folder"),
+    )
+
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
-        return build("folder", self.path, size, skip_bad)
+        return build("folder", self.path, size, skip_bad, self.background, self.groups, self.progress)

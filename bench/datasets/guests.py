@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from bench.guests.failure import GuestFailed
 from bench.plugin_source import PluginInfo
 
 
-def load_guest(info: PluginInfo, path: Path | None, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
+def load_guest(
+    info: PluginInfo,
+    path: Path | None,
+    size: int,
+    generator_seed: int,
+    skip_bad: bool,
+    params: Mapping[str, Any] | None = None,
+) -> Dataset:
     """The data set of the guest ``info``.
 
     Raises:
@@ -25,7 +33,7 @@ def load_guest(info: PluginInfo, path: Path | None, size: int, generator_seed: i
         "skip_bad": skip_bad,
     }
     try:
-        sent = questions.data(info, arguments)
+        sent = questions.data(info, arguments, params or {})
         facts, tensors = sent.body, sent.tensors
         dataset = questions.checked(
             info,

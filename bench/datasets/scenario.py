@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,28 +45,87 @@ class Splits:
 def split(dataset: Dataset, seed: int) -> Splits:
     """The splits of ``dataset``; ``seed`` moves everything but test and judge-validation.
 
-    Every split holds at least one image of every class.
+    Every split holds at least one image of every class. Images of one group are in one split; shares of a class are
+    then as near as whole groups allow.
+
+    Raises:
+        UserError: groups so few or so large that a split would lack a class.
     """
     fixed = torch.Generator().manual_seed(derive("split", task=dataset.origin or dataset.name, part="fixed"))
     moving = torch.Generator().manual_seed(seed)
-    parts: dict[str, list[Tensor]] = {name: [] for name in (*SHARES, "defender")}
+    draw = _Draw(dataset)
+    orders = []
     for label in range(len(dataset.classes)):
         at = torch.nonzero(dataset.labels == label).flatten()
         at = at[torch.randperm(len(at), generator=fixed)]
-        taken = 0
         for name in ("test", "judge_validation"):
-            n = max(1, round(SHARES[name] * len(at)))
-            parts[name].append(at[taken : taken + n])
-            taken += n
-        rest = at[taken:]
+            draw.fill(name, at, at, max(1, round(SHARES[name] * len(at))))
+        orders.append(at)
+    for at in orders:
+        rest = at[draw.free(at)]
         rest = rest[torch.randperm(len(rest), generator=moving)]
-        taken = 0
         for name in ("defender_validation", "attacker"):
-            n = max(1, round(SHARES[name] * len(at)))
-            parts[name].append(rest[taken : taken + n])
-            taken += n
-        parts["defender"].append(rest[taken:])
-    return Splits(**{name: torch.cat(ps).sort().values for name, ps in parts.items()})
+            draw.fill(name, at, rest, max(1, round(SHARES[name] * len(at))))
+    splits = Splits(**{name: draw.taken(name) for name in (*SHARES, "defender")})
+    if dataset.groups is not None:
+        _check_whole(dataset, splits)
+    return splits
+
+
+class _Draw:
+    """Images of a data set being given to splits, whole groups at a time; what no split takes is the defender's."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        n = len(dataset)
+        groups = torch.arange(n) if dataset.groups is None else dataset.groups.unique(return_inverse=True)[1]
+        self._group, self._labels = groups.numpy(), dataset.labels.numpy()
+        self._split = np.full(int(groups.max()) + 1 if n else 0, -1)  # of each group
+        self._names = [*SHARES, "defender"]
+
+    def free(self, at: Tensor) -> Tensor:
+        """(M,) bool: which of the images ``at`` no split has."""
+        return torch.from_numpy(self._split[self._group[at.numpy()]] < 0)
+
+    def fill(self, name: str, own: Tensor, order: Tensor, n: int) -> None:
+        """Give split ``name`` groups of the images ``own`` of a class until it has about ``n`` of them.
+
+        Args:
+            order: those of them to choose from, in the order in which they are chosen.
+        """
+        split, groups = self._names.index(name), self._group[own.numpy()]
+        have = int((self._split[groups] == split).sum())
+        sizes = np.bincount(groups, minlength=len(self._split))
+        for group in self._group[order.numpy()]:
+            if have >= n:
+                break
+            more = int(sizes[group])
+            # A group that overshoots by more than what is missing is left, but where the split has nothing yet.
+            if self._split[group] >= 0 or (have and have + more - n > n - have):
+                continue
+            self._split[group] = split
+            have += more
+
+    def taken(self, name: str) -> Tensor:
+        """The images of split ``name``, sorted: (M,) int64."""
+        split = self._names.index(name)
+        of = self._split[self._group]
+        return torch.from_numpy(np.flatnonzero((of == split) | ((of < 0) & (name == "defender"))))
+
+
+def _check_whole(dataset: Dataset, splits: Splits) -> None:
+    """Whether every split has every class.
+
+    Raises:
+        UserError: one has not.
+    """
+    for label, kind in enumerate(dataset.classes):
+        for name, part in splits.__dict__.items():
+            if not bool((dataset.labels[part] == label).any()):
+                raise UserError(
+                    f"{dataset.name}: class '{kind}' has too few groups: its {name.replace('_', '-')} split is empty.",
+                    f"Groups and equal images stay together, and there are {len(SHARES) + 1} splits: add groups, or "
+                    "set -p task.groups=none.",
+                )
 
 
 def draw_share(labels: Tensor, pool: Tensor, share: float, reference: int, seed: int) -> Tensor:
@@ -98,8 +158,8 @@ class Side:
     splits: Splits
 
     def images(self, part: Tensor) -> Images:
-        """The labelled images at the indices ``part``."""
-        return Images(self.dataset.images[part], self.dataset.labels[part])
+        """The labelled images at the indices ``part``; they are read when they are used."""
+        return Images(self.dataset.images, self.dataset.labels).subset(part)
 
 
 @dataclass(frozen=True)
@@ -126,8 +186,17 @@ class Scenario:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What the data sets have to tell of themselves."""
-        return {k: v for side in self.sides for k, v in side.dataset.notes.items() if v}
+        """What the data sets have to tell of themselves; lists of both sides one after the other."""
+        out: dict[str, Any] = {}
+        for side in self.sides:
+            for name, value in side.dataset.notes.items():
+                if not value:
+                    continue
+                known = out.get(name)
+                if isinstance(known, list) and isinstance(value, list):
+                    value = [*known, *(v for v in value if v not in known)]
+                out[name] = value
+        return out
 
     def fingerprint(self) -> str:
         """Digest of data and splits."""
@@ -141,9 +210,11 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
         UserError: no such data, or the classes of source and target are not the same.
     """
     from bench import datasets, seeds
+    from bench.records import name_of
 
     generator = 1 if seeds.is_tuning(replicate) else 0
-    seed = derive("split", task=task, replicate=replicate)
+    task = datasets.located(task)
+    seed = derive("split", task=name_of(task), replicate=replicate)
     sides = []
     for name in datasets.pair(task) or (task,):
         dataset = datasets.load(name, generator_seed=generator, **options)

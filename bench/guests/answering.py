@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench import determinism, models, predictors, registry, session
-from bench.contracts import Classifier, Key, Predictor, Spec
+from bench.contracts import Classifier, Images, Key, Predictor, Spec
 from bench.guests.wire import Message, Wire
 from bench.threat import ThreatModel
 
@@ -101,14 +101,19 @@ def classifier(wire: Wire) -> None:
     wire.send("result", facts)
     while True:
         message = wire.receive()
-        images = message.tensors["images"]
+        images = _set(message.tensors["images"])
         if message.kind == "adapted":
             again = copy.deepcopy(model)
-            models.reestimate_batch_norm(again, message.tensors["pool"].to(device))
+            models.reestimate_batch_norm(again, _set(message.tensors["pool"]))
             outputs = models.outputs(again, images)
         else:
             outputs = models.outputs(model, images)
         wire.send("result", {}, {"outputs": outputs})
+
+
+def _set(images: Tensor) -> Tensor | Images:
+    """Images as they came: pixels are a set, which is turned to float batch by batch."""
+    return Images(images) if images.dtype == torch.uint8 else images
 
 
 def predictor(wire: Wire) -> None:

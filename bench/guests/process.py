@@ -24,6 +24,8 @@ from bench.guests.wire import Message, Wire, WireClosed, WireFault
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.contracts import Images
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRELOADED = ["bench.guests.preload"]
 """What the nursery imports once, so that a guest does not: imports are most of its start."""
@@ -169,7 +171,7 @@ class Ending:
     peak_memory_mb: float | None = None
 
 
-Reply = tuple[str, Mapping[str, Any], "Mapping[str, Tensor] | None"]
+Reply = tuple[str, Mapping[str, Any], "Mapping[str, Tensor | Images] | None"]
 Handler = Callable[[Message], "Reply | None"]
 
 
@@ -240,7 +242,7 @@ class Guest:
         self,
         kind: str,
         body: Mapping[str, Any],
-        tensors: Mapping[str, Tensor] | None = None,
+        tensors: Mapping[str, Any] | None = None,
         handlers: Mapping[str, Handler] | None = None,
         until: str = "result",
         seconds: float | None = None,

@@ -93,9 +93,9 @@ def built(
     return checked(info, lambda: (dict(answer.body["spec"]), dict(answer.tensors)))
 
 
-def data(info: PluginInfo, arguments: Mapping[str, Any]) -> Message:
-    """The data set of the guest ``info``: its facts, and its tensors by name."""
-    return _ask(info, {}, "data", arguments)
+def data(info: PluginInfo, arguments: Mapping[str, Any], params: Mapping[str, Any]) -> Message:
+    """The data set of the guest ``info`` with ``params``: its facts, and its tensors by name."""
+    return _ask(info, params, "data", arguments)
 
 
 def checked(info: PluginInfo, read: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench import models, predictors, registry
-from bench.contracts import Classifier, Predictor
+from bench.contracts import Classifier, Images, Predictor
 from bench.guests import checks
 from bench.guests.failure import InvalidResult
 from bench.guests.process import Guest, Handler
@@ -31,15 +31,15 @@ class Model(Protocol):
     parameters: int
     has_batch_norm: bool
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """(N, K + extra) finite float32 outputs on the CPU for (N, 3, H, W) images.
+    def outputs(self, images: Tensor | Images) -> Tensor:
+        """(N, K + extra) finite float32 outputs on the CPU for (N, 3, H, W) images; a set is read batch by batch.
 
         Raises:
             InvalidResult: the model answers with something else.
         """
         ...
 
-    def adapted(self, pool: Tensor, images: Tensor) -> Tensor:
+    def adapted(self, pool: Tensor | Images, images: Tensor | Images) -> Tensor:
         """As `outputs`, once batch-norm statistics are those of ``pool``."""
         ...
 
@@ -58,12 +58,12 @@ class LocalModel:
         self.parameters = sum(p.numel() for p in classifier.parameters())
         self.has_batch_norm = models.has_batch_norm(classifier)
 
-    def outputs(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor | Images) -> Tensor:
         return checks.scores(models.outputs(self.classifier, images), len(images), self.k + self.extra, "the model")
 
-    def adapted(self, pool: Tensor, images: Tensor) -> Tensor:
+    def adapted(self, pool: Tensor | Images, images: Tensor | Images) -> Tensor:
         again = copy.deepcopy(self.classifier)
-        models.reestimate_batch_norm(again, pool.to(self.device))
+        models.reestimate_batch_norm(again, pool)
         return checks.scores(models.outputs(again, images), len(images), self.k + self.extra, "the model")
 
     def close(self) -> None:
@@ -80,16 +80,16 @@ class RemoteModel:
         self.k, self.extra = int(facts["k"]), int(facts["extra"])
         self.parameters, self.has_batch_norm = int(facts["parameters"]), bool(facts["has_batch_norm"])
 
-    def outputs(self, images: Tensor) -> Tensor:
+    def outputs(self, images: Tensor | Images) -> Tensor:
         return self._scores("outputs", images, {"images": images})
 
-    def adapted(self, pool: Tensor, images: Tensor) -> Tensor:
+    def adapted(self, pool: Tensor | Images, images: Tensor | Images) -> Tensor:
         return self._scores("adapted", images, {"images": images, "pool": pool})
 
     def close(self) -> None:
         self._guest.end()
 
-    def _scores(self, kind: str, images: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    def _scores(self, kind: str, images: Tensor | Images, tensors: Mapping[str, Tensor | Images]) -> Tensor:
         answer = self._guest.call(kind, {}, tensors).tensors.get("outputs")
         return checks.scores(answer, len(images), self.k + self.extra, self._what)
 

@@ -6,6 +6,7 @@ reads and writes with a deadline, so that no guest can make the harness wait or 
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
@@ -14,8 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from bench.guests import packing
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from bench.contracts import Images
 
 TEXT = 4 << 20
 """Largest JSON part of a message, bytes."""
@@ -62,7 +67,7 @@ class Wire:
         self,
         kind: str,
         body: Mapping[str, Any] | None = None,
-        tensors: Mapping[str, Tensor] | None = None,
+        tensors: Mapping[str, Tensor | Images] | None = None,
         deadline: float | None = None,
     ) -> None:
         """Send one message.
@@ -77,12 +82,12 @@ class Wire:
             WireClosed: nobody listens.
         """
         text = encode({"kind": kind, "body": dict(body or {})})
-        packed = _pack(tensors) if tensors is not None else b""
-        if len(text) > TEXT or len(packed) > TENSORS:
-            raise WireFault(f"a message of {len(text) + len(packed):,} bytes is too large")
-        head = _HEAD.pack(len(text), len(packed) if tensors is not None else -1)
+        length, parts = packing.packed(tensors) if tensors is not None else (0, iter(()))
+        if len(text) > TEXT or length > TENSORS:
+            raise WireFault(f"a message of {len(text) + length:,} bytes is too large")
+        head = _HEAD.pack(len(text), length if tensors is not None else -1)
         try:
-            for part in (head + text, *((packed,) if packed else ())):
+            for part in itertools.chain((head + text,), parts):
                 self._wait_until(deadline)
                 self._end.sendall(part)
         except TimeoutError:
@@ -187,18 +192,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Tensors as safetensors; those that share memory, as tied weights do, are written once each."""
-    from safetensors.torch import save
-
-    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
-
-
 def _unpack(data: bytearray) -> dict[str, Tensor]:
     from safetensors import SafetensorError
-    from safetensors.torch import load
 
     try:
-        return dict(load(bytes(data)))
+        return packing.unpacked(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WireFault(f"tensors that cannot be read ({type(error).__name__})") from None

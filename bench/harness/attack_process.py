@@ -105,7 +105,7 @@ class _Ledger:
         if name == "classifier":
             return "classifier", {"spec": value[0]}, value[1]
         if name == "leaked_pairs":
-            return "pairs", {}, {"raw": value[0].pixels, "keyed": value[1].pixels}
+            return "pairs", {}, {"raw": value[0], "keyed": value[1]}
         return sent(value)
 
     def query(self, message: Message) -> Reply:

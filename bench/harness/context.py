@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from bench import determinism, registry, session
@@ -34,7 +36,7 @@ class Context:
         torch.set_num_threads(settings.threads)
         determinism.deterministic(settings.device)
         session.use(settings.device, "float32", store.edits)
-        self._scenarios: dict[tuple[str, int, int], Scenario] = {}
+        self._scenarios: dict[tuple[Any, ...], Scenario] = {}
         self._judges: dict[tuple[str, str, int], Judge] = {}
 
     def scenario(self, cell: Cell) -> Scenario:
@@ -43,10 +45,15 @@ class Context:
         Raises:
             UserError: no such data, or data that cannot serve.
         """
-        at = (cell.scenario, cell.size, cell.replicate)
+        at = (cell.scenario, cell.size, cell.replicate, *sorted(cell.data_settings.items()))
         if at not in self._scenarios:
             self._scenarios[at] = scenarios.load(
-                cell.scenario, cell.replicate, size=cell.size, skip_bad=self.settings.skip_bad
+                cell.scenario,
+                cell.replicate,
+                size=cell.size,
+                skip_bad=self.settings.skip_bad,
+                settings=cell.data_settings,
+                progress=lambda done, total: self.watch.stage(cell, "data", done, total, "images decoded"),
             )
         return self._scenarios[at]
 

@@ -9,6 +9,7 @@ from bench.datasets.scenario import Scenario, Side, draw_share
 from bench.editors import vocabulary
 from bench.harness.artefacts import Trained
 from bench.harness.job import Job
+from bench.harness.views import keyed
 from bench.records import Cell
 from bench.seeds import derive
 from bench.store.settings import Settings
@@ -85,8 +86,3 @@ def _unlisted(words: list[str], prompt: str, key_seed: int) -> list[str]:
     rng = torch.Generator().manual_seed(derive("decoys", key=key_seed))
     left_out = torch.randperm(len(rest), generator=rng)[: len(rest) // 4].tolist()
     return list(vocabulary.without(rest, [rest[i] for i in left_out]))
-
-
-def keyed(key: Key, images: Images) -> Images:
-    """``images`` after ``key``, in 8 bit, with the labels they had."""
-    return images.with_pixels((key(images.images) * 255).round().clamp(0, 255).byte())

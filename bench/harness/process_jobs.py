@@ -72,7 +72,7 @@ def report(progress: Progress) -> Handler:
 
 def sent(images: Images) -> Reply:
     """``images`` as a reply."""
-    tensors = {"pixels": images.pixels}
+    tensors: dict[str, Any] = {"pixels": images}  # read from their file as they are sent
     return "images", {}, tensors | ({"labels": images.labels} if images.labelled else {})
 
 

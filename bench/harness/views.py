@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bench import mapped
 from bench.augment import jitter
 from bench.contracts import (
     AccessDenied,
@@ -23,6 +24,24 @@ from bench.contracts import (
 )
 
 PublicModel = Callable[[int], Classifier]
+CHUNK = 256 << 20
+"""Bytes of float images that a key is handed at once."""
+
+
+def keyed(key: Callable[[Tensor], Tensor], images: Images) -> Images:
+    """``images`` after ``key``, in 8 bit, with the labels they had; the key sees at most `CHUNK` bytes at once."""
+    n, channels, height, width = images.shape
+    size = max(64, CHUNK // (4 * channels * height * width) // 64 * 64)
+    if n <= size:
+        return images.with_pixels(_bytes(key(images.images)))
+    out = mapped.empty(images.shape)
+    for batch in images.batches(size):
+        out[batch.index] = _bytes(key(batch.images))
+    return images.with_pixels(out)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return (images * 255).round().clamp(0, 255).byte()
 
 
 class DefenderView:
@@ -67,8 +86,7 @@ class DefenderView:
         if name not in self._after_key:
             if self._key is None:
                 raise self._deny(f"{name} before there is a key")
-            keyed = (self._key(images.images) * 255).round().clamp(0, 255)
-            self._after_key[name] = images.with_pixels(keyed.byte())
+            self._after_key[name] = keyed(self._key, images)
         return self._after_key[name]
 
     def _side(self, name: str, images: Images, allowed: bool, labelled: bool) -> Images:

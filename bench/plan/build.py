@@ -16,7 +16,7 @@ from bench.plan.cells import check_used, combinations, fits, make_cell
 from bench.plan.controls import controls_of
 from bench.plan.suites import MOST_CELLS, SuiteLine
 from bench.plan.wording import text_of
-from bench.records import Cell
+from bench.records import Cell, name_of
 from bench.threat import Acceptance
 
 ASKED = "asked for"
@@ -46,7 +46,7 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     planned: dict[str, Planned] = {}
 
     def add(cell: Cell, reason: str, required: bool) -> None:
-        at = f"{cell.row_key()}/{cell.replicate}"
+        at = f"{cell.row_key()}/{cell.replicate}/{cell.scenario}"
         if at not in planned or (required and not planned[at].required):
             planned[at] = Planned(cell, planned[at].reason if at in planned else reason, required)
 
@@ -64,9 +64,26 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
                 if line.controls:
                     for control, why in controls_of(cell, line.public_baseline):
                         add(control, why, line.required)
+    _check_names([p.cell.scenario for p in planned.values()])
     for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
         check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
+
+
+def _check_names(tasks: Sequence[str]) -> None:
+    """Whether folders of one name are one folder: a folder is known by its name and content.
+
+    Raises:
+        UserError: two are not.
+    """
+    known: dict[str, str] = {}
+    for task in tasks:
+        other = known.setdefault(name_of(task), task)
+        if other != task:
+            raise UserError(
+                f"{other} and {task} have one name: a table could not tell them apart.", "Rename a folder, or run them "
+                "one after the other, each with a --store of its own."
+            )  # fmt: skip
 
 
 def _check_paths(cell: Cell) -> None:

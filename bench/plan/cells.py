@@ -18,7 +18,12 @@ from bench.threat import Budget, ThreatModel
 TASK = {
     "size": Param("size", "int", 32, "side of the images", ge=datasets.SIZES[0], le=datasets.SIZES[1], unit="pixels"),
 }
-"""Settings of a task, by name."""
+"""Settings of every task, by name; those of its data sets come beside them."""
+
+
+def task_params(task: str) -> dict[str, Param]:
+    """What ``task.NAME`` can set where the task is ``task``."""
+    return TASK | datasets.params(task)
 
 
 def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> PluginInfo:
@@ -58,7 +63,8 @@ def check_used(line: SuiteLine) -> None:
     for name in [*line.params, *line.sweep]:
         group, _, field_name = name.partition(".")
         if group in ("threat", "budget", "task"):
-            known = {"threat": ThreatModel.params, "budget": Budget.params, "task": TASK}[group]
+            tasks = {name: param for task in line.tasks for name, param in task_params(task).items()}
+            known = {"threat": ThreatModel.params, "budget": Budget.params, "task": tasks}[group]
             check_against(f"{group}.", known, {field_name: line.first(name)})
             continue
         if name == "lock.key":
@@ -111,16 +117,17 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         threat.parts()
     except BadParameter as error:
         raise UserError(f"{error}.") from None
-    settings = check_against("task.", TASK, groups["task"])
+    known = task_params(task)
+    settings = check_against("task.", known, {k: v for k, v in groups["task"].items() if k in known})
     return Cell(
-        scenario=task,
+        scenario=datasets.located(task),
         model=model,
         lock=_ref(lock_info, explicit["lock"]),
         key=_ref(key_info, explicit["key"]),
         attack=_ref(attack_info, explicit["attack"]),
         threat=threat,
         budget=budget,
-        task_settings={f"task.{k}": v for k, v in settings.items() if v != TASK[k].default},
+        task_settings={f"task.{k}": v for k, v in settings.items() if v != known[k].default},
         replicate=replicate,
     )
 

@@ -22,8 +22,9 @@ def check(cells: Sequence[Cell]) -> None:
         UserError: a folder that cannot serve, an unknown model or one that cannot take images of the size, missing
             weights, an editor that is not here and cannot be fetched, or a file that is none.
     """
-    for task in dict.fromkeys(cell.scenario for cell in cells):
-        datasets.check_data(task)
+    tasks = {(cell.scenario, *sorted(cell.data_settings.items())): cell for cell in cells}
+    for cell in tasks.values():
+        datasets.check_data(cell.scenario, cell.data_settings)
     for model, size in dict.fromkeys((cell.model, cell.size) for cell in cells):
         check_model(model, size)
     for kind, ref in _plugins(cells):

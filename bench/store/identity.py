@@ -22,7 +22,7 @@ from bench.errors import UserError
 from bench.hashing import digest, file_digest
 from bench.plugin_modules import code_digest
 from bench.plugin_source import PluginInfo
-from bench.records import SCHEMA, Cell, PluginRef
+from bench.records import SCHEMA, Cell, PluginRef, name_of
 from bench.store.code import code_identity, code_modules
 from bench.store.settings import PLAN, Settings
 
@@ -58,28 +58,38 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def _data_identity(task: str, size: int, skip_bad: bool, generator: int, _plugins: registry.Registry) -> dict[str, Any]:
-    """What decides the content of the data: code, size, and names, sizes and times of a folder's files."""
+def _data_identity(
+    task: str,
+    size: int,
+    settings: tuple[tuple[str, Any], ...],
+    skip_bad: bool,
+    generator: int,
+    _plugins: registry.Registry,
+) -> dict[str, Any]:
+    """What decides the content of the data: code, size, settings, and name and content of a folder."""
     if sides := datasets.pair(task):
-        return {"task": task, "sides": [_data_identity(side, size, skip_bad, generator, _plugins) for side in sides]}
+        each = [_data_identity(side, size, settings, skip_bad, generator, _plugins) for side in sides]
+        return {"task": name_of(task), "sides": each}
     info = datasets.source(task)
     if info is None:
         datasets.check(task)
         raise UserError(f"Unknown task '{task}'.", "See `bench list`.")
-    content = datasets.content(task)
+    own = {name: value for name, value in settings if name in info.params}
+    content = datasets.content(task, own)
     return {
-        "task": task,
+        "task": name_of(task),
         "size": size,
         "generator": generator,
         **content,
         **({"skip_bad": skip_bad} if content else {}),
+        **({"settings": own} if own else {}),
         "code": code_identity(info, "bench.datasets.scenario"),
     }
 
 
 def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:
     """The seed of each axis of ``cell``: split, victim, key, lock, attack. That of the key takes ``entropy`` in."""
-    task, replicate = cell.scenario, cell.replicate
+    task, replicate = cell.name, cell.replicate
     trained = {"task": task, "model": cell.model, "replicate": replicate}
     secret = {} if entropy == PLAN else {"entropy": entropy}
     return {
@@ -114,7 +124,14 @@ def of(cell: Cell, settings: Settings) -> Identity:
         versions=versions(),
         device=settings.device,
         threads=settings.threads,
-        data=_data_identity(cell.scenario, cell.size, settings.skip_bad, generator, plugins),
+        data=_data_identity(
+            cell.scenario,
+            cell.size,
+            tuple(sorted(cell.data_settings.items())),
+            settings.skip_bad,
+            generator,
+            plugins,
+        ),
         split_seed=cell_seeds["split"],
     )
     stage(
