@@ -2,19 +2,13 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from bench.api.audit import audit
-    from bench.api.results import Results
-    from bench.api.run import run
-    from reports.rows.dataframe import load_records
+from typing import Any
 
 # Threads that wait for work must not spin: one busy neighbour would then halt a run. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
-__all__ = ["Results", "audit", "load_records", "run"]
+__all__ = ["Results", "audit", "load_records", "run"]  # noqa: F822  # found on first use, below
 
 _WHERE = {
     "run": "bench.api.run",
