@@ -8,7 +8,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
-__all__ = ["Results", "audit", "load_records", "run"]  # noqa: F822  # found on first use, below
+__all__ = ["Results", "audit", "load_records", "run"]  # found on first use, below
 
 _WHERE = {
     "run": "bench.api.run",
