@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from bench import metrics
-from bench.contracts import Key, KeyCondition
+from bench.contracts import Images, Key, KeyCondition
 from bench.datasets.scenario import Scenario
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
 from bench.guests.subjects import Answerer, Model
 from bench.harness import red_flags
+from bench.harness.keyed_images import KeyedImages
 from bench.records import Condition, Flag, Measured, condition_name
 
 BATCH = 64
@@ -30,6 +31,8 @@ SAMPLES = 8
 
 Progress = Callable[[int, int, str], None]
 Array = npt.NDArray[np.int64]
+Judged = Tensor | Images | KeyedImages
+"""Images that a model or predictor is judged on."""
 Evidence = dict[str, npt.NDArray[np.generic]]
 """Per-image arrays by name, as `bench.records.Record` keeps them beside it."""
 
@@ -79,20 +82,14 @@ class Judge:
         self.validation = side.images(parts.judge_validation)
         self.pool = side.images(parts.attacker).unlabelled()
         self.authorised_index = other.splits.test if split == "test" else other.splits.judge_validation
-        self._before_key = other.images(self.authorised_index)
+        before_key = other.images(self.authorised_index)
+        self.authorised = KeyedImages(before_key, key)
+        """The judged images of the authorised side, after the key."""
         self.key, self.device = key, torch.device(device)
         self.labels: Array = self.images.labels.numpy()
-        self.authorised_labels: Array = self._before_key.labels.numpy()
+        self.authorised_labels: Array = before_key.labels.numpy()
         self.floor = metrics.floor(self.labels)
         self.k = scenario.spec.k
-        self._authorised: Tensor | None = None
-
-    @property
-    def authorised(self) -> Tensor:
-        """The judged images of the authorised side, after the key."""
-        if self._authorised is None:
-            self._authorised = self.key(self._before_key.images)
-        return self._authorised
 
     def split_evidence(self, is_domain: bool) -> Evidence:
         """Index and labels of the judged images, of both sides where they differ."""
@@ -103,7 +100,7 @@ class Judge:
 
     def lock(self, victim: Model | None, locked: Model) -> tuple[LockVerdict, Evidence]:
         """UP, LP, both as shipped, the victim (if any) on both sides, the lock's red flags."""
-        raw, k = self.images.images, self.k
+        raw, k = self.images, self.k
         for model, what in ((victim, "victim"), (locked, "locked model")):
             if model is not None and model.k != k:
                 raise InvalidResult(WRONG_SHAPE, f"the {what} has {model.k} classes, not {k}")
@@ -116,10 +113,10 @@ class Judge:
             measured[name] = score_of(predicted, labels)
 
         if victim is not None:
-            score("victim_authorised", victim.outputs(self.authorised)[:, :k], self.authorised_labels)
+            score("victim_authorised", _outputs(victim, self.authorised)[:, :k], self.authorised_labels)
             score("oracle", victim.outputs(raw)[:, :k], self.labels)
         for side, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
-            outputs = locked.outputs(images)
+            outputs = _outputs(locked, images)
             score(side, outputs[:, :k], labels)
             score(f"{side}_shipped", outputs, labels)
         verdict = LockVerdict(
@@ -145,19 +142,22 @@ class Judge:
             progress: called after each key.
         """
         evidence: Evidence = {}
-        raw, out = self.images.images, []
+        raw, out = self.images, []
         keys = [KeyCondition("right", "", self.key), *self.key.conditions(seed)]
         for i, condition in enumerate(keys):
             kind, name = condition.kind, condition_name(condition.kind, condition.label)
             n = len(raw) if kind == "none" else min(SOME, len(raw))
             labels = self.authorised_labels if kind == "right" else self.labels[:n]
-            keyed = self.authorised if kind == "right" else condition.key(raw[:n].clone())
-            outputs = locked.outputs(keyed)
+            some = self.authorised if kind == "right" else KeyedImages(raw.subset(torch.arange(n)), condition.key)
+            outputs = _outputs(locked, some)
             predicted = outputs[:, : self.k].argmax(1).numpy()
             evidence[f"pred/condition/{name}"] = predicted
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
                 at = _one_a_class(labels, SAMPLES)
-                evidence |= {f"samples/{kind}": _pixels(keyed[at]), f"samples/pred_{kind}": predicted[at]}
+                evidence |= {
+                    f"samples/{kind}": _pixels(some.at(torch.from_numpy(at))),
+                    f"samples/pred_{kind}": predicted[at],
+                }
                 evidence[f"samples/labels_{kind}"] = labels[at]
             shipped = metrics.accuracy(outputs.argmax(1).numpy(), labels)
             out.append(
@@ -185,7 +185,7 @@ class Judge:
         """LP in percent with batch-norm statistics of the attacker's pool; None where there are no batch norms."""
         if not locked.has_batch_norm:
             return None
-        answers = locked.adapted(self.pool.images, self.images.images)[:, : self.k].argmax(1).numpy()
+        answers = locked.adapted(self.pool, self.images)[:, : self.k].argmax(1).numpy()
         return round(metrics.accuracy(answers, self.labels), 4)
 
     def _lock_flags(self, v: LockVerdict) -> list[Flag]:
@@ -198,23 +198,23 @@ class Judge:
         )
         return [flag for flag in flags if flag is not None]
 
-    def _predict(self, predictor: Answerer, images: Tensor) -> Array:
+    def _predict(self, predictor: Answerer, images: Judged) -> Array:
         order = torch.arange(len(images))
         if predictor.transductive:  # fixed shuffled batches
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
         return self._in_batches(predictor, images, order, BATCH)
 
-    def _in_batches(self, predictor: Answerer, images: Tensor, order: Tensor, size: int) -> Array:
+    def _in_batches(self, predictor: Answerer, images: Judged, order: Tensor, size: int) -> Array:
         """What ``predictor`` answers to ``images`` when they come in ``order``, in batches of ``size``."""
-        parts = predictor.scores(images[at] for at in order.split(size))
+        parts = predictor.scores(_read(images, at) for at in order.split(size))
         scores = torch.empty(len(images), self.k)
         scores[order] = torch.cat(parts)
         return np.asarray(scores.argmax(1).numpy())
 
     def answers(self, predictor: Answerer, some: bool = False) -> Array:
         """What a submission answers on the judged images, or on the first `SOME` of them: (N,) classes."""
-        images = self.images.images
-        return self._predict(predictor, images[:SOME] if some else images)
+        first = torch.arange(min(SOME, len(self.images)))
+        return self._predict(predictor, self.images.subset(first) if some else self.images)
 
     def score(self, answers: Array) -> float:
         """Percent of ``answers`` to the first judged images, (n,), that are right."""
@@ -222,7 +222,7 @@ class Judge:
 
     def validate(self, predictor: Answerer) -> Measured:
         """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""
-        predicted = self._predict(predictor, self.validation.images)
+        predicted = self._predict(predictor, self.validation)
         return score_of(predicted, self.validation.labels.numpy())
 
     def predictor(self, predictor: Answerer, answers: Array | None = None) -> tuple[AttackVerdict, Evidence]:
@@ -234,7 +234,7 @@ class Judge:
         predicted = self.answers(predictor) if answers is None else answers
         after = self._predict(predictor, self.authorised)
         flags = []
-        some = self.images.images[:BATCH]
+        some = self.images.take(torch.arange(min(BATCH, len(self.images)))).images
         if not predictor.transductive:  # `predicted` had these images together and in order
             changed = int((self._in_pieces(predictor, some) != predicted[:BATCH]).sum())
             flags.append(red_flags.depends_on_batch(changed, len(some)))
@@ -250,7 +250,7 @@ class Judge:
         )
         return verdict, {"pred/RP": predicted, "pred/authorised_after": after}
 
-    def _in_pieces(self, predictor: Answerer, images: Tensor) -> Array:
+    def _in_pieces(self, predictor: Answerer, images: Judged) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
         return self._in_batches(predictor, images, order, 23)
@@ -258,8 +258,8 @@ class Judge:
     def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
         at = _one_a_class(self.labels, n)
-        raw = self.images.images[at]
-        key = self.authorised[_one_a_class(self.authorised_labels, n)]
+        raw = self.images.take(torch.from_numpy(at)).images
+        key = self.authorised.at(torch.from_numpy(_one_a_class(self.authorised_labels, n)))
         images = {"raw": raw, "key": key}
         answers = {
             "labels": torch.from_numpy(self.labels)[at],
@@ -273,6 +273,20 @@ class Judge:
                 images["guess"] = seen
         pictures: Evidence = {f"samples/{n}": _pixels(x) for n, x in images.items()}
         return pictures | {f"samples/{n}": x.numpy() for n, x in answers.items()}
+
+
+def _read(images: Judged, at: Tensor) -> Tensor:
+    """(M, 3, H, W) float32 in [0, 1] at ``at`` (M,) int64."""
+    if isinstance(images, Tensor):
+        return images[at]
+    return images.take(at).images if isinstance(images, Images) else images.at(at)
+
+
+def _outputs(model: Model, images: Images | KeyedImages) -> Tensor:
+    """As `Model.outputs`, for images that need not fit into memory at once."""
+    if isinstance(images, Images):
+        return model.outputs(images)
+    return torch.cat([model.outputs(some) for some in images.chunks()])
 
 
 def score_of(predicted: Array, labels: Array) -> Measured:

@@ -168,7 +168,7 @@ class Edit(KeyMethod):
         from bench.miniature.clip import MiniatureClip
 
         clip = MiniatureClip.load(PACK / "clip")
-        image = clip.image_embedding(data.raw.images[:256]).mean(0)
+        image = clip.image_embedding(data.raw.take(torch.arange(min(256, len(data.raw)))).images).mean(0)
         text = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(c) for c in concepts])
         order = torch.argsort(text @ image).tolist()
         return [concepts[i] for i in order[: max(1, len(concepts) // 3)]]
@@ -177,7 +177,8 @@ class Edit(KeyMethod):
     def _least_changing(concepts: list[str], data: DefenderView, settings: EditSettings) -> str:
         """The candidate with which images after the key stay most like themselves to public features."""
         model = data.public_model()
-        images = data.validation_unauthorised.images[:64]
+        validation = data.validation_unauthorised
+        images = validation.take(torch.arange(min(64, len(validation)))).images
         with torch.no_grad():
             before = torch.nn.functional.normalize(model.embed(images), dim=1)
             scores = {}
