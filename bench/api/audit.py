@@ -135,10 +135,9 @@ def run(prepared: Prepared, watch: Watch | None = None, jobs: int | None = None)
         watch: hears of everything.
         jobs: cells at once, each in a process of its own; None: as many as there are threads for.
     """
-    execution = execution_of(prepared)
-    jobs = jobs or usual_jobs(execution.settings, len(execution.todo))
-    execution.prepare(jobs)
-    execution.run(jobs, watch or Watch(), _command())
+    with execution_of(prepared) as execution:
+        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo)))
+        execution.run(watch or Watch(), _command())
     return results(prepared, execution)
 
 

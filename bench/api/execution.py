@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from bench import plan
 from bench.errors import UserError
@@ -14,13 +15,16 @@ from bench.records import Cell, Record
 from bench.store import Store, identity
 from bench.store.settings import Settings
 
+if TYPE_CHECKING:
+    from bench.harness.launchers.processes import Workers
+
 LAUNCHERS = ("local", "ray")
 MOST_JOBS = 8
 """Processes that a run starts of its own accord."""
 
 
 class Execution:
-    """The cells of a plan, and which of them a store has.
+    """The cells of a plan, and which of them a store has. A context: its processes end with the block.
 
     Args:
         planned: the cells, in the order in which they are run.
@@ -35,6 +39,7 @@ class Execution:
 
     def __init__(self, planned: Sequence[Planned], settings: Settings, store: Store | None) -> None:
         self.planned, self.settings, self.store = planned, settings, store
+        self._workers: Workers | None = None
         self.cells = [item.cell for item in planned]
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
         self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
@@ -52,6 +57,13 @@ class Execution:
         """
         plan.check(self.todo)
         plan.check_accepts(self.planned)
+
+    def __enter__(self) -> Execution:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._workers is not None:
+            self._workers.close()
 
     def prepare(self, jobs: int, launcher: str = "local") -> None:
         """Make ready what `run` needs, and find out what cannot run. Before this nothing imports torch.
@@ -71,16 +83,20 @@ class Execution:
         self.store.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
         if not self.todo:
             return
-        if launcher == "local" and jobs == 1:
+        if launcher == "local" and jobs > 1:
+            from bench.harness.launchers import processes
+
+            self._workers = processes.Workers(min(jobs, len(self.todo)))
+            self._workers.check(self.todo, self.cells, self.settings)
+        else:
             guests.start()  # `check` is the first to import torch
-        self.check()
+            self.check()
         _find_editors(self.todo)
 
-    def run(self, jobs: int, watch: Watch, command: str, launcher: str = "local") -> None:
-        """Run what is to do; a cell that fails leaves a record that says so, and the others go on.
+    def run(self, watch: Watch, command: str, launcher: str = "local") -> None:
+        """Run what is to do, once it is prepared; a cell that fails leaves a record, and the others go on.
 
         Args:
-            jobs: cells at once, each in a process of its own where there are several.
             watch: hears of everything.
             command: what a record names as its origin.
             launcher: one of `LAUNCHERS`.
@@ -97,10 +113,10 @@ class Execution:
             from bench.harness.launchers import ray
 
             ray.launch(todo, root, self.settings, command, watch)
-        elif jobs > 1:
+        elif self._workers is not None:
             from bench.harness.launchers import processes
 
-            processes.launch(todo, root, self.settings, command, jobs, watch)
+            processes.launch(todo, root, self.settings, command, self._workers, watch)
         else:
             from bench.harness.launchers import inline
 

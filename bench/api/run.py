@@ -91,10 +91,9 @@ def run(
         wall_limit=wall_limit,
         memory_limit=memory_limit,
     )
-    execution = Execution(planned, settings, opened)
-    jobs = jobs or usual_jobs(settings, len(execution.todo))
-    execution.prepare(jobs)
-    execution.run(jobs, watch or Watch(), "bench.run")
+    with Execution(planned, settings, opened) as execution:
+        execution.prepare(jobs or usual_jobs(settings, len(execution.todo)))
+        execution.run(watch or Watch(), "bench.run")
     return Results(execution.records(), opened.root)
 
 

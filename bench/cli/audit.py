@@ -35,6 +35,7 @@ from reports.text.escaping import markup as escape
 
 if TYPE_CHECKING:
     from bench.api.audit import Audit, Prepared
+    from bench.api.execution import Execution
 
 _STYLES = {"yes": "bold red", "no": "green"}
 
@@ -161,10 +162,16 @@ def _show_reading(prepared: Prepared) -> None:
 
 def _run(prepared: Prepared, jobs: int | None) -> Audit:
     from bench.api import audit as api
+
+    with api.execution_of(prepared) as execution:
+        return _executed(prepared, execution, jobs)
+
+
+def _executed(prepared: Prepared, execution: Execution, jobs: int | None) -> Audit:
+    from bench.api import audit as api
     from bench.api.execution import usual_jobs
     from bench.cli.live import live
 
-    execution = api.execution_of(prepared)
     todo, store = execution.todo, execution.store
     at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
     execution.prepare(at_once)
@@ -175,7 +182,7 @@ def _run(prepared: Prepared, jobs: int | None) -> Audit:
             return sum(estimate(cells, known)) / max(1, min(at_once, len(cells)))
 
         with live(todo, wanted, execution.records(), store.evidence, left) as watch:
-            execution.run(at_once, watch, " ".join(["bench", *map(shlex.quote, sys.argv[1:])]))
+            execution.run(watch, " ".join(["bench", *map(shlex.quote, sys.argv[1:])]))
     return api.results(prepared, execution)
 
 

@@ -124,7 +124,8 @@ def run(
             _say_choices({**chosen, "editor": [editor] if editor else [], "seeds": [seeds or "1"]})
         if any(execution.done):
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
-    _launch(execution, opened, jobs, launcher)
+    with execution:
+        _launch(execution, opened, jobs, launcher)
     records = execution.records()
     _show(opened, records, details)
     _say_remarks(records)
@@ -171,7 +172,7 @@ def _launch(execution: Execution, store: Store, jobs: int, launcher: str) -> Non
         return sum(estimate(cells, known)) / max(1, min(jobs, len(cells)))
 
     with live(execution.todo, wanted, execution.records(), store.evidence, left) as watch:
-        execution.run(jobs, watch, command, launcher)
+        execution.run(watch, command, launcher)
 
 
 def _show(store: Store, records: list[Record], details: bool) -> None:

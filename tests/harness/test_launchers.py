@@ -86,7 +86,8 @@ def test_a_cell_whose_worker_dies_is_tried_again_and_then_fails_alone(
         def done(self, record: Record) -> None:
             done.append(record)
 
-    processes.launch(cells, store_copy, settings, "", 1, Listed())
+    with processes.Workers(1) as workers:
+        processes.launch(cells, store_copy, settings, "", workers, Listed())
     assert len(deaths) == 2
     failed = [record for record in done if record.status == "failed"]
     assert [r.row_key for r in failed] == [first.row_key]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.guests import process as guests
-from bench.guests.wire import Wire, WireClosed
+from bench.guests.wire import Message, Wire, WireClosed
 from bench.harness.watch import Watch
 from bench.records import Cell, Record
 from bench.store import identity
@@ -63,12 +63,48 @@ class Workers:
     """
 
     def __init__(self, jobs: int) -> None:
-        self._all = [Worker() for _ in range(jobs)]
+        self._jobs = jobs
+        self._all = [Worker()]
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check(self, cells: Sequence[Cell], planned: Sequence[Cell], settings: Settings) -> None:
+        """Ask the first worker what of a plan cannot run; the harness itself imports no torch for it.
+
+        Args:
+            cells: what is to do.
+            planned: the whole plan.
+            settings: how cells are computed.
+
+        Raises:
+            UserError: something cannot.
+        """
+        first = self._all[0]
+        body = {
+            "cells": [cell.model_dump_json() for cell in cells],
+            "planned": [cell.model_dump_json() for cell in planned],
+            "settings": asdict(settings),
+        }
+        try:
+            first.wire.send("check", body)
+            answer = first.wire.receive()
+        except WireClosed:
+            raise UserError(
+                f"the process that checks the plan died (exit status {first.process.wait()}).", "Run it again."
+            ) from None
+        if answer.kind == "refused":
+            raise _refusal(answer)
+
+    def fill(self) -> None:
+        """Start the workers that are not there yet: after the first, so that it need not share the processor."""
+        self._all += [Worker() for _ in range(self._jobs - len(self._all))]
+
+    def close(self) -> None:
+        """End all of them now."""
         for worker in self._all:
             worker.end()
 
@@ -97,10 +133,10 @@ def launch(
     store: Path,
     settings: Settings,
     command: str,
-    jobs: int,
+    workers: Workers,
     watch: Watch,
 ) -> None:
-    """Run ``cells`` in ``jobs`` processes; ``watch`` hears of each record as it is ready.
+    """Run ``cells`` in the processes ``workers``; ``watch`` hears of each record as it is ready.
 
     Cells that share a victim or lock wait for one another through the store's locks, so the order of work
     never decides a number; it is chosen so that they seldom have to. A cell whose worker dies is tried once more.
@@ -111,44 +147,48 @@ def launch(
     opened = Store(store, write=False)
     needs = [shared(cell, settings) for cell in cells]
     waiting, deaths = list(range(len(cells))), [0] * len(cells)
-    with Workers(min(jobs, len(cells))) as workers:
-        while waiting or workers.busy():
-            while (worker := workers.free()) is not None:
-                at_work = [needs[w.cell] for w in workers.busy() if w.cell is not None]
-                turn = first_free(waiting, needs, _in_work(opened, at_work))
-                if turn is None:
-                    break
-                waiting.remove(turn)
-                worker.cell = turn
-                body = {"cell": cells[turn].model_dump_json(), "store": str(store), "settings": asdict(settings)}
-                with suppress(WireClosed):  # it has died already: `receive` finds out
-                    worker.wire.send("cell", {**body, "command": command})
-            for worker in workers.ready(POLL):
-                at = worker.cell
-                assert at is not None
-                try:
-                    answer = worker.wire.receive()
-                except WireClosed:
-                    deaths[at] += 1
-                    code = worker.process.wait()
-                    workers.replace(worker)
-                    if deaths[at] < TRIES:
-                        waiting.insert(0, at)
-                    else:
-                        watch.done(_failure(cells[at], store, settings, command, code))
-                    continue
-                if answer.kind == "stage":
-                    watch.stage(cells[at], **answer.body)
-                    continue
-                record = answer.body.get("record")
-                if answer.kind == "measured":
-                    answers = {name: tensor.numpy() for name, tensor in answer.tensors.items()}
-                    watch.measured(Record.model_validate_json(str(record)), answers)
-                    continue
-                worker.cell = None
-                if answer.kind == "refused":
-                    raise UserError(str(answer.body["message"]), str(answer.body["remedy"]))
-                watch.done(Record.model_validate_json(str(record)))
+    workers.fill()
+    while waiting or workers.busy():
+        while (worker := workers.free()) is not None:
+            at_work = [needs[w.cell] for w in workers.busy() if w.cell is not None]
+            turn = first_free(waiting, needs, _in_work(opened, at_work))
+            if turn is None:
+                break
+            waiting.remove(turn)
+            worker.cell = turn
+            body = {"cell": cells[turn].model_dump_json(), "store": str(store), "settings": asdict(settings)}
+            with suppress(WireClosed):  # it has died already: `receive` finds out
+                worker.wire.send("cell", {**body, "command": command})
+        for worker in workers.ready(POLL):
+            at = worker.cell
+            assert at is not None
+            try:
+                answer = worker.wire.receive()
+            except WireClosed:
+                deaths[at] += 1
+                code = worker.process.wait()
+                workers.replace(worker)
+                if deaths[at] < TRIES:
+                    waiting.insert(0, at)
+                else:
+                    watch.done(_failure(cells[at], store, settings, command, code))
+                continue
+            if answer.kind == "stage":
+                watch.stage(cells[at], **answer.body)
+                continue
+            record = answer.body.get("record")
+            if answer.kind == "measured":
+                answers = {name: tensor.numpy() for name, tensor in answer.tensors.items()}
+                watch.measured(Record.model_validate_json(str(record)), answers)
+                continue
+            worker.cell = None
+            if answer.kind == "refused":
+                raise _refusal(answer)
+            watch.done(Record.model_validate_json(str(record)))
+
+
+def _refusal(answer: Message) -> UserError:
+    return UserError(str(answer.body["message"]), str(answer.body["remedy"]))
 
 
 def _in_work(store: Store, needs: Iterable[frozenset[Artefact]]) -> set[Artefact]:

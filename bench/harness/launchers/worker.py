@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,13 @@ def main(descriptor: int) -> None:
     wire = Wire(end)
     try:
         while True:
-            body = wire.receive().body
+            message = wire.receive()
             try:
-                wire.send("record", {"record": one(**body, watch=WireWatch(wire))})
+                if message.kind == "check":
+                    check(**message.body)
+                    wire.send("checked")
+                else:
+                    wire.send("record", {"record": one(**message.body, watch=WireWatch(wire))})
             except UserError as error:
                 wire.send("refused", {"message": error.message, "remedy": error.remedy})
     except WireClosed:
@@ -67,6 +71,22 @@ class WireWatch(Watch):
 
         answers = {k: torch.from_numpy(v) for k, v in evidence.items() if not k.startswith("samples/")}
         self._wire.send("measured", {"record": record.model_dump_json()}, answers)
+
+
+def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Whether cells given as JSON can run, as far as that is known before they do.
+
+    Raises:
+        UserError: one cannot.
+    """
+    from bench.guests import process as guests
+
+    guests.start()  # before this process imports torch
+    from bench import plan, registry
+
+    registry.use(tuple(settings["plugin_files"]), run_guests=False)
+    plan.check([Cell.model_validate_json(cell) for cell in cells])
+    plan.check_accepts([plan.Planned(Cell.model_validate_json(cell), plan.ASKED) for cell in planned])
 
 
 def one(cell: str, store: str, settings: Mapping[str, Any], command: str, watch: Watch | None = None) -> str:
