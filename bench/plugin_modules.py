@@ -36,13 +36,18 @@ def module_of(file: Path) -> str:
 @cache
 def code_digest(path: Path) -> str:
     """Digest of the code of ``path``, docstrings and comments apart."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
+    bodies = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node
         ):
+            bodies.append((node, node.body))
             node.body = node.body[1:] or [ast.Pass()]
-    return digest(ast.dump(tree))
+    code = digest(ast.dump(tree))
+    for node, body in bodies:  # others read the tree too
+        node.body = body
+    return code
 
 
 @cache

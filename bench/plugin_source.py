@@ -37,6 +37,7 @@ OWN = ("bench", "locks", "attacks", "reports")
 ROLES = ("method", "control", "given")
 
 
+@cache
 def is_own(file: Path) -> bool:
     """Whether ``file`` lies in one of the project's own packages."""
     try:
@@ -45,6 +46,7 @@ def is_own(file: Path) -> bool:
         return False
 
 
+@cache
 def package_of(file: Path) -> Path | None:
     """The outermost package folder that ``file`` lies in; None where it stands alone.
 

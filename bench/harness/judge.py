@@ -60,7 +60,7 @@ class AttackVerdict:
     """What the judge measured of a predictor."""
 
     RP: Measured
-    authorised_after: Measured
+    authorised_after: Measured | None
     flags: list[Flag] = field(default_factory=list)
 
 
@@ -225,14 +225,21 @@ class Judge:
         predicted = self._predict(predictor, self.validation)
         return score_of(predicted, self.validation.labels.numpy())
 
-    def predictor(self, predictor: Answerer, answers: Array | None = None) -> tuple[AttackVerdict, Evidence]:
+    def predictor(
+        self, predictor: Answerer, answers: Array | None = None, authorised: bool = True
+    ) -> tuple[AttackVerdict, Evidence]:
         """RP, the predictor on authorised images, and its red flags.
 
         Args:
             answers: those of the same predictor to all judged images, where they are known.
+            authorised: whether it is judged on authorised images too.
         """
         predicted = self.answers(predictor) if answers is None else answers
-        after = self._predict(predictor, self.authorised)
+        evidence: Evidence = {"pred/RP": predicted}
+        after = None
+        if authorised:
+            evidence["pred/authorised_after"] = self._predict(predictor, self.authorised)
+            after = score_of(evidence["pred/authorised_after"], self.authorised_labels)
         flags = []
         some = self.images.take(torch.arange(min(BATCH, len(self.images)))).images
         if not predictor.transductive:  # `predicted` had these images together and in order
@@ -245,10 +252,10 @@ class Judge:
         flags.append(red_flags.too_good_on_labels(exact, near))
         verdict = AttackVerdict(
             RP=score_of(predicted, self.labels),
-            authorised_after=score_of(after, self.authorised_labels),
+            authorised_after=after,
             flags=[flag for flag in flags if flag is not None],
         )
-        return verdict, {"pred/RP": predicted, "pred/authorised_after": after}
+        return verdict, evidence
 
     def _in_pieces(self, predictor: Answerer, images: Judged) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""

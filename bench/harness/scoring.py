@@ -57,12 +57,13 @@ class Scorer:
     progress: Progress
     measured: OnMeasured
 
-    def score(self, locked: Callable[[], Model], whole_curve: bool = True) -> tuple[Score, Evidence]:
+    def score(self, locked: Callable[[], Model], control: bool = False) -> tuple[Score, Evidence]:
         """Judge the submission that the rule lets stand, then the others.
 
         Args:
             locked: the locked model, for samples.
-            whole_curve: whether earlier submissions are judged too where each costs the judge edits of its own.
+            control: whether the lock is a control: where each answer costs the judge an edit, its curve and its
+                accuracy on authorised images are left out, since neither says anything of a lock.
 
         Raises:
             RuntimeError: a budget was spent before anything was handed in.
@@ -84,7 +85,8 @@ class Scorer:
         RP = score_of(answers, judge.labels)
         self.measured(RP, {"pred/RP": answers})
         out = Score(RP=RP, RP_validation=judge.validate(chosen), transductive=chosen.transductive)
-        verdict, evidence = judge.predictor(chosen, answers)
+        brief = control and chosen.costly
+        verdict, evidence = judge.predictor(chosen, answers, authorised=not brief)
         out.authorised_after = verdict.authorised_after
         out.flags = [*([red_flags.peeking_selection()] if self.rule.peeks else []), *verdict.flags]
         out.selected = {**self._note(at), **chosen.description}
@@ -92,7 +94,7 @@ class Scorer:
         chosen.close()
         if at not in points:
             points[at] = self._curve_point(at, answers)
-        if whole_curve or not chosen.costly:
+        if not brief:
             points |= {i: self._point(i) for i in range(last + 1) if i not in points}
         out.curve = [points[i] for i in sorted(points)]
         return out, evidence

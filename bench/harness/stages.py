@@ -227,7 +227,7 @@ class Stages:
 
         with self.timed("scored"):
             scorer = Scorer(judge, output, rebuild, rule, self.progress("judge the attack"), measured)
-            return scorer.score(locked, whole_curve=self.cell.lock.role != "control")
+            return scorer.score(locked, control=self.cell.lock.role == "control")
 
     def interface(self, locked: Callable[[], Model]) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""
