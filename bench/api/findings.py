@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from reports.rows.row import Row
 
-PAGE = "docs/audit.md"
+PAGE = "docs/how-to/audit.md"
 ADVICE: Mapping[str, tuple[str, str]] = {
     "logit-surgery": (
         "Ship no output beyond the classes, and do not hide the classes in a renaming or a bias: outputs open it.",

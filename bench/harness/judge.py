@@ -238,8 +238,8 @@ class Judge:
         evidence: Evidence = {"pred/RP": predicted}
         after = None
         if authorised:
-            evidence["pred/authorised_after"] = self._predict(predictor, self.authorised)
-            after = score_of(evidence["pred/authorised_after"], self.authorised_labels)
+            there = self._predict(predictor, self.authorised)
+            after, evidence["pred/authorised_after"] = score_of(there, self.authorised_labels), there
         flags = []
         some = self.images.take(torch.arange(min(BATCH, len(self.images)))).images
         if not predictor.transductive:  # `predicted` had these images together and in order
