@@ -33,8 +33,10 @@ UNITS = {
     "steps": ("optimiser steps", "optimiser step"),
 }
 """What each meter counts, in the plural and in the singular."""
-NAMES = 19
-"""Columns of a lock's and of an attack's name where there are 80."""
+NAMES, NARROWEST = 19, 11
+"""Columns of a lock's and of an attack's name where there are 80, and at least."""
+ROOMY = 72
+"""Columns from which the table has room for the interval of RP."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def _table(group: Group, text: Letters, width: int) -> Table:
     for heading in ("UP", "LP", "RP", "baseline"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    names = NAMES + max(0, width - 80) // 2
+    names = max(NARROWEST, NAMES + (width - 80) // 2)
+    recovered = _plain if width >= ROOMY else _mean
     for row in rows:
         word = verdict_of(row)
         attack = f"{row.attack} ({group.threat(row)})" if letters else row.attack
@@ -153,7 +156,7 @@ def _table(group: Group, text: Letters, width: int) -> Table:
             text(fold(attack, names)),
             text(_mean(row.values["UP"])),
             text(_mean(row.values["LP"])),
-            text(_plain(row.values["RP"])),
+            text(recovered(row.values["RP"])),
             text(_mean(row.values["public_baseline"])),
             text(word.replace(" ", "\n") if word == "controls missing" else word, STYLES.get(word, "dim")),
         )

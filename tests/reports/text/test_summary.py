@@ -1,0 +1,80 @@
+"""The summary: the answer first, whole words and numbers at any width, controls and flags in a line each."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from example_records import record, world
+from rich.console import Console
+
+from bench.records import Flag, Record
+from reports.rows.aggregate import rows
+from reports.text.summary import summary
+
+
+def shown(records: list[Record], width: int = 80, encoding: str = "utf-8", colour: bool = False) -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(width=width, file=stream, force_terminal=colour, color_system="truecolor" if colour else None)
+    console.print(summary(rows(records), "bench report --details"))
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_the_verdict_comes_first_and_the_four_answers_under_it() -> None:
+    lines = shown(world((80.0, 78.0), (30.0, 28.0))).splitlines()
+    assert lines[0].endswith("BROKEN")
+    assert lines[0].startswith("modellock (edit) on ")
+    heads = [line[:21].strip() for line in lines[1:5]]
+    assert heads == ["rightful user gets", "anybody gets", "best attack reaches", "without the model"]
+    assert "prompt-search" in lines[3]
+    assert "79.0" in lines[3]
+    assert "29.0" in lines[4]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_word_and_no_number_is_broken(width: int) -> None:
+    text = shown(world((80.0, 78.0), (30.0, 28.0)), width)
+    assert max(map(len, text.splitlines())) <= width
+    words = set(re.split(r"\s+", text))
+    assert {"modellock", "prompt-search", "79.0", "baseline", "verdict", "broken"} <= words
+
+
+def test_the_controls_take_one_line() -> None:
+    (line,) = [x for x in shown(world((80.0, 78.0), (30.0, 28.0))).splitlines() if x.startswith("controls")]
+    assert line == "controls ok: destroyed stayed closed; permuted-logits opened"
+
+
+def test_a_missing_control_withholds_the_verdict_and_names_its_command() -> None:
+    text = shown([record(RP=80.0)])
+    assert "CONTROLS MISSING" in text.splitlines()[0]
+    assert "80.0" not in text
+    assert "control missing: public baseline" in text
+    assert "run: bench run" in text
+
+
+def test_red_flags_take_one_line_with_where_to_read_on() -> None:
+    records = world((80.0, 78.0), (30.0, 28.0))
+    flagged = [
+        r.model_copy(update={"flags": [Flag(name="lp-below-floor", detail="LP is low")]})
+        if r.cell.attack.name == "prompt-search" and r.cell.lock.name == "modellock"
+        else r
+        for r in records
+    ]
+    text = " ".join(shown(flagged).split())
+    assert "red flags: lp-below-floor (modellock (edit)); read docs/reference/flags.md" in text
+
+
+def test_colour_marks_the_verdict_and_plain_text_needs_none() -> None:
+    records = world((80.0, 78.0), (30.0, 28.0))
+    assert "\x1b[" in shown(records, colour=True)
+    assert "\x1b[" not in shown(records)
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_ascii() -> None:
+    assert shown(world((80.0, 78.0), (30.0, 28.0)), encoding="ascii").isascii()
+
+
+def test_an_empty_store_says_how_to_fill_it() -> None:
+    assert "bench run --lock modellock --attack prompt-search" in " ".join(shown([]).split())
