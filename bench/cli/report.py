@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,7 @@ def report(
         rows = planned.of_suite(rows, cells, records)
     rows = rows if keep is None else keep(rows)
     if format == "terminal":
-        console.out.print(terminal.terminal(rows) if details else summary.summary(rows, "bench report --details"))
+        console.out.print(terminal.terminal(rows) if details else summary.summary(rows, _details(store)))
     else:
         console.raw(tables.render(rows, format))
 
@@ -101,3 +102,8 @@ def _show_trials(records: list[Record], cells: list[Cell] | None, format: str, f
         console.out.print(trials.terminal(records))
     else:
         console.raw(trials.render(records, format))
+
+
+def _details(store: Path) -> str:
+    """The command that shows what the summary leaves out."""
+    return f"bench report --store {shlex.quote(str(store))} --details"

@@ -1,0 +1,68 @@
+"""Progress of a run: a row shows what is known of it, and again when its baseline is there."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from example_records import record, world
+
+from bench.cli import console
+from bench.cli.live import Live, live
+from bench.cli.screen import Screen
+from bench.records import Record
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "err", Screen(file=text, width=120))
+    return text
+
+
+def watching(records: list[Record], wanted: Record) -> Live:
+    cells = [r.cell for r in records]
+    return Live(cells, frozenset({wanted.row_key}), [], lambda _: {}, lambda *_: 60.0)
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return [line for line in stream.getvalue().splitlines() if line.strip()]
+
+
+def test_a_row_is_shown_as_it_is_measured(stream: io.StringIO) -> None:
+    asked, baseline = record(RP=80.0), record("none", "from-scratch", RP=30.0)
+    watch = watching([asked, baseline], asked)
+    watch.measured(asked, {})
+    assert lines(stream)[-1] == "modellock × prompt-search  UP 88.0  LP 20.0  RP 80.0  baseline —  baseline to come"
+    watch.done(baseline)
+    assert lines(stream)[-1].startswith("modellock × prompt-search  UP 88.0  LP 20.0  RP 80.0  baseline 30.0  ")
+    shown = len(lines(stream))
+    watch.done(asked)
+    assert len(lines(stream)) == shown, "nothing has changed"
+
+
+def test_controls_and_failures_take_a_line_each(stream: io.StringIO) -> None:
+    asked, control = record(RP=80.0), record("destroyed", RP=10.0)
+    failed = record(RP=None, status="failed", error="GuestFailed: it died")
+    watch = watching([asked, control], asked)
+    watch.done(control)
+    watch.done(failed)
+    first, second = lines(stream)
+    assert first.startswith("ok control destroyed × prompt-search  RP 10.0")
+    assert second.startswith("failed modellock × prompt-search")
+    assert "it died" in second
+
+
+def test_seeds_and_places_are_named_where_there_are_several(stream: io.StringIO) -> None:
+    records = world((80.0, 78.0), (30.0, 28.0))
+    watch = watching(records, records[0])
+    watch.done(records[0])
+    assert "modellock × prompt-search, seed 0" in lines(stream)[-1]
+
+
+def test_a_run_counts_its_cells(stream: io.StringIO) -> None:
+    asked = record(RP=80.0)
+    with live([asked.cell], frozenset({asked.row_key}), [], lambda _: {}, lambda *_: 0.0) as watch:
+        watch.stage(asked.cell, "victim", 3, 500, "steps")
+        watch.done(asked)
+    assert watch.progress.finished
