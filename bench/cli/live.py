@@ -121,12 +121,12 @@ class Live(Watch):
 
     def _show(self, row: Row, replicate: int) -> None:
         """One line of a row, again where its numbers have changed."""
-        if row.attack_purpose == "no-attack" and row.mean("LP") is None:
-            return
-        named = (("UP", "UP"), ("LP", "LP"), ("RP", "RP"), ("baseline", "public_baseline"))
-        numbers = "  ".join(f"{name} {number(row.mean(field))}" for name, field in named)
+        named = [("UP", "UP"), ("LP", "LP"), ("RP", "RP"), ("baseline", "public_baseline")]
+        numbers = [f"{name} {number(row.mean(field))}" for name, field in named]
         word = "baseline to come" if row.mean("public_baseline") is None else short(row.verdict)
-        line = f"{numbers}  [{STYLES.get(word, 'dim')}]{word}[/]"
+        if row.attack_purpose == "no-attack":
+            numbers, word = numbers[:2], ""
+        line = "  ".join([*numbers, f"[{STYLES.get(word, 'dim')}]{word}[/]" if word else ""]).rstrip()
         at = (row.row_key, replicate)
         if self._shown.get(at) != line:
             self._shown[at] = line
