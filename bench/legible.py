@@ -15,7 +15,6 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
 surrogates, code points without a meaning."""
 _PLAIN = re.compile(r"""[^\s\[\]"\\,=·×()]+(?: [^\s\[\]"\\,=·×()]+)*""")
 _DIGITS = 8
-_GAP = " … "
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -55,8 +54,9 @@ def cut(text: str, most: int) -> str:
     """``text``, its middle left out where it has more than ``most`` characters: both ends of an error tell."""
     if len(text) <= most:
         return text
-    half = max(0, most - len(_GAP)) // 2
-    return f"{text[:half]}{_GAP}{text[len(text) - half :]}"
+    gap = f" … ({len(text):,} characters) … "
+    half = max(0, most - len(gap)) // 2
+    return f"{text[:half]}{gap}{text[len(text) - half :]}"
 
 
 def quoted(text: str) -> str:

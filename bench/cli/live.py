@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from reports.rows.row import Row
 
 MARKS = {"ok": "[green]ok[/]", "invalid": "[yellow]invalid[/]", "failed": "[red]failed[/]"}
-STAGES = 60
-"""Characters of the line of a stage."""
+LEAST, LONGEST = 20, 80
+"""Characters of the words of a stage, at least and at most."""
+BESIDE = 34
+"""Columns that the bar and the counts beside them take."""
 
 
 class Live(Watch):
@@ -55,22 +57,22 @@ class Live(Watch):
         self.progress = Progress(
             SpinnerColumn("line" if console.err.options.ascii_only else "dots"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
             console=console.err,
             transient=True,
         )
-        self._bar = self.progress.add_task("cells", total=len(cells), left="")
+        self._bar = self.progress.add_task("cells", total=len(cells))
         self._expect()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
         """Show how far the stage of ``cell`` is."""
         at = in_short(cell)
         if at not in self._stages:
-            self._stages[at] = self.progress.add_task("", total=None, left="")
-        words = visible(f"  {self._name(cell)}: {name}: {what}")[:STAGES]
+            self._stages[at] = self.progress.add_task("", total=None)
+        words = visible(f"  {self._name(cell)}: {name}: {what}")
+        words = words[: min(LONGEST, max(LEAST, console.err.width - BESIDE))]
         self.progress.update(self._stages[at], description=words, completed=done, total=total)
 
     def measured(self, record: Record, evidence: Evidence) -> None:
@@ -98,8 +100,8 @@ class Live(Watch):
 
     def _expect(self) -> None:
         seconds = self._left(self._todo, list(self._records.values()))
-        words = f"about {console.minutes(seconds)} left" if seconds else ""
-        self.progress.update(self._bar, left=words)
+        words = f"cells, about {console.minutes(seconds)} left" if seconds else "cells"
+        self.progress.update(self._bar, description=words)
 
     def _add(self, record: Record) -> None:
         """Keep ``record``, and show the rows whose numbers it completes."""

@@ -16,6 +16,7 @@ from bench.contracts import Spec
 from bench.errors import UserError
 from bench.harness import checkpoint_process
 from bench.plugin_modules import code_digest
+from bench.plugin_source import parsed
 from bench.store.settings import Settings
 
 TINY = Path(__file__).parents[1] / "plugins" / "tiny.py"
@@ -188,6 +189,7 @@ def test_a_factory_is_read_in_a_process_and_its_code_is_part_of_the_identity(sma
         exec(code, scope)
         torch.save(scope["make"](3).state_dict(), tmp_path / "c.pth")  # type: ignore[operator]
         code_digest.cache_clear()
+        parsed.cache_clear()
         options = Options(factory=f"{file}:make", image_size=32, resize=32)
         prepared = prepare(tmp_path / "c.pth", small_task, options, attacks=["logit-surgery"], store=tmp_path / "runs")
         assert prepared.reading.facts.parameters == 4 * 28 + 3 * 5

@@ -164,7 +164,7 @@ def test_a_run_warns_of_a_failed_control_and_keeps_its_exit_status(
     monkeypatch.setattr(console, "err", err)
     monkeypatch.setattr(console, "out", Console(file=io.StringIO()))
     store = Store(stored(World((0, 1), 1, attacks={("permuted-logits", "logit-surgery"): 40.0}), tmp_path / "s"))
-    run._show(store, store.records())
+    run._show(store, store.records(), details=False)
     lines = err.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 1
     assert lines[0].startswith("warning: control failed: permuted-logits (digits · vit · permuted-logits")

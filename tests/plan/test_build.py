@@ -151,7 +151,7 @@ def test_a_hash_moves_with_what_decides_a_number_and_with_nothing_else() -> None
     assert {k for k in first if lock.hashes[k] != first[k]} == {
         "protected", "judged", "conditions", "unlocked", "record",
     }  # fmt: skip
-    threads = identity.of(base, Settings(threads=1)).hashes
+    threads = identity.of(base, Settings(threads=2)).hashes
     assert not set(threads.values()) & set(first.values())
     other = identity.of(plan.make_cell("modellock", "prompt-search", "digits", "vit", {}, replicate=1), settings).hashes
     assert not set(other.values()) & set(first.values())

@@ -82,7 +82,7 @@ def test_a_full_disk_in_any_stage_ends_the_run_and_records_nothing(
         raise SafetensorError(SERIALISING)
 
     monkeypatch.setattr("bench.harness.stages.Stages.scored", full)
-    done = bench(*small_run(tmp_path / "s"))
+    done = bench(*small_run(tmp_path / "s", "--jobs", "1"))  # this process is the patched one
     assert done.returncode == 2
     assert done.stderr.count("no space left") == 1
     assert list((tmp_path / "s" / "records").iterdir()) == []

@@ -28,13 +28,13 @@ class TestMissingControls:
             assert f"--lock {lock}" in render([row], fmt).replace("{}", "")
 
     def test_the_commands(self) -> None:
-        row = the_row([record(replicate=i, scenario="folder:my photos", threat={"share": 0.05}) for i in (0, 2)])
+        row = the_row([record(replicate=i, scenario="folder:/my photos", threat={"share": 0.05}) for i in (0, 2)])
         assert {lack.control: lack.command for lack in row.missing} == {
-            "public baseline": "bench run --lock none --attack from-scratch --task 'folder:my photos' --model vit "
+            "public baseline": "bench run --lock none --attack from-scratch --task 'folder:/my photos' --model vit "
             "--seeds 0:3 -p threat.share=0.05",
-            "permuted-logits": "bench run --lock permuted-logits --attack logit-surgery --task 'folder:my photos' "
+            "permuted-logits": "bench run --lock permuted-logits --attack logit-surgery --task 'folder:/my photos' "
             "--model vit --seeds 0:1",
-            "destroyed": "bench run --lock destroyed --attack prompt-search --task 'folder:my photos' --model vit "
+            "destroyed": "bench run --lock destroyed --attack prompt-search --task 'folder:/my photos' --model vit "
             "--seeds 0:1 -p budget.guesses=64 -p threat.access=weights -p threat.share=0.05",
         }
 
