@@ -55,10 +55,9 @@ def run_cell(cell: Cell, context: Context) -> Record:
         output = None
         if cell.threat.access == "none":  # it need not wait for a lock that it does not see
             output = stages.unlocked(scenario, None, model, key)
-        judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
-        with stages.keying_ahead(scenario, key, judge):
-            victim = stages.victim(scenario) if needs.victim else None
+        victim = stages.victim(scenario) if needs.victim else None
         locked = stages.protected(scenario, victim, key)
+        judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
         verdict, lock_evidence = stages.judged(judge, victim, model)
         evidence |= judge.split_evidence(scenario.is_domain) | lock_evidence
         _fill_setting(record, scenario, judge, asdict(needs))

@@ -24,22 +24,22 @@ class KeyedImages:
     """
 
     def __init__(self, images: Images, key: Key) -> None:
-        self.before, self._key = images, key
+        self._before, self._key = images, key
         self._kept: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.before)
+        return len(self._before)
 
     @property
     def kept(self) -> bool:
         """Whether all of them may lie in memory at once."""
-        n, channels, height, width = self.before.shape
+        n, channels, height, width = self._before.shape
         return 4 * n * channels * height * width <= KEPT
 
     def at(self, index: Tensor) -> Tensor:
         """(M, 3, H, W) float32 in [0, 1] at ``index`` (M,) int64."""
         if not self.kept:
-            return self._key(self.before.take(index).images)
+            return self._key(self._before.take(index).images)
         return self._all()[index]
 
     def chunks(self) -> Iterator[Tensor]:
@@ -47,10 +47,10 @@ class KeyedImages:
         if self.kept:
             yield self._all()
             return
-        for batch in self.before.batches(CHUNK):
+        for batch in self._before.batches(CHUNK):
             yield self._key(batch.images)
 
     def _all(self) -> Tensor:
         if self._kept is None:
-            self._kept = self._key(self.before.images) if len(self) else torch.zeros(self.before.shape)
+            self._kept = self._key(self._before.images) if len(self) else torch.zeros(self._before.shape)
         return self._kept

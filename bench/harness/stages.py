@@ -22,7 +22,7 @@ from bench.datasets.scenario import Scenario
 from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey
 from bench.guests.subjects import Model
-from bench.harness import ahead, artefacts, attack_process, grants, key_process, lock_process, victim_process
+from bench.harness import artefacts, attack_process, grants, key_process, lock_process, victim_process
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
 from bench.harness.job import AttackOutput
@@ -106,19 +106,6 @@ class Stages:
             )
 
         return self._stage("victim", make, artefacts.save_trained, artefacts.load_trained)
-
-    @contextmanager
-    def keying_ahead(self, scenario: Scenario, key: Key, judge: Judge) -> Iterator[None]:
-        """While the block trains the victim, a costly key's edits of the owner's and the judge's images are made."""
-        info = self.context.plugins.find("key", self.cell.key.name)
-        has_victim = self.context.store.has("victim", self.identity.hashes["victim"])
-        if info.guest or not info.costly or has_victim or self.cell.lock.role == "control":
-            yield
-            return
-        side = scenario.authorised
-        own = [side.images(side.splits.defender)] if self.needs().authorised else []
-        with ahead.keying(key, [*own, judge.authorised.before]):
-            yield
 
     def key(self, scenario: Scenario) -> Key:
         """What the rightful user holds; a guest's stays in a process of its own."""

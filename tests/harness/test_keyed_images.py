@@ -1,4 +1,4 @@
-"""Keyed images are the same whether they are kept or made anew, and what is keyed ahead changes nothing."""
+"""Keyed images are the same whether they are kept or made anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Images
-from bench.harness import ahead, keyed_images
+from bench.harness import keyed_images
 from bench.harness.keyed_images import KeyedImages
 
 
@@ -36,20 +36,3 @@ def test_chunks_and_places_agree(images: Images, kept: bool, monkeypatch: pytest
     assert torch.equal(torch.cat(list(keyed.chunks())), expected)
     assert torch.equal(keyed.at(torch.tensor([149, 3])), expected[[149, 3]])
     assert key.seen == (150 if kept else 152)
-
-
-def test_a_key_works_ahead_until_the_block_ends(images: Images) -> None:
-    key = Negative()
-    with ahead.keying(key, [images]):  # type: ignore[arg-type]
-        while key.seen < ahead.CHUNK:
-            pass
-    assert ahead.CHUNK <= key.seen <= len(images)
-
-
-def test_a_key_that_fails_ahead_fails_where_it_is_needed(images: Images) -> None:
-    def broken(_images: Tensor) -> Tensor:
-        raise ValueError("no key")
-
-    with ahead.keying(broken, [images]):  # type: ignore[arg-type]
-        reached = True
-    assert reached

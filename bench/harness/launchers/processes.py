@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from bench.errors import UserError
 from bench.guests import process as guests
 from bench.guests.wire import Message, Wire, WireClosed
@@ -178,7 +180,7 @@ def launch(
                 continue
             record = answer.body.get("record")
             if answer.kind == "measured":
-                answers = {name: tensor.numpy() for name, tensor in answer.tensors.items()}
+                answers = {name: np.array(values) for name, values in answer.body["answers"].items()}
                 watch.measured(Record.model_validate_json(str(record)), answers)
                 continue
             worker.cell = None
