@@ -8,15 +8,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from bench.guests import child
 from bench.guests.failure import GuestFailed
 from bench.guests.nursery import ALIVE
 from bench.guests.wire import Message, Wire, WireClosed, WireFault
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from bench.contracts import Images
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PRELOADED = ["bench.guests.preload"]
 """What the nursery imports once, so that a guest does not: imports are most of its start."""
 PASSED = (
@@ -101,20 +99,7 @@ class _Nursery:
             if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
                 return
             self._owner = os.getpid()
-            ours, theirs = socket.socketpair()
-            program = (
-                f"import sys; sys.path[:] = {places()!r}; from bench.guests.nursery import main; "
-                f"main({theirs.fileno()}, {PRELOADED!r})"
-            )
-            self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-c", program],
-                env=environment(),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal is the harness's to answer
-            )
-            theirs.close()
-            self._control = ours
+            self._process, self._control = child.start("bench.guests.nursery", PRELOADED, environment=environment())
 
     def request(self, config: Mapping[str, Any], descriptors: list[int]) -> None:
         for attempt in (0, 1):
@@ -149,11 +134,6 @@ def start() -> None:
 def stop() -> None:
     """End the nursery; the next guest starts another."""
     _nursery.stop()
-
-
-def places() -> list[str]:
-    """Where a process of the project finds its modules: the project first, the working directory not at all."""
-    return [str(ROOT), *(place for place in sys.path if place and Path(place).resolve() != ROOT)]
 
 
 def environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ _DECIDE_NOTHING = (
     "bench.store",
     "bench.harness.cell",
     "bench.records",
+    "bench.guests.child",
     "bench.guests.process",
     "bench.guests.nursery",
     "bench.guests.preload",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import select
-import socket
-import subprocess
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import UserError
-from bench.guests import process as guests
+from bench.guests import child
 from bench.guests.wire import Message, Wire, WireClosed
 from bench.harness.watch import Watch
 from bench.records import Cell, Record
@@ -34,18 +31,7 @@ class Worker:
     """A process that runs cells."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        program = (
-            f"import sys; sys.path[:] = {guests.places()!r}; "
-            f"from bench.harness.launchers.worker import main; main({theirs.fileno()})"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-c", program],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in a terminal is the harness's to answer
-        )
-        theirs.close()
+        self.process, ours = child.start("bench.harness.launchers.worker")
         self.wire = Wire(ours)
         self.cell: int | None = None
         """Index of the cell at work."""
