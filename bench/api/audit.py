@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import datasets
-from bench.api import audit_plan, checkpoint, findings
-from bench.api.audit_plan import LeftOut, Plan
+from bench.api import audit_plan, checkpoint, findings, request
+from bench.api.audit_plan import LeftOut, Plan, Scope
 from bench.api.checkpoint import Options, Reading
 from bench.api.execution import Execution, usual_jobs
 from bench.api.findings import Finding
@@ -20,6 +18,7 @@ from bench.api.results import Results
 from bench.errors import UserError
 from bench.harness.watch import Watch
 from bench.paths import user_path
+from bench.plan import parse_seeds
 from bench.records import Record
 from bench.store import Store
 from bench.store.settings import Settings
@@ -75,7 +74,7 @@ class Prepared:
     store: Path
     settings: Settings
     entropy: str | None
-    key: str
+    scope: Scope
 
 
 def task_of(data: str | Path) -> str:
@@ -97,18 +96,23 @@ def prepare(
     model: str | Path | nn.Module,
     data: str | Path,
     options: Options,
+    scope: Scope,
     *,
-    key: str = "none",
-    quick: bool = False,
-    threats: Sequence[str] = (),
-    attacks: Sequence[str] = (),
-    params: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = (0,),
     store: str | Path = "runs",
     settings: Settings | None = None,
     entropy: str | None = None,
 ) -> Prepared:
-    """The reading of a checkpoint and the plan of its audit; arguments as those of `audit`."""
+    """The reading of a checkpoint and the plan of its audit.
+
+    Args:
+        model, data, store, entropy: as of `audit`.
+        options: how the checkpoint is read.
+        scope: what of the ensemble runs.
+        settings: how it is computed.
+
+    Raises:
+        UserError: as `audit`.
+    """
     settings, root = settings or Settings(), Path(store)
     task = task_of(data)
     if isinstance(model, str | Path):
@@ -120,25 +124,9 @@ def prepare(
             options = replace(options, model=live.name_of(model, dict(options.model_args)))
         Store(root, entropy=entropy)  # a new store is made in an empty folder
         file = live.save(model, root / "checkpoints")
-    size = (params or {}).get("task.size")
+    size = scope.params.get("task.size")
     reading = checkpoint.describe(file, task, options, settings, None if size is None else int(size))
-    planned = audit_plan.build(
-        reading, task, key, quick=quick, threats=threats, attacks=attacks, params=params, seeds=seeds
-    )
-    return Prepared(reading, planned, root, settings, entropy, key)
-
-
-def run(prepared: Prepared, watch: Watch | None = None, jobs: int | None = None) -> Audit:
-    """Run what `prepare` planned; what the store has is not done again.
-
-    Args:
-        watch: hears of everything.
-        jobs: cells at once, each in a process of its own; None: as many as there are threads for.
-    """
-    with execution_of(prepared) as execution:
-        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo)))
-        execution.run(watch or Watch(), _command())
-    return results(prepared, execution)
+    return Prepared(reading, audit_plan.build(reading, task, scope), root, settings, entropy, scope)
 
 
 def execution_of(prepared: Prepared) -> Execution:
@@ -149,8 +137,8 @@ def execution_of(prepared: Prepared) -> Execution:
 
 def results(prepared: Prepared, execution: Execution) -> Audit:
     """What the store has of the plan."""
-    raw_alone = prepared.key in ("", "none")
-    return Audit(execution.records(), prepared.store, prepared.reading, prepared.plan.left_out, raw_alone)
+    left_out, raw_alone = prepared.plan.left_out, prepared.scope.raw_alone
+    return Audit(execution.records(), prepared.store, prepared.reading, left_out, raw_alone)
 
 
 def audit(
@@ -162,12 +150,14 @@ def audit(
     threats: Sequence[str] = (),
     attacks: Sequence[str] = (),
     params: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: int | str = 1,
+    plugins: Sequence[str | Path] = (),
     store: str | Path = "runs",
-    device: str = "cpu",
-    threads: int = 1,
-    plugin_files: Sequence[str] = (),
+    device: str = "auto",
     jobs: int | None = None,
+    threads: int = 1,
+    entropy: str | None = None,
+    skip_bad: bool = False,
     watch: Watch | None = None,
     **reading: Any,
 ) -> Audit:
@@ -181,13 +171,8 @@ def audit(
         quick: leave out the slow members of the ensemble.
         threats, attacks: names of the ensemble's threat models and attacks to run; empty: all.
         params: further parameters by ``GROUP.NAME``, such as ``{"threat.share": 0.05}``.
-        seeds: replicates.
-        store: folder of artefacts and records.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: of each worker.
-        plugin_files: plugin files outside the packages.
-        jobs: cells at once, each in a process of its own; None: as many as there are threads for.
-        watch: hears of everything.
+        seeds: how many, or a range such as ``"0:3"``.
+        plugins, store, device, jobs, threads, entropy, skip_bad, watch: as of `bench.run`.
         reading: fields of `bench.api.checkpoint.Options`: ``model`` is named ``architecture`` here.
 
     Raises:
@@ -200,17 +185,11 @@ def audit(
     except TypeError:
         known = ", ".join(sorted(Options.__dataclass_fields__))
         raise UserError(f"audit() does not take {', '.join(reading)}.", f"It takes {known}.") from None
-    settings = Settings(device=device, threads=threads, plugin_files=tuple(map(str, plugin_files)))
-    prepared = prepare(
-        model, data, options, key=key, quick=quick, threats=threats, attacks=attacks, params=params, seeds=seeds,
-        store=store, settings=settings,
-    )  # fmt: skip
-    return run(prepared, watch, jobs)
-
-
-def _command() -> str:
-    return (
-        " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
-        if Path(sys.argv[0]).name in ("bench", "__main__.py")
-        else ""
-    )
+    files, _ = request.plugins(plugins)
+    settings = Settings(device=request.device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
+    scope = Scope(key, quick, threats, attacks, params or {}, parse_seeds(str(seeds)))
+    prepared = prepare(model, data, options, scope, store=store, settings=settings, entropy=entropy)
+    with execution_of(prepared) as execution:
+        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo)))
+        execution.run(watch or Watch(), "bench.audit")
+    return results(prepared, execution)

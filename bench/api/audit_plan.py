@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import assets, plan, registry
@@ -15,6 +15,31 @@ from bench.plan.suites import ENSEMBLE_BASELINE, SuiteLine
 from bench.records import Cell
 
 LOCK, BASELINE = "given", "from-scratch"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What of the ensemble an audit runs.
+
+    Args:
+        key: ``none``, the name of a key method (its values in ``params``), or the prompt of an edit key.
+        quick: leave out the slow members.
+        threats, attacks: only these; empty: all.
+        params: further parameters by ``GROUP.NAME``, for every line.
+        seeds: replicates.
+    """
+
+    key: str = "none"
+    quick: bool = False
+    threats: Sequence[str] = ()
+    attacks: Sequence[str] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (0,)
+
+    @property
+    def raw_alone(self) -> bool:
+        """Whether authorised images are the raw ones, since there is no key."""
+        return self.key in ("", "none")
 
 
 @dataclass(frozen=True)
@@ -51,43 +76,29 @@ class Plan:
         return [p.cell for p in self.planned]
 
 
-def key_params(key: str) -> dict[str, Any]:
-    """Parameters of the owner's key: ``none``, the name of a key method, or a prompt of the editor."""
-    if key in ("", "none"):
+def key_params(scope: Scope) -> dict[str, Any]:
+    """Parameters of the owner's key."""
+    key = scope.key
+    if scope.raw_alone:
         return {"lock.key": "none"}
     if key in registry.current().all("key"):
         return {"lock.key": key}
     return {"lock.key": "edit", "key.key_choice": "fixed", "key.prompt": key}
 
 
-def build(
-    reading: Reading,
-    task: str,
-    key: str,
-    *,
-    quick: bool = False,
-    threats: Sequence[str] = (),
-    attacks: Sequence[str] = (),
-    params: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = (0,),
-) -> Plan:
+def build(reading: Reading, task: str, scope: Scope) -> Plan:
     """The cells of an audit.
-
-    Args:
-        key: as `key_params` reads it.
-        quick: leave out the slow members of the ensemble.
-        threats, attacks: only these; empty: all.
-        params: further parameters by ``GROUP.NAME``, for every line.
 
     Raises:
         UserError: an unknown name, or nothing fits.
     """
+    params, threats, attacks = scope.params, scope.threats, scope.attacks
     listed = ensemble.read()
     for name in threats:
         listed.threat(name)
     for name in attacks:
         registry.current().find("attack", name)
-    own = {**key_params(key), **(params or {})}
+    own = {**key_params(scope), **params}
     own.setdefault("task.size", reading.task_size)
     lines, left = [], []
     for threat in listed.threats:
@@ -98,7 +109,7 @@ def build(
                 continue
             shown = member.attack + "".join(f" {k.partition('.')[2]}={v}" for k, v in member.params.items())
             line_params = {**own, **threat.params, **member.params, **_overrides(params, member.attack)}
-            reason = _unfit(member, line_params, task, quick)
+            reason = _unfit(member, line_params, task, scope.quick)
             if reason:
                 left.append(LeftOut(shown, threat.name, reason))
                 continue
@@ -109,7 +120,7 @@ def build(
                 lines.append(
                     SuiteLine(
                         locks=[LOCK], attacks=[member.attack], tasks=[task], models=[reading.model],
-                        params={**own_params, **lock}, replicates=list(seeds), unfit="leave",
+                        params={**own_params, **lock}, replicates=list(scope.seeds), unfit="leave",
                         public_baseline={**ENSEMBLE_BASELINE, **_overrides(params, BASELINE)},
                     )
                 )  # fmt: skip
@@ -122,9 +133,9 @@ def build(
     return Plan(runs, left)
 
 
-def _overrides(params: Mapping[str, Any] | None, attack: str) -> dict[str, Any]:
+def _overrides(params: Mapping[str, Any], attack: str) -> dict[str, Any]:
     """Parameters for every attack that has them."""
-    return {k: v for k, v in (params or {}).items() if k.startswith("attack.") and _reaches(k, attack)}
+    return {k: v for k, v in params.items() if k.startswith("attack.") and _reaches(k, attack)}
 
 
 def _reaches(name: str, attack: str) -> bool:

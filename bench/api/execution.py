@@ -45,6 +45,17 @@ class Execution:
         self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
 
     @property
+    def opened(self) -> Store:
+        """The store.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.store is None:
+            raise ValueError("there is no store to run in")
+        return self.store
+
+    @property
     def todo(self) -> list[Cell]:
         """The cells that the store has no complete record of."""
         return [cell for cell, done in zip(self.cells, self.done, strict=True) if not done]
@@ -77,10 +88,8 @@ class Execution:
         """
         from bench.guests import process as guests
 
-        if self.store is None:
-            raise ValueError("there is no store to run in")
-        self.store.clean()
-        self.store.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
+        self.opened.clean()
+        self.opened.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
         if not self.todo:
             return
         if launcher == "local" and jobs > 1:
@@ -104,9 +113,7 @@ class Execution:
         Raises:
             UserError: data cannot be read, or the store cannot be written.
         """
-        if self.store is None:
-            raise ValueError("there is no store to run in")
-        todo, root = self.todo, self.store.root
+        todo, root = self.todo, self.opened.root
         if not todo:
             return
         if launcher == "ray":

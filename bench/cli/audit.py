@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,23 +17,21 @@ from bench.cli.options import (
     DEFAULT_STORE,
     DeviceOption,
     EntropyOption,
+    JobsOption,
     ParamOption,
     PluginOption,
     StoreOption,
     ThreadsOption,
+    jobs_of,
     plugin_files,
 )
 from bench.errors import UserError
 from bench.harness.durations import seconds as estimate
-from bench.plan.wording import in_short
-from bench.records import Cell, Record
 from bench.store.settings import Settings
-from reports.text.escaping import first_line
 from reports.text.escaping import markup as escape
 
 if TYPE_CHECKING:
     from bench.api.audit import Audit, Prepared
-    from bench.api.execution import Execution
 
 _STYLES = {"yes": "bold red", "no": "green"}
 
@@ -78,7 +74,7 @@ def audit(
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="cells at once", show_default="one a core")] = None,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
     entropy: EntropyOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
@@ -94,7 +90,9 @@ def audit(
 
     guests.start()
     from bench.api import audit as api
+    from bench.api.audit_plan import Scope
     from bench.api.checkpoint import Options, arguments
+    from bench.cli import live
 
     options = Options(
         model=model,
@@ -112,34 +110,23 @@ def audit(
         fc_norm=fc_norm,
         start=start,
     )
-    prepared = api.prepare(
-        checkpoint,
-        data,
-        options,
-        key=key,
-        quick=quick,
-        threats=threat or (),
-        attacks=attack or (),
-        params=params,
-        seeds=plan.parse_seeds(seeds),
-        store=store,
-        settings=settings,
-        entropy=entropy,
-    )
+    scope = Scope(key, quick, threat or (), attack or (), params, plan.parse_seeds(seeds))
+    with console.busy("reading the checkpoint and the data"):
+        prepared = api.prepare(checkpoint, data, options, scope, store=store, settings=settings, entropy=entropy)
     _show_reading(prepared)
     if dry_run:
         planned = prepared.plan.planned
-        console.plan_table(planned, [False] * len(planned), estimate(prepared.plan.cells, []), jobs or 1)
+        at_once = jobs_of(jobs, settings, len(planned))
+        console.plan_table(planned, [False] * len(planned), estimate(prepared.plan.cells, []), at_once)
         _show_left_out(prepared)
         return
-    found = _run(prepared, jobs)
+    execution = api.execution_of(prepared)
+    live.follow(execution, jobs_of(jobs, settings, len(execution.todo)))
+    found = api.results(prepared, execution)
     _show(found)
+    live.say_remarks(found.records)
     _show_left_out(prepared)
-    failed = [r for r in found.records if r.status == "failed"]
-    for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
-    if failed:
-        raise typer.Exit(1)
+    live.end(found.records)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
@@ -158,32 +145,6 @@ def _show_reading(prepared: Prepared) -> None:
     console.out.print(table)
     for warning in prepared.reading.warnings():
         console.warn(warning)
-
-
-def _run(prepared: Prepared, jobs: int | None) -> Audit:
-    from bench.api import audit as api
-
-    with api.execution_of(prepared) as execution:
-        return _executed(prepared, execution, jobs)
-
-
-def _executed(prepared: Prepared, execution: Execution, jobs: int | None) -> Audit:
-    from bench.api import audit as api
-    from bench.api.execution import usual_jobs
-    from bench.cli.live import live
-
-    todo, store = execution.todo, execution.store
-    at_once = usual_jobs(prepared.settings, len(todo)) if jobs is None else jobs
-    execution.prepare(at_once)
-    if todo and store is not None:
-        wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
-
-        def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
-            return sum(estimate(cells, known)) / max(1, min(at_once, len(cells)))
-
-        with live(todo, wanted, execution.records(), store.evidence, left) as watch:
-            execution.run(watch, " ".join(["bench", *map(shlex.quote, sys.argv[1:])]))
-    return api.results(prepared, execution)
 
 
 def _show(found: Audit) -> None:

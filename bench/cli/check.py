@@ -29,7 +29,12 @@ def check(
     failed = 0
     for info in infos:
         console.say(f"{info.kind} {info.name}", "bold")
-        for found in conformance.check(info, files):
+        checks = conformance.check(info, files)
+        while True:
+            with console.busy("running it on a small task"):
+                found = next(checks, None)
+            if found is None:
+                break
             failed += not found.ok
             line = f"  {'ok    ' if found.ok else 'FAILED'} {found.name}"
             console.say(f"{line}: {found.detail}" if found.detail else line, "" if found.ok else "red")

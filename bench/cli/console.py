@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,16 @@ SETTING = 16
 def say(text: str, style: str = "") -> None:
     """One line."""
     out.print(escape(text), style=style or None)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """While the block runs, a person at a terminal sees that ``text`` is going on; a file or a pipe gets nothing."""
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(escape(text), spinner="line" if err.options.ascii_only else "dots"):
+        yield
 
 
 def raw(text: str) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench import plan
 from bench.cli import console
+from bench.harness.durations import seconds as estimate
 from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
 from bench.plan.wording import in_short, label, name_text, scenario_label
 from reports.rows import aggregate
 from reports.rows.reasons import reason_of
+from reports.text.escaping import first_line
 from reports.text.escaping import markup as escape
 from reports.text.formatting import number
 from reports.text.summary import STYLES, short
 
 if TYPE_CHECKING:
+    from bench.api.execution import Execution
     from bench.records import Cell, Record
     from reports.rows.row import Row
 
@@ -148,9 +154,44 @@ class Live(Watch):
         self.progress.console.print(line, soft_wrap=True)
 
 
-@contextmanager
-def live(*arguments: Any) -> Iterator[Live]:
-    """A `Live` that is shown while the block runs."""
-    shown = Live(*arguments)
-    with shown.progress:
-        yield shown
+def follow(execution: Execution, jobs: int, launcher: str = "local") -> list[Record]:
+    """Run what ``execution`` has to do, with its progress on the screen; the records of its plan.
+
+    Raises:
+        UserError: what is to do cannot run.
+    """
+    with execution:
+        with console.busy("checking the plan"):
+            execution.prepare(jobs, launcher)
+        if execution.todo:
+            wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
+
+            def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
+                return sum(estimate(cells, known)) / max(1, min(jobs, len(cells)))
+
+            store = execution.opened
+            watch = Live(execution.todo, wanted, store.records(), store.evidence, left)
+            with watch.progress:
+                execution.run(watch, command(), launcher)
+    return execution.records()
+
+
+def command() -> str:
+    """The command line, as a record names its origin."""
+    return " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
+
+
+def say_remarks(records: Sequence[Record]) -> None:
+    """Say what each data source has to remark, once."""
+    for record in {r.cell.scenario: r for r in records}.values():
+        for remark in record.data_notes.get("remarks", ()):
+            console.warn(f"{record.cell.name}: {remark}")
+
+
+def end(records: Sequence[Record]) -> None:
+    """Name the cells that failed, and end the command with status 1 where there are any."""
+    failed = [record for record in records if record.status == "failed"]
+    for record in failed:
+        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
+    if failed:
+        raise typer.Exit(1)

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from bench.api import request
+from bench.api.execution import cores, usual_jobs
 from bench.cli import console
+from bench.store.settings import Settings
 
 DEFAULT_STORE = Path("runs")
 StoreOption = Annotated[Path, typer.Option("--store", help="folder of artefacts and records", show_default="runs")]
@@ -33,6 +35,16 @@ ModelsOption = Annotated[
 EditorOption = Annotated[
     str | None,
     typer.Option("--editor", help="miniature, a diffusers folder, or a hub name; the same as -p key.editor=NAME"),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=1024,
+        help="cells at once, each in a process of its own",
+        show_default="one a core of the CPU, up to 8; 1 on a GPU",
+    ),
 ]
 SeedsOption = Annotated[
     str | None,
@@ -72,3 +84,12 @@ def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tu
     for warning in warnings:
         console.warn(warning)
     return files
+
+
+def jobs_of(wanted: int | None, settings: Settings, cells: int) -> int:
+    """How many cells run at once; warns where they have more threads than there are cores and wait for one another."""
+    jobs = usual_jobs(settings, cells) if wanted is None else wanted
+    here, threads = cores(), settings.threads
+    if jobs * threads > here and jobs > 1:
+        console.warn(f"{jobs} jobs of {threads} threads on {here} cores: use --threads {max(1, here // jobs)}.")
+    return jobs

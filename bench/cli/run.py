@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 
 from bench import plan
 from bench.api import request
-from bench.api.execution import Execution, check_launcher, cores, usual_jobs
+from bench.api.execution import Execution, check_launcher
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -20,6 +19,7 @@ from bench.cli.options import (
     DeviceOption,
     EditorOption,
     EntropyOption,
+    JobsOption,
     LocksOption,
     ModelsOption,
     ParamOption,
@@ -28,15 +28,15 @@ from bench.cli.options import (
     StoreOption,
     TasksOption,
     ThreadsOption,
+    jobs_of,
     plugin_files,
 )
 from bench.errors import UserError
 from bench.harness.durations import seconds as estimate
 from bench.plan.wording import in_short
-from bench.records import Cell, Record
+from bench.records import Record
 from bench.store import Store
 from bench.store.settings import PLAN, Settings
-from reports.text.escaping import first_line
 
 
 def run(
@@ -54,15 +54,7 @@ def run(
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="cells at once, each in a process of its own",
-            show_default="one a core of the CPU, up to 8; 1 on a GPU",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
     launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
     wall_limit: Annotated[
@@ -109,8 +101,7 @@ def run(
         opened = Store(store, write=False, entropy=entropy)
     settings = replace(settings, entropy=PLAN if opened is None else opened.entropy)
     execution = Execution(planned, settings, opened)
-    jobs = usual_jobs(settings, len(execution.todo)) if jobs is None else jobs
-    warn_of_threads(jobs, threads)
+    jobs = jobs_of(jobs, settings, len(execution.todo))
     if dry_run or opened is None:
         execution.check()
         known = opened.records() if opened else []
@@ -124,55 +115,22 @@ def run(
             _say_choices({**chosen, "editor": [editor] if editor else [], "seeds": [seeds or "1"]})
         if any(execution.done):
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
-    with execution:
-        _launch(execution, opened, jobs, launcher)
-    records = execution.records()
+    from bench.cli import live
+
+    records = live.follow(execution, jobs, launcher)
     _show(opened, records, details)
-    _say_remarks(records)
+    live.say_remarks(records)
     if log:
         from reports.trackers.log import log as write_runs
 
         for name, n in write_runs(list(dict.fromkeys(log)), records, opened, console.warn).items():
             console.say(f"{name}: {n} of {len(records)} cells written, the others are there already")
-    failed = [r for r in records if r.status == "failed"]
-    for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
-    if failed:
-        raise typer.Exit(1)
-
-
-def warn_of_threads(jobs: int, threads: int) -> None:
-    """Say where workers together have more threads than there are cores: they would wait for one another."""
-    if jobs * threads > cores() and jobs > 1:
-        console.warn(f"{jobs} jobs of {threads} threads on {cores()} cores: use --threads {max(1, cores() // jobs)}.")
-
-
-def _say_remarks(records: Sequence[Record]) -> None:
-    """Say what each data source has to remark, once."""
-    for record in {r.cell.scenario: r for r in records}.values():
-        for remark in record.data_notes.get("remarks", ()):
-            console.warn(f"{record.cell.name}: {remark}")
+    live.end(records)
 
 
 def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
     parts = [f"{name} {', '.join(values)}" for name, values in chosen.items() if values]
     console.say("running " + " · ".join(parts), "dim")
-
-
-def _launch(execution: Execution, store: Store, jobs: int, launcher: str) -> None:
-    command = " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
-    execution.prepare(jobs, launcher)
-    if not execution.todo:
-        return
-    from bench.cli.live import live
-
-    wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
-
-    def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
-        return sum(estimate(cells, known)) / max(1, min(jobs, len(cells)))
-
-    with live(execution.todo, wanted, execution.records(), store.evidence, left) as watch:
-        execution.run(watch, command, launcher)
 
 
 def _show(store: Store, records: list[Record], details: bool) -> None:

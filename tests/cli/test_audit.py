@@ -178,6 +178,7 @@ def test_a_live_module_of_ones_own_needs_a_factory_and_runs_with_one(small_task:
 
 def test_a_factory_is_read_in_a_process_and_its_code_is_part_of_the_identity(small_task: str, tmp_path: Path) -> None:
     from bench.api.audit import prepare
+    from bench.api.audit_plan import Scope
     from bench.api.checkpoint import Options
     from bench.store import identity
 
@@ -191,7 +192,9 @@ def test_a_factory_is_read_in_a_process_and_its_code_is_part_of_the_identity(sma
         code_digest.cache_clear()
         parsed.cache_clear()
         options = Options(factory=f"{file}:make", image_size=32, resize=32)
-        prepared = prepare(tmp_path / "c.pth", small_task, options, attacks=["logit-surgery"], store=tmp_path / "runs")
+        prepared = prepare(
+            tmp_path / "c.pth", small_task, options, Scope(attacks=["logit-surgery"]), store=tmp_path / "runs"
+        )
         assert prepared.reading.facts.parameters == 4 * 28 + 3 * 5
         hashes.append(identity.of(prepared.plan.cells[0], Settings()).hashes["victim"])
     assert len(set(hashes)) == 2
@@ -227,6 +230,7 @@ def test_data_by_path_or_by_name(small_task: str) -> None:
 
 def test_fc_norm_both_ways_gives_two_variants(small_task: str, tmp_path: Path) -> None:
     from bench.api.audit import prepare
+    from bench.api.audit_plan import Scope
     from bench.api.checkpoint import Options
 
     net = timm.create_model("test_vit", num_classes=4, global_pool="avg", img_size=32)
@@ -234,7 +238,9 @@ def test_fc_norm_both_ways_gives_two_variants(small_task: str, tmp_path: Path) -
     options = Options(
         model="test_vit", model_args={"global_pool": "avg"}, image_size=32, resize=32, fc_norm="both", start="random"
     )
-    prepared = prepare(tmp_path / "c.pth", small_task, options, attacks=["logit-surgery"], store=tmp_path / "runs")
+    prepared = prepare(
+        tmp_path / "c.pth", small_task, options, Scope(attacks=["logit-surgery"]), store=tmp_path / "runs"
+    )
     given = [c for c in prepared.plan.cells if c.lock.name == "given" and c.attack.name == "logit-surgery"]
     assert {c.lock.explicit.get("norm", "once") for c in given} == {"once", "twice"}
     assert ("fc_norm", "applied once and twice") in prepared.reading.lines()

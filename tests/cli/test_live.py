@@ -8,7 +8,7 @@ import pytest
 from example_records import record, world
 
 from bench.cli import console
-from bench.cli.live import Live, live
+from bench.cli.live import Live
 from bench.cli.screen import Screen
 from bench.records import Record
 
@@ -30,21 +30,21 @@ def lines(stream: io.StringIO) -> list[str]:
 
 
 def test_a_row_is_shown_as_it_is_measured(stream: io.StringIO) -> None:
-    asked, baseline = record(RP=80.0), record("none", "from-scratch", RP=30.0)
-    watch = watching([asked, baseline], asked)
-    watch.measured(asked, {})
+    row, baseline = record(RP=80.0), record("none", "from-scratch", RP=30.0)
+    watch = watching([row, baseline], row)
+    watch.measured(row, {})
     assert lines(stream)[-1] == "modellock × prompt-search  UP 88.0  LP 20.0  RP 80.0  baseline —  baseline to come"
     watch.done(baseline)
     assert lines(stream)[-1].startswith("modellock × prompt-search  UP 88.0  LP 20.0  RP 80.0  baseline 30.0  ")
     shown = len(lines(stream))
-    watch.done(asked)
+    watch.done(row)
     assert len(lines(stream)) == shown, "nothing has changed"
 
 
 def test_controls_and_failures_take_a_line_each(stream: io.StringIO) -> None:
-    asked, control = record(RP=80.0), record("destroyed", RP=10.0)
+    row, control = record(RP=80.0), record("destroyed", RP=10.0)
     failed = record(RP=None, status="failed", error="GuestFailed: it died")
-    watch = watching([asked, control], asked)
+    watch = watching([row, control], row)
     watch.done(control)
     watch.done(failed)
     first, second = lines(stream)
@@ -61,8 +61,19 @@ def test_seeds_and_places_are_named_where_there_are_several(stream: io.StringIO)
 
 
 def test_a_run_counts_its_cells(stream: io.StringIO) -> None:
-    asked = record(RP=80.0)
-    with live([asked.cell], frozenset({asked.row_key}), [], lambda _: {}, lambda *_: 0.0) as watch:
-        watch.stage(asked.cell, "victim", 3, 500, "steps")
-        watch.done(asked)
+    row = record(RP=80.0)
+    watch = watching([row], row)
+    with watch.progress:
+        watch.stage(row.cell, "victim", 3, 500, "steps")
+        watch.done(row)
     assert watch.progress.finished
+
+
+def test_a_wait_shows_at_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (True, False):
+        text = io.StringIO()
+        monkeypatch.setattr(console, "err", Screen(file=text, width=80, force_terminal=terminal, color_system=None))
+        with console.busy("checking the plan"):
+            pass
+        assert ("checking the plan" in text.getvalue()) is terminal
+        assert terminal or text.getvalue() == ""
