@@ -21,7 +21,7 @@ from bench.checkpoints.model_names import ModelName
 from bench.contracts import Architecture, Classifier, EditStage, Images, Spec
 from bench.errors import UserError
 from bench.guests import questions
-from bench.plugin_source import OWN
+from bench.source_files import OWN
 
 
 class TimmClassifier(Classifier):

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.plugin_source import OWN, is_own, package_of, parsed, path_of, place_of
+from bench.source_files import OWN, is_own, package_of, parsed, path_of, place_of
 
 OUTSIDE = "lockbench_plugin_"
 """Prefix of the module name of a plugin file outside any package."""

@@ -1,24 +1,22 @@
 """What the source of a plugin says of it, read without running it. No torch here.
 
-Class variables and parameters are literals. A literal may name a constant of the same file, of a file it imports
-from, or of a base class; ``{**X}``, ``X | Y`` and ``X + Y`` of literals count as literals.
+Class variables and parameters are literals, as `bench.source_values` reads them.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
 from bench.params import BadParameter, Param, declare
 from bench.selection import SelectionRule, rule
+from bench.source_files import class_of, is_own, parsed
+from bench.source_values import NotLiteral, assigned, value_of
 from bench.threat import Budget, ThreatModel
 
 CONTRACTS = "bench.contracts"
@@ -31,39 +29,7 @@ BASES = {
     "editor": "EditorSource",
 }
 """Kind of plugin -> the class of `bench.contracts` it derives from."""
-ROOT = Path(__file__).resolve().parent.parent
-OWN = ("bench", "locks", "attacks", "reports")
-"""The project's own packages. Their code is trusted; all other plugin code runs as a guest."""
 ROLES = ("method", "control", "given")
-
-
-@cache
-def is_own(file: Path) -> bool:
-    """Whether ``file`` lies in one of the project's own packages."""
-    try:
-        return file.resolve().relative_to(ROOT).parts[0] in OWN
-    except (ValueError, IndexError):
-        return False
-
-
-@cache
-def package_of(file: Path) -> Path | None:
-    """The outermost package folder that ``file`` lies in; None where it stands alone.
-
-    A package that has the name of another, the project's or one of Python's, cannot be imported: it counts as none.
-    """
-    folder, found = file.parent, None
-    while (folder / "__init__.py").is_file():
-        found, folder = folder, folder.parent
-    if found is None or is_own(file):
-        return found
-    return None if found.name in OWN or found.name in sys.stdlib_module_names else found
-
-
-def place_of(file: Path) -> Path:
-    """The folder in which the modules that ``file`` imports by name are looked for: that of its package, or its own."""
-    package = package_of(file)
-    return file.parent if package is None else package.parent
 
 
 @dataclass(frozen=True)
@@ -120,97 +86,13 @@ CONSTANTS = frozenset(f.name for f in fields(PluginInfo)) - _HARNESS
 """Class variables that are read."""
 
 
-class _NotLiteral(ValueError):
-    pass
-
-
-@cache
-def parsed(file: Path) -> ast.Module:
-    """The syntax tree of ``file``.
-
-    Raises:
-        UserError: it cannot be read, or is no Python.
-    """
-    try:
-        return ast.parse(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the plugin {file}: {error.strerror}.", "Check the path.") from None
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-        raise UserError(f"the plugin {file} is no valid Python{line}.", "Mend it first.") from None
-
-
-@cache
-def path_of(module: str, beside: Path | None = None) -> Path | None:
-    """The file of ``module``, found without importing it: of this project, in the folder ``beside``, or installed.
-
-    Nothing beside a plugin hides a module of the project or of Python.
-    """
-    first, *rest = module.split(".")
-    if first in sys.stdlib_module_names:
-        return None
-    root = ROOT if first in OWN else beside
-    if root is not None:
-        base = root.joinpath(first, *rest)
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    if first in OWN:
-        return None
-    try:
-        spec = find_spec(first)  # a top-level name imports nothing
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    for place in spec.submodule_search_locations or ():
-        base = Path(place).joinpath(*rest)
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def _imported(file: Path, name: str) -> tuple[Path, str] | None:
-    """File and name behind ``name``, where ``file`` imports it by ``from MODULE import NAME``."""
-    for node in parsed(file).body:
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    path = _module_file(node, file)
-                    return None if path is None else (path, alias.name)
-    return None
-
-
-def _module_file(node: ast.ImportFrom, file: Path) -> Path | None:
-    """The file of the module that ``node`` imports from."""
-    if not node.level:
-        return path_of(node.module, place_of(file)) if node.module else None
-    folder = file.parent
-    for _ in range(node.level - 1):
-        folder = folder.parent
-    base = folder.joinpath(*node.module.split(".")) if node.module else folder
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
-
-
-def _class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
-    """The class ``name`` as ``file`` knows it: its own, or one it imports."""
-    for node in parsed(file).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return file, node
-    imported = _imported(file, name)
-    return None if imported is None or imported[0] == file else _class(*imported)
-
-
 def _lineage(file: Path, node: ast.ClassDef, base: str) -> list[tuple[Path, ast.ClassDef]] | None:
     """``node`` and the classes between it and the contract ``base``, nearest first; None where it does not derive."""
     for parent in node.bases:
         name = getattr(parent, "id", getattr(parent, "attr", ""))
         if name == base and not _is_own_class(file, name):
             return [(file, node)]
-        above = None if name == node.name else _class(file, name)
+        above = None if name == node.name else class_of(file, name)
         if above is not None:
             line = _lineage(*above, base)
             if line is not None:
@@ -222,87 +104,10 @@ def _is_own_class(file: Path, name: str) -> bool:
     return any(isinstance(node, ast.ClassDef) and node.name == name for node in parsed(file).body)
 
 
-def _value(node: ast.expr, file: Path, scope: ast.ClassDef | None = None) -> Any:
-    """The value of a literal expression.
-
-    Raises:
-        _NotLiteral: it is none.
-    """
-    if isinstance(node, ast.Name):
-        return _constant(node.id, file, scope)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        owner = _class(file, node.value.id)
-        if owner is not None:
-            return _attribute(*owner, node.attr)
-    if isinstance(node, ast.Dict):
-        out: dict[Any, Any] = {}
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is None:
-                out |= _value(value, file, scope)
-            else:
-                out[_value(key, file, scope)] = _value(value, file, scope)
-        return out
-    if isinstance(node, ast.Tuple | ast.List):
-        items: list[Any] = []
-        for item in node.elts:
-            if isinstance(item, ast.Starred):
-                items += _value(item.value, file, scope)
-            else:
-                items.append(_value(item, file, scope))
-        return tuple(items) if isinstance(node, ast.Tuple) else items
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.Add):
-        left, right = _value(node.left, file, scope), _value(node.right, file, scope)
-        try:
-            return left | right if isinstance(node.op, ast.BitOr) else left + right
-        except TypeError:
-            raise _NotLiteral from None
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        raise _NotLiteral from None
-
-
-def _constant(name: str, file: Path, scope: ast.ClassDef | None) -> Any:
-    if scope is not None:
-        try:
-            return _attribute(file, scope, name, inherit=False)
-        except _NotLiteral:
-            pass
-    for node in parsed(file).body:
-        target, value = _assigned(node)
-        if target == name and value is not None:
-            return _value(value, file)
-    imported = _imported(file, name)
-    if imported is None or imported[0] == file:
-        raise _NotLiteral
-    return _constant(imported[1], imported[0], None)
-
-
-def _attribute(file: Path, node: ast.ClassDef, name: str, inherit: bool = True) -> Any:
-    for item in node.body:
-        target, value = _assigned(item)
-        if target == name and value is not None:
-            return _value(value, file)
-    for parent in node.bases if inherit else ():
-        above = _class(file, getattr(parent, "id", ""))
-        if above is not None:
-            return _attribute(*above, name)
-    raise _NotLiteral
-
-
-def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
-    """Name and value of a plain assignment; an empty name for any other statement."""
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id, node.value
-    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id, node.value
-    return "", None
-
-
 def _literal(node: ast.expr, file: Path, what: str, scope: ast.ClassDef) -> Any:
     try:
-        return _value(node, file, scope)
-    except _NotLiteral:
+        return value_of(node, file, scope)
+    except NotLiteral:
         raise UserError(
             f"{file.name}: {what} must be a literal (line {node.lineno}).", "Write the value itself, not an expression."
         ) from None
@@ -378,7 +183,7 @@ def re_exported(kind: str, file: Path, module: str, name: str) -> PluginInfo | N
     Raises:
         UserError: as `read`.
     """
-    found = _class(file, name)
+    found = class_of(file, name)
     line = None if found is None else _lineage(*found, BASES[kind])
     return None if line is None else replace(_info(kind, file, module, line, file.stem), file=line[0][0], cls=name)
 
@@ -392,7 +197,7 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
     params: dict[str, Param] = {}
     for place, node in reversed(line):
         for item in node.body:
-            name, value = _assigned(item)
+            name, value = assigned(item)
             if value is None:
                 continue
             if (

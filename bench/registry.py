@@ -21,7 +21,8 @@ from typing import Any
 from bench.errors import UserError
 from bench.params import BadParameter, Param
 from bench.plugin_modules import Finder, module_of, refuse_clashes
-from bench.plugin_source import BASES, ROOT, PluginInfo, parsed, path_of, re_exported, read
+from bench.plugin_source import BASES, PluginInfo, re_exported, read
+from bench.source_files import ROOT, parsed, path_of
 
 KINDS = tuple(BASES)
 ROOMS = {

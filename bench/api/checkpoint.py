@@ -241,10 +241,10 @@ def _changed(usual: Preprocessing, options: Options) -> Preprocessing:
         raise UserError(f"interpolation={mode} is not allowed.", f"Use {', '.join(preprocessing.INTERPOLATIONS)}.")
     values = {}
     for field_name in ("mean", "std"):
-        given = preprocessing.three(tuple(getattr(options, field_name) or ()))
-        if given and (len(given) != 3 or (field_name == "std" and min(given) <= 0)):
-            raise UserError(f"{field_name}={list(given)} is not allowed.", "Give one number, or three with commas.")
-        values[field_name] = given or getattr(usual, field_name)
+        three = preprocessing.three(tuple(getattr(options, field_name) or ()))
+        if three and (len(three) != 3 or (field_name == "std" and min(three) <= 0)):
+            raise UserError(f"{field_name}={list(three)} is not allowed.", "Give one number, or three with commas.")
+        values[field_name] = three or getattr(usual, field_name)
     changed = Preprocessing(size, resize, values["mean"], values["std"], mode, usual.source)
     own = [n for n in ("size", "resize", "mean", "std", "interpolation") if getattr(changed, n) != getattr(usual, n)]
     return replace(changed, source=f"{usual.source}; set here: {', '.join(own)}") if own else changed

@@ -160,8 +160,8 @@ def diagnosis(
         seen.add(variant)
         if record.UP.value > record.floor + 10:
             continue
-        kept = evidence(record)
-        labels, predictions = kept.get("authorised_labels", kept.get("test_labels")), kept.get("pred/UP")
+        arrays = evidence(record)
+        labels, predictions = arrays.get("authorised_labels", arrays.get("test_labels")), arrays.get("pred/UP")
         if labels is None or predictions is None:
             continue
         found = class_order.renaming(labels, predictions, record.classes)

@@ -159,18 +159,18 @@ def renaming(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]
 
     k = len(classes)
     shuffled = np.random.default_rng(0).permutation(len(labels))
-    fit, held = shuffled[::2], shuffled[1::2]
-    if len(held) == 0 or k < 2:
+    fit, rest = shuffled[::2], shuffled[1::2]
+    if len(rest) == 0 or k < 2:
         return None
     counts = np.zeros((k, k), dtype=np.int64)
     inside = predictions[fit] < k
     np.add.at(counts, (labels[fit][inside], predictions[fit][inside]), 1)
     candidates = {order: sorted_by(classes, order).outputs for order in SORTS}
     candidates[""] = tuple(int(i) for i in linear_sum_assignment(-counts)[1])
-    before = 100 * float((labels[held] == predictions[held]).mean())
+    before = 100 * float((labels[rest] == predictions[rest]).mean())
     best: Renaming | None = None
     for order, outputs in candidates.items():
-        reached = 100 * float((np.asarray(outputs)[labels[held]] == predictions[held]).mean())
+        reached = 100 * float((np.asarray(outputs)[labels[rest]] == predictions[rest]).mean())
         if reached - before >= GAIN and (best is None or reached > best.accuracy + 1):
             best = Renaming(reached, before, order, outputs)
     return best

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.paths import user_path
-from bench.plugin_source import package_of
+from bench.source_files import package_of
 
 _REMEDY = "Write package.module:function, or path/to/file.py:function."
 

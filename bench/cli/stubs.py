@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import registry
 from bench.errors import UserError
 from bench.paths import user_path
-from bench.plugin_source import ROOT
+from bench.source_files import ROOT
 
 LOCK = '''"""TITLE: what it does, in one line."""
 

@@ -17,7 +17,7 @@ from bench.contracts import DataSource, param
 from bench.datasets import contents, decoded, decoding, listing
 from bench.datasets.base import Dataset
 from bench.datasets.decoded import Progress
-from bench.datasets.listing import NAMED, Entry, Listing
+from bench.datasets.listing import GROUPINGS, NAMED, Entry, Listing
 from bench.datasets.together import Together, together
 from bench.errors import UserError
 
@@ -134,7 +134,7 @@ class Folder(DataSource):
     groups: str = param(
         "none",
         "`folder`: images of one sub-folder of a class (a patient, a scene) are read too and never split",
-        choices=("none", "folder"),
+        choices=GROUPINGS,
     )
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:

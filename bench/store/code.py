@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.plugin_modules import OUTSIDE, code_digest, imports
-from bench.plugin_source import PluginInfo, path_of
+from bench.plugin_source import PluginInfo
+from bench.source_files import path_of
 
 _DECIDE_NOTHING = (
     "bench.cli",

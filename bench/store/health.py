@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.legible import visible
 from bench.store import sums
-from bench.store.store import HASH, Store, remove
+from bench.store.parts import remove
+from bench.store.store import HASH, Store
 
 SHARED = "shared"
 """The kind of artefacts that several locks compute from one victim: no record names them."""

@@ -27,8 +27,6 @@ from bench.store.code import code_identity, code_modules
 from bench.store.settings import PLAN, Settings
 
 LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
-STAGES = ("victim", "key", "protected", "judged", "conditions", "unlocked")
-"""Artefacts of a cell, in the order in which they are made."""
 
 
 @dataclass(frozen=True)

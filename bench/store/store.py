@@ -10,7 +10,6 @@ the next run. `bench doctor` lists it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import logging
@@ -21,7 +20,7 @@ import shutil
 import uuid
 import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ from bench.errors import UserError
 from bench.hashing import canonical
 from bench.legible import visible
 from bench.records import SCHEMA, Record
-from bench.store import disk, sums
+from bench.store import disk, parts, sums
 from bench.store.disk import StoreError
 from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
 from bench.store.settings import PLAN
@@ -47,10 +46,7 @@ LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
 MARK = "lockbench.json"
 HASH = re.compile(r"[0-9a-f]{20}")
-PART = re.compile(r"[0-9a-f]{32}(\.lock)?|probe-[0-9a-f]{32}")
 ROOMS = ("tmp", "locks", "records", "artefacts")
-IN_USE = "in-use.lock"
-"""The lock that whoever may write holds together, and whoever repairs alone."""
 _NAMED = 3
 
 
@@ -133,7 +129,7 @@ class Store:
             probe.write_text("x")
         finally:
             probe.unlink(missing_ok=True)
-        use = os.open(root / "locks" / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
+        use = os.open(root / "locks" / parts.IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
         weakref.finalize(self, os.close, use)
         fcntl.flock(use, fcntl.LOCK_SH)  # waits while the store is being repaired
 
@@ -161,13 +157,13 @@ class Store:
             StoreError: the disk is full, or refuses.
         """
         target = self.artefact(kind, hash)
-        with self._lock(f"{kind}-{hash}"):
+        with parts.lock(self.root, f"{kind}-{hash}"):
             with disk.clear_errors(self.root):
                 sound = self._is_sound(kind, hash)
             if sound:
                 yield None
                 return
-            with self._part() as part:
+            with parts.new(self.root) as part:
                 with disk.stop_if_full(self.root):
                     yield part
                 with disk.clear_errors(self.root):
@@ -210,7 +206,7 @@ class Store:
         """
         from safetensors.numpy import save_file
 
-        with self._lock(f"record-{record.hash}"), self._part() as part, disk.clear_errors(self.root):
+        with parts.lock(self.root, f"record-{record.hash}"), parts.new(self.root) as part, disk.clear_errors(self.root):
             (part / RECORD).write_text(_json(record), encoding="utf-8")
             save_file({k: _contiguous(v) for k, v in evidence.items()}, part / EVIDENCE)
             if log:
@@ -318,7 +314,7 @@ class Store:
             else:
                 own = self.entries(f"artefacts/{kind.name}")
                 out += [kind] if own and not any(map(_is_artefact, own)) else [p for p in own if not _is_artefact(p)]
-        out += [p for p in self.entries("tmp") if not PART.fullmatch(p.name)]
+        out += [p for p in self.entries("tmp") if not parts.PART.fullmatch(p.name)]
         out += [p for p in self.entries("locks") if p.suffix != ".lock" or not p.is_file()]
         return out
 
@@ -328,15 +324,15 @@ class Store:
         strays = [str(p.relative_to(self.root)) for p in self.strays()]
         strays = [name for name in strays if name not in self._named]
         self._named.update([d.name for d in damaged], strays)
-        parts = []
+        problems = []
         if damaged:
             listed = _listed([f"{visible(d.name[:40])} ({d.reason})" for d in damaged])
-            parts.append(f"{_count(len(damaged), 'damaged record')} left out: {listed}")
+            problems.append(f"{_count(len(damaged), 'damaged record')} left out: {listed}")
         if strays:
             listed = _listed([visible(name[:60]) for name in strays])
-            parts.append(f"{_count(len(strays), 'stray file or folder', 'stray files or folders')}: {listed}")
-        if parts:
-            log.warning("%s has %s. See: bench doctor --store %s", self.root, "; ".join(parts), self.root)
+            problems.append(f"{_count(len(strays), 'stray file or folder', 'stray files or folders')}: {listed}")
+        if problems:
+            log.warning("%s has %s. See: bench doctor --store %s", self.root, "; ".join(problems), self.root)
 
     def evidence(self, record: Record) -> dict[str, npt.NDArray[Any]]:
         """The per-image evidence of ``record`` by name; empty where there is none.
@@ -357,85 +353,20 @@ class Store:
                 ) from None
 
     def leftovers(self) -> list[Path]:
-        """What killed runs left half made in ``tmp/``: parts whose maker holds their lock no more."""
-        out = []
-        for path in self.entries("tmp"):
-            if not PART.fullmatch(path.name) or (path.suffix == ".lock" and path.with_suffix("").exists()):
-                continue  # a stray, or the lock of a part that is looked at itself
-            with _held(_lock_of(path)) as free:
-                if free:
-                    out.append(path)
-        return out
+        """What killed runs left half made in ``tmp/``."""
+        return list(parts.leftovers(self.entries("tmp")))
 
     def clean(self) -> None:
-        """Remove what killed runs left half made. What a living run makes stays, however old it looks."""
-        for path in self.leftovers():
-            lock = _lock_of(path)
-            with _held(lock) as free:
-                if free:
-                    remove(path)
-                    with suppress(OSError):
-                        lock.unlink(missing_ok=True)
+        """Remove what killed runs left half made."""
+        parts.clean(self.entries("tmp"))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """While no other process may write to the store.
 
         Raises:
             UserError: one may just now.
         """
-        with disk.clear_errors(self.root):
-            (self.root / "locks").mkdir(exist_ok=True)
-            lock = os.open(self.root / "locks" / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"a run is at work in the store {self.root}.", "Try again when it has ended.") from None
-            yield
-        finally:
-            os.close(lock)
-
-    @contextmanager
-    def _part(self) -> Iterator[Path]:
-        """A new folder in ``tmp/``. A lock beside it says that its maker lives; both are gone after the block."""
-        with disk.clear_errors(self.root):
-            part, lock, file = self._claim()
-        try:
-            yield part
-        finally:
-            remove(part)
-            with suppress(OSError):
-                lock.unlink()
-            os.close(file)
-
-    def _claim(self) -> tuple[Path, Path, int]:
-        while True:
-            part = self.root / "tmp" / uuid.uuid4().hex
-            lock = part.with_name(f"{part.name}.lock")
-            lock.parent.mkdir(exist_ok=True)
-            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                # Another run may have taken the file for a dead one's before it was locked.
-                if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file)):
-                    part.mkdir()
-                    return part, lock, file
-            except BaseException:
-                with suppress(OSError):
-                    lock.unlink(missing_ok=True)
-                os.close(file)
-                raise
-            os.close(file)
-
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        with disk.clear_errors(self.root):
-            (self.root / "locks").mkdir(exist_ok=True)
-            file = (self.root / "locks" / f"{name}.lock").open("w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return parts.alone(self.root)
 
 
 def _header(mark: Path) -> dict[str, Any]:
@@ -451,11 +382,6 @@ def _header(mark: Path) -> dict[str, Any]:
     return header
 
 
-def _lock_of(part: Path) -> Path:
-    """The lock of a part in ``tmp/``, given the part or the lock."""
-    return part.with_name(f"{part.name.removesuffix('.lock')}.lock")
-
-
 def _is_artefact(path: Path) -> bool:
     return HASH.fullmatch(path.name) is not None
 
@@ -467,39 +393,6 @@ def _time(file: Path) -> str:
         return text if datetime.fromisoformat(text) else ""
     except (OSError, ValueError):
         return ""
-
-
-@contextmanager
-def _held(lock: Path) -> Iterator[bool]:
-    """Hold ``lock`` for the block; False where another process does. A lock that is not there is nobody's."""
-    try:
-        file = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
-        yield True
-        return
-    except OSError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-                raise
-            yield False
-            return
-        yield True
-    finally:
-        os.close(file)
-
-
-def remove(path: Path) -> None:
-    """Remove a folder or a file, as far as that goes."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
 
 
 def _listed(names: list[str]) -> str:

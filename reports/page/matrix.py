@@ -73,19 +73,19 @@ def mark(spot: Spot) -> str:
 def words(group: Group, spot: Spot) -> str:
     """All that a cell says, in words, for a pointer and for a reader of the screen."""
     row = spot.row
-    said = [f"{lock_name(row)} × {row.attack}, threat model {group.threat(row)}: {SAYS[spot.kind]}"]
+    phrases = [f"{lock_name(row)} × {row.attack}, threat model {group.threat(row)}: {SAYS[spot.kind]}"]
     if spot.kind == "no result":
-        said[0] += f" ({row.status if row.status != 'ok' else _lack(row)})"
-        return said[0]
-    said.append(f"RP {with_interval(row.values['RP'])} %")
+        phrases[0] += f" ({row.status if row.status != 'ok' else _lack(row)})"
+        return phrases[0]
+    phrases.append(f"RP {with_interval(row.values['RP'])} %")
     for name, words in (("LP", "without attack"), ("public_baseline", "without the model"), ("oracle", "the victim")):
         if (mean := row.mean(name)) is not None:
-            said.append(f"{words} {number(mean)} %")
+            phrases.append(f"{words} {number(mean)} %")
     if (recovery := row.mean("recovery")) is not None:
-        said.append(f"recovered share {number(100 * recovery, 0)} %")
+        phrases.append(f"recovered share {number(100 * recovery, 0)} %")
     if spot.settings > 1:
-        said.append(f"the highest of {spot.settings} settings, by {spot.by} images")
-    return "; ".join(said)
+        phrases.append(f"the highest of {spot.settings} settings, by {spot.by} images")
+    return "; ".join(phrases)
 
 
 def _lack(row: Row) -> str:

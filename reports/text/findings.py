@@ -75,9 +75,9 @@ def of_trade_off(rows: Sequence[Row]) -> str:
     Args:
         rows: of each lock that is no control, the row of its strongest attack; each has UP and RP.
     """
-    held = sorted(rows, key=lambda row: row.mean("RP") or 0.0)
-    least, most = held[0], held[-1]
-    if len(held) == 1:
+    ranked = sorted(rows, key=lambda row: row.mean("RP") or 0.0)
+    least, most = ranked[0], ranked[-1]
+    if len(ranked) == 1:
         return (
             f"{lock_name(least)} keeps UP {number(least.mean('UP'))}; {least.attack} reaches {number(least.mean('RP'))}"
         )

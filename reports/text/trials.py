@@ -24,8 +24,8 @@ from reports.rows.real import real
 from reports.rows.reasons import outcome
 from reports.text.escaping import as_json, csv_cell, markdown
 from reports.text.formatting import number, seeds_words, threat_words
+from reports.text.letters import Letters
 from reports.text.markdown_table import markdown_table
-from reports.text.terminal import Letters
 
 if TYPE_CHECKING:
     import pandas as pd

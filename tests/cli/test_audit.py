@@ -16,7 +16,7 @@ from bench.contracts import Spec
 from bench.errors import UserError
 from bench.harness import checkpoint_process
 from bench.plugin_modules import code_digest
-from bench.plugin_source import parsed
+from bench.source_files import parsed
 from bench.store.settings import Settings
 
 TINY = Path(__file__).parents[1] / "plugins" / "tiny.py"
@@ -241,6 +241,6 @@ def test_fc_norm_both_ways_gives_two_variants(small_task: str, tmp_path: Path) -
     prepared = prepare(
         tmp_path / "c.pth", small_task, options, Scope(attacks=["logit-surgery"]), store=tmp_path / "runs"
     )
-    given = [c for c in prepared.plan.cells if c.lock.name == "given" and c.attack.name == "logit-surgery"]
-    assert {c.lock.explicit.get("norm", "once") for c in given} == {"once", "twice"}
+    audited = [c for c in prepared.plan.cells if c.lock.name == "given" and c.attack.name == "logit-surgery"]
+    assert {c.lock.explicit.get("norm", "once") for c in audited} == {"once", "twice"}
     assert ("fc_norm", "applied once and twice") in prepared.reading.lines()

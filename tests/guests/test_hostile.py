@@ -102,13 +102,13 @@ CASES = [
         frame = sys._getframe()
         while frame is not None:
             for value in frame.f_locals.values():
-                assert not hasattr(value, "_before_key"), "the judge is here"
+                assert not hasattr(value, "authorised_index"), "the judge is here"
             frame = frame.f_back"""),
     Case("looks for the judge and labels in gc", "ok", part="predict", code="""
         for thing in gc.get_objects():
             kind = f"{type(thing).__module__}.{type(thing).__name__}"
-            held = ("bench.harness.judge.Judge", "bench.store.store.Store", "bench.datasets.scenario.Scenario")
-            assert kind not in held, kind"""),
+            secret = ("bench.harness.judge.Judge", "bench.store.store.Store", "bench.datasets.scenario.Scenario")
+            assert kind not in secret, kind"""),
     Case("patches the judge", "ok", part="predict", code="""
         import bench.harness.judge as judge
         judge.Judge.score = lambda *a: 100.0

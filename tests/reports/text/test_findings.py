@@ -24,9 +24,9 @@ def both(lock: str, rp: float) -> list[object]:
 
 class TestMatrix:
     def test_one_of_two_is_broken(self) -> None:
-        said = sentence(*both("modellock", 80.0), *both("ntl", 31.0), *baselines(30.0, 30.0))
+        text = sentence(*both("modellock", 80.0), *both("ntl", 31.0), *baselines(30.0, 30.0))
         reach = "prompt-search takes modellock (edit) from LP 20.0 to 80.0; without the model 30.0"
-        assert said == f"1 of 2 locks is broken; {reach}"
+        assert text == f"1 of 2 locks is broken; {reach}"
 
     def test_the_furthest_is_among_the_broken(self) -> None:
         """A lock whose public baseline does as well is not named before one that an attack breaks."""
@@ -38,8 +38,8 @@ class TestMatrix:
 
     def test_all_and_none(self) -> None:
         assert sentence(*both("modellock", 80.0), *baselines(30.0, 30.0)).startswith("The lock is broken: ")
-        held = sentence(*both("modellock", 31.0), *both("ntl", 30.0), *baselines(30.0, 30.0))
-        assert held.startswith("None of 2 locks is broken by these attacks; ")
+        unbroken = sentence(*both("modellock", 31.0), *both("ntl", 30.0), *baselines(30.0, 30.0))
+        assert unbroken.startswith("None of 2 locks is broken by these attacks; ")
         assert sentence(*both("modellock", 31.0), *baselines(30.0, 30.0)).startswith("The lock is not broken")
 
     def test_undecided_is_neither(self) -> None:
@@ -49,8 +49,8 @@ class TestMatrix:
     def test_a_lock_that_is_open_anyway_is_not_what_an_attack_opened(self) -> None:
         """An LP of 90 leaves nothing to recover; the attack that recovers a share is named, at a lower RP."""
         pool = [record("ntl", replicate=i, RP=90.0, LP=90.0) for i in (0, 1)]
-        said = sentence(*pool, *both("modellock", 31.0), *baselines(30.0, 30.0))
-        assert "takes modellock (edit) from LP 20.0 to 31.0" in said
+        text = sentence(*pool, *both("modellock", 31.0), *baselines(30.0, 30.0))
+        assert "takes modellock (edit) from LP 20.0 to 31.0" in text
 
     def test_without_results(self) -> None:
         assert sentence(record()).startswith("No lock has a result")
@@ -93,13 +93,13 @@ class TestCharts:
         assert chart.title == "modellock (edit) keeps UP 88.0; prompt-search reaches 80.0"
 
     def test_key_conditions(self) -> None:
-        given = [("right", "", 88.0), ("none", "", 20.0), ("near", "a", 70.0), ("wrong", "b", 30.0)]
-        conditions = [Condition(kind=k, label=x, what=x, accuracy=exactly(v)) for k, x, v in given]  # type: ignore[arg-type]
+        conditions = [("right", "", 88.0), ("none", "", 20.0), ("near", "a", 70.0), ("wrong", "b", 30.0)]
+        conditions = [Condition(kind=k, label=x, what=x, accuracy=exactly(v)) for k, x, v in conditions]  # type: ignore[arg-type]
         row = the_row(world(conditions=conditions))
         wanted = "modellock (edit): 88.0 with the right key, 20.0 without a key, at most 70.0 with another (near/a)"
         assert findings.of_conditions(row) == wanted
 
     def test_a_budget(self) -> None:
         low, high = the_row(world((30.0,))), the_row(world((70.0,)))
-        said = findings.of_budget([(0.01, low), (0.1, high)], "labelled share", "ntl × finetune")
-        assert said == "ntl × finetune: RP 30.0 at labelled share 0.01, 70.0 at 0.1; without the model 30.0"
+        text = findings.of_budget([(0.01, low), (0.1, high)], "labelled share", "ntl × finetune")
+        assert text == "ntl × finetune: RP 30.0 at labelled share 0.01, 70.0 at 0.1; without the model 30.0"

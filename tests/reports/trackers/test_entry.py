@@ -36,10 +36,10 @@ def test_metrics_by_hand() -> None:
 
 
 def test_without_its_controls_a_record_shows_no_rp() -> None:
-    given = entry(record(RP=80.0))
-    assert not {"RP", "RP_low", "advantage", "recovery"} & set(given.metrics)
-    assert given.metrics["LP"] == 20.0
-    assert "public baseline" in given.tags["lockbench.missing"]
+    tracked = entry(record(RP=80.0))
+    assert not {"RP", "RP_low", "advantage", "recovery"} & set(tracked.metrics)
+    assert tracked.metrics["LP"] == 20.0
+    assert "public baseline" in tracked.tags["lockbench.missing"]
 
 
 def test_a_control_needs_none() -> None:
@@ -47,10 +47,10 @@ def test_a_control_needs_none() -> None:
 
 
 def test_an_invalid_record_has_no_number_of_a_plugin() -> None:
-    given = entry(record(status="invalid", RP=80.0, error="scores are not finite"), *calibration(), *baselines(30.0))
-    assert "RP" not in given.metrics
-    assert not given.ok
-    assert given.tags["lockbench.status"] == "invalid"
+    tracked = entry(record(status="invalid", RP=80.0, error="scores are not finite"), *calibration(), *baselines(30.0))
+    assert "RP" not in tracked.metrics
+    assert not tracked.ok
+    assert tracked.tags["lockbench.status"] == "invalid"
 
 
 def test_tags() -> None:
@@ -68,6 +68,6 @@ def test_the_digest_moves_with_a_control_and_with_nothing_else() -> None:
 
 
 def test_what_is_endless_is_cut_and_names_are_plain() -> None:
-    given = entry(record(attack_explicit={"words": "x" * 10_000}))
-    assert len(given.params["attack.words"]) <= 500
+    tracked = entry(record(attack_explicit={"words": "x" * 10_000}))
+    assert len(tracked.params["attack.words"]) <= 500
     assert plain("meter.a b/c:é") == "meter.a_b_c__"
