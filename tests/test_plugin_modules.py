@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from places import PLUGINS
 
-from bench import plugin_modules, plugin_source, registry
+from bench import plugin_modules, registry, source_files
 from bench.errors import UserError
 from bench.guests import questions
 from bench.guests.failure import GuestFailed
@@ -81,7 +81,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 def forget() -> None:
     """Files change in a test; a run reads each once."""
-    modules = (plugin_modules.code_digest, plugin_modules.imports, plugin_source.parsed, plugin_source.path_of)
+    modules = (plugin_modules.code_digest, plugin_modules.imports, source_files.parsed, source_files.path_of)
     points = (registry._from_file, registry._with_entry_points, registry._installed, registry._disabled)
     for cached in (*modules, *points):
         cached.cache_clear()
@@ -98,7 +98,7 @@ def test_no_name_of_a_built_in_is_free(kind: str, name: str, tmp_path: Path) -> 
 
 
 def test_the_file_of_a_built_in_is_itself() -> None:
-    file = plugin_source.ROOT / "locks" / "ntl.py"
+    file = source_files.ROOT / "locks" / "ntl.py"
     assert registry.Registry([file]).find("lock", "ntl").file == file
 
 

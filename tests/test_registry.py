@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from places import PLUGINS
 
-from bench import plugin_modules, plugin_source, registry
+from bench import plugin_modules, registry, source_files
 from bench.errors import UserError
 from bench.store import Store
 from bench.store.code import code_identity
@@ -37,7 +37,7 @@ def lock(file: Path, name: str = "Mine", imports: str = "", body: str = "return 
 
 @pytest.fixture(autouse=True)
 def _nothing_cached() -> None:
-    for cached in (plugin_source.parsed, plugin_source.path_of, plugin_modules.imports, plugin_modules.code_digest):
+    for cached in (source_files.parsed, source_files.path_of, plugin_modules.imports, plugin_modules.code_digest):
         cached.cache_clear()
     for cached in (registry._from_file, registry._installed, registry._disabled, registry._with_entry_points):
         cached.cache_clear()
@@ -68,13 +68,13 @@ def test_a_file_may_hold_several_plugins(tmp_path: Path) -> None:
     other = LOCK.format(name="GreenTint", imports="", body="return victim")
     file.write_text(file.read_text() + other)
     registry._from_file.cache_clear()
-    plugin_source.parsed.cache_clear()
+    source_files.parsed.cache_clear()
     plugin_modules.code_digest.cache_clear()
     assert {"red-tint", "green-tint"} <= set(registry.Registry([file]).all("lock"))
 
 
 def _identity(file: Path) -> dict[str, str]:
-    plugin_source.parsed.cache_clear()
+    source_files.parsed.cache_clear()
     plugin_modules.imports.cache_clear()
     plugin_modules.code_digest.cache_clear()
     registry._from_file.cache_clear()

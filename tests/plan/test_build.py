@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import datasets, plan, plugin_modules, plugin_source, registry, seeds
+from bench import datasets, plan, plugin_modules, plugin_source, registry, seeds, source_files
 from bench.cli import console
 from bench.errors import UserError
 from bench.plan.wording import in_short
@@ -162,7 +162,7 @@ def test_code_identity_sees_code_and_not_comments(tmp_path: Path, monkeypatch: p
 
     def digest(text: str) -> dict[str, str]:
         file.write_text(text)
-        for cached in (plugin_modules.code_digest, plugin_modules.imports, plugin_source.parsed):
+        for cached in (plugin_modules.code_digest, plugin_modules.imports, source_files.parsed):
             cached.cache_clear()
         return code.code_identity(plugin_source.PluginInfo("lock", "plug", file, "plug", "Plug", ""))
 

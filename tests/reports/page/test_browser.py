@@ -1,0 +1,218 @@
+"""The HTML page in a real browser: widths, keyboard, colours of both schemes, folded notes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_records import FakeStore
+from example_site import everything
+
+from bench.records import Record
+from reports.page import site as html
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return everything()
+
+
+@pytest.fixture(scope="module")
+def site(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "page"
+    html.write(FakeStore(records, samples=True), out)
+    return out
+
+
+CHROMIUM = os.environ.get("LOCKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS_OF_CHROMIUM = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: install one, or name it in LOCKBENCH_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        launched = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS_OF_CHROMIUM)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A tab that fails its test where the page said anything on the console or asked for more than files."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)  # a busy machine takes its time over plotly's 5 MB
+    text_: list[str] = []
+    wish: list[str] = []
+    page.on("console", lambda message: text_.append(message.text))
+    page.on("pageerror", lambda error: text_.append(str(error)))
+    page.on("dialog", lambda dialog: (text_.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("requestfailed", lambda request: text_.append(f"failed {request.url}"))
+    page.on("request", lambda request: wish.append(request.url))
+    yield page
+    context.close()
+    assert text_ == []
+    assert [url for url in wish if not url.startswith(("file://", "data:", "blob:"))] == []
+
+
+CONTRASTS = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+
+
+class TestBrowser:
+    def test_sorts_numbers_with_what_is_missing_last(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "scenario-digits-vit.html").as_uri())
+        body = "table.board tbody:nth-of-type(1) td[data-field=RP]"
+        read = f"[...document.querySelectorAll('{body}')].map((c) => c.dataset.value)"
+        before = tab.evaluate(read)
+        heading = tab.locator("table.board thead th", has=tab.get_by_role("button", name="RP", exact=True))
+        pinned = read.replace("tbody:nth-of-type(1)", "tbody.pinned")
+        for direction in ("ascending", "descending"):
+            heading.get_by_role("button").click()
+            assert heading.get_attribute("aria-sort") == direction
+            known = [float(x) for x in tab.evaluate(read) if x]
+            assert len(set(known)) > 2
+            assert known == sorted(known, reverse=direction == "descending")
+            controls = [x == "" for x in tab.evaluate(pinned)]
+            assert True in controls
+            assert controls == sorted(controls), "what is missing comes last in either direction"
+        heading.get_by_role("button").click()
+        assert heading.get_attribute("aria-sort") == "none"
+        assert tab.evaluate(read) == before
+
+    def test_filters_hide_rows_but_no_control(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        rows_shown = "tbody:not(.pinned) tr[data-row]:visible"
+        controls = tab.locator("section.group:visible tbody.pinned tr[data-row]:visible").count()
+        everything = tab.locator(rows_shown).count()
+        tab.locator("select[name=lock]").select_option("ntl")
+        shown = tab.locator(rows_shown)
+        assert 0 < shown.count() < everything
+        assert set(shown.evaluate_all("(found) => found.map((r) => r.dataset.lock)")) == {"ntl"}
+        assert tab.locator("tr[data-lock=destroyed]:visible").count() > 0
+        tab.get_by_role("button", name="Clear").click()
+        tab.locator("input[name=text]").fill("PROMPT-search")
+        assert set(tab.locator(rows_shown).evaluate_all("(f) => f.map((r) => r.dataset.attack)")) == {"prompt-search"}
+        tab.locator("input[name=text]").fill("nothing has this in it")
+        assert tab.locator("section.group:visible").count() == 0
+        assert tab.locator("#nothing").is_visible()
+        tab.get_by_role("button", name="Clear").click()
+        tab.wait_for_function("document.getElementById('nothing').hidden")
+        assert tab.locator(rows_shown).count() == everything
+        assert tab.locator("section.group:visible tbody.pinned tr[data-row]:visible").count() == controls
+        tab.locator("select[name=scenario]").select_option("shapes")
+        assert tab.locator("section.group:visible").count() == 1
+
+    def test_keyboard(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "scenario-digits-vit.html").as_uri())
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        for _ in range(40):
+            tab.keyboard.press("Tab")
+            if tab.evaluate("document.activeElement.matches('thead button')"):
+                break
+        assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        tab.keyboard.press("Enter")
+        assert tab.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')") == "ascending"
+
+    def test_every_page_at_phone_width(self, tab: Any, site: Path) -> None:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        for file in sorted(site.glob("*.html")):
+            tab.goto(file.as_uri())
+            if file.name.startswith("scenario"):
+                tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")  # draws every chart
+                tab.wait_for_function("[...document.querySelectorAll('.chart')].every((c) => c.querySelector('svg'))")
+            wide = tab.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 390, file.name
+
+    def test_the_page_leads_with_the_matrix(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        matrix, board = (tab.locator(f"table.{name}").first.bounding_box() for name in ("matrix", "board"))
+        assert matrix["y"] < 900, "it is seen without scrolling"
+        assert matrix["y"] + matrix["height"] < board["y"]
+
+    def test_cells_of_the_matrix_are_reached_and_seen_by_keyboard(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        wanted = tab.evaluate("[...document.querySelectorAll('a.spot')].map((cell) => cell.getAttribute('aria-label'))")
+        seen: list[str] = []
+        for _ in range(200):
+            tab.keyboard.press("Tab")
+            if tab.evaluate("document.activeElement.matches('a.spot')"):
+                seen.append(tab.evaluate("document.activeElement.getAttribute('aria-label')"))
+                assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            if len(seen) == len(wanted):
+                break
+        assert seen == wanted, "in the order of reading"
+        assert any("without the model 27.0 %" in text for text in seen)
+        tab.keyboard.press("Enter")
+        tab.wait_for_url("**/lock-*.html#row-*")
+
+    def test_the_matrix_at_phone_width_names_every_attack(self, tab: Any, site: Path) -> None:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        tab.goto((site / "index.html").as_uri())
+        for cell in tab.locator("a.spot").all():
+            box = cell.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390, "no cell needs scrolling sideways"
+            assert cell.locator(".attack").is_visible()
+        assert tab.locator("table.matrix").first.evaluate("(t) => t.getAttribute('role')") == "table"
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_contrast(self, tab: Any, site: Path, scheme: str, width: int) -> None:
+        """Every text of the pages has 4.5:1 against what lies behind it, and every frame of a cell 3:1."""
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 844})
+        for name in ("index.html", "scenario-digits-vit.html", "lock-modellock.html"):
+            tab.goto((site / name).as_uri())
+            low = tab.evaluate(CONTRASTS)
+            assert low == [], name
+
+    def test_shape_and_words_say_what_colour_says(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        styles = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).borderTopStyle))]"
+        kinds = {kind: tab.locator(f"td .spot.{kind}") for kind in ("broken", "undecided", "not-broken")}
+        assert kinds["undecided"].evaluate_all(styles) == ["dashed"]
+        assert all("?" in text for text in kinds["undecided"].all_inner_texts())
+        paper = "(cells) => [...new Set(cells.map((c) => getComputedStyle(c).backgroundColor))]"
+        assert kinds["not-broken"].evaluate_all(paper) == ["rgba(0, 0, 0, 0)"]
+        assert "rgba(0, 0, 0, 0)" not in kinds["broken"].evaluate_all(paper)
+        assert all("back" in text for text in kinds["broken"].all_inner_texts())
+        assert "the public baseline does as well" in tab.locator(".key").first.inner_text()
+
+    def test_notes_are_folded_and_unfold_by_keyboard_and_on_paper(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "index.html").as_uri())
+        notes = tab.locator("figure.table details.notes")
+        assert notes.count() > 0
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        assert not notes.first.locator("li").first.is_visible()
+        notes.first.locator("summary").focus()
+        tab.keyboard.press("Enter")
+        assert notes.first.locator("li").first.is_visible()
+        tab.keyboard.press("Enter")
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert all(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+        tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert not any(notes.evaluate_all("(found) => found.map((n) => n.open)"))
+
+    def test_charts_follow_the_scheme(self, tab: Any, site: Path) -> None:
+        tab.goto((site / "scenario-digits-vit.html").as_uri())
+        tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        tab.wait_for_selector(".chart .xtitle")
+        colour = "getComputedStyle(document.querySelector('.chart .xtitle')).fill"
+        light = tab.evaluate(colour)
+        tab.emulate_media(color_scheme="dark")
+        tab.wait_for_function(f"{colour} !== '{light}'")
+        assert tab.evaluate(colour) != light
