@@ -16,7 +16,7 @@ from reports.rows.controls import CALIBRATION
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.worst import worst
-from reports.text.captions import alarms
+from reports.text.captions import alarms, threats
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, number
 from reports.text.groups import Group, grouped, lock_name, title
@@ -171,8 +171,6 @@ def _told_apart_by_threat(rows: Sequence[Row]) -> bool:
 def _threats(group: Group) -> list[tuple[str, str]]:
     if not _told_apart_by_threat(group.methods):
         return []
-    from reports.text.captions import threats
-
     return [(line, "dim") for line in threats(group)]
 
 
