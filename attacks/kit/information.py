@@ -25,6 +25,7 @@ class Recipe:
         batch: images of each source a step.
         augment: how images are varied, of `AUGMENTATIONS`.
         labelled: weight of the cross-entropy on labelled images.
+        anchor: weight of the cross-entropy to given answers at the first step; it falls to 0 over the first half.
     """
 
     steps: int
@@ -32,33 +33,61 @@ class Recipe:
     batch: int = 64
     augment: str = "jitter"
     labelled: float = 1.0
+    anchor: float = 0.0
 
 
 def maximise(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "information"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    answers: Tensor | None = None,
+    name: str = "information",
 ) -> None:
-    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) − I(f(x_u)), I = H(mean p) − mean H(p) over K classes.
+    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) + a CE(f(x_u), q) − I(f(x_u)) over K classes.
 
-    Each source passes the model by itself, so that batch norm normalises every side by its own statistics; in the end
-    batch norms have those of ``pool``.
+    I = H(mean p) − mean H(p). Each source passes the model by itself, so that batch norm normalises every side by its
+    own statistics. In the end batch norms have those of ``pool``.
 
     Args:
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
+        answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
     """
-    augment = AUGMENTATIONS[recipe.augment]
+    augment, step = AUGMENTATIONS[recipe.augment], 0
+
+    def count(number: int) -> None:
+        nonlocal step
+        step = number
 
     def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        out = -mutual_information(model.logits(unlabelled.images))
+        logits = model.logits(unlabelled.images)
+        out = -mutual_information(logits)
+        anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
+        if answers is not None and anchor:
+            out = out + anchor * F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
         for batch in others:
             out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
         return out
 
     run.fit(
         model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name, each=count,
     )  # fmt: skip
     own_statistics(model, pool, run)
+
+
+def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
+    """Probabilities (N, K) to the power ``sharpness``, then scaled by Sinkhorn's rounds: all classes get equal mass.
+
+    Rows sum to 1; columns nearly to N / K.
+    """
+    q = p.clamp_min(1e-6) ** sharpness
+    for _ in range(rounds):
+        q = q / q.sum(0, keepdim=True)
+        q = q / q.sum(1, keepdim=True)
+    return q
 
 
 def train_on_answers(
