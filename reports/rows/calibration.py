@@ -9,7 +9,7 @@
 *Beyond noise* is either of two. The 95 % interval over seeds excludes the condition; or every single seed does by its
 images alone, since two seeds that differ much have an interval that excludes nothing.
 
-The lock that must open may miss its condition in some seeds alone. Then it has not failed, and `missed` names the seeds.
+The lock that must open may miss its condition in some seeds alone. Then it has not failed, and `missed` names them.
 """
 
 from __future__ import annotations
