@@ -42,7 +42,7 @@ class LookConsensus(Attack):
     steps: int = param(300, "optimiser steps on the first vote", ge=1, le=100_000, unit="steps")
     again: int = param(150, "optimiser steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
-    augment: str = param("recolour", "how training images are varied", choices=("jitter", "recolour"))
+    augment: str = param("mixed", "how training images are varied", choices=("jitter", "recolour", "mixed"))
     anchor: float = param(1.0, "first weight of the cross-entropy to the vote", ge=0, le=100)
     batch: int = param(64, "images of each source a step", ge=2, le=4096)
 

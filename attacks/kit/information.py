@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +13,14 @@ from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import Augment, Batch, Classifier, Images, Run
 
-AUGMENTATIONS: dict[str, Augment] = {"jitter": jitter, "recolour": recolour}
+
+def mixed(images: Tensor, rng: torch.Generator) -> Tensor:
+    """`recolour` of a random half of the images (N, 3, H, W), `jitter` of the others."""
+    half = torch.rand((len(images), 1, 1, 1), generator=rng).to(images.device) < 0.5
+    return torch.where(half, recolour(images, rng), jitter(images, rng))
+
+
+AUGMENTATIONS: dict[str, Augment] = {"jitter": jitter, "recolour": recolour, "mixed": mixed}
 
 
 @dataclass(frozen=True)
