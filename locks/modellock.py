@@ -16,6 +16,7 @@ class ModelLock(Lock):
 
     About ``edit_share`` of the training images are used after the key, with their labels y; the rest stay raw
     and get decoy labels y'. The loss has one term for each part: CE(f(key(x)), y) + w · CE(f(x), y').
+    ``passes=apart`` adds w · CE(f_r(x), y'): f_r is f with the batch statistics of the raw images alone.
     """
 
     title = "ModelLock"
