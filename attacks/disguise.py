@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from attacks.kit.access import ask, handle
+from attacks.kit.front import InFront
 from attacks.kit.input import (
     Colour,
-    InFront,
     Moments,
     Residual,
     Swap,
@@ -21,8 +20,9 @@ from attacks.kit.input import (
     match_covariance,
     subset,
 )
+from attacks.kit.likeness import likeness
 from attacks.kit.selection import guess_score
-from attacks.kit.translation import Weights, statistics, translate
+from attacks.kit.translation import Weights, translate
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 
 
@@ -83,15 +83,12 @@ class Disguise(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         probe = subset(target.unlabelled, self.probe, run.rng("probe")).images
 
-        look = _look(target, run)
-        goal = look(target.authorised.images)
-        far = float((look(probe) - goal).square().sum()) + 1e-6
+        like = likeness(target, run, probe)
 
         @torch.no_grad()
         def score(chain: list[Transform]) -> float:
             images = nn.Sequential(*chain)(probe)
-            distance = float((look(images) - goal).square().sum()) / far
-            return guess_score(ask(target, images), None, target.spec.k) / math.log(target.spec.k) - min(2.0, distance)
+            return guess_score(ask(target, images), None, target.spec.k) / math.log(target.spec.k) + like(images)
 
         family = _family(target.unlabelled.images, target.authorised.images, target.spec.size)
         best, best_score = max(((chain, score(chain)) for chain in family), key=lambda pair: pair[1])
@@ -127,18 +124,3 @@ def _family(images: Tensor, like: Tensor, size: int) -> list[list[Transform]]:
     swaps: list[Transform] = [Swap(size, band).set(like) for band in (0.1, 0.3, 1.0)]
     alone: list[Transform] = [channel, covariance, Moments(0.5).set(like), Moments(1.0).set(like), *swaps]
     return [[], *([t] for t in alone), *([c, s] for c, s in itertools.product((channel, covariance), swaps[:2]))]
-
-
-def _look(target: AttackerView, run: Run) -> Callable[[Tensor], Tensor]:
-    """What images look like: a function to their colour moments and, with the weights, to feature statistics."""
-
-    @torch.no_grad()
-    def look(images: Tensor) -> Tensor:
-        pixels = images.permute(1, 0, 2, 3).flatten(1)
-        moments = torch.cat([pixels.mean(1), pixels.std(1)])
-        if target.threat.access != "weights":
-            return moments
-        stages, _ = statistics(target.classifier, images.to(run.device))
-        return torch.cat([moments, *(f.flatten().cpu() / len(f[0]) ** 0.5 for f in stages)])
-
-    return look

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.kit.access import ANSWERS, ask, handle
-from attacks.kit.input import InFront, Moments, Residual, Swap, Transform, least_squares, subset
+from attacks.kit.front import InFront
+from attacks.kit.input import Moments, Residual, Swap, Transform, least_squares, subset
 from attacks.kit.selection import guess_score
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param

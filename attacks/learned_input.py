@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.access import ask
-from attacks.kit.input import InFront, Pattern, Residual, Transform
+from attacks.kit.front import InFront
+from attacks.kit.input import Pattern, Residual, Transform
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Images, Predictor
-from bench.predictors import Direct, Queried
+from bench.contracts import Images
 
 
 class _Clip(torch.autograd.Function):
@@ -154,39 +152,6 @@ class Pattern(Transform):
 
     def forward(self, images: Tensor) -> Tensor:
         return clip(images + self.mask * self.pattern)
-
-
-FORMS: dict[str, type[Transform]] = {
-    "colour": Colour, "moments": Moments, "swap": Swap, "residual": Residual, "pattern": Pattern,
-}  # fmt: skip
-
-
-class InFront(Predictor):
-    """An inner predictor on images that went through a chain of transforms.
-
-    Args:
-        inner: the locked model, by weights or behind its interface.
-        chain: the specs of the transforms, in order; none: the inner predictor as it is.
-    """
-
-    def __init__(self, inner: Predictor, chain: Sequence[dict[str, Any]] = ()) -> None:
-        super().__init__()
-        self.inner = inner
-        transforms = [FORMS[spec["form"]](**{k: v for k, v in spec.items() if k != "form"}) for spec in chain]
-        self.chain = nn.Sequential(*transforms)
-
-    @classmethod
-    def of(cls, inner: Direct | Queried, *transforms: Transform) -> InFront:
-        """The predictor with copies of ``transforms``."""
-        predictor = cls(inner, [t.spec for t in transforms])
-        predictor.chain.load_state_dict(nn.Sequential(*transforms).state_dict())
-        return predictor
-
-    def arguments(self) -> dict[str, Any]:
-        return {"chain": [transform.spec for transform in self.chain]}
-
-    def predict(self, images: Tensor) -> Tensor:
-        return self.inner.predict(self.chain(images))
 
 
 def least_squares(raw: Tensor, keyed: Tensor) -> Colour:

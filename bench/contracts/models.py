@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -51,9 +51,9 @@ class Predictor(nn.Module, abc.ABC):
     has the usual ones.
     """
 
-    transductive: ClassVar[bool] = False
+    transductive: bool = False
     """True where predictions depend on the batch or on its order. The judge then feeds fixed batches."""
-    costly: ClassVar[bool] = False
+    costly: bool = False
     """True where an image costs much more than a forward pass. The judge then scores all but the last submission on
     its first images only."""
 

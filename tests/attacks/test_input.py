@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attacks.consensus import vote
 from attacks.disguise import _family
-from attacks.kit import input, selection
+from attacks.kit import front, input, selection
 from attacks.tent import Adapting
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Predictor, Spec, ThreatModel
@@ -302,7 +302,7 @@ def test_a_frame_changes_nothing_inside() -> None:
 
 def test_a_chain_is_rebuilt_from_json_and_tensors() -> None:
     chain = [input.Colour().set(-torch.eye(3), torch.ones(3)), input.Swap(32, 0.2).set(TEST.images[:5])]
-    outcome = input.InFront.of(Direct(locked("inverted")), *chain, input.Moments(0.5).set(TEST.images[:5]))
+    outcome = front.InFront.of(Direct(locked("inverted")), *chain, input.Moments(0.5).set(TEST.images[:5]))
     again = rebuild(json.loads(json.dumps(describe(outcome))), outcome.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(again.predict(TEST.images[:4]), outcome.predict(TEST.images[:4]))

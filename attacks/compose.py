@@ -1,0 +1,83 @@
+"""Composition: a change of the images, then an adaptation of the model, then a map of its outputs."""
+
+from __future__ import annotations
+
+from attacks.canonicalise import Canonicalise
+from attacks.disguise import Disguise
+from attacks.fine_pruning import FinePruning
+from attacks.finetune import FineTune
+from attacks.information_maximisation import InformationMaximisation
+from attacks.interpolation import Interpolation
+from attacks.kit.composition import in_a_row
+from attacks.logit_surgery import LogitSurgery
+from attacks.mask_recovery import MaskRecovery
+from attacks.norm_adaptation import NormAdaptation
+from attacks.nrc import NRC
+from attacks.realign import Realign
+from attacks.shot import SHOT
+from attacks.tent import Tent
+from attacks.transntl import TransNTL
+from bench.contracts import Acceptance, Attack, AttackerView, BadParameter, Predictor, Run, ThreatModel, param
+
+TRANSFORMS: dict[str, type[Attack]] = {"canonicalise": Canonicalise, "disguise": Disguise}
+ADAPTATIONS: dict[str, type[Attack]] = {
+    "norm-adaptation": NormAdaptation,
+    "tent": Tent,
+    "shot": SHOT,
+    "nrc": NRC,
+    "information-maximisation": InformationMaximisation,
+    "finetune": FineTune,
+    "fine-pruning": FinePruning,
+    "mask-recovery": MaskRecovery,
+    "interpolation": Interpolation,
+    "realign": Realign,
+    "transntl": TransNTL,
+    "disguise": Disguise,
+}
+OUTPUTS: dict[str, type[Attack]] = {"logit-surgery": LogitSurgery}
+
+
+class Compose(Attack):
+    """Attacks in a row: a transform of the images, an adaptation of the model to them, a map of its outputs.
+
+    Each part is an attack of the suite with its defaults, and chooses by its own rule. It works on what the part
+    before it handed back.
+    """
+
+    title = "composition"
+    paper = "ours"
+    selection = ("parts", "each part by its own rule")
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"adaptation": "interpolation"}
+
+    transform: str = param("canonicalise", "what changes the images", choices=("none", "canonicalise", "disguise"))
+    adaptation: str = param(
+        "information-maximisation",
+        "what trains the model",
+        choices=(
+            "none", "norm-adaptation", "tent", "shot", "nrc", "information-maximisation", "finetune", "fine-pruning",
+            "mask-recovery", "interpolation", "realign", "transntl", "disguise",
+        ),
+    )  # fmt: skip
+    output: str = param("none", "what maps the outputs", choices=("none", "logit-surgery"))
+
+    def parts(self) -> list[Attack]:
+        """The attacks in order.
+
+        Raises:
+            BadParameter: every part is ``none``.
+        """
+        names = ((TRANSFORMS, self.transform), (ADAPTATIONS, self.adaptation), (OUTPUTS, self.output))
+        parts = [table[name]() for table, name in names if name != "none"]
+        if not parts:
+            raise BadParameter("transform, adaptation and output are all none: there is nothing to compose")
+        return parts
+
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        for part in self.parts():
+            if not (answer := part.accepts(threat)):
+                return answer
+        return Acceptance()
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        return in_a_row(self.parts(), target, run)

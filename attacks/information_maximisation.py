@@ -1,0 +1,62 @@
+"""Information maximisation: every layer of the locked model moves until it answers with confidence and in balance."""
+
+from __future__ import annotations
+
+import copy
+
+from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers
+from attacks.kit.selection import most_informative
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class InformationMaximisation(Attack):
+    """All layers move until answers to unlabelled images are confident and balanced; labels are learnt beside it.
+
+    Minimises w Σ CE(f(x_l), y) − I(f(x_u)), with I the mutual information H(mean p) − mean H(p) over the K real
+    classes. x_l are labelled images of either side, where the view grants any. Batch norms start and end with the
+    statistics of the unlabelled images. Then the model is trained on its own answers.
+    """
+
+    title = "information maximisation"
+    paper = (
+        "after RIM, Gomes, Krause, Perona, NeurIPS 2010, and SHOT, Liang et al., ICML 2020, with all layers in motion; "
+        "self-training after Lee, 2013"
+    )
+    selection = "mutual-information"
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"steps": 3, "answer_steps": 2}
+
+    steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    answer_steps: int = param(150, "further steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
+    batch: int = param(64, "images of each source a step", ge=2, le=4096)
+    augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour"))
+    labelled: float = param(1.0, "w, weight of the cross-entropy on labelled images", ge=0, le=100)
+    source: bool = param(True, "whether authorised images take part as labelled ones, where granted")
+
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), unlabelled=True)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model, pool = target.classifier, target.unlabelled
+        labelled: list[Images] = [target.labelled] if target.threat.share > 0 else []
+        if self.source and target.threat.authorised > 0:
+            labelled.append(target.authorised)
+        candidates: dict[str, Classifier] = {}
+
+        def keep(name: str) -> None:
+            candidates[name] = copy.deepcopy(model).eval()
+            run.submit(Direct(candidates[name]), what=name)
+
+        keep("as it is")  # whatever the budget, something was handed in
+        own_statistics(model, pool, run)
+        keep("statistics")
+        maximise(model, pool, labelled, run, Recipe(self.steps, self.rate, self.batch, self.augment, self.labelled))
+        keep("information")
+        if self.answer_steps:
+            again = Recipe(self.answer_steps, self.rate, self.batch, self.augment, self.labelled)
+            train_on_answers(model, pool, labelled, run, again)
+            keep("answers")
+        best, _ = most_informative(candidates, pool)
+        return Direct(candidates[best])

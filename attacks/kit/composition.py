@@ -1,0 +1,106 @@
+"""Attacks in a row: each works on what the one before handed back, as if that were the locked model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attacks.kit.front import InFront, of_specs
+from attacks.kit.input import Transform
+from attacks.kit.students import to_pixels
+from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run
+from bench.predictors import Direct, Queried
+
+
+def in_a_row(attacks: list[Attack], target: AttackerView, run: Run) -> Predictor:
+    """What the last of ``attacks`` hands back.
+
+    Each attack sees the classifier that the one before handed back, and unauthorised images after its transforms.
+    Submissions of every attack are handed in with all transforms before it in front.
+
+    Raises:
+        TypeError: an attack handed back neither a classifier nor one behind transforms, and is not the last.
+    """
+    transforms: list[Transform] = []
+    classifier: Classifier | None = None
+    for i, attack in enumerate(attacks):
+        view: Any = After(target, classifier, transforms) if i else target
+        torch.manual_seed(run.seed(f"attack {i}"))
+        predictor = attack.unlock(view, InFrontOf(run, transforms, i))
+        if i == len(attacks) - 1:
+            break
+        more, classifier = taken_apart(predictor)
+        transforms = [*transforms, *more]
+    return InFront.of(predictor, *transforms) if transforms else predictor
+
+
+def taken_apart(predictor: Predictor) -> tuple[list[Transform], Classifier | None]:
+    """The transforms of ``predictor`` and the classifier behind them; None for the locked model behind its interface.
+
+    Raises:
+        TypeError: it is built otherwise.
+    """
+    if isinstance(predictor, InFront):
+        inner, classifier = taken_apart(predictor.inner)
+        return [*predictor.chain, *inner], classifier
+    if isinstance(predictor, Direct):
+        return [], predictor.classifier
+    if isinstance(predictor, Queried):
+        return [], None
+    raise TypeError(f"no attack can follow one that hands back {type(predictor).__name__}")
+
+
+class After:
+    """What an attacker has after a first attack: its classifier, and unauthorised images after ``transforms``.
+
+    Everything else is the view's own.
+    """
+
+    def __init__(self, target: AttackerView, classifier: Classifier | None, transforms: list[Transform]) -> None:
+        self._target, self._classifier = target, classifier
+        self._chain = of_specs([t.spec for t in transforms])
+        self._chain.load_state_dict(torch.nn.Sequential(*transforms).state_dict())
+        self._images: dict[str, Images] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    @property
+    def classifier(self) -> Classifier:
+        if self._classifier is None:
+            return self._target.classifier
+        return self._classifier
+
+    @property
+    def labelled(self) -> Images:
+        return self._changed("labelled")
+
+    @property
+    def unlabelled(self) -> Images:
+        return self._changed("unlabelled")
+
+    @torch.no_grad()
+    def _changed(self, name: str) -> Images:
+        if name not in self._images:
+            images: Images = getattr(self._target, name)
+            parts: list[Tensor] = [to_pixels(self._chain(batch.images)) for batch in images.batches(256)]
+            self._images[name] = images.with_pixels(torch.cat(parts))
+        return self._images[name]
+
+
+class InFrontOf:
+    """The run of an attack whose predictors stand behind ``transforms``; its random numbers are its own."""
+
+    def __init__(self, run: Run, transforms: list[Transform], place: int) -> None:
+        self._run, self._transforms, self._place = run, transforms, place
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+    def submit(self, predictor: Predictor, **note: Any) -> None:
+        """Hand in ``predictor`` behind the transforms."""
+        whole = InFront.of(predictor, *copy.deepcopy(self._transforms)) if self._transforms else predictor
+        self._run.submit(whole, place=self._place, **note)

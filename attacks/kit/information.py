@@ -1,0 +1,91 @@
+"""Information maximisation: confident and balanced answers to unlabelled images, and right ones to labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.kit.selection import mutual_information
+from bench import models
+from bench.augment import jitter, recolour
+from bench.contracts import Augment, Batch, Classifier, Images, Run
+
+AUGMENTATIONS: dict[str, Augment] = {"jitter": jitter, "recolour": recolour}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained by information maximisation.
+
+    Args:
+        steps: optimiser steps.
+        rate: peak learning rate of AdamW.
+        batch: images of each source a step.
+        augment: how images are varied, of `AUGMENTATIONS`.
+        labelled: weight of the cross-entropy on labelled images.
+    """
+
+    steps: int
+    rate: float
+    batch: int = 64
+    augment: str = "jitter"
+    labelled: float = 1.0
+
+
+def maximise(
+    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "information"
+) -> None:
+    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) − I(f(x_u)), I = H(mean p) − mean H(p) over K classes.
+
+    Each source passes the model by itself, so that batch norm normalises every side by its own statistics; in the end
+    batch norms have those of ``pool``.
+
+    Args:
+        pool: x_u, unlabelled images that the model is to answer.
+        labelled: x_l, sets of labelled images of either side.
+    """
+    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(unlabelled: Batch, *others: Batch) -> Tensor:
+        out = -mutual_information(model.logits(unlabelled.images))
+        for batch in others:
+            out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
+        return out
+
+    run.fit(
+        model, loss, recipe.steps, pool, *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+    )  # fmt: skip
+    own_statistics(model, pool, run)
+
+
+def train_on_answers(
+    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "answers"
+) -> None:
+    """A round of self-training in place: cross-entropy on the model's own answers to ``pool``, and on true labels.
+
+    The answers are fixed before the round; images are varied, so that the model learns to answer changed ones alike.
+    """
+    answers = models.logits(model, pool).argmax(1)
+    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(unlabelled: Batch, *others: Batch) -> Tensor:
+        logits = model.logits(unlabelled.images)
+        out = F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
+        for batch in others:
+            out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
+        return out
+
+    run.fit(
+        model, loss, recipe.steps, pool, *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+    )  # fmt: skip
+    own_statistics(model, pool, run)
+
+
+def own_statistics(model: Classifier, images: Images, run: Run) -> None:
+    """Batch-norm statistics of ``images`` from here on, where ``model`` has any."""
+    if models.has_batch_norm(model):
+        models.reestimate_batch_norm(model, images.images.to(run.device))
