@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.learner import AUGMENTS, Data, Learner
+from attacks.kit.canonical import Canonical, Look
+from attacks.kit.composition import After
+from attacks.kit.front import InFront
+from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statistics, train_on_answers
+from attacks.kit.input import Transform, subset
+from attacks.kit.looks import information_score, search
 from attacks.kit.probe import linear_probe
 from attacks.kit.selection import mutual_information
-from attacks.kit.students import student
+from attacks.kit.students import all_labelled, student
 from attacks.kit.zero_shot import ZeroShot
 from bench import models
 from bench.augment import jitter
-from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    Batch,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Constant, Direct
 
 
@@ -24,45 +42,51 @@ class Trial:
     """One way to train.
 
     Args:
-        start: ``public`` weights under the shared probe, ``random`` ones, or the ``best``: the model that is most
-            informative of the pool so far.
-        minimise: ``probe`` (nothing more than the shared probe), ``labels`` (their cross-entropy), ``information``
-            (minus the mutual information of the pool as well), ``self-training`` (the cross-entropy of the best model's
-            labels of the pool as well).
-        augment: how images vary, one of `AUGMENTS`.
+        start: ``public`` weights under the shared probe, ``random`` ones, or the ``best``: a copy of the model that is
+            most informative of the pool so far.
+        minimise: the cross-entropy of ``labels``; ``information``, which subtracts the mutual information of the pool;
+            ``answers``, which adds the cross-entropy of the model's own answers to the pool. ``nothing``: the probe.
+        augment: how images vary, one of `AUGMENTATIONS`.
         rate: peak learning rate.
+        look: unauthorised images are brought to the look that the probe answers with most information.
     """
 
     start: str
     minimise: str
     augment: str = "jitter"
     rate: float = 1e-3
+    look: bool = False
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it needs unlabelled images."""
+        return self.look or self.minimise in ("information", "answers")
 
 
 TRIALS = (
-    Trial("public", "probe"),
+    Trial("public", "nothing"),
+    Trial("public", "labels"),
     Trial("public", "information"),
     Trial("public", "information", "recolour"),
-    Trial("public", "labels"),
-    Trial("best", "self-training", "recolour"),
+    Trial("best", "answers", "recolour"),
+    Trial("public", "information", "recolour", look=True),
     Trial("random", "information", rate=3e-3),
     Trial("public", "information", rate=3e-3),
     Trial("public", "information", "recolour", rate=3e-3),
     Trial("public", "labels", "recolour"),
-    Trial("random", "information", "recolour", rate=3e-3),
     Trial("random", "labels"),
-    Trial("best", "self-training"),
+    Trial("best", "answers"),
 )
-"""In the order in which they are tried. Where there is no pool, ``information`` is ``labels``."""
+"""In the order in which they are tried: the first `FromScratch.trials` of those that the view has the images for."""
 
 
 class FromScratch(Attack):
     """What the attacker's data and public weights reach without the locked model.
 
-    CLIP answers from the names of the classes alone. A linear probe learns from features that are computed once. From
-    there, and from random weights, each trial minimises the cross-entropy of the labels minus the mutual information
-    of the unlabelled pool; a last one trains itself on the labels that the most informative of them gives the pool.
-    Labels of the authorised side make it an adaptation from source to target: each side has its own batch statistics.
+    CLIP answers by the names of the classes alone. A linear probe learns from features that are computed once. From
+    there, and from random weights, trials minimise the cross-entropy of the labels, minus the mutual information of
+    the pool. A round of self-training starts from the most informative of them. Labels of the authorised side make it
+    an adaptation from source to target: each side has its own batch statistics.
 
     Every trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
     advantage over the public baseline is not one of luck.
@@ -74,13 +98,20 @@ class FromScratch(Attack):
     selection = "judge-validation"
     assets = ("pack:clip",)
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 5, "probe_steps": 3}
+    quick = {"steps": 3, "trials": 3, "probe_steps": 3}
 
-    steps: int = param(160, "optimiser steps of each trial", ge=1, le=100_000, unit="steps")
+    steps: int = param(
+        160,
+        "optimiser steps of each trial, twice as many where it leaves the pool alone",
+        ge=1,
+        le=100_000,
+        unit="steps",
+    )
     trials: int = param(5, "ways to train that are tried, of the list in this file", ge=1, le=12)
-    batch: int = param(64, "unlabelled images a step, and half as many labelled ones of each side", ge=4, le=4096)
+    batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
     copies: int = param(8, "jittered copies of each labelled image that the probe learns from", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
+    looked_at: int = param(100, "images of the pool that looks are scored on", ge=2, le=4096, unit="images")
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
 
@@ -88,58 +119,65 @@ class FromScratch(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        last: Predictor = Constant(target.spec.k)
-        run.submit(last, start="nothing")
-        last = ZeroShot.of(self.clip, target.spec, self.template)
-        run.submit(last, start="clip", minimise="zero-shot")
-        data = Data.of(target)
-        if not data.labelled:
+        run.submit(Constant(target.spec.k), start="nothing")
+        last: Predictor = ZeroShot.of(self.clip, target.spec, self.template)
+        run.submit(last, start="clip")
+        labelled = all_labelled(target)
+        if labelled is None:
             return last
-        models_so_far = _Best(data)
         probed = student("same", "public", target, run)
-        linear_probe(probed, data.everything_labelled(), jitter, run, self.copies, self.probe_steps)
-        for trial in TRIALS[: self.trials]:
-            model = self._model(trial, probed, models_so_far, target, run)
-            if model is None:
-                continue
-            if trial.minimise != "probe":
-                learner = Learner(model, data, run, AUGMENTS[trial.augment], self.batch, str(trial))
-                if trial.minimise == "self-training":
-                    learner.labels_of_pool = models_so_far.labels()
-                learner.fit(self.steps, trial.rate, information=trial.minimise == "information")
-            models_so_far.add(model)
-            last = Direct(model)
+        linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
+        best: tuple[float, Classifier] | None = None
+        possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
+        for trial in possible[: self.trials]:
+            if trial.start == "random":
+                model = student("same", "random", target, run)
+            else:
+                model = copy.deepcopy(probed if trial.start == "public" or best is None else best[1])
+            looks: list[Transform] = [Canonical.of(self._look(probed, target, run))] if trial.look else []
+            view: Any = After(target, None, looks) if looks else target
+            self._train(model, view, run, trial)
+            if target.threat.unlabelled and not looks:
+                score = float(mutual_information(models.logits(model, target.unlabelled)))
+                best = (score, model) if best is None or score > best[0] else best
+            last = InFront.of(Direct(model), *looks) if looks else Direct(model)
             run.submit(last, **asdict(trial))
         return last
 
-    def _model(
-        self, trial: Trial, probed: Classifier, so_far: _Best, target: AttackerView, run: Run
-    ) -> Classifier | None:
-        """What ``trial`` starts from; None where it has nothing to start from."""
-        if trial.start == "random":
-            return student("same", "random", target, run)
-        if trial.start == "best":
-            return copy.deepcopy(so_far.model) if so_far.data.pool is not None else None
-        return copy.deepcopy(probed)
+    def _train(self, model: Classifier, target: AttackerView, run: Run, trial: Trial) -> None:
+        steps = self.steps if trial.needs_pool else 2 * self.steps  # a step without the pool costs half
+        recipe, name = Recipe(steps, trial.rate, self.batch, trial.augment), str(trial)
+        near = target.labelled if target.threat.share > 0 else None
+        far = [target.authorised] if target.threat.authorised > 0 else []
+        if trial.minimise == "information":
+            maximise(model, target.unlabelled, far, run, recipe, name, near)
+        elif trial.minimise == "answers":
+            train_on_answers(model, target.unlabelled, far, run, recipe, name, near)
+        elif trial.minimise == "labels":
+            learn_labels(model, far if near is None else [near, *far], run, recipe, name)
+            if target.threat.unlabelled:
+                own_statistics(model, target.unlabelled, run)
+
+    def _look(self, model: Classifier, target: AttackerView, run: Run) -> Look:
+        """The look of the pool that ``model`` answers with most information."""
+        images = subset(target.unlabelled, self.looked_at, run.rng("looks")).images.to(run.device)
+
+        def tried(count: int, _look: Look, _score: float) -> None:
+            run.progress(count, count, "looks")
+
+        score = information_score(target.spec.k)
+        found = search(images, lambda changed: models.outputs(model, changed), score, beam=1, rounds=1, tried=tried)
+        return found[0][0]
 
 
-class _Best:
-    """The model whose answers to the pool have the highest mutual information so far."""
+def learn_labels(model: Classifier, labelled: list[Images], run: Run, recipe: Recipe, name: str) -> None:
+    """Train ``model`` in place by cross-entropy: the mean over sets, each with batch statistics of its own."""
+    augment = AUGMENTATIONS[recipe.augment]
 
-    def __init__(self, data: Data) -> None:
-        self.data = data
-        self.model: Classifier | None = None
-        self._logits = torch.zeros(0)
-        self._score = -float("inf")
+    def loss(*batches: Batch) -> Tensor:
+        return torch.stack([F.cross_entropy(model.logits(b.images), b.labels) for b in batches]).mean()
 
-    def add(self, model: Classifier) -> None:
-        if self.data.pool is None:
-            return
-        logits = models.logits(model, self.data.pool)
-        score = float(mutual_information(logits))
-        if score > self._score:
-            self.model, self._logits, self._score = model, logits, score
-
-    def labels(self) -> Tensor:
-        """(N,) int64: its class of each image of the pool."""
-        return self._logits.argmax(1)
+    run.fit(
+        model, loss, recipe.steps, *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+    )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,7 +37,13 @@ class Recipe:
 
 
 def maximise(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "information"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str = "information",
+    beside: Images | None = None,
 ) -> None:
     """Train ``model`` in place: minimises w Σ CE(f(x_l), y) − I(f(x_u)), I = H(mean p) − mean H(p) over K classes.
 
@@ -45,42 +53,62 @@ def maximise(
     Args:
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
+        beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
     """
-    augment = AUGMENTATIONS[recipe.augment]
 
-    def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        out = -mutual_information(model.logits(unlabelled.images))
-        for batch in others:
-            out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
-        return out
+    def loss(logits: Tensor, _pool: Batch) -> Tensor:
+        return -mutual_information(logits)
 
-    run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
-    )  # fmt: skip
-    own_statistics(model, pool, run)
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
 
 
 def train_on_answers(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "answers"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str = "answers",
+    beside: Images | None = None,
 ) -> None:
     """A round of self-training in place: cross-entropy on the model's own answers to ``pool``, and on true labels.
 
     The answers are fixed before the round; images are varied, so that the model learns to answer changed ones alike.
+    Arguments are those of `maximise`.
     """
     answers = models.logits(model, pool).argmax(1)
-    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(logits: Tensor, pool: Batch) -> Tensor:
+        return F.cross_entropy(logits, answers[pool.index].to(logits.device))
+
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
+
+
+def _train(
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str,
+    beside: Images | None,
+    loss_of_pool: Callable[[Tensor, Batch], Tensor],
+) -> None:
+    """Minimise ``loss_of_pool`` (of logits and their batch) and the cross-entropy of labels, then take statistics."""
 
     def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        logits = model.logits(unlabelled.images)
-        out = F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
-        for batch in others:
+        n, with_it = len(unlabelled), others[:1] if beside is not None else ()
+        logits = model.logits(torch.cat([unlabelled.images, *(b.images for b in with_it)]))
+        out = loss_of_pool(logits[:n], unlabelled)
+        for batch in with_it:
+            out = out + recipe.labelled * F.cross_entropy(logits[n:], batch.labels)
+        for batch in others[len(with_it) :]:
             out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
         return out
 
     run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+        model, loss, recipe.steps, pool, *([] if beside is None else [beside]), *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name,
     )  # fmt: skip
     own_statistics(model, pool, run)
 
