@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +49,8 @@ class Trial:
             ``answers``, which adds the cross-entropy of the model's own answers to the pool. ``nothing``: the probe.
         augment: how images vary, one of `AUGMENTATIONS`.
         rate: peak learning rate.
-        look: unauthorised images are brought to the look that the probe answers with most information.
+        look: unauthorised images are brought to the look that the probe answers with most information; only where
+            authorised images are granted, since labels and pool look alike otherwise.
     """
 
     start: str
@@ -68,8 +70,8 @@ TRIALS = (
     Trial("public", "labels"),
     Trial("public", "information"),
     Trial("public", "information", "recolour"),
-    Trial("best", "answers", "recolour"),
     Trial("public", "information", "recolour", look=True),
+    Trial("best", "answers", "recolour"),
     Trial("random", "information", rate=3e-3),
     Trial("public", "information", rate=3e-3),
     Trial("public", "information", "recolour", rate=3e-3),
@@ -77,7 +79,7 @@ TRIALS = (
     Trial("random", "labels"),
     Trial("best", "answers"),
 )
-"""In the order in which they are tried: the first `FromScratch.trials` of those that the view has the images for."""
+"""In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
 
 
 class FromScratch(Attack):
@@ -98,7 +100,7 @@ class FromScratch(Attack):
     selection = "judge-validation"
     assets = ("pack:clip",)
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 3, "probe_steps": 3}
+    quick = {"steps": 3, "trials": 4, "probe_steps": 3}
 
     steps: int = param(
         160,
@@ -107,7 +109,7 @@ class FromScratch(Attack):
         le=100_000,
         unit="steps",
     )
-    trials: int = param(5, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    trials: int = param(6, "ways to train that are tried, of the list in this file", ge=1, le=12)
     batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
     copies: int = param(8, "jittered copies of each labelled image that the probe learns from", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
@@ -127,22 +129,29 @@ class FromScratch(Attack):
             return last
         probed = student("same", "public", target, run)
         linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
-        best: tuple[float, Classifier] | None = None
+        best = _Best()
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
         for trial in possible[: self.trials]:
-            if trial.start == "random":
-                model = student("same", "random", target, run)
-            else:
-                model = copy.deepcopy(probed if trial.start == "public" or best is None else best[1])
-            looks: list[Transform] = [Canonical.of(self._look(probed, target, run))] if trial.look else []
+            if trial.look and not target.threat.authorised:
+                continue  # labels and pool look alike already
+            model, looks = self._start(trial, probed, best, target, run)
             view: Any = After(target, None, looks) if looks else target
             self._train(model, view, run, trial)
-            if target.threat.unlabelled and not looks:
-                score = float(mutual_information(models.logits(model, target.unlabelled)))
-                best = (score, model) if best is None or score > best[0] else best
+            if target.threat.unlabelled:
+                best.add(model, looks, view.unlabelled)
             last = InFront.of(Direct(model), *looks) if looks else Direct(model)
             run.submit(last, **asdict(trial))
         return last
+
+    def _start(
+        self, trial: Trial, probed: Classifier, best: _Best, target: AttackerView, run: Run
+    ) -> tuple[Classifier, list[Transform]]:
+        """A model for ``trial`` to train, and the transforms in front of it."""
+        if trial.start == "random":
+            return student("same", "random", target, run), []
+        if trial.start == "best" and best.model is not None:
+            return copy.deepcopy(best.model), best.looks
+        return copy.deepcopy(probed), [Canonical.of(self._look(probed, target, run))] if trial.look else []
 
     def _train(self, model: Classifier, target: AttackerView, run: Run, trial: Trial) -> None:
         steps = self.steps if trial.needs_pool else 2 * self.steps  # a step without the pool costs half
@@ -168,6 +177,21 @@ class FromScratch(Attack):
         score = information_score(target.spec.k)
         found = search(images, lambda changed: models.outputs(model, changed), score, beam=1, rounds=1, tried=tried)
         return found[0][0]
+
+
+class _Best:
+    """The model whose answers to the pool hold most information so far, with the transforms in front of it."""
+
+    def __init__(self) -> None:
+        self.model: Classifier | None = None
+        self.looks: list[Transform] = []
+        self._score = -math.inf
+
+    def add(self, model: Classifier, looks: list[Transform], pool: Images) -> None:
+        """Keep ``model`` if its mutual information on ``pool``, the images after ``looks``, is the highest."""
+        score = float(mutual_information(models.logits(model, pool)))
+        if score > self._score:
+            self.model, self.looks, self._score = model, looks, score
 
 
 def learn_labels(model: Classifier, labelled: list[Images], run: Run, recipe: Recipe, name: str) -> None:
