@@ -159,9 +159,9 @@ class FromScratch(Attack):
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
         if trial.minimise == "information":
-            maximise(model, target.unlabelled, far, run, recipe, name, near)
+            maximise(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "answers":
-            train_on_answers(model, target.unlabelled, far, run, recipe, name, near)
+            train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "labels":
             learn_labels(model, far if near is None else [near, *far], run, recipe, name)
             if target.threat.unlabelled:

@@ -27,6 +27,7 @@ class Recipe:
         batch: images of each source a step.
         augment: how images are varied, of `AUGMENTATIONS`.
         labelled: weight of the cross-entropy on labelled images.
+        anchor: weight of the cross-entropy to given answers at the first step; it falls to 0 over the first half.
     """
 
     steps: int
@@ -34,6 +35,7 @@ class Recipe:
     batch: int = 64
     augment: str = "jitter"
     labelled: float = 1.0
+    anchor: float = 0.0
 
 
 def maximise(
@@ -42,24 +44,42 @@ def maximise(
     labelled: list[Images],
     run: Run,
     recipe: Recipe,
+    answers: Tensor | None = None,
     name: str = "information",
     beside: Images | None = None,
 ) -> None:
-    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) − I(f(x_u)), I = H(mean p) − mean H(p) over K classes.
+    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) + a CE(f(x_u), q) − I(f(x_u)) over K classes.
 
-    Each source passes the model by itself, so that batch norm normalises every side by its own statistics; in the end
-    batch norms have those of ``pool``.
+    I = H(mean p) − mean H(p). Each source passes the model by itself, so that batch norm normalises every side by its
+    own statistics. In the end batch norms have those of ``pool``.
 
     Args:
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
+        answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
         beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
     """
 
-    def loss(logits: Tensor, _pool: Batch) -> Tensor:
-        return -mutual_information(logits)
+    def loss(logits: Tensor, pool: Batch, step: int) -> Tensor:
+        out = -mutual_information(logits)
+        anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
+        if answers is not None and anchor:
+            out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))
+        return out
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)
+
+
+def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
+    """Probabilities (N, K) to the power ``sharpness``, then scaled by Sinkhorn's rounds: all classes get equal mass.
+
+    Rows sum to 1; columns nearly to N / K.
+    """
+    q = p.clamp_min(1e-6) ** sharpness
+    for _ in range(rounds):
+        q = q / q.sum(0, keepdim=True)
+        q = q / q.sum(1, keepdim=True)
+    return q
 
 
 def train_on_answers(
@@ -78,7 +98,7 @@ def train_on_answers(
     """
     answers = models.logits(model, pool).argmax(1)
 
-    def loss(logits: Tensor, pool: Batch) -> Tensor:
+    def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
         return F.cross_entropy(logits, answers[pool.index].to(logits.device))
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)
@@ -92,14 +112,19 @@ def _train(
     recipe: Recipe,
     name: str,
     beside: Images | None,
-    loss_of_pool: Callable[[Tensor, Batch], Tensor],
+    loss_of_pool: Callable[[Tensor, Batch, int], Tensor],
 ) -> None:
-    """Minimise ``loss_of_pool`` (of logits and their batch) and the cross-entropy of labels, then take statistics."""
+    """Minimise ``loss_of_pool`` (of logits, their batch, the step) plus w CE of labels, then take statistics."""
+    step = 0
+
+    def count(number: int) -> None:
+        nonlocal step
+        step = number
 
     def loss(unlabelled: Batch, *others: Batch) -> Tensor:
         n, with_it = len(unlabelled), others[:1] if beside is not None else ()
         logits = model.logits(torch.cat([unlabelled.images, *(b.images for b in with_it)]))
-        out = loss_of_pool(logits[:n], unlabelled)
+        out = loss_of_pool(logits[:n], unlabelled, step)
         for batch in with_it:
             out = out + recipe.labelled * F.cross_entropy(logits[n:], batch.labels)
         for batch in others[len(with_it) :]:
@@ -108,7 +133,7 @@ def _train(
 
     run.fit(
         model, loss, recipe.steps, pool, *([] if beside is None else [beside]), *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name,
+        rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name, each=count,
     )  # fmt: skip
     own_statistics(model, pool, run)
 
