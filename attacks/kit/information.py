@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,7 @@ def maximise(
     recipe: Recipe,
     answers: Tensor | None = None,
     name: str = "information",
+    beside: Images | None = None,
 ) -> None:
     """Train ``model`` in place: minimises w Σ CE(f(x_l), y) + a CE(f(x_u), q) − I(f(x_u)) over K classes.
 
@@ -62,28 +64,17 @@ def maximise(
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
         answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
+        beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
     """
-    augment, step = AUGMENTATIONS[recipe.augment], 0
 
-    def count(number: int) -> None:
-        nonlocal step
-        step = number
-
-    def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        logits = model.logits(unlabelled.images)
+    def loss(logits: Tensor, pool: Batch, step: int) -> Tensor:
         out = -mutual_information(logits)
         anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
         if answers is not None and anchor:
-            out = out + anchor * F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
-        for batch in others:
-            out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
+            out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))
         return out
 
-    run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name, each=count,
-    )  # fmt: skip
-    own_statistics(model, pool, run)
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
 
 
 def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
@@ -99,25 +90,57 @@ def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
 
 
 def train_on_answers(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "answers"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str = "answers",
+    beside: Images | None = None,
 ) -> None:
     """A round of self-training in place: cross-entropy on the model's own answers to ``pool``, and on true labels.
 
     The answers are fixed before the round; images are varied, so that the model learns to answer changed ones alike.
+    Arguments are those of `maximise`.
     """
     answers = models.logits(model, pool).argmax(1)
-    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
+        return F.cross_entropy(logits, answers[pool.index].to(logits.device))
+
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
+
+
+def _train(
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str,
+    beside: Images | None,
+    loss_of_pool: Callable[[Tensor, Batch, int], Tensor],
+) -> None:
+    """Minimise ``loss_of_pool`` (of logits, their batch, the step) plus w CE of labels, then take statistics."""
+    step = 0
+
+    def count(number: int) -> None:
+        nonlocal step
+        step = number
 
     def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        logits = model.logits(unlabelled.images)
-        out = F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
-        for batch in others:
+        n, with_it = len(unlabelled), others[:1] if beside is not None else ()
+        logits = model.logits(torch.cat([unlabelled.images, *(b.images for b in with_it)]))
+        out = loss_of_pool(logits[:n], unlabelled, step)
+        for batch in with_it:
+            out = out + recipe.labelled * F.cross_entropy(logits[n:], batch.labels)
+        for batch in others[len(with_it) :]:
             out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
         return out
 
     run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+        model, loss, recipe.steps, pool, *([] if beside is None else [beside]), *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name, each=count,
     )  # fmt: skip
     own_statistics(model, pool, run)
 
