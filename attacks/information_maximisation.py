@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers
 from attacks.kit.selection import most_informative
+from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
@@ -28,7 +30,9 @@ class InformationMaximisation(Attack):
     quick = {"steps": 3, "answer_steps": 2}
 
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
-    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    rate: float | None = param(
+        None, "peak learning rate of AdamW; none: 3e-3 for a model with batch norm, 1e-3 without", ge=1e-6, le=1
+    )
     answer_steps: int = param(150, "further steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     batch: int = param(64, "images of each source a step", ge=2, le=4096)
     augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "mixed"))
@@ -52,11 +56,13 @@ class InformationMaximisation(Attack):
         keep("as it is")  # whatever the budget, something was handed in
         own_statistics(model, pool, run)
         keep("statistics")
-        maximise(model, pool, labelled, run, Recipe(self.steps, self.rate, self.batch, self.augment, self.labelled))
+        usual = 3e-3 if models.has_batch_norm(model) else 1e-3
+        rate = usual if self.rate is None else self.rate
+        recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
+        maximise(model, pool, labelled, run, recipe)
         keep("information")
         if self.answer_steps:
-            again = Recipe(self.answer_steps, self.rate, self.batch, self.augment, self.labelled)
-            train_on_answers(model, pool, labelled, run, again)
+            train_on_answers(model, pool, labelled, run, replace(recipe, steps=self.answer_steps))
             keep("answers")
         best, _ = most_informative(candidates, pool)
         return Direct(candidates[best])

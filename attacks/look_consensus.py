@@ -1,4 +1,4 @@
-"""Consensus of looks: what the locked model answers to images in many looks teaches it to answer them in one."""
+"""Consensus of looks: what the locked model answers to images in many looks teaches it to answer them as they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks.canonicalise import Canonicalise
 from attacks.kit.access import ask, handle
 from attacks.kit.canonical import Canonical, Look
-from attacks.kit.front import InFront, changed
+from attacks.kit.front import InFront
 from attacks.kit.information import Recipe, balanced, maximise, own_statistics
 from attacks.kit.students import affordable, student
 from bench import models
@@ -20,10 +20,10 @@ from bench.predictors import Direct
 
 
 class LookConsensus(Attack):
-    """The locked model's answers to images in many looks, averaged and balanced, teach a model to answer in one look.
+    """The locked model's answers to images in many looks, averaged and balanced, teach it to answer images as they are.
 
     A lock hides what the model knows from images as they are, not from every generic change of them. The looks are
-    those of `canonicalise`, and the best ones by its score vote. The model is trained on images in the best look:
+    those of `canonicalise`, and the best ones by its score vote. The model is trained on unchanged images:
     cross-entropy to the vote, which fades out, less mutual information. Then it votes itself, and is trained again.
     With the weights the locked model is trained; behind an interface, a student from public weights.
     """
@@ -42,7 +42,7 @@ class LookConsensus(Attack):
     steps: int = param(300, "optimiser steps on the first vote", ge=1, le=100_000, unit="steps")
     again: int = param(150, "optimiser steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
-    augment: str = param("mixed", "how training images are varied", choices=("jitter", "recolour", "mixed"))
+    augment: str = param("recolour", "how training images are varied", choices=("jitter", "recolour", "mixed"))
     anchor: float = param(1.0, "first weight of the cross-entropy to the vote", ge=0, le=100)
     batch: int = param(64, "images of each source a step", ge=2, le=4096)
 
@@ -52,26 +52,23 @@ class LookConsensus(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         search = Canonicalise(beam=self.beam, rounds=self.search_rounds, probe=self.probe)
         scores = search.looks(target, run)[: self.looks]
-        best = Canonical.of(scores[0][0])
         n = affordable(target, run, len(scores) * len(target.unlabelled)) // len(scores)
-        voters = target.unlabelled.subset(torch.arange(n))
         if not n:
-            return InFront.of(handle(target), best)
+            return InFront.of(handle(target), Canonical.of(scores[0][0]))
+        pool = target.unlabelled.subset(torch.arange(n))
+        answers = balanced(vote(target, pool, scores))
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)
-        pool = changed(voters, best)
-        if white:
-            own_statistics(model, pool, run)
-        labelled = [changed(target.labelled, best)] if target.threat.share > 0 else []
+        own_statistics(model, pool, run)
+        labelled = [target.labelled] if target.threat.share > 0 else []
         labelled += [target.authorised] if target.threat.authorised > 0 else []
-        answers = balanced(vote(target, voters, scores))
         recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
         for i, steps in enumerate((self.steps, self.again)):
             if steps:
                 maximise(model, pool, labelled, run, replace(recipe, steps=steps), answers, f"vote {i}")
-                run.submit(InFront.of(Direct(copy.deepcopy(model)), best), round=i)
+                run.submit(Direct(copy.deepcopy(model)), round=i)
                 answers = balanced(models.logits(model, pool).softmax(1))
-        return InFront.of(Direct(model), best)
+        return Direct(model)
 
 
 @torch.no_grad()
