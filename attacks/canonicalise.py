@@ -45,11 +45,11 @@ class Canonicalise(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         run.submit(handle(target), what="as it is")  # whatever the budget, something was handed in
-        look = self.look(target, run)
-        return InFront.of(handle(target), Canonical.of(look))
+        best, _ = self.looks(target, run)[0]
+        return InFront.of(handle(target), Canonical.of(best))
 
-    def look(self, target: AttackerView, run: Run) -> Look:
-        """The best look found; every better one is submitted on the way."""
+    def looks(self, target: AttackerView, run: Run) -> list[tuple[Look, float]]:
+        """Looks with their scores, best first; every better one is submitted on the way."""
         k, (images, labels) = target.spec.k, self._probe(target, run)
         if labels is None:
             like = likeness(target, run, images) if target.threat.authorised else None
@@ -65,7 +65,7 @@ class Canonicalise(Attack):
                 run.submit(InFront.of(handle(target), Canonical.of(look)), score=round(value, 4), **look.changes)
             run.progress(count, count, "looks")
 
-        return search(images, lambda x: ask(target, x), score, self.beam, self.rounds, tried)[0][0]
+        return search(images, lambda x: ask(target, x), score, self.beam, self.rounds, tried)
 
     def _probe(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor | None]:
         """Images to score on, labelled ones first, and the labels of those; None where no image has any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attacks.canonicalise import Canonicalise
 from attacks.disguise import Disguise
+from attacks.distillation import Distillation
 from attacks.fine_pruning import FinePruning
 from attacks.finetune import FineTune
 from attacks.information_maximisation import InformationMaximisation
@@ -33,6 +34,7 @@ ADAPTATIONS: dict[str, type[Attack]] = {
     "realign": Realign,
     "transntl": TransNTL,
     "disguise": Disguise,
+    "distillation": Distillation,
 }
 OUTPUTS: dict[str, type[Attack]] = {"logit-surgery": LogitSurgery}
 
@@ -56,7 +58,7 @@ class Compose(Attack):
         "what trains the model",
         choices=(
             "none", "norm-adaptation", "tent", "shot", "nrc", "information-maximisation", "finetune", "fine-pruning",
-            "mask-recovery", "interpolation", "realign", "transntl", "disguise",
+            "mask-recovery", "interpolation", "realign", "transntl", "disguise", "distillation",
         ),
     )  # fmt: skip
     output: str = param("none", "what maps the outputs", choices=("none", "logit-surgery"))

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from attacks.kit.access import ANSWERS, ask
 from attacks.kit.adaptation import balance
+from attacks.kit.input import to_pixels
 from attacks.kit.students import (
     affordable,
     all_labelled,
     divergence,
     soft_targets,
     student,
-    to_pixels,
     with_own_statistics,
 )
 from bench.augment import jitter

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from attacks.kit.access import ANSWERS
 from attacks.kit.guess import surest
-from attacks.kit.students import affordable, all_labelled, answers_to, learn, soft_targets, student, to_pixels
+from attacks.kit.input import to_pixels
+from attacks.kit.students import affordable, all_labelled, answers_to, learn, soft_targets, student
 from bench.augment import jitter
 from bench.contracts import (
     Acceptance,

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.canonical import Canonical, Look
+from attacks.kit.composition import After
+from attacks.kit.front import InFront
+from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statistics, train_on_answers
+from attacks.kit.input import Transform, subset
+from attacks.kit.looks import information_score, search
+from attacks.kit.probe import linear_probe
+from attacks.kit.selection import mutual_information
 from attacks.kit.students import all_labelled, student
+from attacks.kit.zero_shot import ZeroShot
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -29,36 +40,57 @@ from bench.predictors import Constant, Direct
 
 @dataclass(frozen=True)
 class Trial:
-    """Where training starts, its peak rate, whether the head goes first, whether pseudo-labels are trained on too."""
+    """One way to train.
+
+    Args:
+        start: ``public`` weights under the shared probe, ``random`` ones, or the ``best``: a copy of the model that is
+            most informative of the pool so far.
+        minimise: the cross-entropy of ``labels``; ``information``, which subtracts the mutual information of the pool;
+            ``answers``, which adds the cross-entropy of the model's own answers to the pool. ``nothing``: the probe.
+        augment: how images vary, one of `AUGMENTATIONS`.
+        rate: peak learning rate.
+        look: unauthorised images are brought to the look that the probe answers with most information; only where
+            authorised images are granted, since labels and pool look alike otherwise.
+    """
 
     start: str
-    rate: float
-    head_first: bool = False
-    pseudo: bool = False
+    minimise: str
+    augment: str = "jitter"
+    rate: float = 1e-3
+    look: bool = False
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it needs unlabelled images."""
+        return self.look or self.minimise in ("information", "answers")
 
 
 TRIALS = (
-    Trial("public", 1e-3, head_first=True),
-    Trial("public", 1e-3, head_first=True, pseudo=True),
-    Trial("public", 1e-3),
-    Trial("random", 1e-3),
-    Trial("public", 3e-4, head_first=True),
-    Trial("public", 3e-3, head_first=True),
-    Trial("public", 3e-4, head_first=True, pseudo=True),
-    Trial("public", 3e-3, head_first=True, pseudo=True),
-    Trial("public", 3e-4),
-    Trial("public", 3e-3),
-    Trial("random", 3e-3),
-    Trial("random", 3e-4),
+    Trial("public", "nothing"),
+    Trial("public", "labels"),
+    Trial("public", "information"),
+    Trial("public", "information", "recolour"),
+    Trial("public", "information", "recolour", look=True),
+    Trial("best", "answers", "recolour"),
+    Trial("random", "information", rate=3e-3),
+    Trial("public", "information", rate=3e-3),
+    Trial("public", "information", "recolour", rate=3e-3),
+    Trial("public", "labels", "recolour"),
+    Trial("random", "labels"),
+    Trial("best", "answers"),
 )
-"""In the order in which they are tried; the first trains the teacher of the pseudo-labels."""
+"""In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
 
 
 class FromScratch(Attack):
     """What the attacker's data and public weights reach without the locked model.
 
-    Public and random weights are trained on every labelled image of the view, then on pseudo-labels as well. Every
-    trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
+    CLIP answers by the names of the classes alone. A linear probe learns from features that are computed once. From
+    there, and from random weights, trials minimise the cross-entropy of the labels, minus the mutual information of
+    the pool. A round of self-training starts from the most informative of them. Labels of the authorised side make it
+    an adaptation from source to target: each side has its own batch statistics.
+
+    Every trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
     advantage over the public baseline is not one of luck.
     """
 
@@ -66,45 +98,110 @@ class FromScratch(Attack):
     role = "control"
     purpose = "public-baseline"
     selection = "judge-validation"
+    assets = ("pack:clip",)
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 2}
+    quick = {"steps": 3, "trials": 4, "probe_steps": 3}
 
-    steps: int = param(400, "optimiser steps of each trial, as many as fine-tuning has", ge=1, le=100_000, unit="steps")
-    trials: int = param(4, "ways to train that are tried, of the list in this file", ge=1, le=12)
-    pseudo_share: float = param(0.5, "most confident share of each pseudo-class that is trained on", ge=0.05, le=1)
+    steps: int = param(
+        160,
+        "optimiser steps of each trial, twice as many where it leaves the pool alone",
+        ge=1,
+        le=100_000,
+        unit="steps",
+    )
+    trials: int = param(6, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
+    copies: int = param(8, "jittered copies of each labelled image that the probe learns from", ge=1, le=100)
+    probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
+    looked_at: int = param(100, "images of the pool that looks are scored on", ge=2, le=4096, unit="images")
+    clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
+    template: str = param("a photo of {}", "text around a class name")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        run.submit(Constant(target.spec.k), start="nothing")
+        last: Predictor = ZeroShot.of(self.clip, target.spec, self.template)
+        run.submit(last, start="clip")
         labelled = all_labelled(target)
         if labelled is None:
-            return Constant(target.spec.k)
-        last: Predictor = Constant(target.spec.k)
-        teacher: Classifier | None = None
-        for trial in TRIALS[: self.trials]:
-            data = labelled
-            if trial.pseudo:
-                if teacher is None or not target.threat.unlabelled:
-                    continue
-                data = with_pseudo_labels(teacher, labelled, target.unlabelled, self.pseudo_share)
-            model = student("same", trial.start, target, run)
-            self._train(model, data, run, trial.rate, trial.head_first, str(trial))
-            if teacher is None:
-                teacher = copy.deepcopy(model)
-            last = Direct(model)
+            return last
+        probed = student("same", "public", target, run)
+        linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
+        best = _Best()
+        possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
+        for trial in possible[: self.trials]:
+            if trial.look and not target.threat.authorised:
+                continue  # labels and pool look alike already
+            model, looks = self._start(trial, probed, best, target, run)
+            view: Any = After(target, None, looks) if looks else target
+            self._train(model, view, run, trial)
+            if target.threat.unlabelled:
+                best.add(model, looks, view.unlabelled)
+            last = InFront.of(Direct(model), *looks) if looks else Direct(model)
             run.submit(last, **asdict(trial))
         return last
 
-    def _train(self, model: Classifier, data: Images, run: Run, rate: float, head_first: bool, name: str) -> None:
-        def loss(batch: Batch) -> Tensor:
-            return F.cross_entropy(model(batch.images), batch.labels)
+    def _start(
+        self, trial: Trial, probed: Classifier, best: _Best, target: AttackerView, run: Run
+    ) -> tuple[Classifier, list[Transform]]:
+        """A model for ``trial`` to train, and the transforms in front of it."""
+        if trial.start == "random":
+            return student("same", "random", target, run), []
+        if trial.start == "best" and best.model is not None:
+            return copy.deepcopy(best.model), best.looks
+        return copy.deepcopy(probed), [Canonical.of(self._look(probed, target, run))] if trial.look else []
 
-        steps = self.steps
-        if head_first:  # a linear probe before all layers move: the better start with few labels
-            probe = [model.get_parameter(n) for n in models.head_names(model)]
-            run.fit(
-                model, loss, steps // 2, data,
-                rate=1e-2, augment=jitter, name=f"{name}/head", parameters=probe, train_mode=False,
-            )  # fmt: skip
-        run.fit(model, loss, steps, data, rate=rate, augment=jitter, name=name)
+    def _train(self, model: Classifier, target: AttackerView, run: Run, trial: Trial) -> None:
+        steps = self.steps if trial.needs_pool else 2 * self.steps  # a step without the pool costs half
+        recipe, name = Recipe(steps, trial.rate, self.batch, trial.augment), str(trial)
+        near = target.labelled if target.threat.share > 0 else None
+        far = [target.authorised] if target.threat.authorised > 0 else []
+        if trial.minimise == "information":
+            maximise(model, target.unlabelled, far, run, recipe, name=name, beside=near)
+        elif trial.minimise == "answers":
+            train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
+        elif trial.minimise == "labels":
+            learn_labels(model, far if near is None else [near, *far], run, recipe, name)
+            if target.threat.unlabelled:
+                own_statistics(model, target.unlabelled, run)
+
+    def _look(self, model: Classifier, target: AttackerView, run: Run) -> Look:
+        """The look of the pool that ``model`` answers with most information."""
+        images = subset(target.unlabelled, self.looked_at, run.rng("looks")).images.to(run.device)
+
+        def tried(count: int, _look: Look, _score: float) -> None:
+            run.progress(count, count, "looks")
+
+        score = information_score(target.spec.k)
+        found = search(images, lambda changed: models.outputs(model, changed), score, beam=1, rounds=1, tried=tried)
+        return found[0][0]
+
+
+class _Best:
+    """The model whose answers to the pool hold most information so far, with the transforms in front of it."""
+
+    def __init__(self) -> None:
+        self.model: Classifier | None = None
+        self.looks: list[Transform] = []
+        self._score = -math.inf
+
+    def add(self, model: Classifier, looks: list[Transform], pool: Images) -> None:
+        """Keep ``model`` if its mutual information on ``pool``, the images after ``looks``, is the highest."""
+        score = float(mutual_information(models.logits(model, pool)))
+        if score > self._score:
+            self.model, self.looks, self._score = model, looks, score
+
+
+def learn_labels(model: Classifier, labelled: list[Images], run: Run, recipe: Recipe, name: str) -> None:
+    """Train ``model`` in place by cross-entropy: the mean over sets, each with batch statistics of its own."""
+    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(*batches: Batch) -> Tensor:
+        return torch.stack([F.cross_entropy(model.logits(b.images), b.labels) for b in batches]).mean()
+
+    run.fit(
+        model, loss, recipe.steps, *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+    )  # fmt: skip

@@ -31,7 +31,7 @@ class InformationMaximisation(Attack):
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     answer_steps: int = param(150, "further steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     batch: int = param(64, "images of each source a step", ge=2, le=4096)
-    augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour"))
+    augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "mixed"))
     labelled: float = param(1.0, "w, weight of the cross-entropy on labelled images", ge=0, le=100)
     source: bool = param(True, "whether authorised images take part as labelled ones, where granted")
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit.access import ANSWERS
+from attacks.kit.input import to_pixels
 from attacks.kit.students import (
     affordable,
     all_labelled,
@@ -16,7 +17,6 @@ from attacks.kit.students import (
     learn,
     soft_targets,
     student,
-    to_pixels,
     with_own_statistics,
 )
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param

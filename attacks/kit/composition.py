@@ -6,11 +6,9 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from attacks.kit.front import InFront, of_specs
+from attacks.kit.front import InFront, changed, of_specs
 from attacks.kit.input import Transform
-from attacks.kit.students import to_pixels
 from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run
 from bench.predictors import Direct, Queried
 
@@ -82,12 +80,9 @@ class After:
     def unlabelled(self) -> Images:
         return self._changed("unlabelled")
 
-    @torch.no_grad()
     def _changed(self, name: str) -> Images:
         if name not in self._images:
-            images: Images = getattr(self._target, name)
-            parts: list[Tensor] = [to_pixels(self._chain(batch.images)) for batch in images.batches(256)]
-            self._images[name] = images.with_pixels(torch.cat(parts))
+            self._images[name] = changed(getattr(self._target, name), self._chain)
         return self._images[name]
 
 

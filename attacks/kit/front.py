@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from attacks.kit.canonical import Canonical
-from attacks.kit.input import Colour, Moments, Pattern, Residual, Swap, Transform
-from bench.contracts import Predictor
+from attacks.kit.input import Colour, Moments, Pattern, Residual, Swap, Transform, to_pixels
+from bench.contracts import Images, Predictor
 
 FORMS: dict[str, type[Transform]] = {
     "colour": Colour, "moments": Moments, "swap": Swap, "residual": Residual, "pattern": Pattern,
@@ -20,6 +21,12 @@ FORMS: dict[str, type[Transform]] = {
 def of_specs(specs: Sequence[dict[str, Any]]) -> nn.Sequential:
     """The transforms of ``specs``, in order; none: the identity."""
     return nn.Sequential(*(FORMS[s["form"]](**{k: v for k, v in s.items() if k != "form"}) for s in specs))
+
+
+@torch.no_grad()
+def changed(images: Images, chain: nn.Module) -> Images:
+    """``images`` after ``chain``, in 8 bit, with the labels they had."""
+    return images.with_pixels(torch.cat([to_pixels(chain(batch.images)) for batch in images.batches(256)]))
 
 
 class InFront(Predictor):

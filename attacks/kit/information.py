@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +14,14 @@ from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import Augment, Batch, Classifier, Images, Run
 
-AUGMENTATIONS: dict[str, Augment] = {"jitter": jitter, "recolour": recolour}
+
+def mixed(images: Tensor, rng: torch.Generator) -> Tensor:
+    """`recolour` of a random half of the images (N, 3, H, W), `jitter` of the others."""
+    half = torch.rand((len(images), 1, 1, 1), generator=rng).to(images.device) < 0.5
+    return torch.where(half, recolour(images, rng), jitter(images, rng))
+
+
+AUGMENTATIONS: dict[str, Augment] = {"jitter": jitter, "recolour": recolour, "mixed": mixed}
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Recipe:
         batch: images of each source a step.
         augment: how images are varied, of `AUGMENTATIONS`.
         labelled: weight of the cross-entropy on labelled images.
+        anchor: weight of the cross-entropy to given answers at the first step; it falls to 0 over the first half.
     """
 
     steps: int
@@ -32,55 +42,105 @@ class Recipe:
     batch: int = 64
     augment: str = "jitter"
     labelled: float = 1.0
+    anchor: float = 0.0
 
 
 def maximise(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "information"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    answers: Tensor | None = None,
+    name: str = "information",
+    beside: Images | None = None,
 ) -> None:
-    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) − I(f(x_u)), I = H(mean p) − mean H(p) over K classes.
+    """Train ``model`` in place: minimises w Σ CE(f(x_l), y) + a CE(f(x_u), q) − I(f(x_u)) over K classes.
 
-    Each source passes the model by itself, so that batch norm normalises every side by its own statistics; in the end
-    batch norms have those of ``pool``.
+    I = H(mean p) − mean H(p). Each source passes the model by itself, so that batch norm normalises every side by its
+    own statistics. In the end batch norms have those of ``pool``.
 
     Args:
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
+        answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
+        beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
     """
-    augment = AUGMENTATIONS[recipe.augment]
 
-    def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        out = -mutual_information(model.logits(unlabelled.images))
-        for batch in others:
-            out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
+    def loss(logits: Tensor, pool: Batch, step: int) -> Tensor:
+        out = -mutual_information(logits)
+        anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
+        if answers is not None and anchor:
+            out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))
         return out
 
-    run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
-    )  # fmt: skip
-    own_statistics(model, pool, run)
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
+
+
+def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
+    """Probabilities (N, K) to the power ``sharpness``, then scaled by Sinkhorn's rounds: all classes get equal mass.
+
+    Rows sum to 1; columns nearly to N / K.
+    """
+    q = p.clamp_min(1e-6) ** sharpness
+    for _ in range(rounds):
+        q = q / q.sum(0, keepdim=True)
+        q = q / q.sum(1, keepdim=True)
+    return q
 
 
 def train_on_answers(
-    model: Classifier, pool: Images, labelled: list[Images], run: Run, recipe: Recipe, name: str = "answers"
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str = "answers",
+    beside: Images | None = None,
 ) -> None:
     """A round of self-training in place: cross-entropy on the model's own answers to ``pool``, and on true labels.
 
     The answers are fixed before the round; images are varied, so that the model learns to answer changed ones alike.
+    Arguments are those of `maximise`.
     """
     answers = models.logits(model, pool).argmax(1)
-    augment = AUGMENTATIONS[recipe.augment]
+
+    def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
+        return F.cross_entropy(logits, answers[pool.index].to(logits.device))
+
+    _train(model, pool, labelled, run, recipe, name, beside, loss)
+
+
+def _train(
+    model: Classifier,
+    pool: Images,
+    labelled: list[Images],
+    run: Run,
+    recipe: Recipe,
+    name: str,
+    beside: Images | None,
+    loss_of_pool: Callable[[Tensor, Batch, int], Tensor],
+) -> None:
+    """Minimise ``loss_of_pool`` (of logits, their batch, the step) plus w CE of labels, then take statistics."""
+    step = 0
+
+    def count(number: int) -> None:
+        nonlocal step
+        step = number
 
     def loss(unlabelled: Batch, *others: Batch) -> Tensor:
-        logits = model.logits(unlabelled.images)
-        out = F.cross_entropy(logits, answers[unlabelled.index].to(logits.device))
-        for batch in others:
+        n, with_it = len(unlabelled), others[:1] if beside is not None else ()
+        logits = model.logits(torch.cat([unlabelled.images, *(b.images for b in with_it)]))
+        out = loss_of_pool(logits[:n], unlabelled, step)
+        for batch in with_it:
+            out = out + recipe.labelled * F.cross_entropy(logits[n:], batch.labels)
+        for batch in others[len(with_it) :]:
             out = out + recipe.labelled * F.cross_entropy(model.logits(batch.images), batch.labels)
         return out
 
     run.fit(
-        model, loss, recipe.steps, pool, *labelled,
-        rate=recipe.rate, batch=recipe.batch, augment=augment, name=name,
+        model, loss, recipe.steps, pool, *([] if beside is None else [beside]), *labelled,
+        rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name, each=count,
     )  # fmt: skip
     own_statistics(model, pool, run)
 

@@ -189,3 +189,8 @@ def match_covariance(images: Tensor, like: Tensor) -> Colour:
 def subset(images: Images, most: int, rng: torch.Generator) -> Images:
     """At most ``most`` of ``images``, drawn at random."""
     return images.subset(torch.randperm(len(images), generator=rng)[:most])
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] as uint8."""
+    return (images * 255).round().clamp(0, 255).byte().cpu()

@@ -135,8 +135,3 @@ def all_labelled(target: AttackerView) -> Images | None:
     if not sets:
         return None
     return Images(torch.cat([s.pixels for s in sets]), torch.cat([s.labels for s in sets]))
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] as uint8."""
-    return (images * 255).round().clamp(0, 255).byte().cpu()

@@ -92,23 +92,27 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
     """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     widths: dict[str, int] = {}
-    if planned and out.width < ROOMY:  # a narrow screen breaks what was set, not names or numbers
+    narrow = bool(planned) and out.width < ROOMY
+    if narrow:  # a narrow screen breaks what was set, not names or numbers
         widths["lock"] = max(len(item.cell.lock.name) for item in planned)
         widths["attack"] = max(SETTING, *(len(item.cell.attack.name) for item in planned))
         widths["why"] = max(len(word) for item in planned for word in item.reason.split())
-    for name in ("task", "model", "lock", "attack", "seed", "why", "time"):
+    columns = ("task", "lock", "attack", "why", "time")
+    for name in columns if narrow else (*columns[:1], "model", *columns[1:3], "seed", *columns[3:]):
         table.add_column(name, overflow="fold", width=widths.get(name), no_wrap=name in ("seed", "time"))
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
-        table.add_row(
-            _below(name_text(cell.scenario), cell.task_settings),
-            Text(name_text(cell.model)),
-            _below(_lock(cell), plugins_set(cell, "lock", "key"), widths.get("lock")),
-            _below(name_text(cell.attack.name), plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")),
-            str(cell.replicate),
-            Text(item.reason),
-            "cached" if cached else minutes(estimate),
+        task = _below(name_text(cell.scenario), cell.task_settings)
+        model, seed = Text(name_text(cell.model)), Text(str(cell.replicate))
+        lock = _below(_lock(cell), plugins_set(cell, "lock", "key"), widths.get("lock"))
+        attack = _below(
+            name_text(cell.attack.name), plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")
         )
+        why, time = Text(item.reason), Text("cached" if cached else minutes(estimate))
+        if narrow:
+            table.add_row(Text.assemble(task, "\n", model, f"\nseed {seed}"), lock, attack, why, time)
+        else:
+            table.add_row(task, model, lock, attack, seed, why, time)
     out.print(table)
     todo = sum(not d for d in done)
     left = sum(s for s, d in zip(seconds, done, strict=True) if not d)

@@ -34,10 +34,14 @@ def report(
     tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     details: Annotated[bool, typer.Option("--details", help="show intervals, threat models, costs and notes")] = False,
+    ensemble: Annotated[
+        str | None, typer.Option(help="the ensemble whose worst cases a printed table shows, such as ensemble-v1")
+    ] = None,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show what the store holds: tables, pictures, a page. --lock, --attack, --task and --model narrow all of them."""
+    from bench.plan.ensemble import CURRENT
     from bench.store import Store
     from reports.rows import aggregate, planned
     from reports.rows.filters import Filters
@@ -47,9 +51,9 @@ def report(
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
         raise UserError(f"no format '{format}'.", f"Formats: {', '.join(formats)}.")
-    if (suite is not None or tuning) and (html is not None or out is not None):
+    if (suite is not None or tuning or ensemble is not None) and (html is not None or out is not None):
         raise UserError(
-            "--suite and --tuning go with a printed table.", "Leave out --out and --html, or print: > FILE."
+            "--suite, --tuning and --ensemble go with a printed table.", "Leave out --out and --html, or print: > FILE."
         )
     if out is not None and html is not None:
         raise UserError("--out does not go with --html.", "Write them one after the other.")
@@ -76,7 +80,7 @@ def report(
     if tuning:
         _show_trials(records, cells, format, filters)
         return
-    rows = aggregate.rows(records, opened.evidence)
+    rows = aggregate.rows(records, opened.evidence, listed=ensemble or CURRENT)
     if cells is not None:
         rows = planned.of_suite(rows, cells, records)
     rows = rows if keep is None else keep(rows)

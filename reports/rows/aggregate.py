@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.legible import shortened
+from bench.plan import ensemble as lists
 from bench.plan.wording import key_label, label, name_text, scenario_label
 from bench.records import Cell, CurvePoint, Record
 from reports.rows import domain, ensemble
@@ -30,7 +31,12 @@ LONGEST_ERROR, LONGEST_NOTE, LONGEST_NAME = 4000, 1000, 60
 MOST_METERS = 50
 
 
-def rows(records: Iterable[Record], evidence: Evidence | None = None, withhold: bool = True) -> list[Row]:
+def rows(
+    records: Iterable[Record],
+    evidence: Evidence | None = None,
+    withhold: bool = True,
+    listed: str = lists.CURRENT,
+) -> list[Row]:
     """The rows of a table, one for each row key and status, in the order of `order`.
 
     Of several records of one cell and replicate the newest counts.
@@ -39,6 +45,10 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, withhold: 
         records: any order.
         evidence: per-image predictions of a record, for paired bootstraps; without it some intervals are absent.
         withhold: whether a row that lacks a control shows no RP; a run that is not over yet shows what it has.
+        listed: the ensemble whose worst cases are rows, by name.
+
+    Raises:
+        UserError: no such ensemble.
     """
     pool = current(records)
     controls = Controls(pool)
@@ -46,7 +56,7 @@ def rows(records: Iterable[Record], evidence: Evidence | None = None, withhold: 
     for record in pool:
         groups.setdefault((record.row_key, record.status), []).append(record)
     worst_members: dict[str, list[tuple[Record, EnsembleCase]]] = {}
-    for record, case in ensemble.worst_cases(pool):
+    for record, case in ensemble.worst_cases(pool, listed):
         worst_members.setdefault(record.row_key, []).append((record, case))
     seeds: dict[str, dict[str, tuple[int, ...]]] = {}
     for (row_key, status), group in groups.items():

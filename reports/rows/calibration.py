@@ -8,6 +8,8 @@
 
 *Beyond noise* is either of two. The 95 % interval over seeds excludes the condition; or every single seed does by its
 images alone, since two seeds that differ much have an interval that excludes nothing.
+
+The lock that must open may miss its condition in some seeds alone. Then it has not failed, and `missed` names them.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ from reports.rows.statistics import image_variance
 
 SLACK = 0.01
 """What recovery may lack of 1, or have above it, whatever its interval: about three images of 400."""
+MEANING = {
+    "below": "the attack does not even undo a renaming of the outputs",
+    "above": "the attacker's own images teach more than the victim knows, or the victim or the judge is wrong",
+}
+"""What it says of the table that the lock that must open lies on that side of its condition."""
 Z = 1.96
 FEW = 2.0
 """Points above the floor under which a victim has learnt nothing, whatever its images say."""
@@ -67,23 +74,51 @@ def failed(rows: Iterable[Row]) -> list[Failed]:
 def must_open(row: Row) -> Failed | None:
     """The attack does not undo even a renaming of the outputs, or does better than the victim."""
     recovery, rp, oracle = (row.values[name] for name in ("recovery", "RP", "oracle"))
-    if row.lock_purpose != "must-open" or row.attack_purpose or rp is None or oracle is None:
-        return None
-    opener = registry.current().with_purpose("lock", "must-open").opened_by
-    if opener and row.attack_name != opener:  # no other attack has to
+    if not opens(row) or rp is None or oracle is None:
         return None
     # Where oracle - b is small, recovery is not defined; the points still are.
     points = oracle.mean - rp.mean
     outside = recovery is not None and recovery.low is not None and recovery.high is not None
     outside = outside and (recovery.high < 1 - SLACK or recovery.low > 1 + SLACK)  # type: ignore[union-attr,operator]
-    each = _every_seed(row, oracle, rp) or _every_seed(row, rp, oracle)
-    if not (outside or each):
+    below, above = _seeds(row, oracle, rp), _seeds(row, rp, oracle)
+    if not (outside or (row.seeds and row.seeds in (below, above))):
         return None
+    side = "below" if points > 0 else "above"
     shown = f"recovery {recovery.mean:.2f}" if recovery is not None else f"RP {rp.mean:.1f}, oracle {oracle.mean:.1f}"
-    meaning = (
-        "the attack does not even undo a renaming of the outputs" if points > 0 else "the victim or the judge is wrong"
+    return Failed(row, row.lock, f"{shown} is not 1 within noise, but {side}", abs(points), MEANING[side])
+
+
+def missed(row: Row) -> list[Failed]:
+    """The sides on which the lock that must open misses its condition in some seeds, though not in their mean.
+
+    Of each seed alone, RP and oracle differ by more than the noise of its images.
+    """
+    rp, oracle = row.values["RP"], row.values["oracle"]
+    if row.status != "ok" or not opens(row) or rp is None or oracle is None or must_open(row) is not None:
+        return []
+    found = []
+    for side, seeds in (("below", _seeds(row, oracle, rp)), ("above", _seeds(row, rp, oracle))):
+        if seeds:
+            pairs = [(row.of_seed("RP", seed) or 0.0, row.of_seed("oracle", seed) or 0.0) for seed in seeds]
+            words = ", ".join(f"seed {s}: RP {x:.1f}, oracle {y:.1f}" for s, (x, y) in zip(seeds, pairs, strict=True))
+            points = max(abs(x - y) for x, y in pairs)
+            found.append(Failed(row, row.lock, f"RP lies {side} the oracle in {words}", points, MEANING[side]))
+    return found
+
+
+def outside(row: Row) -> bool:
+    """Whether the row of a calibration lock misses its condition, in the mean or in some seeds."""
+    return row.status == "ok" and (
+        any(check(row) is not None for check in (must_open, must_not_open)) or bool(missed(row))
     )
-    return Failed(row, row.lock, f"{shown} is not 1 within noise", abs(points), meaning)
+
+
+def opens(row: Row) -> bool:
+    """Whether the row is of the lock that must open, under the attack that opens it: no other attack has to."""
+    if row.lock_purpose != "must-open" or row.attack_purpose:
+        return False
+    opener = registry.current().with_purpose("lock", "must-open").opened_by
+    return not opener or row.attack_name == opener
 
 
 def must_not_open(row: Row) -> Failed | None:
@@ -92,7 +127,7 @@ def must_not_open(row: Row) -> Failed | None:
     if row.lock_purpose != "must-not-open" or row.attack_purpose or advantage is None or rp is None or public is None:
         return None
     interval = advantage.low is not None and advantage.low > 0
-    if not (interval or _every_seed(row, rp, public)):
+    if not (interval or (row.seeds and _seeds(row, rp, public) == row.seeds)):
         return None
     what = f"advantage {advantage.mean:.1f} is above 0 beyond noise"
     return Failed(row, row.lock, what, advantage.mean, "the advantages beside it are too high")
@@ -115,13 +150,12 @@ def at_floor(row: Row) -> Failed | None:
     return Failed(row, "the victim", what, math.inf, "there was nothing to lock")
 
 
-def _every_seed(row: Row, larger: Value, smaller: Value) -> bool:
-    """Whether in every seed the one is larger than the other by more than the noise of its images."""
-    if not row.seeds:
-        return False
-    for high, low, n in zip(larger.per_seed, smaller.per_seed, row.n, strict=True):
+def _seeds(row: Row, larger: Value, smaller: Value) -> tuple[int, ...]:
+    """The seeds in which the one is larger than the other by more than the noise of the images."""
+    found = []
+    for seed, high, low, n in zip(row.seeds, larger.per_seed, smaller.per_seed, row.n, strict=True):
         if high is None or low is None or not n:
-            return False
-        if high - low <= Z * math.sqrt(image_variance(high, n) + image_variance(low, n)):
-            return False
-    return True
+            continue
+        if high - low > Z * math.sqrt(image_variance(high, n) + image_variance(low, n)):
+            found.append(seed)
+    return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.rows import statistics
-from reports.rows.intervals import IMAGES
+from reports.rows.intervals import IMAGES, Value
 from reports.rows.row import Row
 from reports.rows.worst import worst
 
@@ -15,11 +15,7 @@ from reports.rows.worst import worst
 def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is that of `reports.rows.worst`. A test of each pair of locks compares the difference of their
-    advantages with √(h_i² + h_j²), h the half-widths of their intervals. That takes the locks for independent, and is
-    wider than the truth for rows on the same images. Over seeds the test is Student's t; it has one degree of freedom
-    less than the row with fewer seeds has seeds. Holm adjusts the p-values of all pairs, so the chance of any wrong
-    order in the table is about 5 % at most.
+    A lock's worst case is that of `reports.rows.worst`; `ranges` compares them.
 
     Args:
         rows: of one table, and of locks that may be ranked.
@@ -33,8 +29,25 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     values = [v for row in rivals if (v := row.values["advantage"]) is not None]
     if len(rivals) < 2:
         return []
+    return list(zip(rivals, ranges(values), strict=True))
+
+
+def ranges(values: Sequence[Value]) -> list[tuple[int, int]]:
+    """The (best, worst) rank of each lock by its worst-case advantage; 1 is the least.
+
+    A test of each pair of locks compares the difference of their advantages with √(h_i² + h_j²), h the half-widths of
+    their intervals. That takes the locks for independent, and is wider than the truth for rows on the same images. Over
+    seeds the test is Student's t; it has one degree of freedom less than the row with fewer seeds has seeds. Holm
+    adjusts the p-values of all pairs, so the chance of any wrong order in the table is about 5 % at most.
+
+    Seeds that agree to the last image have a t interval without width. Then h is that of the interval over images.
+
+    Args:
+        values: advantages, points, each with an interval.
+    """
     pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
-    arms = {(i, j): float(np.hypot(values[i].half or 0.0, values[j].half or 0.0)) for i, j in pairs}
+    halves = [_half(value) for value in values]
+    arms = {(i, j): float(np.hypot(halves[i], halves[j])) for i, j in pairs}
     difference = {(i, j): values[j].mean - values[i].mean for i, j in pairs}  # the least advantage is best
     seeds = {(i, j): min((v.n_seeds for v in (values[i], values[j]) if v.kind != IMAGES), default=0) for i, j in pairs}
     p = statistics.holm(
@@ -44,7 +57,13 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
         pair: (difference[pair],) * 2 if adjusted <= 0.05 else (-np.inf, np.inf)
         for pair, adjusted in zip(pairs, p, strict=True)
     }
-    return list(zip(rivals, statistics.ranks([-v.mean for v in values], intervals), strict=True))
+    return statistics.ranks([-v.mean for v in values], intervals)
+
+
+def _half(value: Value) -> float:
+    if not value.half and value.images is not None:
+        return max(value.images[1] - value.mean, value.mean - value.images[0])
+    return value.half or 0.0
 
 
 def best(rows: Sequence[Row]) -> Row | None:

@@ -36,10 +36,10 @@ def derived(group: Sequence[Record], baselines: Sequence[Record | None], evidenc
         point = {name: np.array([m.value]) for name, m in known.items()}
         floor = record.floor if record.floor is not None else 0.0
         # Decimal percentages differ by rounding error; a gap of exactly 10 points counts.
-        enough = {"RP", "LP", "oracle"} <= set(known) and _headroom(point, floor)[0] >= HEADROOM - 1e-9
-        recovery.append(float(_recovery(point, floor)[0]) if enough else None)
+        enough = {"RP", "LP", "oracle"} <= set(known) and headroom(point, floor)[0] >= HEADROOM - 1e-9
+        recovery.append(float(recovery_of(point, floor)[0]) if enough else None)
         measurable = {"RP", "baseline"} <= set(known) and record.floor is not None
-        advantage.append(float(_advantage(point, floor)[0]) if measurable else None)
+        advantage.append(float(advantage_of(point, floor)[0]) if measurable else None)
     # Test splits are the same for every seed, and so are their floors.
     floor = max((r.floor for r in group if r.floor is not None), default=0.0)
     correct = [_correct(r, b, evidence) if evidence else None for r, b in zip(group, baselines, strict=True)]
@@ -52,21 +52,26 @@ def derived(group: Sequence[Record], baselines: Sequence[Record | None], evidenc
     # The baseline of a baseline is itself: its advantage would be 0 by definition, which is no measurement.
     own = group[0].cell.attack.purpose == "public-baseline"
     return {
-        "recovery": of_derived(recovery, lambda x: _recovery(x, floor), *paired("RP", "LP", "oracle")),
-        "advantage": None if own else of_derived(advantage, lambda x: _advantage(x, floor), *paired("RP", "baseline")),
+        "recovery": of_derived(recovery, lambda x: recovery_of(x, floor), *paired("RP", "LP", "oracle")),
+        "advantage": None
+        if own
+        else of_derived(advantage, lambda x: advantage_of(x, floor), *paired("RP", "baseline")),
     }
 
 
-def _headroom(x: Mapping[str, Draws], floor: float) -> Draws:
+def headroom(x: Mapping[str, Draws], floor: float) -> Draws:
+    """(B,) points between b = max(LP, floor) and the oracle, from (B,) accuracies by name."""
     return x["oracle"] - np.maximum(x["LP"], floor)
 
 
-def _recovery(x: Mapping[str, Draws], floor: float) -> Draws:
-    gap = _headroom(x, floor)
+def recovery_of(x: Mapping[str, Draws], floor: float) -> Draws:
+    """(B,) recovery, a fraction, from (B,) accuracies by name; NaN where there was nothing to recover."""
+    gap = headroom(x, floor)
     return np.where(gap > 0, (x["RP"] - np.maximum(x["LP"], floor)) / np.where(gap > 0, gap, 1.0), np.nan)
 
 
-def _advantage(x: Mapping[str, Draws], floor: float) -> Draws:
+def advantage_of(x: Mapping[str, Draws], floor: float) -> Draws:
+    """(B,) advantage, points, from (B,) accuracies by name."""
     return x["RP"] - np.maximum(x["baseline"], floor)
 
 

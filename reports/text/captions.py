@@ -50,11 +50,14 @@ def captions(group: Group) -> list[str]:
 
 
 def alarms(group: Group) -> list[str]:
-    """The controls of a group that fail their condition, one a line: with one of them, the table says nothing."""
+    """The controls of a group that miss their condition, one a line: with one that failed, the table says nothing."""
     lines = []
     for finding in calibration.failed(group.rows):
         name = finding.control if finding.control == "the victim" else row_name(group, finding.row)
         lines.append(f"CONTROL FAILED: {name}: {finding.what}: {finding.meaning}.")
+    for row in group.rows:
+        for finding in calibration.missed(row):
+            lines.append(f"CONTROL MISSED: {row_name(group, row)}: {finding.what}: {finding.meaning}.")
     return lines
 
 
@@ -179,9 +182,11 @@ def _controls(group: Group) -> list[str]:
 
 
 def _calibrated(row: Row) -> str:
-    if row.lock_purpose == "must-open":
-        return f"recovery {with_interval(row.values['recovery'], 2)} (must be 1 within noise)"
-    return f"advantage {with_interval(row.values['advantage'])} (must not be above 0 beyond noise)"
+    miss = ": missed" if calibration.outside(row) else ""
+    if row.lock_purpose != "must-open":
+        return f"advantage {with_interval(row.values['advantage'])} (must not be above 0 beyond noise{miss})"
+    condition = f" (must be 1 within noise{miss})" if calibration.opens(row) else ""
+    return f"recovery {with_interval(row.values['recovery'], 2)}{condition}"
 
 
 def _selection(group: Group) -> list[str]:

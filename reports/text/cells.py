@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from reports.rows import domain
+from reports.rows import calibration, domain
 from reports.rows.intervals import Value
 from reports.rows.ranking import best
 from reports.rows.row import ConditionRow, Row
@@ -103,9 +103,10 @@ def fields_of(group: Group, fields: Sequence[str]) -> list[str]:
 
 
 def verdict(row: Row) -> str:
-    """The verdict with what speaks against it: why a row is invalid, missing controls, what does not count."""
+    """The verdict with what speaks against it: an invalid row's reason, a control that misses, what does not count."""
     words = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
-    return "; ".join([words, *(["controls missing"] if row.missing else []), *lost(row)])
+    miss = ["condition missed"] if calibration.outside(row) else []
+    return "; ".join([words, *miss, *(["controls missing"] if row.missing else []), *lost(row)])
 
 
 def lost(row: Row) -> list[str]:

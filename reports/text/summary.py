@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from reports.rows.aggregate import half_costs
+from reports.rows.calibration import opens
 from reports.rows.controls import CALIBRATION
 from reports.rows.intervals import Value
 from reports.rows.row import Row
@@ -200,7 +201,8 @@ def _calibrations(group: Group) -> list[str]:
     words = {"must-not-open": "stayed closed", "must-open": "opened"}
     out = []
     for row in group.controls:
-        if row.lock_purpose in CALIBRATION and row.values["RP"] is not None and not row.attack_purpose:
+        tested = opens(row) if row.lock_purpose == "must-open" else row.lock_purpose in CALIBRATION
+        if tested and row.values["RP"] is not None and not row.attack_purpose:
             out.append(f"{row.lock} {words[row.lock_purpose]}")
     return list(dict.fromkeys(out))
 

@@ -195,12 +195,12 @@ def test_a_size_belongs_to_the_task_and_its_controls_have_it_too() -> None:
 
 
 def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
-    open_rows = plan.read_suite("ensemble-v1")
+    open_rows = plan.read_suite("ensemble-v2")
     chosen = plan.narrowed(open_rows, {"locks": ["ntl", "map"], "tasks": ["digits:fonts"]})
     assert len(chosen) == len(open_rows)
     assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
     assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
-    assert plan.suite_lines("ensemble-v1", {"locks": ["ntl"], "attacks": None})
+    assert plan.suite_lines("ensemble-v2", {"locks": ["ntl"], "attacks": None})
     with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
         plan.suite_lines("quick", {"locks": ["ntl"], "tasks": None})
     assert {row.replicates[0] for row in plan.narrowed(open_rows, {}, [7])} == {7}
@@ -227,7 +227,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
     message = set(screen.export_text().split())
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
-    settings = ("attack.trials=12", "threat.wordlist=", "published", "unlabelled=true", "editor+settings")
+    settings = ("attack.trials=12", "threat.wordlist=", "published", "threat.unlabelled=true", "editor+settings")
     assert message.issuperset((*settings, "calibration:", "digits:fonts"))
 
 

@@ -53,7 +53,7 @@ def test_the_worst_is_chosen_on_judge_validation_and_reported_on_test() -> None:
     assert row.ensemble.chosen == {0: "norm-adaptation"}
     assert row.ensemble.optimistic == {0: 90.0}
     assert row.mean("advantage") == 40.0
-    assert row.attack == f"ensemble[threat={NAME},version=1]"
+    assert row.attack == f"ensemble[threat={NAME},version=2]"
 
 
 def test_each_seed_has_its_own_worst_and_missing_members_are_named() -> None:
@@ -86,6 +86,20 @@ def test_a_suite_shows_the_ensembles_of_the_locks_that_it_asks_for() -> None:
     assert row not in of_suite([row], [elsewhere], [])
 
 
+def test_an_older_list_stays_readable() -> None:
+    """Its worst case is over its own members alone."""
+    members = [
+        _member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0), _member("compose", 99.0, 98.0),
+    ]  # fmt: skip
+    for name, worst in (("ensemble-v1", 70.0), ("ensemble-v2", 98.0)):
+        (match,) = [row for row in rows([*members, *baselines(30.0)], listed=name) if row.ensemble]
+        assert match.attack.endswith(f"version={name[-1]}]")
+        ((record, case),) = worst_cases(members, name)
+        assert record.RP is not None
+        assert record.RP.value == worst
+        assert case.version == int(name[-1])
+
+
 def test_one_member_is_no_ensemble() -> None:
     assert worst_cases([_member("norm-adaptation", 80.0, 70.0)]) == []
 
@@ -108,7 +122,7 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
 
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[row]]\nensemble = "ensemble-v1"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
+    file.write_text('[[row]]\nensemble = "ensemble-v2"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
     request = [row.attacks[0] for row in plan.read_suite(str(file))]
     fast = [
         m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
@@ -122,7 +136,7 @@ def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> Non
 
 
 def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None:
-    assert plan.read_suite("ensemble-v1")
+    assert plan.read_suite("ensemble-v2")
     with pytest.raises(UserError, match="no threat model 'weight-few'"):
         ensemble.read().threat("weight-few")
     with pytest.raises(UserError, match="no ensemble"):
@@ -138,7 +152,7 @@ def test_the_page_shows_the_ensemble_its_members_and_the_command_that_runs_them(
     own = record("none", "from-scratch", RP=30.0, threat=_threat().values())
     html.write(FakeStore([*members, own, *calibration(), *baselines(30.0)]), tmp_path / "page")
     text = (tmp_path / "page" / "attack-ensemble.html").read_text()
-    assert "bench run --lock modellock --suite ensemble-v1 --task digits" in text
+    assert "bench run --lock modellock --suite ensemble-v2 --task digits" in text
     assert "70.0" in text
     assert "not installed" not in text
     for threat in ensemble.read().threats:

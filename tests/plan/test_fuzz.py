@@ -119,7 +119,7 @@ GOOD = st.one_of(
     *(st.lists(names(known), max_size=3) for known in (hostile.LOCKS, hostile.ATTACKS, hostile.TASKS, hostile.MODELS)),
     st.dictionaries(st.builds("{}.{}".format, st.sampled_from(hostile.GROUPS), st.sampled_from(hostile.FIELDS)),
                     st.one_of(scalars(), st.lists(scalars(), max_size=3)), max_size=2),
-    st.sampled_from(["ensemble-v1", "leave", True, False, 1, 3, "0:2", datetime.date(2020, 1, 1)]),
+    st.sampled_from(["ensemble-v2", "leave", True, False, 1, 3, "0:2", datetime.date(2020, 1, 1)]),
 )  # fmt: skip
 TABLE = st.dictionaries(KEY, st.one_of(GOOD, GOOD, trees()), max_size=5)
 

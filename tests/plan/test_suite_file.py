@@ -30,7 +30,7 @@ def test_the_reference_page_has_every_key_with_type_default_and_example(key: str
 def test_examples_of_keys_are_allowed(key: str, tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     above, inside = (KEYS[key].example, "") if KEYS[key].place == "file" else ("", KEYS[key].example)
-    needs = "" if key not in ("threats", "fast") else 'ensemble = "ensemble-v1"\n'
+    needs = "" if key not in ("threats", "fast") else 'ensemble = "ensemble-v2"\n'
     file.write_text(f"{above}\n[[row]]\n{needs}{inside}\n")
     assert plan.read_suite(str(file))
 
@@ -77,7 +77,7 @@ BROKEN = {
     "unfit": (b'[[row]]\nunfit = "drop"', '"refuse" nor "leave"'),
     "an ensemble that is none": (b'[[row]]\nensemble = "../../etc"', "no ensemble"),
     "an ensemble as a number": (b"[[row]]\nensemble = 5", "is no text"),
-    "no threat of it": (b'[[row]]\nensemble = "ensemble-v1"\nthreats = ["x"]', "no threat model 'x'"),
+    "no threat of it": (b'[[row]]\nensemble = "ensemble-v2"\nthreats = ["x"]', "no threat model 'x'"),
     "fast without an ensemble": (b"[[row]]\nfast = true", "goes with an ensemble"),
 }  # fmt: skip
 

@@ -265,7 +265,7 @@ class TestNotComparable:
         ("change", "message"),
         [
             (lambda c: setattr(c, "record_schema", 99), "record schema 2, the candidate 99"),
-            (lambda c: setattr(c, "ensemble", "2"), "ensemble version is 1, the candidate's 2"),
+            (lambda c: setattr(c, "ensemble", "9"), "ensemble version is 2, the candidate's 9"),
             (lambda c: setattr(c.rows[0].seeds[0], "data", "other"), "fingerprint data-0 in the snapshot, other"),
             (lambda c: c.rows[0].seeds[0].images.update(test="other"), "test images of digits"),
             (lambda c: [setattr(r, "row_key", "x") for r in c.rows], "no row of the candidate is in the snapshot"),

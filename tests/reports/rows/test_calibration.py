@@ -46,6 +46,49 @@ def test_calibration_locks(must_open: list[float], must_not_open: list[float], e
         assert text.count("CONTROL FAILED") == len(expected)
 
 
+@pytest.mark.parametrize(
+    ("must_open", "side", "meaning"),
+    [
+        ([45.0], "recovery 0.44 is not 1 within noise, but below", "does not even undo a renaming"),
+        # LP 3, floor 10, oracle 55: (84 − 10) / (55 − 10)
+        ([84.0], "recovery 1.64 is not 1 within noise, but above", "teach more than the victim knows"),
+    ],
+)
+def test_a_recovery_above_1_is_missed_as_one_below(must_open: list[float], side: str, meaning: str) -> None:
+    oracle = 55.0 if must_open[0] > 80 else 90.0
+    table = rows(with_controls(must_open, [30.0], oracle=oracle))
+    (finding,) = calibration.failed(table)
+    assert side in finding.what
+    assert meaning in finding.meaning
+    text = render(table, "md")
+    assert "control; condition missed" in text
+    assert "(must be 1 within noise: missed)" in text
+    assert "condition missed" in render(table, "csv")
+
+
+@pytest.mark.parametrize(
+    ("must_open", "words"),
+    [
+        ([90.0, 90.0, 72.0], "RP lies below the oracle in seed 2: RP 72.0, oracle 90.0"),
+        ([90.0, 99.0, 90.0], "RP lies above the oracle in seed 1: RP 99.0, oracle 90.0"),
+    ],
+)
+def test_a_seed_that_misses_alone_is_named_and_fails_nothing(must_open: list[float], words: str) -> None:
+    table = rows(with_controls(must_open, [30.0] * 3))
+    assert not calibration.failed(table)
+    for text in (render(table, "md"), " ".join(printed(table).split())):
+        assert "CONTROL MISSED: permuted-logits" in text
+        assert words in text
+        assert "CONTROL FAILED" not in text
+
+
+def test_a_calibration_lock_is_held_to_its_condition_under_its_opener_alone() -> None:
+    table = rows([record("permuted-logits", "prompt-search", replicate=i, RP=5.0, LP=3.0) for i in range(2)])
+    text = render(table, "md")
+    assert "missed" not in text
+    assert "must be 1" not in text
+
+
 def test_a_victim_at_the_floor_is_named_once() -> None:
     table = rows(with_controls([11.0, 11.5], [10.0, 10.0], oracle=11.0))
     (finding,) = [f for f in calibration.failed(table) if f.control == "the victim"]

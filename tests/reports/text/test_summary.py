@@ -42,8 +42,16 @@ def test_no_word_and_no_number_is_broken(width: int) -> None:
 
 
 def test_the_controls_take_one_line() -> None:
-    (line,) = [x for x in shown(world((80.0, 78.0), (30.0, 28.0))).splitlines() if x.startswith("controls")]
+    pool = [r for r in world((80.0, 78.0), (30.0, 28.0)) if r.cell.lock.name != "permuted-logits"]
+    pool += [record("permuted-logits", "logit-surgery", seed, RP=90.0, LP=3.0) for seed in range(2)]
+    (line,) = [x for x in shown(pool).splitlines() if x.startswith("controls")]
     assert line == "controls ok: destroyed stayed closed; permuted-logits opened"
+
+
+def test_a_calibration_lock_under_another_attack_was_not_opened() -> None:
+    pool = [r for r in world((80.0, 78.0), (30.0, 28.0)) if r.cell.lock.name != "permuted-logits"]
+    pool += [record("permuted-logits", "prompt-search", seed, RP=5.0, LP=3.0) for seed in range(2)]
+    assert "permuted-logits opened" not in shown(pool)
 
 
 def test_a_missing_control_withholds_the_verdict_and_names_its_command() -> None:

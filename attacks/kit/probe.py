@@ -1,0 +1,58 @@
+"""A linear probe on frozen features: the head learns from embeddings that are computed once."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench import models
+from bench.contracts import Augment, Classifier, Images, Run
+
+
+@torch.no_grad()
+def embeddings(
+    model: Classifier, images: Images, augment: Augment, copies: int, rng: torch.Generator, batch: int = 256
+) -> Tensor:
+    """Embeddings (copies · N, D) of ``images`` as they are, then of ``copies`` − 1 augmented ones, in evaluation mode.
+
+    They are on the model's device.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    out = []
+    for i in range(copies):
+        for part in images.batches(batch):
+            pixels = part.images.to(device)
+            out.append(model.embed(augment(pixels, rng) if i else pixels))
+    return torch.cat(out)
+
+
+def train_head(
+    model: Classifier, embedded: Tensor, labels: Tensor, steps: int, rate: float, rng: torch.Generator, batch: int = 512
+) -> None:
+    """Train the head of ``model`` in place, by cross-entropy on embeddings (N, D) with ``labels`` (N,); nothing else.
+
+    AdamW with a weight decay of 0.01 and a cosine rate. Each step draws ``batch`` embeddings.
+    """
+    head = [model.get_parameter(name) for name in models.head_names(model)]
+    optimiser = torch.optim.AdamW(head, lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
+    model.eval()
+    for _ in range(steps):
+        at = slice(None) if len(embedded) <= batch else torch.randint(len(embedded), (batch,), generator=rng)
+        loss = F.cross_entropy(model.head(embedded[at])[:, : model.k], labels[at])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+
+
+def linear_probe(
+    model: Classifier, images: Images, augment: Augment, run: Run, copies: int, steps: int, rate: float = 1e-2
+) -> None:
+    """Train the head of ``model`` in place on embeddings of ``copies`` augmented copies of labelled ``images``."""
+    embedded = embeddings(model, images, augment, copies, run.rng("probe/augment"))
+    labels = images.labels.repeat(copies).to(embedded.device)
+    with torch.enable_grad():
+        train_head(model, embedded, labels, steps, rate, run.rng("probe/batches"))

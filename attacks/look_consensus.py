@@ -1,0 +1,84 @@
+"""Consensus of looks: what the locked model answers to images in many looks teaches it to answer them in one."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from attacks.canonicalise import Canonicalise
+from attacks.kit.access import ask, handle
+from attacks.kit.canonical import Canonical, Look
+from attacks.kit.front import InFront, changed
+from attacks.kit.information import Recipe, balanced, maximise, own_statistics
+from attacks.kit.students import affordable, student
+from bench import models
+from bench.contracts import Acceptance, Attack, AttackerView, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+
+class LookConsensus(Attack):
+    """The locked model's answers to images in many looks, averaged and balanced, teach a model to answer in one look.
+
+    A lock hides what the model knows from images as they are, not from every generic change of them. The looks are
+    those of `canonicalise`, and the best ones by its score vote. The model is trained on images in the best look:
+    cross-entropy to the vote, which fades out, less mutual information. Then it votes itself, and is trained again.
+    With the weights the locked model is trained; behind an interface, a student from public weights.
+    """
+
+    title = "consensus of looks"
+    paper = "ours; balanced answers after Asano, Rupprecht, Vedaldi, Self-labelling, ICLR 2020"
+    selection = "last"
+    against = ("ntl", "cuti", "cupi", "h-ntl", "map", "modellock")
+    defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
+    quick = {"looks": 2, "probe": 8, "beam": 1, "search_rounds": 0, "steps": 2, "again": 2}
+
+    looks: int = param(8, "looks that vote", ge=1, le=1000)
+    beam: int = param(3, "as in canonicalise", ge=1, le=64)
+    search_rounds: int = param(2, "as `rounds` in canonicalise", ge=0, le=10)
+    probe: int = param(200, "images that looks are scored on", ge=2, le=4096, unit="images")
+    steps: int = param(300, "optimiser steps on the first vote", ge=1, le=100_000, unit="steps")
+    again: int = param(150, "optimiser steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
+    rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
+    augment: str = param("mixed", "how training images are varied", choices=("jitter", "recolour", "mixed"))
+    anchor: float = param(1.0, "first weight of the cross-entropy to the vote", ge=0, le=100)
+    batch: int = param(64, "images of each source a step", ge=2, le=4096)
+
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights", "logits"), unlabelled=True)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        search = Canonicalise(beam=self.beam, rounds=self.search_rounds, probe=self.probe)
+        scores = search.looks(target, run)[: self.looks]
+        best = Canonical.of(scores[0][0])
+        n = affordable(target, run, len(scores) * len(target.unlabelled)) // len(scores)
+        voters = target.unlabelled.subset(torch.arange(n))
+        if not n:
+            return InFront.of(handle(target), best)
+        white = target.threat.access == "weights"
+        model = target.classifier if white else student("same", "public", target, run)
+        pool = changed(voters, best)
+        if white:
+            own_statistics(model, pool, run)
+        labelled = [changed(target.labelled, best)] if target.threat.share > 0 else []
+        labelled += [target.authorised] if target.threat.authorised > 0 else []
+        answers = balanced(vote(target, voters, scores))
+        recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
+        for i, steps in enumerate((self.steps, self.again)):
+            if steps:
+                maximise(model, pool, labelled, run, replace(recipe, steps=steps), answers, f"vote {i}")
+                run.submit(InFront.of(Direct(copy.deepcopy(model)), best), round=i)
+                answers = balanced(models.logits(model, pool).softmax(1))
+        return InFront.of(Direct(model), best)
+
+
+@torch.no_grad()
+def vote(target: AttackerView, images: Images, scores: list[tuple[Look, float]]) -> Tensor:
+    """(N, K): the mean of the locked model's probabilities over looks, weighted by the softmax of score / 0.1."""
+    weights = (torch.tensor([score for _, score in scores]) / 0.1).softmax(0)
+    total = torch.zeros(len(images), target.spec.k)
+    for weight, (look, _) in zip(weights, scores, strict=True):
+        total += weight * ask(target, Canonical.of(look)(images.images))[:, : target.spec.k].softmax(1)
+    return total
