@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks.kit.canonical import Canonical, Look
 from attacks.kit.composition import After
 from attacks.kit.front import InFront
-from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statistics, train_on_answers
+from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statistics, train_on_answers, usual_rate
 from attacks.kit.input import Transform, subset
 from attacks.kit.looks import information_score, search
 from attacks.kit.probe import linear_probe
@@ -43,12 +43,12 @@ class Trial:
     """One way to train.
 
     Args:
-        start: ``public`` weights under the shared probe, ``random`` ones, or the ``best``: a copy of the model that is
-            most informative of the pool so far.
+        start: ``public`` weights under the shared probe, ``random`` ones, the model that was trained on ``labels``, or
+            the ``best``: a copy of the model that is most informative of the pool so far.
         minimise: the cross-entropy of ``labels``; ``information``, which subtracts the mutual information of the pool;
             ``answers``, which adds the cross-entropy of the model's own answers to the pool. ``nothing``: the probe.
         augment: how images vary, one of `AUGMENTATIONS`.
-        rate: peak learning rate.
+        rate: factor of the usual peak learning rate, see `usual_rate`.
         look: unauthorised images are brought to the look that the probe answers with most information; only where
             authorised images are granted, since labels and pool look alike otherwise.
     """
@@ -56,7 +56,7 @@ class Trial:
     start: str
     minimise: str
     augment: str = "jitter"
-    rate: float = 1e-3
+    rate: float = 1.0
     look: bool = False
 
     @property
@@ -67,28 +67,30 @@ class Trial:
 
 TRIALS = (
     Trial("public", "nothing"),
-    Trial("public", "labels"),
-    Trial("public", "information"),
-    Trial("public", "information", "recolour"),
-    Trial("public", "information", "recolour", look=True),
-    Trial("best", "answers", "recolour"),
-    Trial("random", "information", rate=3e-3),
-    Trial("public", "information", rate=3e-3),
-    Trial("public", "information", "recolour", rate=3e-3),
     Trial("public", "labels", "recolour"),
+    Trial("labels", "information", "recolour"),
+    Trial("public", "information", "recolour"),
+    Trial("labels", "information", "recolour", look=True),
+    Trial("best", "answers", "recolour"),
+    Trial("public", "labels", rate=1 / 3),
+    Trial("public", "information", rate=1 / 3),
+    Trial("random", "information"),
+    Trial("public", "information", "recolour", rate=1 / 3),
     Trial("random", "labels"),
-    Trial("best", "answers"),
+    Trial("best", "answers", rate=1 / 3),
 )
 """In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
+TAUGHT = TRIALS[1]
+"""The trial whose model others start from as ``labels``."""
 
 
 class FromScratch(Attack):
     """What the attacker's data and public weights reach without the locked model.
 
     CLIP answers by the names of the classes alone. A linear probe learns from features that are computed once. From
-    there, and from random weights, trials minimise the cross-entropy of the labels, minus the mutual information of
-    the pool. A round of self-training starts from the most informative of them. Labels of the authorised side make it
-    an adaptation from source to target: each side has its own batch statistics.
+    there, from the model that learned the labels, and from random weights, trials minimise the cross-entropy of the
+    labels, minus the mutual information of the pool. A round of self-training starts from the most informative one.
+    Labels of the authorised side make it an adaptation from source to target: each side has its own batch statistics.
 
     Every trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
     advantage over the public baseline is not one of luck.
@@ -129,33 +131,29 @@ class FromScratch(Attack):
             return last
         probed = student("same", "public", target, run)
         linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
-        best = _Best()
+        best, taught = _Best(), probed
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
         for trial in possible[: self.trials]:
             if trial.look and not target.threat.authorised:
                 continue  # labels and pool look alike already
-            model, looks = self._start(trial, probed, best, target, run)
+            source = {"labels": taught, "best": best.model or taught}.get(trial.start, probed)
+            model = student("same", "random", target, run) if trial.start == "random" else copy.deepcopy(source)
+            looks: list[Transform] = list(best.looks) if trial.start == "best" else []
+            if trial.look:
+                looks = [Canonical.of(self._look(source, target, run))]
             view: Any = After(target, None, looks) if looks else target
             self._train(model, view, run, trial)
+            if trial == TAUGHT:
+                taught = model
             if target.threat.unlabelled:
                 best.add(model, looks, view.unlabelled)
             last = InFront.of(Direct(model), *looks) if looks else Direct(model)
             run.submit(last, **asdict(trial))
         return last
 
-    def _start(
-        self, trial: Trial, probed: Classifier, best: _Best, target: AttackerView, run: Run
-    ) -> tuple[Classifier, list[Transform]]:
-        """A model for ``trial`` to train, and the transforms in front of it."""
-        if trial.start == "random":
-            return student("same", "random", target, run), []
-        if trial.start == "best" and best.model is not None:
-            return copy.deepcopy(best.model), best.looks
-        return copy.deepcopy(probed), [Canonical.of(self._look(probed, target, run))] if trial.look else []
-
     def _train(self, model: Classifier, target: AttackerView, run: Run, trial: Trial) -> None:
         steps = self.steps if trial.needs_pool else 2 * self.steps  # a step without the pool costs half
-        recipe, name = Recipe(steps, trial.rate, self.batch, trial.augment), str(trial)
+        recipe, name = Recipe(steps, trial.rate * usual_rate(model), self.batch, trial.augment), str(trial)
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
         if trial.minimise == "information":

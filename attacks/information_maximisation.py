@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers
+from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers, usual_rate
 from attacks.kit.selection import most_informative
-from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
 
@@ -56,8 +55,7 @@ class InformationMaximisation(Attack):
         keep("as it is")  # whatever the budget, something was handed in
         own_statistics(model, pool, run)
         keep("statistics")
-        usual = 3e-3 if models.has_batch_norm(model) else 1e-3
-        rate = usual if self.rate is None else self.rate
+        rate = usual_rate(model) if self.rate is None else self.rate
         recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
         maximise(model, pool, labelled, run, recipe)
         keep("information")

@@ -145,6 +145,14 @@ def _train(
     own_statistics(model, pool, run)
 
 
+def usual_rate(model: Classifier) -> float:
+    """Peak learning rate of AdamW for information maximisation: 3e-3 for a model with batch norm, 1e-3 without.
+
+    Tuned on seeds 1000 and 1001: the miniature ViT loses its classes at 3e-3, the CNN mixes some up at 1e-3.
+    """
+    return 3e-3 if models.has_batch_norm(model) else 1e-3
+
+
 def own_statistics(model: Classifier, images: Images, run: Run) -> None:
     """Batch-norm statistics of ``images`` from here on, where ``model`` has any."""
     if models.has_batch_norm(model):

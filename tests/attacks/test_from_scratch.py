@@ -106,7 +106,7 @@ CASES = (
     Case(0.1, True, 0.0, [0, 1, 2, 3, 5]),  # the look is left out: there are no authorised images
     Case(0.0, True, 0.1, [0, 1, 2, 3, 4, 5]),
     Case(0.1, True, 0.1, [0, 1, 2, 3, 4, 5]),
-    Case(0.1, False, 0.0, [0, 1, 9, 10]),
+    Case(0.1, False, 0.0, [0, 1, 6, 10]),
     Case(0.0, True, 0.0, []),
     Case(0.0, False, 0.0, []),
 )
