@@ -1,6 +1,6 @@
 """Whether two snapshots can be compared at all.
 
-They cannot where the record schema, the ensemble version, the data or the test images differ, where no row is in both,
+They cannot where the record schema, the data or the test images differ, where no row is in both,
 where there are fewer seeds than the rule needs, or where the snapshot lacks a number. `gaps` finds rows that one side
 cannot speak of; `differences` names what else differs, which fails no gate.
 """
@@ -48,12 +48,6 @@ def check(
         raise UserError(
             f"not comparable: the snapshot has record schema {snapshot.record_schema}, "
             f"the candidate {candidate.record_schema}.",
-            AGAIN,
-        )
-    if snapshot.ensemble != candidate.ensemble:
-        raise UserError(
-            f"not comparable: the snapshot's ensemble version is {visible(str(snapshot.ensemble))}, "
-            f"the candidate's {candidate.ensemble}.",
             AGAIN,
         )
     if not before:
