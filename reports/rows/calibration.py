@@ -2,14 +2,15 @@
 
 | control | condition | fails where |
 |---|---|---|
-| the lock that must open | recovery 1 within noise, by the attack that opens it | `must_open` |
+| the lock that must open | recovery 1 within noise, by the attack that opens it; on a pair of domains, not below | `must_open` |
 | the lock that must not open | advantage not above 0 beyond noise | `must_not_open` |
 | the victim | oracle above the floor beyond noise, in every seed | `at_floor` |
 
 *Beyond noise* is either of two. The 95 % interval over seeds excludes the condition; or every single seed does by its
 images alone, since two seeds that differ much have an interval that excludes nothing.
 
-The lock that must open may miss its condition in some seeds alone. Then it has not failed, and `missed` names them.
+The lock that must open may miss its condition in some seeds alone, or lie above it on a pair. Then it has not failed,
+and `missed` names the seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench import registry
+from bench import datasets, registry
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.statistics import image_variance
@@ -84,6 +85,8 @@ def must_open(row: Row) -> Failed | None:
     if not (outside or (row.seeds and row.seeds in (below, above))):
         return None
     side = "below" if points > 0 else "above"
+    if side == "above" and datasets.pair(row.scenario) is not None:
+        return None  # `missed` says it: a victim of one domain leaves much of the other for images to teach
     shown = f"recovery {recovery.mean:.2f}" if recovery is not None else f"RP {rp.mean:.1f}, oracle {oracle.mean:.1f}"
     return Failed(row, row.lock, f"{shown} is not 1 within noise, but {side}", abs(points), MEANING[side])
 

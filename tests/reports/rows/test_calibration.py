@@ -123,3 +123,14 @@ def test_flags_that_a_control_raises_by_purpose_are_not_printed(
     pool = [r for r in world() if (r.cell.lock.name, r.cell.attack.name) != (lock, attack)]
     row = the_row([*pool, record(lock, attack, flags=flags)], lock=lock, attack=attack)
     assert set(row.flags) == printed_flags
+
+
+def test_on_a_pair_a_recovery_above_1_is_said_and_fails_nothing() -> None:
+    """A victim of one domain leaves much of the other for labelled images to teach."""
+    pair = "digits:fonts"
+    (row,) = rows([record("permuted-logits", "logit-surgery", RP=84.0, LP=3.0, oracle=55.0, scenario=pair)])
+    assert calibration.must_open(row) is None
+    (finding,) = calibration.missed(row)
+    assert "RP lies above the oracle in seed 0: RP 84.0, oracle 55.0" in finding.what
+    (low,) = rows([record("permuted-logits", "logit-surgery", RP=30.0, LP=3.0, oracle=55.0, scenario=pair)])
+    assert calibration.must_open(low) is not None
