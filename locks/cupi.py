@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.family import divergence, limit, style
 from locks.kit.overlay import Overlay
+from locks.kit.passes import augmentation, is_apart, own_statistics
 
 
 class CUPI(Lock):
@@ -29,6 +30,7 @@ class CUPI(Lock):
         "memory banks are running class means with a rate of 0.1",
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights",
+        "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3}
 
@@ -40,6 +42,11 @@ class CUPI(Lock):
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    passes: str = param(
+        "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+    )  # fmt: skip
+    augment: str = param("victim", "how training images are varied", choices=("victim", "jitter", "none"))
 
     def needs(self) -> DefenderNeeds:
         return DefenderNeeds()
@@ -61,6 +68,7 @@ class CUPI(Lock):
         bank = torch.zeros(model.k, width, device=run.device)
         filled = torch.zeros(model.k, dtype=torch.bool, device=run.device)
         step = 0
+        apart = is_apart(self.passes, model)
 
         def loss(s: Batch, t: Batch) -> Tensor:
             nonlocal step
@@ -81,7 +89,11 @@ class CUPI(Lock):
             means = sum((F.mse_loss(m[:n], m[n:]) for m, _ in styles), torch.zeros((), device=run.device))
             spreads = sum((F.mse_loss(d[:n], d[n:]) for _, d in styles), torch.zeros((), device=run.device))
             out = divergence(logits[:n], y_s, self.kl_mean)
-            for part in (logits[n : 2 * n], logits[2 * n :]):
+            fails = [logits[n : 2 * n], logits[2 * n :]]
+            if apart:
+                with own_statistics(model):
+                    fails.append(model.logits(t.images[:n]))
+            for part in fails:
                 out = out - limit(divergence(part, y_t, self.kl_mean), self.weight, self.cap)
             if has_mean_s.any():
                 out = out - limit(F.mse_loss(embedding[:n][has_mean_s], bank[y_s[has_mean_s]]), k, self.cap)
@@ -90,7 +102,7 @@ class CUPI(Lock):
 
         run.fit(
             nn.ModuleList([model, overlay]), loss, self.steps, source, target,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
+            rate=self.rate, batch=self.batch, augment=augmentation(data, self.augment), name="lock",
         )  # fmt: skip
         return model
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.family import divergence, limit, per_channel, style
 from locks.kit.overlay import Overlay
+from locks.kit.passes import augmentation, is_apart, own_statistics
 
 
 class CUTI(Lock):
@@ -27,6 +28,7 @@ class CUTI(Lock):
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the cap of 1 was raised to 5 "
         "by tuning",
         "source-only: the target is the source with normalised activations under random scale and shift",
+        "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3}
 
@@ -41,6 +43,11 @@ class CUTI(Lock):
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    passes: str = param(
+        "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+    )  # fmt: skip
+    augment: str = param("victim", "how training images are varied", choices=("victim", "jitter", "none"))
 
     def needs(self) -> DefenderNeeds:
         target_at_hand = self.setting == "target"
@@ -54,6 +61,7 @@ class CUTI(Lock):
         )
         overlay.to(run.device)
         rng, step = run.rng("noise"), 0
+        apart = is_apart(self.passes, model)
 
         def loss(s: Batch, t: Batch) -> Tensor:
             nonlocal step
@@ -67,17 +75,23 @@ class CUTI(Lock):
             keep = divergence(logits[:n], s.labels[:n], self.kl_mean)
             if self.setting == "source-only" and step % 2 == 0:
                 return keep  # the target would be the source itself
-            return keep - limit(divergence(logits[n:], t.labels[:n], self.kl_mean), self.weight, self.cap)
+            out = keep - limit(divergence(logits[n:], t.labels[:n], self.kl_mean), self.weight, self.cap)
+            if apart:
+                noise = (lambda i, a: _with_noise(a, 0, rng)) if self.setting == "source-only" else None
+                with own_statistics(model):
+                    logits = model(t.images[:n], noise)
+                out = out - limit(divergence(logits, t.labels[:n], self.kl_mean), self.weight, self.cap)
+            return out
 
         run.fit(
             nn.ModuleList([model, overlay]), loss, self.steps, source, target,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
+            rate=self.rate, batch=self.batch, augment=augmentation(data, self.augment), name="lock",
         )  # fmt: skip
         return model
 
 
 def _with_noise(activation: Tensor, n: int, rng: torch.Generator) -> Tensor:
-    """The second half of ``activation``, each channel normalised, then under a random scale and shift."""
+    """``activation`` from row ``n`` on with each channel normalised, then under a random scale and shift."""
     source, target = activation[:n], activation[n:]
     mean, std = style(target)
     scale, shift = (torch.randn(mean.shape, generator=rng).to(mean.device) for _ in range(2))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from locks.kit.passes import augmentation, is_apart, own_statistics
 
 
 class HNTL(Lock):
@@ -25,6 +26,7 @@ class HNTL(Lock):
         "code trains 30 epochs with SGD 1e-3, then 20 epochs",
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
+        "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"first": 2, "steps": 3}
 
@@ -37,6 +39,11 @@ class HNTL(Lock):
     latent: int = param(256, "width of both latents", ge=8, le=4096)
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    passes: str = param(
+        "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+    )  # fmt: skip
+    augment: str = param("victim", "how training images are varied", choices=("victim", "jitter", "none"))
 
     def needs(self) -> DefenderNeeds:
         return DefenderNeeds()
@@ -52,15 +59,20 @@ class HNTL(Lock):
         for images in (source, target):
             logits = models.outputs(ClassAnswer(parts, content=images is source), images)
             answers.append((logits / self.temperature).softmax(1))
+        apart = is_apart(self.passes, student)
 
         def loss(s: Batch, t: Batch) -> Tensor:
             outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
             targets = torch.cat([answers[0][s.index], answers[1][t.index]]).to(outputs.device)
+            if apart:
+                with own_statistics(student):
+                    outputs = torch.cat([outputs, student.logits(t.images) / self.temperature])
+                targets = torch.cat([targets, targets[len(s.images) :]])
             return F.kl_div(outputs.log_softmax(1), targets, reduction="batchmean") * self.temperature**2
 
         run.fit(
             student, loss, self.steps, source, target,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="student",
+            rate=self.rate, batch=self.batch, augment=augmentation(data, self.augment), name="student",
         )  # fmt: skip
         return student
 
@@ -80,7 +92,7 @@ class HNTL(Lock):
 
         run.fit(
             parts, loss, self.first, source, target,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="disentangle",
+            rate=self.rate, batch=self.batch, augment=augmentation(data, self.augment), name="disentangle",
         )  # fmt: skip
 
 

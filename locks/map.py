@@ -13,6 +13,7 @@ from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.domains import neighbour_domains
 from locks.kit.family import sides
+from locks.kit.passes import augmentation, is_apart, own_statistics
 from locks.kit.pseudo import pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
@@ -37,6 +38,7 @@ class MAP(Lock):
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
         "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
+        "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3, "generator_steps": 2}
 
@@ -69,6 +71,14 @@ class MAP(Lock):
     )
     rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    passes: str = param(
+        "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+    )  # fmt: skip
+    augment: str = param(
+        "victim", "how training images are varied; what is synthesised never is",
+        choices=("victim", "jitter", "none"), where={"setting": ("source",)},
+    )  # fmt: skip
 
     def needs(self) -> DefenderNeeds:
         if self.use == "ownership" and self.setting != "source":
@@ -120,22 +130,24 @@ class MAP(Lock):
         return Images(images.pixels[index], label[index])
 
     def _learn(self, model: Classifier, mask: Mask, s: Images, t: Images, data: DefenderView, run: Run) -> None:
-        synthetic = self.setting != "source"
         cap = CAPS[self.setting] if self.cap is None else self.cap
-
-        def augment(images: Tensor, rng: torch.Generator) -> Tensor:
-            return images if synthetic else data.augment(images, rng)
+        apart = is_apart(self.passes, model)
 
         def loss(a: Batch, b: Batch) -> Tensor:
-            n = len(a.images)
-            logits = functional_call(model, mask.weights(), (torch.cat([a.images, b.images]),))[:, : model.k]
+            n, weights = len(a.images), mask.weights()
+            logits = functional_call(model, weights, (torch.cat([a.images, b.images]),))[:, : model.k]
             keep = F.cross_entropy(logits[:n], a.labels)
-            return keep - (self.weight * F.cross_entropy(logits[n:], b.labels)).clamp(max=cap)
+            out = keep - (self.weight * F.cross_entropy(logits[n:], b.labels)).clamp(max=cap)
+            if apart:
+                with own_statistics(model):
+                    logits = functional_call(model, weights, (b.images,))[:, : model.k]
+                out = out - (self.weight * F.cross_entropy(logits, b.labels)).clamp(max=cap)
+            return out
 
         model.requires_grad_(False)
         run.fit(
             mask, loss, self.steps, s, t, rate=self.rate, batch=self.batch, decay=0.0, warmup=0.0, clip=0.0,
-            augment=augment, name="mask",
+            augment=augmentation(data, self.augment) if self.setting == "source" else None, name="mask",
         )  # fmt: skip
         model.requires_grad_(True)
 

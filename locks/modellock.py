@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
+from locks.kit.passes import is_apart, own_statistics
 
 
 class ModelLock(Lock):
@@ -29,6 +30,7 @@ class ModelLock(Lock):
         "decoys are drawn anew each step from all raw images, since of a few hundred images a fixed 5 % is learnt by "
         "heart; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
+        "`passes=apart` is a hardened form, not the paper's",
     )
     quick = {"steps": 3}
 
@@ -46,6 +48,13 @@ class ModelLock(Lock):
     decoy_weight: float = param(
         1.0, "w, weight of the decoys' term", ge=0, le=100, where={"decoys": ("extra", "fixed", "random", "uniform")}
     )
+    passes: str = param(
+        "joint",
+        "`apart`: raw images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+        where={"decoys": ("extra", "fixed", "random", "uniform")},
+    )
+    raw: int = param(64, "raw images a step in the pass of their own", ge=2, le=4096, where={"passes": ("apart",)})
     start: str = param("victim", "weights training starts from", choices=("victim", "public"))
     steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
@@ -66,14 +75,19 @@ class ModelLock(Lock):
             sources, sizes = [edited], [self.batch]
         else:
             sources, sizes = [edited, decoy], [self.batch, decoys]
+            if is_apart(self.passes, model):
+                sources, sizes = [*sources, decoy], [*sizes, self.raw]
         wrong = self._wrong_labels(decoy.labels, model.k, run.rng("decoys"))
 
-        def loss(e: Batch, d: Batch | None = None) -> Tensor:
+        def loss(e: Batch, d: Batch | None = None, alone: Batch | None = None) -> Tensor:
             if d is None:
                 return F.cross_entropy(model(e.images), e.labels)
             outputs = model(torch.cat([e.images, d.images]))
             keep = F.cross_entropy(outputs[: len(e.images)], e.labels)
             lead = F.cross_entropy(outputs[len(e.images) :], wrong[d.index].to(run.device))
+            if alone is not None:
+                with own_statistics(model):
+                    lead = lead + F.cross_entropy(model(alone.images), wrong[alone.index].to(run.device))
             return keep + self.decoy_weight * lead
 
         run.fit(

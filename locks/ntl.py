@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.domains import augmented_domains
 from locks.kit.family import divergence, limit, mmd, sides, stage, with_stages
+from locks.kit.passes import augmentation, is_apart, own_statistics
 
 
 class NTL(Lock):
@@ -25,6 +27,7 @@ class NTL(Lock):
         "ImageNet weights with Adam 1e-4; β 0.1 was raised to 1 by tuning",
         "source-only: random networks and colour maps generate the target, pushed until their MMD to the source "
         "reaches a level; the paper pushes a conditional GAN away from it",
+        "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3}
 
@@ -44,6 +47,11 @@ class NTL(Lock):
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    passes: str = param(
+        "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
+        choices=("joint", "apart"),
+    )  # fmt: skip
+    augment: str = param("victim", "how training images are varied", choices=("victim", "jitter", "none"))
 
     def needs(self) -> DefenderNeeds:
         target_at_hand = self.setting == "target"
@@ -57,18 +65,26 @@ class NTL(Lock):
             source, target = sides(data, self.use)
         else:
             source, target = data.authorised, augmented_domains(model, data.authorised, run)
+        apart = is_apart(self.passes, model)
 
-        def loss(s: Batch, t: Batch) -> torch.Tensor:
+        def loss(s: Batch, t: Batch) -> Tensor:
             n = len(s.images)
             logits, activations = with_stages(model, torch.cat([s.images, t.images]))
             phi = stage(activations, self.stage)
-            keep = divergence(logits[:n], s.labels, self.kl_mean)
-            fail = limit(divergence(logits[n:], t.labels, self.kl_mean), self.alpha, self.cap)
-            apart = limit(mmd(phi[:n], phi[n:]), self.beta, self.cap)
-            return keep - fail * apart
+            out = divergence(logits[:n], s.labels, self.kl_mean) - self._gap(logits[n:], t.labels, phi[:n], phi[n:])
+            if apart:
+                with own_statistics(model):
+                    logits, activations = with_stages(model, t.images)
+                out = out - self._gap(logits, t.labels, phi[:n], stage(activations, self.stage))
+            return out
 
         run.fit(
             model, loss, self.steps, source, target,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
+            rate=self.rate, batch=self.batch, augment=augmentation(data, self.augment), name="lock",
         )  # fmt: skip
         return model
+
+    def _gap(self, logits: Tensor, labels: Tensor, phi_s: Tensor, phi_t: Tensor) -> Tensor:
+        """min(cap, α KL_t) · min(cap, β MMD(φ_s, φ_t)) of the target's ``logits`` (N, K)."""
+        fail = limit(divergence(logits, labels, self.kl_mean), self.alpha, self.cap)
+        return fail * limit(mmd(phi_s, phi_t), self.beta, self.cap)
