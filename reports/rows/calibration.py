@@ -2,7 +2,7 @@
 
 | control | condition | fails where |
 |---|---|---|
-| the lock that must open | recovery 1 within noise, by the attack that opens it; on a pair of domains, not below | `must_open` |
+| the lock that must open | recovery 1 within noise, by its opener; on a pair of domains not below 1 | `must_open` |
 | the lock that must not open | advantage not above 0 beyond noise | `must_not_open` |
 | the victim | oracle above the floor beyond noise, in every seed | `at_floor` |
 
