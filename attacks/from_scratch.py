@@ -163,7 +163,7 @@ class FromScratch(Attack):
         elif trial.minimise == "labels":
             learn_labels(model, far if near is None else [near, *far], run, recipe, name)
             if target.threat.unlabelled:
-                own_statistics(model, target.unlabelled, run)
+                own_statistics(model, target.unlabelled)
 
     def _look(self, model: Classifier, target: AttackerView, run: Run) -> Look:
         """The look of the pool that ``model`` answers with most information."""

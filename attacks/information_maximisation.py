@@ -53,7 +53,7 @@ class InformationMaximisation(Attack):
             run.submit(Direct(candidates[name]), what=name)
 
         keep("as it is")  # whatever the budget, something was handed in
-        own_statistics(model, pool, run)
+        own_statistics(model, pool)
         keep("statistics")
         rate = usual_rate(model) if self.rate is None else self.rate
         recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
