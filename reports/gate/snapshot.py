@@ -166,9 +166,7 @@ class Snapshot(_Model):
 
     format: Literal[1] = FORMAT
     record_schema: int = SCHEMA
-    ensemble: str | None = Field(
-        default=None, description="the ensemble's version at the time; no row needs it"
-    )
+    ensemble: str | None = Field(default=None, description="the ensemble's version at the time; no row needs it")
     suite: str | None = Field(default=None, description="the suite whose rows these are")
     versions: dict[str, str] = Field(default_factory=dict, description="of libraries; several where seeds differ")
     machine: str = ""
