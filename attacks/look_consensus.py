@@ -42,7 +42,9 @@ class LookConsensus(Attack):
     looks: int = param(8, "looks that vote", ge=1, le=1000)
     beam: int = param(3, "combinations that the search keeps between rounds", ge=1, le=64)
     search_rounds: int = param(2, "passes of the search over the changes that are tried one by one", ge=0, le=10)
-    probe: int = param(200, "images that looks are scored on", ge=2, le=4096, unit="images")
+    probe: int = param(
+        200, "images that looks are scored on, of each kind: labelled or not", ge=2, le=4096, unit="images"
+    )
     steps: int = param(300, "optimiser steps on the first vote", ge=1, le=100_000, unit="steps")
     again: int = param(150, "optimiser steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks.kit import canonical, composition, front, looks
+from attacks.kit import canonical, composition, front, likeness, looks
 from attacks.kit.access import ask, handle
 from attacks.kit.canonical import CHOICES, Canonical, Look
 from bench import models, registry
 from bench.contracts import Classifier, ThreatModel
 from bench.predictors import Constant, Direct, Queried, describe, rebuild
+from bench.training import Run
 from tests.helpers.toy_locks import POOL, SPEC, TEST, accuracy, inverted, locked, run_attack
 
 
@@ -126,6 +127,29 @@ def test_labels_decide_where_information_cannot() -> None:
     information, by_label = looks.information_score(k), looks.label_score(labels, k)
     assert information(blank, right) == information(blank, wrong)
     assert by_label(blank, right) > by_label(blank, wrong)
+
+
+def test_likeness_is_0_for_authorised_images_and_looks_at_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Model:
+        def __call__(self, images: Tensor, edit_stage: Any) -> Tensor:
+            sizes.append(len(images))
+            edit_stage(0, images)
+            return images
+
+    class Target:
+        threat, authorised, classifier = ThreatModel(authorised=1.0), POOL, Model()
+
+    target: Any = Target()
+    like = likeness.likeness(target, Run(1), 1 - POOL.images)
+    assert like(POOL.images) == pytest.approx(0, abs=1e-6)
+    assert like(1 - POOL.images) == pytest.approx(-1, abs=1e-3)
+    monkeypatch.setattr(likeness, "PIXELS", 0)
+    monkeypatch.setattr(likeness, "FEWEST", 10)
+    sizes.clear()
+    likeness.likeness(target, Run(1), TEST.images)
+    assert sizes == [10, len(TEST)]
 
 
 @pytest.mark.parametrize("threat", [{}, {"share": 0.1}, {"authorised": 0.1}, {"access": "logits"}])
