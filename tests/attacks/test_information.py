@@ -131,6 +131,12 @@ def test_statistics_are_taken_in_batches() -> None:
         assert torch.equal(one.running_mean, two.running_mean)  # type: ignore[arg-type]
 
 
+def test_a_single_image_leaves_the_statistics_as_they_are() -> None:
+    model, before = (models.build("cnn", SPEC, seed=3) for _ in range(2))
+    information.own_statistics(model, POOL.subset(torch.arange(1)))
+    assert all(torch.equal(value, before.state_dict()[name]) for name, value in model.state_dict().items())
+
+
 def test_looks_vote_in_batches_by_the_softmax_of_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look_consensus, "BATCH", 20)
     sizes: list[int] = []
