@@ -20,8 +20,9 @@ class Canonicalise(Attack):
     """A search over generic changes of the images, in front of the unchanged model.
 
     Changes are: grey, polarity of the ground, contrast, crop to the content, block means, blur, gain, gamma, and the
-    spectrum. A combination is scored on the attacker's own images: by labels where there are some, else by mutual
-    information and mass of the K real classes. Where authorised images are granted, likeness to them counts too.
+    spectrum. A combination is scored on the attacker's own images. Where some have labels, their log-probability counts
+    and the mutual information of the others. Without labels, mutual information and mass of the K real classes count,
+    and likeness to authorised images where there are any.
     """
 
     title = "canonicalisation"
@@ -37,8 +38,10 @@ class Canonicalise(Attack):
 
     beam: int = param(3, "combinations that are kept between rounds", ge=1, le=64)
     rounds: int = param(2, "passes over the changes that are tried one by one", ge=0, le=10)
-    probe: int = param(200, "images that combinations are scored on", ge=2, le=4096, unit="images")
-    likeness: float = param(0.5, "weight of the likeness to authorised images", ge=0, le=10)
+    probe: int = param(
+        200, "images that combinations are scored on, of each kind: labelled or not", ge=2, le=4096, unit="images"
+    )
+    likeness: float = param(0.5, "weight of the likeness to authorised images, where no image has labels", ge=0, le=10)
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights", "logits"), images=True)
@@ -58,14 +61,14 @@ class Canonicalise(Attack):
             score = label_score(labels, k)
         best = -math.inf
 
-        def tried(count: int, look: Look, value: float) -> None:
+        def report(count: int, look: Look, value: float) -> None:
             nonlocal best
             if value > best:
                 best = value
                 run.submit(InFront.of(handle(target), Canonical.of(look)), score=round(value, 4), **look.changes)
             run.progress(count, count, "looks")
 
-        return search(images, lambda x: ask(target, x), score, self.beam, self.rounds, tried)
+        return search(images, lambda x: ask(target, x), score, self.beam, self.rounds, report)
 
     def _probe(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor | None]:
         """Images to score on, labelled ones first, and the labels of those; None where no image has any."""

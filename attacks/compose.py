@@ -18,7 +18,7 @@ from attacks.realign import Realign
 from attacks.shot import SHOT
 from attacks.tent import Tent
 from attacks.transntl import TransNTL
-from bench.contracts import Acceptance, Attack, AttackerView, BadParameter, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
 
 TRANSFORMS: dict[str, type[Attack]] = {"canonicalise": Canonicalise, "disguise": Disguise}
 ADAPTATIONS: dict[str, type[Attack]] = {
@@ -64,22 +64,20 @@ class Compose(Attack):
     output: str = param("none", "what maps the outputs", choices=("none", "logit-surgery"))
 
     def parts(self) -> list[Attack]:
-        """The attacks in order.
-
-        Raises:
-            BadParameter: every part is ``none``.
-        """
+        """The attacks in order."""
         names = ((TRANSFORMS, self.transform), (ADAPTATIONS, self.adaptation), (OUTPUTS, self.output))
-        parts = [table[name]() for table, name in names if name != "none"]
-        if not parts:
-            raise BadParameter("transform, adaptation and output are all none: there is nothing to compose")
-        return parts
+        return [table[name]() for table, name in names if name != "none"]
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        for part in self.parts():
-            if not (answer := part.accepts(threat)):
-                return answer
-        return Acceptance()
+        parts = self.parts()
+        answer = Acceptance.when(parts, "transform, adaptation and output are all none: there is nothing to compose")
+        answer &= Acceptance.when(
+            self.adaptation != "tent" or self.output == "none",
+            "adaptation=tent goes on while it answers, so no map of its outputs can be fitted",
+        )
+        for part in parts:
+            answer &= part.accepts(threat)
+        return answer
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         return in_a_row(self.parts(), target, run)

@@ -113,7 +113,7 @@ class FromScratch(Attack):
     )
     trials: int = param(6, "ways to train that are tried, of the list in this file", ge=1, le=12)
     batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
-    copies: int = param(8, "jittered copies of each labelled image that the probe learns from", ge=1, le=100)
+    copies: int = param(8, "copies of each labelled image for the probe: itself and jittered ones", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
     looked_at: int = param(100, "images of the pool that looks are scored on", ge=2, le=4096, unit="images")
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
@@ -163,17 +163,17 @@ class FromScratch(Attack):
         elif trial.minimise == "labels":
             learn_labels(model, far if near is None else [near, *far], run, recipe, name)
             if target.threat.unlabelled:
-                own_statistics(model, target.unlabelled, run)
+                own_statistics(model, target.unlabelled)
 
     def _look(self, model: Classifier, target: AttackerView, run: Run) -> Look:
         """The look of the pool that ``model`` answers with most information."""
         images = subset(target.unlabelled, self.looked_at, run.rng("looks")).images.to(run.device)
 
-        def tried(count: int, _look: Look, _score: float) -> None:
+        def report(count: int, _look: Look, _score: float) -> None:
             run.progress(count, count, "looks")
 
         score = information_score(target.spec.k)
-        found = search(images, lambda changed: models.outputs(model, changed), score, beam=1, rounds=1, tried=tried)
+        found = search(images, lambda changed: models.outputs(model, changed), score, beam=1, rounds=1, report=report)
         return found[0][0]
 
 

@@ -12,7 +12,7 @@ from bench.predictors import Direct
 
 
 class InformationMaximisation(Attack):
-    """All layers move until answers to unlabelled images are confident and balanced; labels are learnt beside it.
+    """All layers move until answers to unlabelled images are confident and balanced; labels are learnt beside them.
 
     Minimises w Σ CE(f(x_l), y) − I(f(x_u)), with I the mutual information H(mean p) − mean H(p) over the K real
     classes. x_l are labelled images of either side, where the view grants any. Batch norms start and end with the
@@ -53,7 +53,7 @@ class InformationMaximisation(Attack):
             run.submit(Direct(candidates[name]), what=name)
 
         keep("as it is")  # whatever the budget, something was handed in
-        own_statistics(model, pool, run)
+        own_statistics(model, pool)
         keep("statistics")
         rate = usual_rate(model) if self.rate is None else self.rate
         recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)

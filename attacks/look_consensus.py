@@ -13,10 +13,14 @@ from attacks.kit.access import ask, handle
 from attacks.kit.canonical import Canonical, Look
 from attacks.kit.front import InFront
 from attacks.kit.information import Recipe, balanced, maximise, own_statistics
+from attacks.kit.input import subset
 from attacks.kit.students import affordable, student
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
+
+BATCH = 256
+"""Images that are changed and asked about at once."""
 
 
 class LookConsensus(Attack):
@@ -25,7 +29,7 @@ class LookConsensus(Attack):
     A lock hides what the model knows from images as they are, not from every generic change of them. The looks are
     those of `canonicalise`, and the best ones by its score vote. The model is trained on unchanged images:
     cross-entropy to the vote, which fades out, less mutual information. Then it votes itself, and is trained again.
-    With the weights the locked model is trained; behind an interface, a student from public weights.
+    With the weights, the locked model is trained; behind an interface, a student from public weights.
     """
 
     title = "consensus of looks"
@@ -36,9 +40,11 @@ class LookConsensus(Attack):
     quick = {"looks": 2, "probe": 8, "beam": 1, "search_rounds": 0, "steps": 2, "again": 2}
 
     looks: int = param(8, "looks that vote", ge=1, le=1000)
-    beam: int = param(3, "as in canonicalise", ge=1, le=64)
-    search_rounds: int = param(2, "as `rounds` in canonicalise", ge=0, le=10)
-    probe: int = param(200, "images that looks are scored on", ge=2, le=4096, unit="images")
+    beam: int = param(3, "combinations that the search keeps between rounds", ge=1, le=64)
+    search_rounds: int = param(2, "passes of the search over the changes that are tried one by one", ge=0, le=10)
+    probe: int = param(
+        200, "images that looks are scored on, of each kind: labelled or not", ge=2, le=4096, unit="images"
+    )
     steps: int = param(300, "optimiser steps on the first vote", ge=1, le=100_000, unit="steps")
     again: int = param(150, "optimiser steps on the model's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
@@ -55,11 +61,13 @@ class LookConsensus(Attack):
         n = affordable(target, run, len(scores) * len(target.unlabelled)) // len(scores)
         if not n:
             return InFront.of(handle(target), Canonical.of(scores[0][0]))
-        pool = target.unlabelled.subset(torch.arange(n))
+        pool = target.unlabelled
+        if n < len(pool):  # at random: a set may be sorted by class
+            pool = subset(pool, n, run.rng("pool"))
         answers = balanced(vote(target, pool, scores))
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)
-        own_statistics(model, pool, run)
+        own_statistics(model, pool)
         labelled = [target.labelled] if target.threat.share > 0 else []
         labelled += [target.authorised] if target.threat.authorised > 0 else []
         recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
@@ -73,9 +81,15 @@ class LookConsensus(Attack):
 
 @torch.no_grad()
 def vote(target: AttackerView, images: Images, scores: list[tuple[Look, float]]) -> Tensor:
-    """(N, K): the mean of the locked model's probabilities over looks, weighted by the softmax of score / 0.1."""
+    """(N, K): the mean of the locked model's probabilities over looks, weighted by the softmax of score / 0.1.
+
+    Images are read in batches, and a query holds one of them.
+    """
     weights = (torch.tensor([score for _, score in scores]) / 0.1).softmax(0)
     total = torch.zeros(len(images), target.spec.k)
     for weight, (look, _) in zip(weights, scores, strict=True):
-        total += weight * ask(target, Canonical.of(look)(images.images))[:, : target.spec.k].softmax(1)
+        transform = Canonical.of(look)
+        for batch in images.batches(BATCH):
+            p = ask(target, transform(batch.images))[:, : target.spec.k].softmax(1)
+            total[batch.index] += weight * p
     return total

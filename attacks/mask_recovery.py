@@ -93,7 +93,7 @@ class MaskRecovery(Attack):
         if target.threat.unlabelled and models.has_batch_norm(model):
             for kind in [name for name in candidates if name != "as it is"]:
                 candidate = copy.deepcopy(candidates[kind])
-                models.reestimate_batch_norm(candidate, target.unlabelled.images.to(run.device))
+                models.reestimate_batch_norm(candidate, target.unlabelled)
                 candidates[f"{kind}, statistics"] = candidate
             start = "public, statistics"
         if self.fill == "auto":
@@ -109,7 +109,7 @@ class MaskRecovery(Attack):
         filling = copy.deepcopy(candidates[start])
         self._train(filling, zeros, labelled, free, run)
         if target.threat.unlabelled and models.has_batch_norm(model):
-            models.reestimate_batch_norm(filling, target.unlabelled.images.to(run.device))
+            models.reestimate_batch_norm(filling, target.unlabelled)
         if self.fill == "train" or labelled is not None or validation is None:
             run.submit(Direct(filling), **facts, what="train", start=start)
             return Direct(filling)

@@ -39,7 +39,7 @@ class NormAdaptation(Attack):
         model = target.classifier
         candidates = {"as it is": copy.deepcopy(model)}
         if models.has_batch_norm(model):
-            models.reestimate_batch_norm(model, images.images.to(run.device))
+            models.reestimate_batch_norm(model, images)
             candidates["statistics"] = copy.deepcopy(model)
             run.submit(Direct(candidates["statistics"]), what="statistics")
         affine = affine_parameters(model)

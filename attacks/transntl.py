@@ -135,7 +135,7 @@ class TransNTL(Attack):
         """``model`` at the batch-norm statistics of the unlabelled images, where there are any."""
         if self.statistics == "target" and target.threat.unlabelled and models.has_batch_norm(model):
             model = copy.deepcopy(model)
-            models.reestimate_batch_norm(model, target.unlabelled.images.to(run.device))
+            models.reestimate_batch_norm(model, target.unlabelled)
             run.submit(Direct(model), checkpoint="statistics of the target")
         return Direct(model)
 

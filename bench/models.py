@@ -380,7 +380,12 @@ def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tens
 
 @torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int = 64, rounds: int = 1) -> None:
-    """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively."""
+    """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively.
+
+    A single image leaves them as they are, since it has none; a last batch of one image does not count.
+    """
+    if len(images) < 2:
+        return
     norms = batch_norms(model)
     before = [(m, m.momentum, m.training) for m in norms]
     mode = model.training

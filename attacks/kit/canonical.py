@@ -42,7 +42,7 @@ class Look:
         fill: the content's box becomes this share of the side; 0: images are not cropped.
         square: the box's sides are scaled apart, so that it becomes a square; else its aspect is kept.
         grid: block means on a grid of so many cells a side, enlarged again; 0: none.
-        blur: standard deviation of a Gaussian blur, pixels of 32.
+        blur: standard deviation of a Gaussian blur, in pixels of an image that is 32 wide.
         gain: factor of the pixels' values.
         gamma: exponent of the pixels' values.
         spectrum: how far the amplitude of every frequency goes to its square root, so that fine detail rises.
@@ -138,7 +138,7 @@ def stretched(images: Tensor) -> Tensor:
 def box(images: Tensor, tail: float = 0.02) -> Tensor:
     """(N, 4): left, top, right, bottom of the content in [−1, 1], between which all but ``tail`` of it lies each way.
 
-    Content is a pixel's distance to the ground, less half of the image's largest, at least 0.
+    Content is a pixel's distance to the ground, less 0.4 of the image's largest, at least 0.
     """
     weight = (images - ground(images)).abs().mean(1)
     weight = (weight - 0.4 * weight.amax((1, 2), keepdim=True)).clamp_min(0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 
-from attacks.kit.front import InFront, changed, of_specs
+from attacks.kit.front import InFront, images_after, of_specs
 from attacks.kit.input import Transform
-from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run
+from bench.contracts import Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel
 from bench.predictors import Direct, Queried
 
 
@@ -18,6 +17,9 @@ def in_a_row(attacks: list[Attack], target: AttackerView, run: Run) -> Predictor
 
     Each attack sees the classifier that the one before handed back, and unauthorised images after its transforms.
     Submissions of every attack are handed in with all transforms before it in front.
+
+    Args:
+        attacks: at least one, in order.
 
     Raises:
         TypeError: an attack handed back neither a classifier nor one behind transforms, and is not the last.
@@ -55,6 +57,11 @@ class After:
     """What an attacker has after a first attack: its classifier, and unauthorised images after ``transforms``.
 
     Everything else is the view's own.
+
+    Args:
+        target: the attacker's view.
+        classifier: what the attack before handed back, whose weights the attacker then has; None: the locked model.
+        transforms: what changes the images, in order; copies are used.
     """
 
     def __init__(self, target: AttackerView, classifier: Classifier | None, transforms: list[Transform]) -> None:
@@ -65,6 +72,12 @@ class After:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
+
+    @property
+    def threat(self) -> ThreatModel:
+        """That of the view; behind an interface too, a student of the attacker's own is at hand with its weights."""
+        threat = self._target.threat
+        return threat if self._classifier is None else ThreatModel(**{**threat.values(), "access": "weights"})
 
     @property
     def classifier(self) -> Classifier:
@@ -82,12 +95,20 @@ class After:
 
     def _changed(self, name: str) -> Images:
         if name not in self._images:
-            self._images[name] = changed(getattr(self._target, name), self._chain)
+            self._images[name] = images_after(getattr(self._target, name), self._chain)
         return self._images[name]
 
 
 class InFrontOf:
-    """The run of an attack whose predictors stand behind ``transforms``; its random numbers are its own."""
+    """The run of an attack whose predictors stand behind ``transforms``.
+
+    Everything but `submit` is the run's own: random numbers of one name are the same for every attack in a row.
+
+    Args:
+        run: of the whole row.
+        transforms: those of the attacks before.
+        place: of the attack in the row, from 0; every submission notes it.
+    """
 
     def __init__(self, run: Run, transforms: list[Transform], place: int) -> None:
         self._run, self._transforms, self._place = run, transforms, place
@@ -97,5 +118,5 @@ class InFrontOf:
 
     def submit(self, predictor: Predictor, **note: Any) -> None:
         """Hand in ``predictor`` behind the transforms."""
-        whole = InFront.of(predictor, *copy.deepcopy(self._transforms)) if self._transforms else predictor
+        whole = InFront.of(predictor, *self._transforms) if self._transforms else predictor
         self._run.submit(whole, place=self._place, **note)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attacks.kit.canonical import Canonical
 from attacks.kit.input import Colour, Moments, Pattern, Residual, Swap, Transform, to_pixels
+from bench import mapped
 from bench.contracts import Images, Predictor
 
 FORMS: dict[str, type[Transform]] = {
@@ -24,9 +25,14 @@ def of_specs(specs: Sequence[dict[str, Any]]) -> nn.Sequential:
 
 
 @torch.no_grad()
-def changed(images: Images, chain: nn.Module) -> Images:
-    """``images`` after ``chain``, in 8 bit, with the labels they had."""
-    return images.with_pixels(torch.cat([to_pixels(chain(batch.images)) for batch in images.batches(256)]))
+def images_after(images: Images, chain: nn.Sequential) -> Images:
+    """``images`` after ``chain``, in 8 bit, with the labels they had; a large set lies in a mapped file."""
+    if not len(chain):
+        return images
+    out = mapped.empty(images.shape)
+    for batch in images.batches(256):
+        out[batch.index] = to_pixels(chain(batch.images))
+    return images.with_pixels(out)
 
 
 class InFront(Predictor):

@@ -142,7 +142,7 @@ def _train(
         model, loss, recipe.steps, pool, *([] if beside is None else [beside]), *labelled,
         rate=recipe.rate, batch=recipe.batch, augment=AUGMENTATIONS[recipe.augment], name=name, each=count,
     )  # fmt: skip
-    own_statistics(model, pool, run)
+    own_statistics(model, pool)
 
 
 def usual_rate(model: Classifier) -> float:
@@ -153,7 +153,7 @@ def usual_rate(model: Classifier) -> float:
     return 3e-3 if models.has_batch_norm(model) else 1e-3
 
 
-def own_statistics(model: Classifier, images: Images, run: Run) -> None:
-    """Batch-norm statistics of ``images`` from here on, where ``model`` has any."""
+def own_statistics(model: Classifier, images: Images) -> None:
+    """Batch-norm statistics of ``images`` from here on, where ``model`` has any; the images are read in batches."""
     if models.has_batch_norm(model):
-        models.reestimate_batch_norm(model, images.images.to(run.device))
+        models.reestimate_batch_norm(model, images)

@@ -1,4 +1,4 @@
-"""Transforms in front of a locked model: colour maps, amplitude swaps, small networks; the predictor that has one."""
+"""Transforms in front of a locked model: colour maps, amplitude swaps, small networks; and sets in 8 bit."""
 
 from __future__ import annotations
 

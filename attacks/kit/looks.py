@@ -57,7 +57,7 @@ def search(
     score: Score,
     beam: int,
     rounds: int,
-    tried: Callable[[int, Look, float], None],
+    report: Callable[[int, Look, float], None],
 ) -> list[tuple[Look, float]]:
     """Looks with their scores, best first.
 
@@ -70,7 +70,7 @@ def search(
         score: of changed images and the model's outputs on them.
         beam: looks that are kept between rounds.
         rounds: passes over the other fields.
-        tried: called with the number of looks tried, the last of them and its score.
+        report: called with the number of looks tried, the last of them and its score.
     """
     scores: dict[Look, float] = {}
 
@@ -79,7 +79,7 @@ def search(
             if look not in scores:
                 changed = Canonical.of(look)(images)
                 scores[look] = score(changed, ask(changed))
-                tried(len(scores), look, scores[look])
+                report(len(scores), look, scores[look])
 
     def best(n: int) -> list[Look]:
         return sorted(scores, key=lambda look: -scores[look])[:n]

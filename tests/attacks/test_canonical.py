@@ -9,13 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from attacks.kit import canonical, composition, front, looks
+from attacks.kit import canonical, composition, front, likeness, looks
+from attacks.kit.access import ask, handle
 from attacks.kit.canonical import CHOICES, Canonical, Look
-from bench import models
-from bench.contracts import BadParameter, Classifier
+from bench import models, registry
+from bench.contracts import Classifier, ThreatModel
 from bench.predictors import Constant, Direct, Queried, describe, rebuild
+from bench.training import Run
 from tests.helpers.toy_locks import POOL, SPEC, TEST, accuracy, inverted, locked, run_attack
 
 
@@ -127,6 +129,29 @@ def test_labels_decide_where_information_cannot() -> None:
     assert by_label(blank, right) > by_label(blank, wrong)
 
 
+def test_likeness_is_0_for_authorised_images_and_looks_at_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Model:
+        def __call__(self, images: Tensor, edit_stage: Any) -> Tensor:
+            sizes.append(len(images))
+            edit_stage(0, images)
+            return images
+
+    class Target:
+        threat, authorised, classifier = ThreatModel(authorised=1.0), POOL, Model()
+
+    target: Any = Target()
+    like = likeness.likeness(target, Run(1), 1 - POOL.images)
+    assert like(POOL.images) == pytest.approx(0, abs=1e-6)
+    assert like(1 - POOL.images) == pytest.approx(-1, abs=1e-3)
+    monkeypatch.setattr(likeness, "PIXELS", 0)
+    monkeypatch.setattr(likeness, "FEWEST", 10)
+    sizes.clear()
+    likeness.likeness(target, Run(1), TEST.images)
+    assert sizes == [10, len(TEST)]
+
+
 @pytest.mark.parametrize("threat", [{}, {"share": 0.1}, {"authorised": 0.1}, {"access": "logits"}])
 def test_canonicalisation_opens_a_lock_whose_key_is_a_look(threat: dict[str, Any]) -> None:
     """It trains the lock, in a second: only a model that was trained after a key shows whether the key is found."""
@@ -156,6 +181,7 @@ def test_the_second_attack_sees_changed_images_and_the_first_one_s_classifier() 
     invert = Canonical(ground="inverted")
 
     class Target:
+        threat = ThreatModel()
         unlabelled = POOL.unlabelled()
         labelled = POOL
         spec = SPEC
@@ -177,8 +203,38 @@ def test_an_adaptation_on_the_stream_ends_a_row() -> None:
 
 
 def test_nothing_to_compose_is_refused() -> None:
-    with pytest.raises(BadParameter, match="nothing to compose"):
-        run_attack("compose", {"transform": "none", "adaptation": "none"}, "inverted", {})
+    nothing = registry.INSTALLED.make("attack", "compose", {"transform": "none", "adaptation": "none"})
+    assert "nothing to compose" in nothing.accepts(ThreatModel()).reason
+
+
+def test_no_map_of_outputs_follows_an_adaptation_on_the_stream() -> None:
+    """That combination is refused in words; every other one hands back what the next attack can take."""
+    stream = registry.INSTALLED.make("attack", "compose", {"adaptation": "tent", "output": "logit-surgery"})
+    assert "tent" in stream.accepts(ThreatModel()).reason
+    assert registry.INSTALLED.make("attack", "compose", {"adaptation": "tent"}).accepts(ThreatModel())
+
+
+def test_the_attack_after_an_extraction_works_on_the_student_not_on_the_interface() -> None:
+    student = models.build("cnn", SPEC)
+
+    class Target:
+        threat, spec = ThreatModel(access="logits", share=0.1), SPEC
+
+        def query(self, images: Tensor) -> Tensor:
+            raise AssertionError("the locked model was asked")
+
+    after: Any = composition.After(Target(), student, [])  # type: ignore[arg-type]
+    assert after.threat.share == 0.1
+    assert torch.equal(ask(after, TEST.images[:2]), models.outputs(student, TEST.images[:2]))
+    inner = handle(after)
+    assert isinstance(inner, Direct)
+    assert inner.classifier is student
+    before: Any = composition.After(Target(), None, [])  # type: ignore[arg-type]
+    assert isinstance(handle(before), Queried)
+
+
+def test_images_that_nothing_changes_are_not_copied() -> None:
+    assert front.images_after(POOL, nn.Sequential()) is POOL
 
 
 def test_a_map_of_outputs_can_follow_a_transform_behind_an_interface() -> None:

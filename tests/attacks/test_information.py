@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from attacks import look_consensus
 from attacks.kit import information
+from attacks.kit.canonical import Look
 from attacks.kit.information import Recipe, balanced, maximise, mixed
 from attacks.kit.selection import mutual_information
-from bench.contracts import Classifier, Images
+from bench import models
+from bench.contracts import Budget, BudgetSpent, Classifier, Images, ThreatModel
 from bench.predictors import Direct
 from bench.training import Run
-from tests.helpers.toy_locks import accuracy, inverted, locked, run_attack
+from tests.helpers.toy_locks import POOL, SPEC, accuracy, inverted, locked, run_attack
 
 
 class Table(Classifier):
@@ -110,3 +113,67 @@ def test_what_hides_a_task_is_undone(attack: str, params: dict[str, Any], lock: 
     outcome = run_attack(attack, params, lock, threat, key=inverted)
     assert accuracy(outcome.predictor) > before + 15
     assert len(outcome.run.submissions) >= 2
+
+
+class Shy(Images):
+    """A set that may be read in batches alone, as one that is larger than the memory."""
+
+    @property
+    def images(self) -> Tensor:
+        raise MemoryError("all images at once")
+
+
+def test_statistics_are_taken_in_batches() -> None:
+    model, other = (models.build("cnn", SPEC, seed=3) for _ in range(2))
+    information.own_statistics(model, Shy(POOL.pixels))
+    models.reestimate_batch_norm(other, POOL.images)
+    for one, two in zip(models.batch_norms(model), models.batch_norms(other), strict=True):
+        assert torch.equal(one.running_mean, two.running_mean)  # type: ignore[arg-type]
+
+
+def test_a_single_image_leaves_the_statistics_as_they_are() -> None:
+    model, before = (models.build("cnn", SPEC, seed=3) for _ in range(2))
+    information.own_statistics(model, POOL.subset(torch.arange(1)))
+    assert all(torch.equal(value, before.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_looks_vote_in_batches_by_the_softmax_of_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_consensus, "BATCH", 20)
+    sizes: list[int] = []
+
+    class Target:
+        """Its locked model knows bright images from dark ones."""
+
+        threat, spec = ThreatModel(access="logits"), SPEC
+
+        def query(self, images: Tensor) -> Tensor:
+            sizes.append(len(images))
+            bright = images.mean((1, 2, 3))
+            return torch.stack([1 - bright, bright, 0 * bright], 1)
+
+    looks = [(Look(), 0.3), (Look(ground="inverted"), 0.2)]
+    target: Any = Target()
+    p = look_consensus.vote(target, Shy(POOL.pixels), looks)
+    as_they_are, turned = (target.query(x).softmax(1) for x in (POOL.images, 1 - POOL.images))
+    weights = torch.tensor([3.0, 2.0]).softmax(0)
+    torch.testing.assert_close(p, weights[0] * as_they_are + weights[1] * turned)
+    assert sizes[:-2] == [20, 20, 8] * 2
+
+
+def test_a_small_budget_of_queries_is_spent_on_images_of_the_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool may be sorted by class, and its first images of one class."""
+    voters: list[Images] = []
+
+    def vote(_target: Any, images: Images, _scores: Any) -> Tensor:
+        voters.append(images)
+        raise BudgetSpent
+
+    monkeypatch.setattr(look_consensus, "vote", vote)
+    params = {"looks": 1, "probe": 2, "beam": 1, "search_rounds": 0}
+    searched = run_attack("canonicalise", {"probe": 2, "beam": 1, "rounds": 0}, "inverted", {"access": "logits"})
+    budget = Budget(queries=(searched.run.meter.queries or 0) + 12)
+    with pytest.raises(BudgetSpent):
+        run_attack("look-consensus", params, "inverted", {"access": "logits"}, budget=budget)
+    (images,) = voters
+    assert len(images) == 12
+    assert not torch.equal(images.pixels, POOL.pixels[:12])

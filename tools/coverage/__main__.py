@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[200, 360, 1000], help="test images of UP, LP, RP")
     parser.add_argument("--derived", type=int, nargs="*", default=[360], help="test images of the other values")
     parser.add_argument("--shared", type=float, default=0.5, help="part of an answer's variance that is the image's")
-    asked = parser.parse_args()
-    for line in report(asked.replicates, asked.images, asked.derived, asked.shared):
+    options = parser.parse_args()
+    for line in report(options.replicates, options.images, options.derived, options.shared):
         print(line, flush=True)
 
 
