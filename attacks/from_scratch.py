@@ -133,9 +133,9 @@ class FromScratch(Attack):
         linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
         best, taught = _Best(), probed
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
+        if not target.threat.authorised:  # labels and pool look alike already
+            possible = [trial for trial in possible if not trial.look]
         for trial in possible[: self.trials]:
-            if trial.look and not target.threat.authorised:
-                continue  # labels and pool look alike already
             source = {"labels": taught, "best": best.model or taught}.get(trial.start, probed)
             model = student("same", "random", target, run) if trial.start == "random" else copy.deepcopy(source)
             looks: list[Transform] = list(best.looks) if trial.start == "best" else []

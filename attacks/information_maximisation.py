@@ -43,9 +43,8 @@ class InformationMaximisation(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model, pool = target.classifier, target.unlabelled
-        labelled: list[Images] = [target.labelled] if target.threat.share > 0 else []
-        if self.source and target.threat.authorised > 0:
-            labelled.append(target.authorised)
+        near = target.labelled if target.threat.share > 0 else None
+        far: list[Images] = [target.authorised] if self.source and target.threat.authorised > 0 else []
         candidates: dict[str, Classifier] = {}
 
         def keep(name: str) -> None:
@@ -57,10 +56,10 @@ class InformationMaximisation(Attack):
         keep("statistics")
         rate = usual_rate(model) if self.rate is None else self.rate
         recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
-        maximise(model, pool, labelled, run, recipe)
+        maximise(model, pool, far, run, recipe, beside=near)
         keep("information")
         if self.answer_steps:
-            train_on_answers(model, pool, labelled, run, replace(recipe, steps=self.answer_steps))
+            train_on_answers(model, pool, far, run, replace(recipe, steps=self.answer_steps), beside=near)
             keep("answers")
         best, _ = most_informative(candidates, pool)
         return Direct(candidates[best])

@@ -68,12 +68,12 @@ class LookConsensus(Attack):
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)
         own_statistics(model, pool)
-        labelled = [target.labelled] if target.threat.share > 0 else []
-        labelled += [target.authorised] if target.threat.authorised > 0 else []
+        near = target.labelled if target.threat.share > 0 else None
+        far = [target.authorised] if target.threat.authorised > 0 else []
         recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
         for i, steps in enumerate((self.steps, self.again)):
             if steps:
-                maximise(model, pool, labelled, run, replace(recipe, steps=steps), answers, f"vote {i}")
+                maximise(model, pool, far, run, replace(recipe, steps=steps), answers, f"vote {i}", beside=near)
                 run.submit(Direct(copy.deepcopy(model)), round=i)
                 answers = balanced(models.logits(model, pool).softmax(1))
         return Direct(model)
