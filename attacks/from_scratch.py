@@ -68,16 +68,16 @@ class Trial:
 TRIALS = (
     Trial("public", "nothing"),
     Trial("public", "labels", "recolour"),
+    Trial("public", "labels"),
     Trial("labels", "information", "recolour"),
-    Trial("public", "information", "recolour"),
     Trial("labels", "information", "recolour", look=True),
+    Trial("public", "information"),
     Trial("best", "answers", "recolour"),
-    Trial("public", "labels", rate=1 / 3),
+    Trial("public", "information", "recolour"),
+    Trial("best", "answers", rate=1 / 3),
     Trial("public", "information", rate=1 / 3),
     Trial("random", "information"),
-    Trial("public", "information", "recolour", rate=1 / 3),
     Trial("random", "labels"),
-    Trial("best", "answers", rate=1 / 3),
 )
 """In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
 TAUGHT = TRIALS[1]
@@ -105,13 +105,13 @@ class FromScratch(Attack):
     quick = {"steps": 3, "trials": 4, "probe_steps": 3}
 
     steps: int = param(
-        160,
+        200,
         "optimiser steps of each trial, twice as many where it leaves the pool alone",
         ge=1,
         le=100_000,
         unit="steps",
     )
-    trials: int = param(6, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    trials: int = param(7, "ways to train that are tried, of the list in this file", ge=1, le=12)
     batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
     copies: int = param(8, "copies of each labelled image for the probe: itself and jittered ones", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
