@@ -18,6 +18,7 @@ from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statist
 from attacks.kit.input import Transform, subset
 from attacks.kit.looks import information_score, search
 from attacks.kit.probe import linear_probe
+from attacks.kit.pseudo_labels import with_pseudo_labels
 from attacks.kit.selection import mutual_information
 from attacks.kit.students import all_labelled, student
 from attacks.kit.zero_shot import ZeroShot
@@ -46,7 +47,8 @@ class Trial:
         start: ``public`` weights under the shared probe, ``random`` ones, the model that was trained on ``labels``, or
             the ``best``: a copy of the model that is most informative of the pool so far.
         minimise: the cross-entropy of ``labels``; ``information``, which subtracts the mutual information of the pool;
-            ``answers``, which adds the cross-entropy of the model's own answers to the pool. ``nothing``: the probe.
+            ``answers``, which adds the cross-entropy of the model's own answers to the pool; ``pseudo-labels``, which
+            adds that of the surest answers of the model trained on ``labels``. ``nothing``: the probe.
         augment: how images vary, one of `AUGMENTATIONS`.
         rate: factor of the usual peak learning rate, see `usual_rate`.
         look: unauthorised images are brought to the look that the probe answers with most information; only where
@@ -62,13 +64,14 @@ class Trial:
     @property
     def needs_pool(self) -> bool:
         """Whether it needs unlabelled images."""
-        return self.look or self.minimise in ("information", "answers")
+        return self.look or self.minimise in ("information", "answers", "pseudo-labels")
 
 
 TRIALS = (
     Trial("public", "nothing"),
     Trial("public", "labels", "recolour"),
     Trial("public", "labels"),
+    Trial("public", "pseudo-labels"),
     Trial("labels", "information", "recolour"),
     Trial("labels", "information", "recolour", look=True),
     Trial("public", "information"),
@@ -76,10 +79,11 @@ TRIALS = (
     Trial("public", "information", "recolour"),
     Trial("best", "answers", rate=1 / 3),
     Trial("public", "information", rate=1 / 3),
-    Trial("random", "information"),
     Trial("random", "labels"),
 )
 """In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
+SUREST = 0.5
+"""Share of each pseudo-class that is trained on, the most confident."""
 TAUGHT = TRIALS[1]
 """The trial whose model others start from as ``labels``."""
 
@@ -106,12 +110,12 @@ class FromScratch(Attack):
 
     steps: int = param(
         200,
-        "optimiser steps of each trial, twice as many where it leaves the pool alone",
+        "optimiser steps of each trial, twice as many where a step has one batch",
         ge=1,
         le=100_000,
         unit="steps",
     )
-    trials: int = param(7, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    trials: int = param(8, "ways to train that are tried, of the list in this file", ge=1, le=12)
     batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
     copies: int = param(8, "copies of each labelled image for the probe: itself and jittered ones", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
@@ -142,7 +146,7 @@ class FromScratch(Attack):
             if trial.look:
                 looks = [Canonical.of(self._look(source, target, run))]
             view: Any = After(target, None, looks) if looks else target
-            self._train(model, view, run, trial)
+            self._train(model, view, run, trial, labelled, taught)
             if trial == TAUGHT:
                 taught = model
             if target.threat.unlabelled:
@@ -151,8 +155,12 @@ class FromScratch(Attack):
             run.submit(last, **asdict(trial))
         return last
 
-    def _train(self, model: Classifier, target: AttackerView, run: Run, trial: Trial) -> None:
-        steps = self.steps if trial.needs_pool else 2 * self.steps  # a step without the pool costs half
+    def _train(
+        self, model: Classifier, target: AttackerView, run: Run, trial: Trial, labelled: Images, taught: Classifier
+    ) -> None:
+        """Train ``model`` in place, as ``trial`` says; ``taught`` learned the labels of all ``labelled`` images."""
+        alone = trial.minimise in ("labels", "pseudo-labels")
+        steps = 2 * self.steps if alone else self.steps  # a step of one batch costs half
         recipe, name = Recipe(steps, trial.rate * usual_rate(model), self.batch, trial.augment), str(trial)
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
@@ -160,6 +168,10 @@ class FromScratch(Attack):
             maximise(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "answers":
             train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
+        elif trial.minimise == "pseudo-labels":
+            sure = with_pseudo_labels(taught, labelled, target.unlabelled, SUREST)
+            learn_labels(model, [sure], run, recipe, name)
+            own_statistics(model, target.unlabelled)
         elif trial.minimise == "labels":
             learn_labels(model, far if near is None else [near, *far], run, recipe, name)
             if target.threat.unlabelled:
