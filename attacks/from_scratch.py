@@ -44,11 +44,11 @@ class Trial:
     """One way to train.
 
     Args:
-        start: ``public`` weights under the shared probe, ``random`` ones, the model that was trained on ``labels``, or
-            the ``best``: a copy of the model that is most informative of the pool so far.
+        start: ``public`` weights under the shared probe, ``random`` ones, the model that learned ``labels`` in other
+            colours, or the ``best``: a copy of the model that is most informative of the pool so far.
         minimise: the cross-entropy of ``labels``; ``information``, which subtracts the mutual information of the pool;
             ``answers``, which adds the cross-entropy of the model's own answers to the pool; ``pseudo-labels``, which
-            adds that of the surest answers of the model trained on ``labels``. ``nothing``: the probe.
+            adds that of the surest answers of the model that learned ``labels``. ``nothing``: the probe.
         augment: how images vary, one of `AUGMENTATIONS`.
         rate: factor of the usual peak learning rate, see `usual_rate`.
         look: unauthorised images are brought to the look that the probe answers with most information; only where
@@ -84,8 +84,6 @@ TRIALS = (
 """In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
 SUREST = 0.5
 """Share of each pseudo-class that is trained on, the most confident."""
-TAUGHT = TRIALS[1]
-"""The trial whose model others start from as ``labels``."""
 
 
 class FromScratch(Attack):
@@ -135,20 +133,20 @@ class FromScratch(Attack):
             return last
         probed = student("same", "public", target, run)
         linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
-        best, taught = _Best(), probed
+        best, learned = _Best(), {"jitter": probed, "recolour": probed}
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
         if not target.threat.authorised:  # labels and pool look alike already
             possible = [trial for trial in possible if not trial.look]
         for trial in possible[: self.trials]:
-            source = {"labels": taught, "best": best.model or taught}.get(trial.start, probed)
+            source = {"labels": learned["recolour"], "best": best.model or probed}.get(trial.start, probed)
             model = student("same", "random", target, run) if trial.start == "random" else copy.deepcopy(source)
             looks: list[Transform] = list(best.looks) if trial.start == "best" else []
             if trial.look:
                 looks = [Canonical.of(self._look(source, target, run))]
             view: Any = After(target, None, looks) if looks else target
-            self._train(model, view, run, trial, labelled, taught)
-            if trial == TAUGHT:
-                taught = model
+            self._train(model, view, run, trial, labelled, learned[trial.augment])
+            if (trial.start, trial.minimise) == ("public", "labels"):
+                learned[trial.augment] = model
             if target.threat.unlabelled:
                 best.add(model, looks, view.unlabelled)
             last = InFront.of(Direct(model), *looks) if looks else Direct(model)
@@ -170,6 +168,7 @@ class FromScratch(Attack):
             train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "pseudo-labels":
             sure = with_pseudo_labels(taught, labelled, target.unlabelled, SUREST)
+            linear_probe(model, sure, jitter, run, self.copies, self.probe_steps)
             learn_labels(model, [sure], run, recipe, name)
             own_statistics(model, target.unlabelled)
         elif trial.minimise == "labels":
