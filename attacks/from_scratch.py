@@ -74,8 +74,8 @@ TRIALS = (
     Trial("public", "pseudo-labels"),
     Trial("labels", "information", "recolour"),
     Trial("labels", "information", "recolour", look=True),
-    Trial("public", "information"),
     Trial("best", "answers", "recolour"),
+    Trial("public", "information"),
     Trial("public", "information", "recolour"),
     Trial("best", "answers", rate=1 / 3),
     Trial("public", "information", rate=1 / 3),
@@ -104,18 +104,20 @@ class FromScratch(Attack):
     selection = "judge-validation"
     assets = ("pack:clip",)
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
-    quick = {"steps": 3, "trials": 4, "probe_steps": 3}
+    quick = {"steps": 3, "label_steps": 3, "trials": 4, "probe_steps": 3, "embeddings": 20}
 
-    steps: int = param(
-        200,
-        "optimiser steps of each trial, twice as many where a step has one batch",
+    steps: int = param(160, "optimiser steps of a trial that learns from the pool", ge=1, le=100_000, unit="steps")
+    label_steps: int = param(
+        400, "optimiser steps of a trial that learns from labels or pseudo-labels alone", ge=1, le=100_000, unit="steps"
+    )
+    trials: int = param(7, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
+    embeddings: int = param(
+        2000,
+        "embeddings the probe learns from: of labelled images as they are, and of jittered copies",
         ge=1,
         le=100_000,
-        unit="steps",
     )
-    trials: int = param(8, "ways to train that are tried, of the list in this file", ge=1, le=12)
-    batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
-    copies: int = param(8, "copies of each labelled image for the probe: itself and jittered ones", ge=1, le=100)
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
     looked_at: int = param(100, "images of the pool that looks are scored on", ge=2, le=4096, unit="images")
     clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
@@ -132,7 +134,7 @@ class FromScratch(Attack):
         if labelled is None:
             return last
         probed = student("same", "public", target, run)
-        linear_probe(probed, labelled, jitter, run, self.copies, self.probe_steps)
+        linear_probe(probed, labelled, jitter, run, self.embeddings, self.probe_steps)
         best, learned = _Best(), {"jitter": probed, "recolour": probed}
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
         if not target.threat.authorised:  # labels and pool look alike already
@@ -158,7 +160,7 @@ class FromScratch(Attack):
     ) -> None:
         """Train ``model`` in place, as ``trial`` says; ``taught`` learned the labels of all ``labelled`` images."""
         alone = trial.minimise in ("labels", "pseudo-labels")
-        steps = 2 * self.steps if alone else self.steps  # a step of one batch costs half
+        steps = self.label_steps if alone else self.steps
         recipe, name = Recipe(steps, trial.rate * usual_rate(model), self.batch, trial.augment), str(trial)
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
@@ -168,7 +170,7 @@ class FromScratch(Attack):
             train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "pseudo-labels":
             sure = with_pseudo_labels(taught, labelled, target.unlabelled, SUREST)
-            linear_probe(model, sure, jitter, run, self.copies, self.probe_steps)
+            linear_probe(model, sure, jitter, run, self.embeddings, self.probe_steps)
             learn_labels(model, [sure], run, recipe, name)
             own_statistics(model, target.unlabelled)
         elif trial.minimise == "labels":

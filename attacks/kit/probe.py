@@ -49,9 +49,14 @@ def train_head(
 
 
 def linear_probe(
-    model: Classifier, images: Images, augment: Augment, run: Run, copies: int, steps: int, rate: float = 1e-2
+    model: Classifier, images: Images, augment: Augment, run: Run, count: int, steps: int, rate: float = 1e-2
 ) -> None:
-    """Train the head of ``model`` in place on embeddings of ``copies`` augmented copies of labelled ``images``."""
+    """Train the head of ``model`` in place on about ``count`` embeddings of augmented copies of labelled ``images``.
+
+    Few images get many copies, and each image has one at least: with one image a class, eight copies taught a head that
+    was 12 points worse than two hundred did (`digits`, tuning seed 1003, the ViT).
+    """
+    copies = max(1, count // len(images))
     embedded = embeddings(model, images, augment, copies, run.rng("probe/augment"))
     labels = images.labels.repeat(copies).to(embedded.device)
     with torch.enable_grad():

@@ -103,9 +103,9 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case(0.1, True, 0.0, [0, 1, 2, 3, 4, 6, 7, 8]),  # the look is left out: there are no authorised images
-    Case(0.0, True, 0.1, [0, 1, 2, 3, 4, 5, 6, 7]),
-    Case(0.1, True, 0.1, [0, 1, 2, 3, 4, 5, 6, 7]),
+    Case(0.1, True, 0.0, [0, 1, 2, 3, 4, 6, 7]),  # the look is left out: there are no authorised images
+    Case(0.0, True, 0.1, [0, 1, 2, 3, 4, 5, 6]),
+    Case(0.1, True, 0.1, [0, 1, 2, 3, 4, 5, 6]),
     Case(0.1, False, 0.0, [0, 1, 2, 11]),
     Case(0.0, True, 0.0, []),
     Case(0.0, False, 0.0, []),
@@ -143,7 +143,7 @@ def without_threads() -> Iterator[None]:
 def test_every_trial_that_the_images_allow_is_handed_in(case: Case, without_threads: None) -> None:
     run = Run(0)
     target = view(case, run)
-    attack = FromScratch(steps=1, probe_steps=1, copies=2, looked_at=4)
+    attack = FromScratch(steps=1, label_steps=1, probe_steps=1, embeddings=20, looked_at=4)
     last = attack.unlock(target, run)
     notes = [dict(s.note) for s in run.submissions]
     assert [n["start"] for n in notes[:2]] == ["nothing", "clip"]
@@ -155,7 +155,9 @@ def test_every_trial_that_the_images_allow_is_handed_in(case: Case, without_thre
 
 def test_twelve_trials_run_with_their_look_and_survive_the_way_to_the_judge(without_threads: None) -> None:
     run = Run(0)
-    FromScratch(steps=1, probe_steps=1, copies=1, trials=12, looked_at=4).unlock(view(CASES[1], run), run)
+    FromScratch(steps=1, label_steps=1, probe_steps=1, embeddings=1, trials=12, looked_at=4).unlock(
+        view(CASES[1], run), run
+    )
     assert len(run.submissions) == 2 + len(TRIALS)
     looked = next(s.predictor for s in run.submissions if s.note.get("look"))
     some = images(2, 120).images
