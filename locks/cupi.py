@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.family import divergence, limit, style
 from locks.kit.overlay import Overlay
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 
 
 class CUPI(Lock):
@@ -91,7 +91,7 @@ class CUPI(Lock):
             out = divergence(logits[:n], y_s, self.kl_mean)
             fails = [logits[n : 2 * n], logits[2 * n :]]
             if apart:
-                with own_statistics(model):
+                with batch_statistics(model):
                     fails.append(model.logits(t.images[:n]))
             for part in fails:
                 out = out - limit(divergence(part, y_t, self.kl_mean), self.weight, self.cap)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.family import divergence, limit, per_channel, style
 from locks.kit.overlay import Overlay
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 
 
 class CUTI(Lock):
@@ -78,7 +78,7 @@ class CUTI(Lock):
             out = keep - limit(divergence(logits[n:], t.labels[:n], self.kl_mean), self.weight, self.cap)
             if apart:
                 noise = (lambda i, a: _with_noise(a, 0, rng)) if self.setting == "source-only" else None
-                with own_statistics(model):
+                with batch_statistics(model):
                     logits = model(t.images[:n], noise)
                 out = out - limit(divergence(logits, t.labels[:n], self.kl_mean), self.weight, self.cap)
             return out

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 
 
 class HNTL(Lock):
@@ -65,7 +65,7 @@ class HNTL(Lock):
             outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
             targets = torch.cat([answers[0][s.index], answers[1][t.index]]).to(outputs.device)
             if apart:
-                with own_statistics(student):
+                with batch_statistics(student):
                     outputs = torch.cat([outputs, student.logits(t.images) / self.temperature])
                 targets = torch.cat([targets, targets[len(s.images) :]])
             return F.kl_div(outputs.log_softmax(1), targets, reduction="batchmean") * self.temperature**2

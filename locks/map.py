@@ -13,7 +13,7 @@ from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.domains import neighbour_domains
 from locks.kit.family import sides
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 from locks.kit.pseudo import pseudo_source
 
 CAPS = {"source": 5.0, "source-free": 0.5, "data-free": 0.25}
@@ -139,7 +139,7 @@ class MAP(Lock):
             keep = F.cross_entropy(logits[:n], a.labels)
             out = keep - (self.weight * F.cross_entropy(logits[n:], b.labels)).clamp(max=cap)
             if apart:
-                with own_statistics(model):
+                with batch_statistics(model):
                     logits = functional_call(model, weights, (b.images,))[:, : model.k]
                 out = out - (self.weight * F.cross_entropy(logits, b.labels)).clamp(max=cap)
             return out

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
-from locks.kit.passes import is_apart, own_statistics
+from locks.kit.passes import batch_statistics, is_apart
 
 
 class ModelLock(Lock):
@@ -87,7 +87,7 @@ class ModelLock(Lock):
             keep = F.cross_entropy(outputs[: len(e.images)], e.labels)
             lead = F.cross_entropy(outputs[len(e.images) :], wrong[d.index].to(run.device))
             if alone is not None:
-                with own_statistics(model):
+                with batch_statistics(model):
                     lead = lead + F.cross_entropy(model(alone.images), wrong[alone.index].to(run.device))
             return keep + self.decoy_weight * lead
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from locks.kit.domains import augmented_domains
 from locks.kit.family import divergence, limit, mmd, sides, stage, with_stages
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 
 
 class NTL(Lock):
@@ -73,7 +73,7 @@ class NTL(Lock):
             phi = stage(activations, self.stage)
             out = divergence(logits[:n], s.labels, self.kl_mean) - self._gap(logits[n:], t.labels, phi[:n], phi[n:])
             if apart:
-                with own_statistics(model):
+                with batch_statistics(model):
                     logits, activations = with_stages(model, t.images)
                 out = out - self._gap(logits, t.labels, phi[:n], stage(activations, self.stage))
             return out

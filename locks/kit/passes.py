@@ -23,7 +23,7 @@ def is_apart(passes: str, model: nn.Module) -> bool:
 
 
 @contextmanager
-def own_statistics(model: nn.Module) -> Iterator[None]:
+def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norms of ``model`` take the batch's statistics, and leave the running ones and their count as they are.
 
     It is a momentum of 0. Other layers keep their mode, so a model in evaluation mode keeps dropout off.

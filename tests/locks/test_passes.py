@@ -17,7 +17,7 @@ from bench.harness.views import DefenderView
 from bench.keys.domain import InDomain
 from bench.training import Run
 from locks.kit import family
-from locks.kit.passes import augmentation, is_apart, own_statistics
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 
 LOCKS: list[tuple[str, dict[str, Any]]] = [
     ("ntl", {}),
@@ -41,9 +41,9 @@ def _view(lock: Lock, spec: Spec, toy: Images) -> DefenderView:
 
 def _state(spec: Spec, toy: Images, lock: str, architecture: str = "cnn", **values: Any) -> dict[str, Tensor]:
     """What ``lock`` makes of an architecture's public weights in three steps."""
-    made = registry.INSTALLED.make("lock", lock, {"steps": 3, "batch": 4, **values})
+    plugin = registry.INSTALLED.make("lock", lock, {"steps": 3, "batch": 4, **values})
     victim = models.build(architecture, spec)
-    return made.protect(victim, InDomain(), _view(made, spec, toy), Run(1)).state_dict()
+    return plugin.protect(victim, InDomain(), _view(plugin, spec, toy), Run(1)).state_dict()
 
 
 def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
@@ -58,7 +58,7 @@ def test_a_pass_apart_uses_the_batch_and_leaves_the_running_statistics_alone() -
     model = _one_norm()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)  # mean 2, variance 1: −1 and 1 after the norm
-    with own_statistics(model):
+    with batch_statistics(model):
         out = model(images)
     torch.testing.assert_close(out.flatten(), torch.tensor([-1.0, 1.0]), atol=1e-4, rtol=0)
     assert _same(before, model.state_dict())  # the count of batches too
@@ -68,7 +68,7 @@ def test_a_pass_apart_uses_the_batch_and_leaves_the_running_statistics_alone() -
 
 def test_an_error_inside_a_pass_apart_restores_the_norms() -> None:
     model = _one_norm()
-    with pytest.raises(RuntimeError), own_statistics(model):
+    with pytest.raises(RuntimeError), batch_statistics(model):
         raise RuntimeError
     assert not model[0].training  # type: ignore[index]
     assert model[0].track_running_stats  # type: ignore[index]

@@ -32,7 +32,7 @@ class ConsensusOfViews(Attack):
 
     views: int = param(120, "views drawn", ge=2, le=10_000)
     searched: int = param(200, "pool images a view is scored on", ge=8, le=100_000)
-    kept: int = param(8, "views kept", ge=1, le=1000)
+    voters: int = param(8, "best views, which vote", ge=1, le=1000)
     rounds: int = param(2, "rounds of training; after each the student labels the pool anew", ge=1, le=20)
     steps: int = param(250, "optimiser steps a round", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate", ge=1e-6, le=1)
@@ -58,7 +58,7 @@ class ConsensusOfViews(Attack):
 
     @torch.no_grad()
     def _consensus(self, locked: Classifier, pool: Images, run: Run) -> Tensor:
-        """(N, K) mean answer of the kept views over the pool."""
+        """(N, K) mean answer of the best views over the pool."""
         rng = run.rng("views")
         images = pool.images.to(run.device)
         some = images[torch.randperm(len(images), generator=rng)[: self.searched].to(images.device)]
@@ -69,7 +69,7 @@ class ConsensusOfViews(Attack):
             run.progress(i + 1, self.views, "views")
         seen.sort(key=lambda v: -v[0])
         best = []
-        for _, settings in seen[: self.kept]:
+        for _, settings in seen[: self.voters]:
             p, statistics = self._best_of_statistics(locked, images, settings)
             best.append((information(p), settings, statistics, p))
         self.trace = [(round(v[0], 3), v[1], v[2]) for v in best]

@@ -9,24 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_records import FakeStore
-from example_site import everything
-
-from bench.records import Record
-from reports.page import site as html
-
-
-@pytest.fixture(scope="module")
-def records() -> list[Record]:
-    return everything()
-
-
-@pytest.fixture(scope="module")
-def site(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "page"
-    html.write(FakeStore(records, samples=True), out)
-    return out
-
 
 CHROMIUM = os.environ.get("LOCKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS_OF_CHROMIUM = [

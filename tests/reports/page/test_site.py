@@ -10,7 +10,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 from example_records import FakeStore, measured, record, world
-from example_site import EVIL, everything
+from example_site import EVIL
 from markupsafe import escape
 from places import ROOT
 
@@ -62,18 +62,6 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._field:
             self.cells[self._row, self._field] += f" {data}"
-
-
-@pytest.fixture(scope="module")
-def records() -> list[Record]:
-    return everything()
-
-
-@pytest.fixture(scope="module")
-def site(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "page"
-    html.write(FakeStore(records, samples=True), out)
-    return out
 
 
 @pytest.fixture(scope="module")
