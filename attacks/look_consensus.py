@@ -71,11 +71,11 @@ class LookConsensus(Attack):
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
         recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
-        for i, steps in enumerate((self.steps, self.again)):
-            if steps:
-                maximise(model, pool, far, run, replace(recipe, steps=steps), answers, f"vote {i}", beside=near)
-                run.submit(Direct(copy.deepcopy(model)), round=i)
+        for i, steps in enumerate(n for n in (self.steps, self.again) if n):
+            if i:
                 answers = balanced(models.logits(model, pool).softmax(1))
+            maximise(model, pool, far, run, replace(recipe, steps=steps), answers, f"vote {i}", beside=near)
+            run.submit(Direct(copy.deepcopy(model)), round=i)
         return Direct(model)
 
 
