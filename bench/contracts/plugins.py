@@ -172,6 +172,8 @@ class DataSource(Plugin):
     prefix: ClassVar[bool] = False
     """True: the task is ``NAME:FOLDER``. The folder is `path`; its name, and names and content of its files, are part
     of a cell's identity. Where it lies is not."""
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """What is judged: ``("classification",)``, or ``("segmentation",)``, where `Dataset.masks` are."""
     path: Path = Path()
 
     @staticmethod
@@ -199,6 +201,8 @@ class Architecture(Plugin):
     """Optimiser steps of the victim's training."""
     rate: ClassVar[float] = 5e-4
     """Peak learning rate of the victim's training."""
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """The kinds of task that its models serve."""
 
     @abc.abstractmethod
     def build(self, task: Spec, extra: int, hidden: Sequence[int], public: bool) -> Classifier:

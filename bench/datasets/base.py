@@ -22,13 +22,15 @@ class Dataset:
     Args:
         name: the task string, for example ``digits-m`` or ``folder:PATH``.
         images: (N, 3, S, S) uint8.
-        labels: (N,) int64 in [0, K).
+        labels: (N,) int64 in [0, K): what is judged in classification; in segmentation they stratify the splits.
         classes: the K class names.
-        masks: (N, S, S) int64, 0 for background and label + 1 on the object, or None.
+        masks: (N, S, S) uint8 in [0, K), 255 where a pixel is ignored: what is judged in segmentation. In
+            classification 0 for background and label + 1 on the object, or None.
         notes: what else is to be recorded, JSON-able.
         groups: (N,) int64, equal where images share a source, or None where none do.
         origin: the set that image i was made from, index by index; its own name where it stands alone. Sets of
             one origin are split alike, so that a domain pair of them never tests on what it was trained on.
+        kind: ``classification`` or ``segmentation``.
 
     Raises:
         ValueError: a tensor of another shape or dtype, or a label that names no class.
@@ -42,13 +44,14 @@ class Dataset:
     notes: Mapping[str, Any] = field(default_factory=dict)
     groups: Tensor | None = None
     origin: str = ""
+    kind: str = "classification"
 
     def __post_init__(self) -> None:
         n, side = len(self.images), self.images.shape[-1]
         _expect("images", self.images, (n, 3, side, side), torch.uint8)
         _expect("labels", self.labels, (n,), torch.int64)
         if self.masks is not None:
-            _expect("masks", self.masks, (n, side, side), torch.int64)
+            _expect("masks", self.masks, (n, side, side), torch.uint8)
         if self.groups is not None:
             _expect("groups", self.groups, (n,), torch.int64)
         if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):

@@ -82,28 +82,54 @@ def build(size: int, generator_seed: int) -> Dataset:
     coverage = _coverage(labels, size, rng)
     images = channels_first(to_uint8(_paint(coverage, rng)))
     # A pixel belongs to the shape that covers at least half of it.
-    masks = np.where(coverage >= 0.5, labels[:, None, None] + 1, 0)
+    masks = np.where(coverage >= 0.5, labels[:, None, None] + 1, 0).astype(np.uint8)
     return Dataset("shapes", images, torch.from_numpy(labels), CLASSES, torch.from_numpy(masks))
+
+
+def drawn(outline: Outline, size: int, turn: float, radius: float, stretch: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """How much of each pixel one shape covers.
+
+    Args:
+        outline: its polygons.
+        size: side of the image, pixels.
+        turn: counter-clockwise, radians.
+        radius: of the circle that it lies in, as a share of the image's side.
+        stretch: (2,) factors along its own axes, before it is turned.
+        centre: (2,) x to the right and y downwards, as shares of the image's side.
+
+    Returns:
+        (size, size) float32 in [0, 1].
+    """
+    cos, sin = math.cos(turn), math.sin(turn)
+    move = np.array([(cos, -sin), (sin, cos)]) * radius * (1, -1)  # image rows run downwards
+    canvas = Image.new("L", (size * _OVER, size * _OVER), 0)
+    pen = ImageDraw.Draw(canvas)
+    for points, adds in outline:
+        placed = (points * stretch) @ move + centre
+        pen.polygon((placed * size * _OVER).ravel().tolist(), fill=255 if adds else 0)
+    return np.asarray(canvas.reduce(_OVER), np.float32) / 255
+
+
+def outlines() -> list[Outline]:
+    """The polygons of each class, in the order of `CLASSES`."""
+    return [draw() for draw, _ in _SHAPES.values()]
+
+
+def turns() -> np.ndarray:
+    """The largest turn of each class either way, (10,) float64, radians."""
+    return np.radians([turn for _, turn in _SHAPES.values()])
 
 
 def _coverage(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """How much of each pixel the shape covers, (N, size, size) float32 in [0, 1]."""
-    outlines = [draw() for draw, _ in _SHAPES.values()]
-    limit = np.radians([turn for _, turn in _SHAPES.values()])[labels]
+    polygons, limit = outlines(), turns()[labels]
     turn = rng.uniform(-1, 1, len(labels)) * limit
     radius = rng.uniform(0.34, 0.47, len(labels))  # of the image's side
     stretch = rng.uniform(0.85, 1.0, (len(labels), 2))
     centre = 0.5 + rng.uniform(-1, 1, (len(labels), 2)) * 0.5 * (0.5 - radius)[:, None]
     out = np.empty((len(labels), size, size), np.float32)
     for i, label in enumerate(labels):
-        cos, sin = math.cos(turn[i]), math.sin(turn[i])
-        move = np.array([(cos, -sin), (sin, cos)]) * radius[i] * (1, -1)  # image rows run downwards
-        canvas = Image.new("L", (size * _OVER, size * _OVER), 0)
-        pen = ImageDraw.Draw(canvas)
-        for points, adds in outlines[label]:
-            placed = (points * stretch[i]) @ move + centre[i]
-            pen.polygon((placed * size * _OVER).ravel().tolist(), fill=255 if adds else 0)
-        out[i] = np.asarray(canvas.reduce(_OVER), np.float32) / 255
+        out[i] = drawn(polygons[label], size, turn[i], radius[i], stretch[i], centre[i])
     return out
 
 
