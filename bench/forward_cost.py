@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from bench.checkpoints.model_names import parse
+from bench.checkpoints.model_names import kinds, parse
 from bench.errors import UserError
 
 UNKNOWN = 12e6
@@ -29,7 +29,7 @@ def multiply_adds(model: str, size: int) -> float:
     if parsed.is_factory or (own is not None and own.guest):  # its code does not run here
         return UNKNOWN
 
-    task, failure = Spec(size, ("one", "other")), ""
+    task, failure = Spec(size, ("one", "other"), kinds(model)[0]), ""
     for device in ("meta", "cpu"):  # a few architectures need memory to be built
         try:
             with torch.device(device), torch.no_grad():

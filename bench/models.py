@@ -24,6 +24,10 @@ from bench.guests import questions
 from bench.source_files import OWN
 
 
+SEGMENTATION = (400, 3e-3)
+"""Steps and peak rate of the training of a model that names each pixel."""
+
+
 class TimmClassifier(Classifier):
     """A timm classifier, or another network by its spec, with normalisation inside.
 
@@ -160,6 +164,11 @@ def check(name: str) -> None:
         if model.args:
             raise UserError(f"the model '{model.name}' takes no arguments.", "Leave them out.")
         return
+    if model.segments:
+        from bench import segmenters
+
+        segmenters.check(model)
+        return
     if not model.source and model.name.partition(".")[0] not in timm.list_models():
         near = timm.list_models(f"*{model.name}*")[:3]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -182,10 +191,11 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
         seed: of the random numbers that initialise what is not loaded.
 
     Raises:
-        UserError: no such model, or its public weights cannot be had.
+        UserError: no such model, one for tasks of another kind, or its public weights cannot be had.
     """
     check(name)
     parsed = model_names.parse(name)
+    model_names.check_kind(name, task.kind)
     public = weights == "public" and parsed.start == "public"
     architecture = registry.current().get("model", parsed.plugin)
     with torch.random.fork_rng(devices=[]):
@@ -198,7 +208,10 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
 
 def recipe(name: str) -> tuple[int, float]:
     """Steps and peak rate of the victim's training of the architecture ``name``; a hidden head leaves them."""
-    info = registry.current().get("model", model_names.parse(name).plugin)
+    parsed = model_names.parse(name)
+    if parsed.segments:
+        return SEGMENTATION
+    info = registry.current().get("model", parsed.plugin)
     return (Architecture.steps, Architecture.rate) if info is None else questions.recipe(info)
 
 
@@ -209,6 +222,10 @@ def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: 
 
 
 def _network(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
+    if model.segments:
+        from bench import segmenters
+
+        return segmenters.build(model, task, extra, public)
     classifier = TimmClassifier(network_spec(model, task, extra))
     if public:
         load_but_head(classifier.net, networks.public_weights(model), task.k + extra)
@@ -273,9 +290,9 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
 
 
 def _last(model: Classifier) -> nn.Module:
-    if not isinstance(model, TimmClassifier):
+    last = getattr(model, "last", None)
+    if not isinstance(last, nn.Module):
         raise TypeError(f"{type(model).__name__} does not say which layer is its last")
-    last: nn.Module = model.last
     return last
 
 

@@ -18,20 +18,55 @@ def check_available(name: str) -> None:
         UserError: there are none, or they are not here and cannot be fetched.
     """
     import timm
-    from huggingface_hub import HfApi, try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise UserError(f"the model '{name}' has no public weights.", "Use another --model, such as vit or cnn.")
     if not config.hf_hub_id or config.file:
         return
+    _check_hub(config.hf_hub_id, name, "--model vit")
+
+
+def check_encoder(decoder: str, name: str) -> None:
+    """Whether the weights of the encoder ``name`` under ``decoder`` are on this machine, or the hub has them.
+
+    Raises:
+        UserError: there are none, or they are not here and cannot be fetched.
+    """
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
+    from bench import registry
+
+    if registry.current().get("model", name) is not None:  # the pack has them
+        return
+    remedy = f"--model {decoder}:cnn, or --model '{decoder}:{name}?start=random'"
+    if name.startswith("tu-"):
+        config = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+        place = config.hf_hub_id if config is not None and config.has_weights else None
+    else:
+        known = encoders[name]["pretrained_settings"]
+        place = known["imagenet"]["repo_id"] if "imagenet" in known else None
+    if not place:
+        raise UserError(f"the model '{decoder}:{name}' has no public weights.", f"Use {remedy}.")
+    _check_hub(place, f"{decoder}:{name}", remedy)
+
+
+def _check_hub(place: str, name: str, remedy: str) -> None:
+    """Whether the weights at ``place`` of the hub are here or there.
+
+    Raises:
+        UserError: they are not.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
     files = ("model.safetensors", "pytorch_model.bin")
-    if any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in files):
+    if any(isinstance(try_to_load_from_cache(place, file), str) for file in files):
         return
     try:
-        HfApi().model_info(config.hf_hub_id, timeout=PATIENCE)
+        HfApi().model_info(place, timeout=PATIENCE)
     except Exception as error:  # of many kinds: no network, no such name
         raise UserError(
             f"the public weights of '{name}' are not on this machine and cannot be fetched ({type(error).__name__}).",
-            f"On a connected machine run: hf download {config.hf_hub_id} — or use --model vit.",
+            f"On a connected machine run: hf download {place} — or use {remedy}.",
         ) from None

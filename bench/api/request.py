@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import plan, registry
+from bench import datasets, plan, registry
+from bench.checkpoints.model_names import SEGMENTER
 from bench.errors import UserError
 from bench.paths import user_path
 
@@ -43,6 +44,8 @@ def lines_of(
     swept = plan.parse_sweeps(sweeps or [])
     if suite is None:
         chosen: dict[str, Any] = {kind: wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
+        if not names.get("models") and {datasets.kind(task) for task in chosen["tasks"]} == {"segmentation"}:
+            chosen["models"] = [SEGMENTER]
         return [plan.SuiteLine(**chosen, params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))]
     replicates = None if seeds is None else plan.parse_seeds(seeds)
     lines = plan.suite_lines(suite, names, replicates)

@@ -1,4 +1,5 @@
-"""What ``--model`` takes: a plugin, a timm name, ``torchvision:NAME``, ``hf-hub:…`` or a factory. No torch here."""
+"""What ``--model`` takes: a plugin, a timm name, ``torchvision:NAME``, ``hf-hub:…``, a factory, or for segmentation
+``unet:ENCODER`` and ``fpn:ENCODER``. No torch here."""
 
 from __future__ import annotations
 
@@ -9,12 +10,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from bench import registry
 from bench.errors import UserError
 
-SOURCES = ("torchvision", "factory", "hf-hub")
+DECODERS = ("unet", "fpn")
+"""Prefixes of models that name each pixel; what follows is their encoder."""
+SOURCES = ("torchvision", "factory", "hf-hub", *DECODERS)
 """Prefixes of names that are neither a plugin's nor timm's."""
 STARTS = ("public", "random")
 """The weights that training starts from."""
+SEGMENTER = "unet:cnn"
+"""The model of segmentation tasks where a user names none."""
 _WIDTHS = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})*")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -41,6 +47,16 @@ class ModelName:
     def plugin(self) -> str:
         """The name under which an architecture plugin would be registered; "" where there can be none."""
         return "" if self.source else self.name
+
+    @property
+    def base(self) -> str:
+        """The architecture plugin that it is, or whose network is its encoder; "" where there can be none."""
+        return self.name if self.segments else self.plugin
+
+    @property
+    def segments(self) -> bool:
+        """Whether it names each pixel."""
+        return self.source in DECODERS
 
     @property
     def is_factory(self) -> bool:
@@ -74,6 +90,32 @@ def parse(text: str) -> ModelName:
     if start not in STARTS:
         raise UserError(f"start={start} is not allowed in '{text}'.", f"Use {' or '.join(STARTS)}.")
     return ModelName(source, name, tuple(map(int, widths.split("-"))) if widths else (), args, str(start))
+
+
+def kinds(text: str) -> tuple[str, ...]:
+    """The kinds of task that the model ``text`` serves.
+
+    Raises:
+        UserError: as `parse`.
+    """
+    model = parse(text)
+    info = registry.current().get("model", model.plugin)
+    if info is not None:
+        return info.tasks
+    return ("segmentation",) if model.segments else ("classification",)
+
+
+def check_kind(text: str, kind: str) -> None:
+    """Whether the model ``text`` serves tasks of ``kind``.
+
+    Raises:
+        UserError: it does not, and the message names one that does.
+    """
+    if kind in kinds(text):
+        return
+    if kind == "segmentation":
+        raise UserError(f"the model '{text}' names images, not pixels.", f"For segmentation use --model {SEGMENTER}.")
+    raise UserError(f"the model '{text}' names pixels, not images.", "For classification use --model vit or cnn.")
 
 
 def _arguments(text: str, query: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.datasets import listing
+from bench.datasets import listing, pairs
 from bench.errors import UserError
 from bench.params import Param
 from bench.paths import user_path
@@ -23,6 +23,10 @@ LONGEST = 4096
 """Characters of a task's name: no path is longer."""
 FOLDER = "folder"
 """The data source of a user's own images: its classes are sub-folders."""
+FOLDER_SEG = "folder-seg"
+"""The data source of a user's own images and masks."""
+_HOLDS = {FOLDER_SEG: f"{pairs.IMAGES}/ and {pairs.MASKS}/"}
+"""What a folder holds, where it is no sub-folder for each class."""
 SIZES = (16, 256)
 """Smallest and largest side of an image, pixels."""
 
@@ -100,12 +104,27 @@ def _is_folder(text: str) -> bool:
 
 def _check_folder(task: str) -> None:
     name, _, path = task.partition(":")
+    holds = _HOLDS.get(name, "one sub-folder for each class")
     if path in ("", "PATH"):
-        raise UserError(f"'{task}' names no folder.", f"Write {name}:PATH, with one sub-folder for each class in PATH.")
+        raise UserError(f"'{task}' names no folder.", f"Write {name}:PATH, with {holds} in PATH.")
     folder = folder_path(task)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"The folder '{path}' {what}.", "Give a folder that holds one sub-folder for each class.")
+        raise UserError(f"The folder '{path}' {what}.", f"Give a folder that holds {holds}.")
+
+
+def kind(task: str) -> str:
+    """The kind of ``task``: ``classification`` or ``segmentation``.
+
+    Raises:
+        UserError: the two sides of a pair are of different kinds.
+    """
+    sides = pair(task) or (task,)
+    found = {side: info.tasks[0] for side in sides if (info := source(side)) is not None}
+    if len(set(found.values())) > 1:
+        text = " and ".join(f"{side} is {what}" for side, what in found.items())
+        raise UserError(f"Source and target must be tasks of one kind: {text}.", "Pair two sets of one label list.")
+    return next(iter(found.values()), "classification")
 
 
 def params(task: str) -> dict[str, Param]:
@@ -157,6 +176,10 @@ def check_data(task: str, settings: Mapping[str, Any] | None = None) -> None:
 
             grouping = str((settings or {}).get("groups", "none"))
             found.append(listing.check(folder_path(side), grouping, decoding.readable()))
+        elif info.name == FOLDER_SEG:
+            from bench.datasets import decoding
+
+            pairs.read(folder_path(side), decoding.readable())
         elif not listing.entries(folder_path(side)):
             raise UserError(f"The folder '{folder_path(side)}' is empty.", "Name the folder of the data.")
     if len(found) == 2 and found[0] != found[1]:

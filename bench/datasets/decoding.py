@@ -97,6 +97,14 @@ def read(path: Path, size: int, background: str = "white") -> np.ndarray:
     return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of the image file ``path`` once it is upright, pixels."""
+    with Image.open(path, formats=formats()) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(_ORIENTATION, 1) >= 5
+    return (height, width) if turned else (width, height)
+
+
 def _rgb(image: Image.Image, background: str) -> Image.Image:
     if image.mode == "F":
         raise Unreadable("its pixels have no known range")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench import datasets, models, plan, registry
+from bench.checkpoints.model_names import SEGMENTER
 from bench.contracts import DefenderNeeds, Images, Spec
 from bench.errors import UserError
 from bench.guests import questions, subjects
@@ -26,7 +27,7 @@ from bench.records import Cell, Record
 from bench.store.settings import Settings
 from bench.store.store import Store
 
-TASK, MODEL, SIZE, FEW = "shapes", "cnn", 16, 40
+TASK, SEGMENTED, MODEL, SIZE, FEW = "shapes", "shapes-seg", "cnn", 16, 40
 LEAST = 10
 """Fewest images of a class."""
 
@@ -145,16 +146,21 @@ def _task(info: PluginInfo) -> str:
     if info.prefix:
         return ""
     data = datasets.load(info.name, size=SIZE)
-    counts = data.labels.bincount(minlength=len(data.classes)).tolist()
+    if data.kind not in info.tasks:
+        return f"its data are for {data.kind}: write tasks = ({data.kind!r},)"
+    if data.kind == "segmentation" and data.masks is not None:
+        counts = [int((data.masks == label).flatten(1).any(1).sum()) for label in range(len(data.classes))]
+    else:
+        counts = data.labels.bincount(minlength=len(data.classes)).tolist()
     few = [name for name, n in zip(data.classes, counts, strict=True) if n < LEAST]
     return f"fewer than {LEAST} images of {', '.join(few)}: every split must hold every class" if few else ""
 
 
 def _model(info: PluginInfo) -> str:
     """Whether the architecture has the outputs that are asked for."""
-    data = datasets.load(TASK, size=SIZE)
+    data = datasets.load(_task_of(info), size=SIZE)
     for extra, public in ((0, True), (2, False)):
-        spec, state = questions.built(info, Spec(SIZE, data.classes), extra, public, 0)
+        spec, state = questions.built(info, Spec(SIZE, data.classes, data.kind), extra, public, 0)
         model = subjects.model(spec, state, "cpu", True, f"model {info.name}")
         try:
             if (model.k, model.extra) != (len(data.classes), extra):
@@ -166,6 +172,11 @@ def _model(info: PluginInfo) -> str:
     return ""
 
 
+def _task_of(info: PluginInfo) -> str:
+    """The small task that suits the plugin ``info``."""
+    return TASK if "classification" in info.tasks else SEGMENTED
+
+
 def small_cell(info: PluginInfo) -> Cell:
     """A small cell that runs the plugin ``info`` with its quick parameters.
 
@@ -173,7 +184,8 @@ def small_cell(info: PluginInfo) -> Cell:
         UserError: a parameter that is not allowed.
     """
     chosen: dict[str, Any] = {f"{info.kind}.{name}": value for name, value in info.quick.items()}
-    names = {"lock": "none", "attack": "none", "task": TASK, "model": MODEL} | {info.kind: info.name}
+    model = MODEL if "classification" in info.tasks else SEGMENTER
+    names = {"lock": "none", "attack": "none", "task": _task_of(info), "model": model} | {info.kind: info.name}
     params: Mapping[str, Any] = {"task.size": SIZE, **chosen}
     if info.kind == "key":
         params = {**params, "lock.key": info.name}

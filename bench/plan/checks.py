@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bench import assets, datasets, registry
 from bench.checkpoints import factories
 from bench.checkpoints.forms import check_form
-from bench.checkpoints.model_names import parse
+from bench.checkpoints.model_names import check_kind, parse
 from bench.editors.loading import check_available
 from bench.errors import UserError
 from bench.paths import user_path
@@ -19,12 +19,14 @@ def check(cells: Sequence[Cell]) -> None:
     """Whether ``cells`` can run, as far as it can be known without plugin code or training.
 
     Raises:
-        UserError: a folder that cannot serve, an unknown model or one that cannot take images of the size, missing
-            weights, an editor that is not here and cannot be fetched, or a file that is none.
+        UserError: a folder that cannot serve, an unknown model, one that cannot take images of the size or is for
+            tasks of another kind, missing weights, an editor that is not here and cannot be fetched, or a file that is none.
     """
     tasks = {(cell.scenario, *sorted(cell.data_settings.items())): cell for cell in cells}
     for cell in tasks.values():
         datasets.check_data(cell.scenario, cell.data_settings)
+    for model, task in dict.fromkeys((cell.model, cell.scenario) for cell in cells):
+        check_kind(model, datasets.kind(task))
     for model, size in dict.fromkeys((cell.model, cell.size) for cell in cells):
         check_model(model, size)
     for kind, ref in _plugins(cells):
@@ -51,9 +53,10 @@ def check_model(model: str, size: int) -> None:
         UserError: it is not, or cannot, or has not.
     """
     parsed = parse(model)
-    info = registry.current().get("model", parsed.plugin)
+    info = registry.current().get("model", parsed.base)
     if info is not None:
         assets.check(info)
+    if info is not None and not parsed.segments:
         return
     if parsed.is_factory:
         factories.find(parsed.name)
@@ -63,10 +66,13 @@ def check_model(model: str, size: int) -> None:
     from bench import models
     from bench.forward_cost import multiply_adds
     from bench.public_weights import check_available as check_weights
+    from bench.public_weights import check_encoder
 
     models.check(model)
     multiply_adds(model, size)
-    if parsed.start == "public" and not parsed.source:
+    if parsed.start == "public" and parsed.segments:
+        check_encoder(parsed.source, parsed.name)
+    elif parsed.start == "public" and not parsed.source:
         check_weights(parsed.name)
 
 

@@ -185,7 +185,7 @@ def _refs(cell: Cell) -> dict[str, PluginRef]:
 
 
 def _architecture(model: str) -> list[PluginInfo]:
-    info = registry.current().get("model", parse(model).plugin)
+    info = registry.current().get("model", parse(model).base)
     return [] if info is None else [info]
 
 

@@ -1,0 +1,61 @@
+"""One mask file as square class numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from bench.datasets.decoding import Unreadable, formats, upright_size
+
+OUTSIDE = 255
+"""The value of pixels that are left out, in every mask of a data set."""
+_MODES = ("P", "L", "1")
+
+
+def read(path: Path, image: Path, size: int, ignore: int) -> np.ndarray:
+    """The mask ``path`` of the file ``image``, cut as `decoding.read` cuts images; no value is mixed with another.
+
+    Args:
+        path: a palette or grey image: its values are class numbers.
+        image: the image that it belongs to, of the same size once it is upright.
+        size: side of the result, pixels.
+        ignore: the value of pixels that are left out.
+
+    Returns:
+        (size, size) uint8; `OUTSIDE` where the file has ``ignore``.
+
+    Raises:
+        Unreadable: a colour image, one of another size than its image, or a value of more than a byte.
+        Exception: of nearly any kind on a broken file; `decoding.reason` puts it in words.
+    """
+    with Image.open(path, formats=formats()) as opened:
+        opened.load()
+        values = _values(opened)
+    wanted = upright_size(image)
+    if values.size != wanted:
+        mine, other = ("×".join(map(str, each)) for each in (values.size, wanted))
+        raise Unreadable(f"{mine} pixels, its image {other}")
+    square = np.asarray(ImageOps.fit(values, (size, size), Image.Resampling.NEAREST))
+    if ignore == OUTSIDE:
+        return square
+    if (square == OUTSIDE).any():
+        raise Unreadable(f"the value {OUTSIDE}, which no class can have")
+    return np.where(square == ignore, OUTSIDE, square).astype(np.uint8)
+
+
+def _values(image: Image.Image) -> Image.Image:
+    """The values of a palette or grey image as one of 8 bits."""
+    if image.mode in _MODES or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > OUTSIDE:
+            raise Unreadable(f"the value {int(values.max())}, and a class number is at most {OUTSIDE - 1}")
+        return Image.fromarray(values.astype(np.uint8))
+    raise Unreadable("a colour image; a mask is palette or grey")
+
+
+def main_class(masks: np.ndarray, classes: int) -> np.ndarray:
+    """The most frequent class of each mask but for 0, or 0 where there is no other: (N, H, W) uint8 to (N,) int64."""
+    counts = np.stack([(masks == value).sum((1, 2)) for value in range(1, classes)], 1)
+    return np.where(counts.any(1), counts.argmax(1) + 1, 0).astype(np.int64)
