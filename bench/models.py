@@ -23,7 +23,6 @@ from bench.errors import UserError
 from bench.guests import questions
 from bench.source_files import OWN
 
-
 SEGMENTATION = (400, 3e-3)
 """Steps and peak rate of the training of a model that names each pixel."""
 

@@ -124,9 +124,7 @@ def _unnamed(root: Path, drawn: np.ndarray) -> tuple[str, ...]:
     return ("background", *(f"class {value}" for value in range(1, max(values) + 1)))
 
 
-def _remarks(
-    bad: Sequence[tuple[str, str]], drawn: np.ndarray, classes: Sequence[str], copies: int
-) -> list[str]:
+def _remarks(bad: Sequence[tuple[str, str]], drawn: np.ndarray, classes: Sequence[str], copies: int) -> list[str]:
     """Sentences about the data that a user should read."""
     out = []
     if bad:

@@ -1,4 +1,4 @@
-"""What lies in a folder of images and masks, ``images/`` and ``masks/`` side by side, without opening one. No torch here."""
+"""What lies in a folder of images and masks, side by side, without opening one. No torch here."""
 
 from __future__ import annotations
 

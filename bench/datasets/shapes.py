@@ -86,7 +86,9 @@ def build(size: int, generator_seed: int) -> Dataset:
     return Dataset("shapes", images, torch.from_numpy(labels), CLASSES, torch.from_numpy(masks))
 
 
-def drawn(outline: Outline, size: int, turn: float, radius: float, stretch: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def drawn(
+    outline: Outline, size: int, turn: float, radius: float, stretch: np.ndarray, centre: np.ndarray
+) -> np.ndarray:
     """How much of each pixel one shape covers.
 
     Args:

@@ -20,7 +20,8 @@ def check(cells: Sequence[Cell]) -> None:
 
     Raises:
         UserError: a folder that cannot serve, an unknown model, one that cannot take images of the size or is for
-            tasks of another kind, missing weights, an editor that is not here and cannot be fetched, or a file that is none.
+            tasks of another kind, missing weights, an editor that is not here and cannot be fetched, or a file that
+            is none.
     """
     tasks = {(cell.scenario, *sorted(cell.data_settings.items())): cell for cell in cells}
     for cell in tasks.values():

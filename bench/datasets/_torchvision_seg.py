@@ -1,0 +1,63 @@
+"""Segmentation sets through torchvision's own loaders and checksums, fetched on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from bench.datasets import masks
+from bench.datasets.base import Dataset, channels_first
+from bench.errors import UserError
+from bench.paths import data_home
+
+
+def opened(task: str, name: str, **options: Any) -> Any:
+    """The set ``name`` of `torchvision.datasets`: as it lies in the folder of ``task``, or fetched.
+
+    Raises:
+        UserError: it is not here and cannot be fetched.
+    """
+    import torchvision.datasets
+
+    make: Callable[..., Any] = getattr(torchvision.datasets, name)
+    folder = str(data_home() / task)
+    try:
+        try:
+            return make(folder, download=False, **options)
+        except (RuntimeError, OSError):  # it is not there, or a part of it is missing
+            return make(folder, download=True, **options)
+    except Exception as error:  # of many kinds: no network, a changed file, no space
+        raise UserError(
+            f"{task} is not in {folder} and cannot be fetched ({type(error).__name__}).",
+            "On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
+            "without a network use shapes-seg or scenes-seg.",
+        ) from None
+
+
+def build(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]], classes: tuple[str, ...], size: int) -> Dataset:
+    """Images and masks, the centre of each as a square of ``size`` × ``size`` pixels.
+
+    Args:
+        task: the name of the task.
+        pairs: RGB images and (H, W) uint8 masks of class numbers, `masks.OUTSIDE` where a pixel is left out.
+        classes: the K class names, the background first.
+        size: side of the images, pixels.
+    """
+    images, drawn = [], []
+    for image, values in pairs:
+        images.append(np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)))
+        mask = ImageOps.fit(Image.fromarray(values), (size, size), Image.Resampling.NEAREST)
+        drawn.append(np.asarray(mask))
+    stacked = np.stack(drawn)
+    return Dataset(
+        task,
+        channels_first(np.stack(images)),
+        torch.from_numpy(masks.main_class(stacked, len(classes))),
+        classes,
+        torch.from_numpy(stacked),
+        kind="segmentation",
+    )
