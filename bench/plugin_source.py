@@ -63,6 +63,7 @@ class PluginInfo:
     own: tuple[str, ...] = ()
     prefix: bool = False
     tasks: tuple[str, ...] = ("classification",)
+    unsuited: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property

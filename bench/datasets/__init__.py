@@ -48,6 +48,13 @@ def source(task: str) -> PluginInfo | None:
     return info if info is not None and info.prefix == bool(colon) else None
 
 
+def kind(task: str) -> str:
+    """The kind of task: see `bench.contracts.KINDS`. A pair has that of its source."""
+    sides = pair(task)
+    info = source(task if sides is None else sides[0])
+    return "classification" if info is None else info.tasks[0]
+
+
 def pair(task: str) -> tuple[str, str] | None:
     """Source and target of a domain scenario ``SOURCE:TARGET``; None where ``task`` is one data set."""
     if len(task) > LONGEST:
@@ -111,20 +118,6 @@ def _check_folder(task: str) -> None:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(f"The folder '{path}' {what}.", f"Give a folder that holds {holds}.")
-
-
-def kind(task: str) -> str:
-    """The kind of ``task``: ``classification`` or ``segmentation``.
-
-    Raises:
-        UserError: the two sides of a pair are of different kinds.
-    """
-    sides = pair(task) or (task,)
-    found = {side: info.tasks[0] for side in sides if (info := source(side)) is not None}
-    if len(set(found.values())) > 1:
-        text = " and ".join(f"{side} is {what}" for side, what in found.items())
-        raise UserError(f"Source and target must be tasks of one kind: {text}.", "Pair two sets of one label list.")
-    return next(iter(found.values()), "classification")
 
 
 def params(task: str) -> dict[str, Param]:

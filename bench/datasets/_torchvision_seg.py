@@ -43,7 +43,7 @@ def build(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]], classes: t
 
     Args:
         task: the name of the task.
-        pairs: RGB images and (H, W) uint8 masks of class numbers, `masks.OUTSIDE` where a pixel is left out.
+        pairs: RGB images and (H, W) uint8 masks of class numbers, `bench.contracts.IGNORED` where a pixel is left out.
         classes: the K class names, the background first.
         size: side of the images, pixels.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.contracts import DataSource, param
+from bench.contracts import IGNORED, DataSource, param
 from bench.datasets import contents, decoded, decoding, masks, pairs
 from bench.datasets.base import Dataset
 from bench.datasets.decoded import Progress
@@ -34,7 +34,7 @@ def build(
     size: int,
     skip_bad: bool,
     background: str = "white",
-    ignore: int = masks.OUTSIDE,
+    ignore: int = IGNORED,
     progress: Progress = _silent,
 ) -> Dataset:
     """The images of ``root/images`` with the masks of ``root/masks``: `pairs.read` says which, `masks.read` how.
@@ -100,7 +100,7 @@ def _masks(found: Pairs, size: int, ignore: int) -> tuple[np.ndarray, dict[int, 
             return decoding.reason(path, error)
         if found.names is None:
             return ""
-        outside = sorted({int(v) for v in np.unique(out[at])} - {*range(len(found.names)), masks.OUTSIDE})
+        outside = sorted({int(v) for v in np.unique(out[at])} - {*range(len(found.names)), IGNORED})
         values = "value" if len(outside) == 1 else "values"
         return f"{values} {', '.join(map(str, outside))} outside the {len(found.names)} classes" if outside else ""
 
@@ -114,7 +114,7 @@ def _unnamed(root: Path, drawn: np.ndarray) -> tuple[str, ...]:
     Raises:
         UserError: fewer than two values, or one below the largest that no mask has.
     """
-    values = {int(v) for v in np.unique(drawn)} - {masks.OUTSIDE}
+    values = {int(v) for v in np.unique(drawn)} - {IGNORED}
     remedy = "Number the classes 0, 1, 2, … in the masks, or name them all in classes.txt, one a line."
     if max(values, default=0) < 1:
         raise UserError(f"The masks in '{root}' have one class, or none.", remedy)

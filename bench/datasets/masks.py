@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from bench.contracts import IGNORED
 from bench.datasets.decoding import Unreadable, formats, upright_size
 
-OUTSIDE = 255
-"""The value of pixels that are left out, in every mask of a data set."""
 _MODES = ("P", "L", "1")
 
 
@@ -24,7 +23,7 @@ def read(path: Path, image: Path, size: int, ignore: int) -> np.ndarray:
         ignore: the value of pixels that are left out.
 
     Returns:
-        (size, size) uint8; `OUTSIDE` where the file has ``ignore``.
+        (size, size) uint8; `IGNORED` where the file has ``ignore``.
 
     Raises:
         Unreadable: a colour image, one of another size than its image, or a value of more than a byte.
@@ -38,19 +37,19 @@ def read(path: Path, image: Path, size: int, ignore: int) -> np.ndarray:
         mine, other = ("×".join(map(str, each)) for each in (values.size, wanted))
         raise Unreadable(f"{mine} pixels, its image {other}")
     square = np.asarray(ImageOps.fit(values, (size, size), Image.Resampling.NEAREST))
-    if ignore == OUTSIDE:
+    if ignore == IGNORED:
         return square
-    if (square == OUTSIDE).any():
-        raise Unreadable(f"the value {OUTSIDE}, which no class can have")
-    return np.where(square == ignore, OUTSIDE, square).astype(np.uint8)
+    if (square == IGNORED).any():
+        raise Unreadable(f"the value {IGNORED}, which no class can have")
+    return np.where(square == ignore, IGNORED, square).astype(np.uint8)
 
 
 def _values(image: Image.Image) -> Image.Image:
     """The values of a palette or grey image as one of 8 bits."""
     if image.mode in _MODES or image.mode.startswith("I"):
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > OUTSIDE:
-            raise Unreadable(f"the value {int(values.max())}, and a class number is at most {OUTSIDE - 1}")
+        if values.min() < 0 or values.max() > IGNORED:
+            raise Unreadable(f"the value {int(values.max())}, and a class number is at most {IGNORED - 1}")
         return Image.fromarray(values.astype(np.uint8))
     raise Unreadable("a colour image; a mask is palette or grey")
 

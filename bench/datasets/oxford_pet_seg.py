@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.contracts import DataSource
-from bench.datasets import _torchvision_seg, masks
+from bench.contracts import IGNORED, DataSource
+from bench.datasets import _torchvision_seg
 from bench.datasets.base import Dataset
 
 CLASSES = ("background", "cat", "dog")
@@ -26,7 +26,7 @@ def build(size: int) -> Dataset:
 
 def classes_of(trimap: np.ndarray, species: int) -> np.ndarray:
     """A trimap (H, W) as class numbers, uint8: ``species`` on the pet, 0 on the ground, left out on its border."""
-    return np.select([trimap == _PET, trimap == _GROUND], [species, 0], masks.OUTSIDE).astype(np.uint8)
+    return np.select([trimap == _PET, trimap == _GROUND], [species, 0], IGNORED).astype(np.uint8)
 
 
 class OxfordPetSeg(DataSource):

@@ -61,8 +61,6 @@ def test_the_kind_of_a_task_is_known_by_its_name() -> None:
     assert [datasets.kind(t) for t in ("shapes", "shapes-seg", "shapes-seg:scenes-seg", "nothing")] == [
         "classification", "segmentation", "segmentation", "classification",
     ]  # fmt: skip
-    with pytest.raises(UserError, match="one kind: digits is classification and shapes-seg is segmentation"):
-        datasets.kind("digits:shapes-seg")
 
 
 def test_the_main_class_is_the_most_frequent_but_for_the_background() -> None:
