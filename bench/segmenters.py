@@ -41,9 +41,10 @@ class Pyramid(nn.Module):
     def __init__(self, name: str, kwargs: dict[str, Any]) -> None:
         super().__init__()
         self.net: Any = timm.create_model(name, num_classes=0, **kwargs)
-        last = {info["reduction"]: at for at, info in enumerate(self.net.feature_info)}
+        stages: Any = self.net.feature_info
+        last = {info["reduction"]: at for at, info in enumerate(stages)}
         self._taken = list(last.values())
-        widths = [self.net.feature_info[at]["num_chs"] for at in self._taken]
+        widths = [stages[at]["num_chs"] for at in self._taken]
         self.stem = nn.Sequential(nn.Conv2d(3, _STEM, 3, padding=1, bias=False), nn.BatchNorm2d(_STEM), nn.ReLU())
         self.out_channels = [3, _STEM, *widths]
         self.output_stride = max(last)

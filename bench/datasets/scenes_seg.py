@@ -24,6 +24,7 @@ PER_CLASS = 240
 MOST = 5
 """Objects in an image, at most."""
 _FEWEST = 2
+_LARGE, _SMALL = (0.28, 0.38), (0.18, 0.26)  # radius of the largest object and of the others, of the image's side
 _TRIES = 3  # places tried for an object; that farthest from the others is taken
 _APART = 0.5  # least distance of an object's colour to the ground's in RGB
 _DIFFERENT = 0.3  # least distance of the colours of two objects in RGB
@@ -58,8 +59,8 @@ def _objects(main: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.
     count = rng.integers(_FEWEST, MOST + 1, n)
     kinds = rng.integers(len(shapes.CLASSES), size=(n, MOST))
     kinds[:, 0] = main
-    radius = rng.uniform(0.14, 0.2, (n, MOST))
-    radius[:, 0] = rng.uniform(0.22, 0.3, n)
+    radius = rng.uniform(*_SMALL, (n, MOST))
+    radius[:, 0] = rng.uniform(*_LARGE, n)
     turn = rng.uniform(-1, 1, (n, MOST)) * shapes.turns()[kinds]
     stretch = rng.uniform(0.85, 1.0, (n, MOST, 2))
     centre = _places(radius, rng)
