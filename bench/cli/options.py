@@ -30,7 +30,8 @@ TasksOption = Annotated[
     list[str] | None, typer.Option("--task", help="a data set, e.g. digits-m or folder:PATH (repeatable)")
 ]
 ModelsOption = Annotated[
-    list[str] | None, typer.Option("--model", help="an architecture: vit, cnn, or a timm name (repeatable)")
+    list[str] | None,
+    typer.Option("--model", help="an architecture: vit, cnn, a timm name, or unet:cnn for masks (repeatable)"),
 ]
 EditorOption = Annotated[
     str | None,

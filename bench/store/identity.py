@@ -140,6 +140,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         code=code_identity("bench.harness.victim_process", *_architecture(cell.model)),
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
         **_factory(cell.model),
+        **_decoders(cell.model),
     )
     stage(
         "key",
@@ -196,6 +197,12 @@ def _factory(model: str) -> dict[str, Any]:
         return {}
     paths = code_modules("factory", factories.find(parsed.name))
     return {"factory": {name: code_digest(path) for name, path in sorted(paths.items())}}
+
+
+def _decoders(model: str) -> dict[str, Any]:
+    """The version of the library whose decoder the model has, where it has one."""
+    library = "segmentation_models_pytorch"
+    return {library: ".".join(version(library).split(".")[:2])} if parse(model).segments else {}
 
 
 def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
