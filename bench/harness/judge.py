@@ -203,7 +203,8 @@ class Judge:
     def _lock_flags(self, v: LockVerdict) -> list[Flag]:
         flags = (
             red_flags.no_op(v.UP, v.LP, v.victim_authorised, v.oracle),
-            red_flags.below_floor(v.LP, self.floor),
+            # A mask of one class lies below the best constant mask, and tells nothing.
+            None if self.dense else red_flags.below_floor(v.LP, self.floor),
             red_flags.not_selective(v.UP, v.LP),
             red_flags.opens_when_dropped(v.LP, v.LP_shipped),
             red_flags.lives_in_batch_norm(v.LP, v.LP_after_batch_norm),
