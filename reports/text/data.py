@@ -19,7 +19,8 @@ from reports.text.formatting import HEADINGS
 FIELDS = (
     "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
     "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage", "authorised_after",
-    "curve", "meter", "half_recovery", "lock_cost", "conditions", "selection", "transductive", "flags", "status", "metric",
+    "curve", "meter", "half_recovery", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
+    "metric",
 )  # fmt: skip
 """Fields of a JSON object, followed by ``intervals``, ``per_seed``, ``row_key``, ``missing`` and ``error``."""
 
