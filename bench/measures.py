@@ -105,11 +105,17 @@ class MeanIoU:
         return Measured(value=value, n=len(answers), low=low, high=high, metric="mIoU")
 
     def floor(self, labels: Tensor) -> float:
-        """The best of the K masks of one class, and of the mask that has every pixel's most frequent class."""
-        constant = [torch.full(labels.shape[1:], label) for label in range(self.k)]
+        return metrics.mean_iou(self.constant(labels).sum(0))
+
+    def constant(self, labels: Tensor) -> Answers:
+        """The best mask that is the same for all images, as answers.
+
+        It is one of the K masks of one class, or the mask that has every pixel's most frequent class.
+        """
         counts = torch.stack([(labels == label).sum(0) for label in range(self.k)])
-        masks = [*constant, counts.argmax(0)]
-        return max(metrics.mean_iou(confusion(mask.expand(labels.shape), labels, self.k).sum(0)) for mask in masks)
+        masks = [*(torch.full(labels.shape[1:], label) for label in range(self.k)), counts.argmax(0)]
+        answers = (confusion(mask.expand(labels.shape), labels, self.k) for mask in masks)
+        return max(answers, key=lambda counts: metrics.mean_iou(counts.sum(0)))
 
     def changed(self, first: Answers, second: Answers) -> int:
         moved = np.abs(first.astype(np.int64) - second.astype(np.int64)).sum((1, 2)) / 2

@@ -210,12 +210,12 @@ def record_page(record: Record, log: str, file: Path) -> None:
 
 
 def _numbers(record: Record) -> None:
-    """The accuracies of a record; those of an invalid one are no results, and are not shown."""
+    """The percentages of a record; those of an invalid one are no results, and are not shown."""
     if record.status == "invalid":
         say("numbers: none, since the record is invalid")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("number", "percent", "95 % over images", "n"):
+    for heading in ("number", "percent" if record.metric == "accuracy" else record.metric, "95 % over images", "n"):
         table.add_column(heading, justify="left" if heading == "number" else "right")
     for name in ("victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation"):
         measured = getattr(record, name)

@@ -102,7 +102,9 @@ class Judge:
         out: Evidence = {"test_index": self.index.numpy()}
         if is_domain:
             out["authorised_index"] = self.authorised_index.numpy()
-        if not self.dense:  # confusion counts need no labels beside them
+        if isinstance(self.measure, measures.MeanIoU):
+            out[self._name("floor")] = self.measure.constant(self.labels)
+        else:
             out["test_labels"] = self.labels.numpy()
             if is_domain:
                 out["authorised_labels"] = self.authorised_labels.numpy()
@@ -203,7 +205,8 @@ class Judge:
     def _lock_flags(self, v: LockVerdict) -> list[Flag]:
         flags = (
             red_flags.no_op(v.UP, v.LP, v.victim_authorised, v.oracle),
-            red_flags.below_floor(v.LP, self.floor),
+            # A mask of one class lies below the best constant mask, and tells nothing.
+            None if self.dense else red_flags.below_floor(v.LP, self.floor),
             red_flags.not_selective(v.UP, v.LP),
             red_flags.opens_when_dropped(v.LP, v.LP_shipped),
             red_flags.lives_in_batch_norm(v.LP, v.LP_after_batch_norm),

@@ -259,9 +259,12 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
     n = {side_of(name): m.n for name, m in measured.items() if m is not None}
     for side in n:
         index, labels = (_side(arrays, side, part) for part in ("index", "labels"))
-        if index is None or labels is None or len(index) != n[side]:
+        if index is None or len(index) != n[side]:
             continue
         order = np.argsort(index, kind="stable")
+        if labels is None:  # masks are not kept: their fingerprint is `data`
+            images[side] = hashlib.sha256(index[order].astype("<i8").tobytes()).hexdigest()[:20]
+            continue
         split = np.stack([index[order], labels[order]]).astype("<i8")
         images[side] = hashlib.sha256(split.tobytes()).hexdigest()[:20]
         for name in values:

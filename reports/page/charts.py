@@ -137,7 +137,7 @@ def conditions(group: Group) -> list[Chart]:
 
 
 def condition_bars(group: Group, row: Row, index: int = 0) -> Chart:
-    """The locked model's accuracy under each key condition of ``row``, a bar each."""
+    """The locked model under each key condition of ``row``, a bar each."""
     bars = [
         Bar(c.name, c.applied, c.accuracy, RIGHT, "right key")
         if c.kind == "right"
@@ -160,8 +160,8 @@ def condition_bars(group: Group, row: Row, index: int = 0) -> Chart:
     errors = f"bars of error: 95 %, {kinds}" if kinds else "no intervals"
     return Chart(
         f"conditions-{index}", findings.of_conditions(row), f"{title(group)}; {seeds_words(row.seeds)}; {errors}",
-        caption, Axis("accuracy (%)", (0, 102)), Axis(""), bars=bars, levels=levels,
-        table=Table(("condition", "what was applied", "accuracy", "shipped", "n"), body, words=2),
+        caption, Axis(f"{row.metric} (%)", (0, 102)), Axis(""), bars=bars, levels=levels,
+        table=Table(("condition", "what was applied", row.metric, "shipped", "n"), body, words=2),
         height=110 + 26 * len(bars),
     )  # fmt: skip
 

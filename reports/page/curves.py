@@ -119,7 +119,7 @@ def best_so_far(row: Row, meter: str) -> Chart | None:
     return Chart(
         "best", findings.of_curve([row], _spent(row, meter)) or f"{lock_name(row)} × {row.attack}",
         f"{row.scenario} · {row.model}; {seeds_words(tuple(curves))}; {threat_words(row.threat)}", "",
-        _meter_axis(meter, start, end), Axis("accuracy on unauthorised test images (%)", PERCENT), series,
+        _meter_axis(meter, start, end), Axis(f"{row.metric} on unauthorised test images (%)", PERCENT), series,
         levels=levels([row], "oracle", "public_baseline", "LP"),
     )  # fmt: skip
 
@@ -157,7 +157,8 @@ def budget_curve(surface: Surface, index: int = 0) -> Chart:
         f"{surface.scenario} · {surface.model}{under}; {sample_words(rows)}",
         f"{captions([surface])[0]} {sample_words(rows)} Selection rule: {rows[0].selection or 'none'}.",
         Axis(WORDS[first], log=values[0] > 0 and values[-1] / values[0] >= 10, ticks=values),
-        Axis("accuracy on unauthorised test images (%)", PERCENT), series, levels=levels(rows[:1], "oracle", "LP"),
+        Axis(f"{rows[0].metric} on unauthorised test images (%)", PERCENT), series,
+        levels=levels(rows[:1], "oracle", "LP"),
         table=Table((*(WORDS[n] for n in surface.axes), "RP", "public baseline", "advantage"), body, words=0),
     )  # fmt: skip
 

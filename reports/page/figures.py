@@ -114,7 +114,7 @@ def budget_curves(surface: Surface, path: str | Path) -> Path:
 
 
 def conditions_bars(rows: Sequence[Row], path: str | Path) -> Path:
-    """The locked model's accuracy under each key condition, with 95 % intervals; a panel for each lock and key.
+    """The locked model under each key condition, with 95 % intervals; a panel for each lock and key.
 
     Args:
         rows: those without key conditions are left out.

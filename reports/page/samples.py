@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.legible import shortened, visible
 from bench.records import Record
+from reports.page.overlay import image_iou, overlay
 
 LONGEST = 120
 """Characters of a prompt, a class or a condition: more than the project's own have."""
@@ -56,10 +57,14 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], whose: str, mos
         labels = _answers(evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels")), images)
         predicted = _answers(evidence.get(f"samples/pred_{kind}"), images)
         edited = images is not None
-        if images is None and kind == "guess" and predicted is not None:
+        is_there = predicted is not None or f"samples/pred_{kind}" in evidence
+        if images is None and kind == "guess" and is_there:
             images = _images(evidence.get("samples/raw"))  # an attack that edits nothing answers on the raw images
             labels, predicted = _answers(labels, images), _answers(predicted, images)
         if images is None:
+            continue
+        if record.metric == "mIoU":
+            out += _of_masks(record, kind, edited, whose, images[:most], evidence)
             continue
         samples = []
         for i in range(min(len(images), most)):
@@ -69,6 +74,33 @@ def strips(record: Record, evidence: Mapping[str, NDArray[Any]], whose: str, mos
             samples.append(Sample(images[i], answer, right, truth))
         out.append(Strip(kind, _words(record, kind, edited, whose), samples))
     return out
+
+
+def _of_masks(
+    record: Record, kind: str, edited: bool, whose: str, images: NDArray[Any], evidence: Mapping[str, NDArray[Any]]
+) -> list[Strip]:
+    """The strip of a kind with masks over its images; raw images come with the true masks before them."""
+    true = _masks(evidence.get(f"samples/labels_{kind}", evidence.get("samples/labels")), images)
+    predicted = _masks(evidence.get(f"samples/pred_{kind}"), images)
+    out = []
+    if kind == "raw" and true is not None:
+        truth = [Sample(overlay(x, m), "", None, None) for x, m in zip(images, true, strict=False)]
+        out.append(Strip("truth", "raw: the true masks", truth))
+    samples = []
+    for i, image in enumerate(images):
+        # After a key the images may be others than the raw ones, and have no true masks here.
+        known = predicted is not None and true is not None and kind != "key"
+        score = image_iou(predicted[i], true[i]) if known else None  # type: ignore[index]
+        answer = "no answer" if predicted is None else "" if score is None else f"IoU {score:.0f}"
+        samples.append(Sample(image if predicted is None else overlay(image, predicted[i]), answer, None, None))
+    return [*out, Strip(kind, _words(record, kind, edited, whose), samples)]
+
+
+def _masks(array: NDArray[Any] | None, images: NDArray[Any]) -> NDArray[Any] | None:
+    """``array`` where it holds masks (m, H, W) uint8, one for each image."""
+    if array is None or array.ndim != 3 or array.dtype != np.uint8 or len(array) < len(images):
+        return None
+    return array if array.shape[1:] == images.shape[2:] else None
 
 
 def _images(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -233,6 +233,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
         error=shortened("; ".join(errors), LONGEST_ERROR) or None,
         reason=" / ".join(dict.fromkeys(reason_of(r) for r in group if r.status == "invalid")),
         drops=domain.drops(group, evidence),
+        metric=first.metric,
         lock_cost=_lock_cost(group),
     )
 

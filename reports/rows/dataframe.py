@@ -90,6 +90,7 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
         "attack_role": cell.attack.role,
         "attack_purpose": cell.attack.purpose,
         "settings": ", ".join(settings_of({**plugins_set(cell, "lock", "key", "attack"), **cell.task_settings})),
+        "metric": record.metric,
         "floor": record.floor,
     }
     for name in MEASURED:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.records import Cell, Measured, Record
+from reports.rows.answered import answered
 from reports.rows.intervals import Value, of_derived
-from reports.rows.statistics import Draws
+from reports.rows.statistics import Answered, Draws
 
 LEAST_DROP = 1.0
 """Relative target drop, percent, under which ST-D is undefined rather than huge."""
@@ -73,8 +74,8 @@ FORMULAS: Mapping[str, tuple[Callable[[Mapping[str, Draws]], Draws], tuple[str, 
 }
 
 
-SIDES = (("authorised_labels", ("victim_authorised", "UP")), ("test_labels", ("oracle", "LP")))
-"""For each side the name of its true labels in the evidence, and the accuracies measured on it."""
+SIDES = (("authorised", ("victim_authorised", "UP")), ("test", ("oracle", "LP")))
+"""Each side as the evidence names it, and the numbers measured on it."""
 
 
 def drops(
@@ -105,16 +106,16 @@ def drops(
 
 def _correct(
     record: Record, evidence: Callable[[Record], Mapping[str, NDArray[Any]]] | None
-) -> tuple[dict[str, NDArray[np.bool_]], ...] | None:
-    """For each side (n,) whether each test image was right, by name; None where evidence is missing."""
+) -> tuple[dict[str, Answered], ...] | None:
+    """For each side what each test image adds, by name; None where evidence is missing."""
     arrays = {} if evidence is None else evidence(record)
     sides = []
-    for true, names in SIDES:
-        if true not in arrays or any(f"pred/{name}" not in arrays for name in names):
+    for side, names in SIDES:
+        is_there = f"{side}_labels" in arrays or f"{side}_index" in arrays
+        found = answered(arrays, side, names) if is_there else None
+        if found is None or len(found[1]) < len(names):
             return None
-        if any(arrays[f"pred/{name}"].shape != arrays[true].shape for name in names) or arrays[true].ndim != 1:
-            return None  # imported evidence may hold anything
-        sides.append({name: arrays[f"pred/{name}"] == arrays[true] for name in names})
+        sides.append(found[1])
     return tuple(sides)
 
 

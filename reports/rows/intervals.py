@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import bdtr
+from scipy.special import bdtr, ndtri
 
-from bench.records import Measured
-from reports.rows.statistics import DRAWS, NESTED_FROM, Draws, nested, percentiles, resample, t_interval
+from bench.records import Measured, Metric
+from reports.rows.statistics import DRAWS, NESTED_FROM, Answered, Draws, nested, percentiles, resample, t_interval
 
 T = "t over seeds"
 IMAGES = "images, these seeds only"
@@ -28,8 +27,8 @@ Statistic = Callable[[Mapping[str, Draws]], Draws]
 """From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
 
 
-Correct = Mapping[str, NDArray[np.bool_]]
-"""Whether each image of one test set was right, (n,) by name of the predictor."""
+Correct = Mapping[str, Answered]
+"""What each image of one test set adds to the number of each predictor, by its name."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +77,16 @@ def of_measured(measured: Sequence[Measured | None], floors: Sequence[float | No
         floors: percent for each seed, a constant below which the value cannot fall (the public baseline's).
     """
     # The rows of one lock share its UP, LP and controls: their bootstraps are done once.
-    parts = tuple(None if m is None else (m.value, m.n, m.low, m.high) for m in measured)
+    parts = tuple(None if m is None else (m.value, m.n, m.low, m.high, m.metric) for m in measured)
     return _of_parts(parts, (None,) * len(parts) if floors is None else tuple(floors))
 
 
-_Part = tuple[float, int, float | None, float | None]
+_Part = tuple[float, int, float | None, float | None, Metric]
 
 
 @lru_cache(maxsize=65_536)
 def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...]) -> Value | None:
-    measured = [None if p is None else Measured(value=p[0], n=p[1], low=p[2], high=p[3]) for p in parts]
+    measured = [None if p is None else Measured(value=p[0], n=p[1], low=p[2], high=p[3], metric=p[4]) for p in parts]
     lifted = [None if m is None else _lift(m, f) for m, f in zip(measured, bounds, strict=True)]
     known = [m for m in lifted if m is not None]
     if not known:
@@ -111,7 +110,7 @@ def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...])
 def _lift(m: Measured, floor: float | None) -> Measured:
     if floor is None or m.value >= floor:
         return m
-    return Measured(value=floor, n=m.n, low=floor, high=floor)
+    return Measured(value=floor, n=m.n, low=floor, high=floor, metric=m.metric)
 
 
 def of_derived(
@@ -126,8 +125,8 @@ def of_derived(
         values: one for each seed.
         statistic: the same quantity from resampled accuracies.
         measured: for each seed, the accuracies that ``statistic`` reads, by name.
-        correct: for each seed (n,) whether each test image was right, by name. Images have one order, so that
-            resampling is paired. Where there are two test sets, one for each; None without such evidence.
+        correct: for each seed what each test image adds, by name. Images have one order, so that resampling is
+            paired. Where there are two test sets, one for each; None without such evidence.
     """
     known = [v for v in values if v is not None]
     if not known or len(known) < len(values):
@@ -161,11 +160,17 @@ def _resampled(correct: Correct | tuple[Correct, ...]) -> dict[str, Draws]:
 def binomial(measured: Measured, stream: int) -> Draws:
     """(B,) percent: ``n`` images drawn again and again, each right with the measured probability.
 
+    A mean IoU is no share of images: its draws are normal, with the width of its interval over images.
+
     Args:
-        measured: the accuracy and n.
+        measured: the accuracy or mean IoU, and n.
         stream: which random numbers. Those of two streams are independent. Within one stream draws rise and fall
             together, as the accuracies of several seeds do over the same test images.
     """
+    if measured.metric == "mIoU" and measured.low is not None and measured.high is not None:
+        deviation = (measured.high - measured.low) / (2 * float(ndtri(0.975)))
+        normal = ndtri(np.random.default_rng(stream).random(DRAWS))
+        return np.clip(measured.value + deviation * normal, 0, 100)
     return _binomial(min(max(measured.value / 100, 0.0), 1.0), measured.n, stream)
 
 

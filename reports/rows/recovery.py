@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records import Measured, Record
+from reports.rows.answered import answered
 from reports.rows.intervals import of_derived
 from reports.rows.source import Evidence
-from reports.rows.statistics import Draws
+from reports.rows.statistics import Answered, Draws, value_of
 
 HEADROOM = 10.0
 """Points between b and the oracle under which recovery is not defined."""
@@ -44,7 +45,7 @@ def derived(group: Sequence[Record], baselines: Sequence[Record | None], evidenc
     floor = max((r.floor for r in group if r.floor is not None), default=0.0)
     correct = [_correct(r, b, evidence) if evidence else None for r, b in zip(group, baselines, strict=True)]
 
-    def paired(*names: str) -> tuple[list[dict[str, Measured]], list[dict[str, NDArray[np.bool_]] | None]]:
+    def paired(*names: str) -> tuple[list[dict[str, Measured]], list[dict[str, Answered] | None]]:
         chosen = [{n: m[n] for n in names if n in m} for m in measured]
         right = [c and {n: c[n] for n in names} if c and set(names) <= set(c) else None for c in correct]
         return chosen, right
@@ -75,12 +76,15 @@ def advantage_of(x: Mapping[str, Draws], floor: float) -> Draws:
     return x["RP"] - np.maximum(x["baseline"], floor)
 
 
-def _correct(record: Record, baseline: Record | None, evidence: Evidence) -> dict[str, NDArray[np.bool_]] | None:
-    """Whether each test image was right, (n,) by name, in the order of the test index."""
+def _correct(record: Record, baseline: Record | None, evidence: Evidence) -> dict[str, Answered] | None:
+    """What each test image adds, by name, in the order of the test index."""
     own = _right(record, evidence(record), {"RP": record.RP, "LP": record.LP, "oracle": record.oracle})
     if own is None:
         return None
     index, right = own
+    names = {record.metric, record.metric if baseline is None else baseline.metric}
+    if len(names) > 1:
+        return None
     if baseline is not None:
         other = _right(baseline, evidence(baseline), {"RP": baseline.RP})
         if other is not None and "RP" in other[1] and np.array_equal(other[0], index):
@@ -90,19 +94,17 @@ def _correct(record: Record, baseline: Record | None, evidence: Evidence) -> dic
 
 def _right(
     record: Record, arrays: Mapping[str, NDArray[Any]], measured: Mapping[str, Measured | None]
-) -> tuple[NDArray[Any], dict[str, NDArray[np.bool_]]] | None:
-    if "test_labels" not in arrays or "test_index" not in arrays:
+) -> tuple[NDArray[Any], dict[str, Answered]] | None:
+    if "test_index" not in arrays:  # images of two records could not be paired
         return None
-    if arrays["test_labels"].ndim != 1 or arrays["test_index"].shape != arrays["test_labels"].shape:
-        return None  # imported evidence may hold anything
-    order = np.argsort(arrays["test_index"], kind="stable")
-    right: dict[str, NDArray[np.bool_]] = {}
-    for name, m in measured.items():
-        predicted = arrays.get(f"pred/{name}")
-        if m is None or predicted is None or predicted.shape != arrays["test_labels"].shape:
-            continue
-        hits = (predicted == arrays["test_labels"])[order]
-        # Evidence speaks for a number only where it reproduces it.
-        if hits.ndim == 1 and abs(100.0 * hits.mean() - m.value) < 0.05:
-            right[name] = hits
-    return arrays["test_index"][order], right
+    found = answered(arrays, "test", tuple(measured))
+    if found is None:
+        return None
+    index, all_answered = found
+    # Evidence speaks for a number only where it reproduces it.
+    right = {
+        name: a
+        for name, a in all_answered.items()
+        if (m := measured[name]) is not None and abs(value_of(a) - m.value) < 0.05
+    }
+    return index, right

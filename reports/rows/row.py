@@ -90,6 +90,7 @@ class Row:
     | attack_set | the attack's parameters that were set |
     | lock_cost | what the lock costs by name, means over seeds, None where not known |
     | reason | why an invalid row is invalid |
+    | metric | what its percentages are of: ``accuracy`` or ``mIoU`` |
     | others | seeds of the same row key that are in another row, by their status |
     """
 
@@ -125,6 +126,7 @@ class Row:
     attack_set: Mapping[str, Any] = field(default_factory=dict)
     lock_cost: Mapping[str, float | None] = field(default_factory=dict)
     reason: str = ""
+    metric: str = "accuracy"
     others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property

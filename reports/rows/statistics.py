@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from bench.metrics import mean_iou, mean_iou_draws
 from bench.metrics import wilson as wilson
 
 NESTED_FROM = 5
@@ -29,6 +30,8 @@ Draws = NDArray[np.float64]
 """(B,) values of one quantity over resamples."""
 Right = NDArray[np.bool_]
 """(n,) whether each test image was right."""
+Answered = NDArray[Any]
+"""What each test image adds to a number: `Right` for an accuracy, (n, K, K + 1) confusion counts for a mean IoU."""
 
 
 def t_quantile(chance: float, df: int) -> float:
@@ -87,19 +90,31 @@ def percentiles(draws: Draws) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resample(correct: Mapping[str, Right], stream: int) -> dict[str, Draws]:
+def resample(answered: Mapping[str, Answered], stream: int) -> dict[str, Draws]:
     """(B,) percent by name, every name over the same resampled images.
 
     Args:
-        correct: (n,) whether each image was right, by name.
+        answered: what each image adds, by name; all of one kind.
         stream: which random numbers; resamples of one stream and n draw the same images.
     """
-    n = len(next(iter(correct.values())))
+    first = next(iter(answered.values()))
+    n = len(first)
+    if first.ndim > 1:
+        portions: list[NDArray[Any]] = list(_kept_counts(n, stream) if n <= KEPT else _counts(n, stream))
+        return {
+            name: np.concatenate([mean_iou_draws(confusion, counts) for counts in portions])
+            for name, confusion in answered.items()
+        }
     # Sums of counts up to n are exact in single precision, and half the work.
-    right = np.stack([c.astype(np.float32 if n <= KEPT else np.float64) for c in correct.values()], axis=1)
-    portions = _kept_counts(n, stream) if n <= KEPT else _counts(n, stream)
-    accuracy = 100.0 * np.concatenate([counts @ right for counts in portions]).astype(np.float64) / n
-    return {name: accuracy[:, i] for i, name in enumerate(correct)}
+    right = np.stack([c.astype(np.float32 if n <= KEPT else np.float64) for c in answered.values()], axis=1)
+    counts_of_images = _kept_counts(n, stream) if n <= KEPT else _counts(n, stream)
+    accuracy = 100.0 * np.concatenate([counts @ right for counts in counts_of_images]).astype(np.float64) / n
+    return {name: accuracy[:, i] for i, name in enumerate(answered)}
+
+
+def value_of(answered: Answered) -> float:
+    """The percentage that the images give together."""
+    return mean_iou(answered.sum(0)) if answered.ndim > 1 else 100.0 * float(answered.mean())
 
 
 def _counts(n: int, stream: int) -> Iterator[NDArray[np.int64]]:
@@ -176,7 +191,8 @@ def p_of_interval(difference: float, arm: float, df: int | None = None) -> float
 def image_variance(value: float, n: int) -> float:
     """The variance of ``value`` percent over ``n`` independent images, squared points; never 0.
 
-    The share counts one right and one wrong image more (Agresti and Coull's idea), so that 0 and 100 % are not certain.
+    For a mean of per-image values between 0 and 100 it is an upper bound, as for a mean IoU. The share counts one right
+    and one wrong image more (Agresti and Coull's idea), so that 0 and 100 % are not certain.
     """
     share = (min(max(value, 0.0), 100.0) / 100 * n + 1) / (n + 2)
     return 1e4 * share * (1 - share) / n

@@ -90,7 +90,8 @@ def _intervals(group: Group) -> str:
     kinds = [kind for kind in meaning if any(v.kind == kind for v in values)]
     if not kinds:
         return "No intervals: none were recorded."
-    return f"Intervals: 95 %; {'; '.join(meaning[kind] for kind in kinds)}. Accuracies in percent, recovery a fraction."
+    what = "mIoU over the K real classes" if group.metric == "mIoU" else "Accuracies"
+    return f"Intervals: 95 %; {'; '.join(meaning[kind] for kind in kinds)}. {what} in percent, recovery a fraction."
 
 
 def _detectable(group: Group) -> str:

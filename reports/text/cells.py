@@ -31,7 +31,6 @@ MAIN = (
 OPTIONAL = ("UP_shipped", "LP_shipped", "authorised_after")
 """Fields without a column where no row of the group has them."""
 DOMAIN_HEADINGS = ("lock", "seeds", "source (A_s)", "target (A_t)", *domain.HEADINGS.values())
-CONDITION_HEADINGS = ("condition", "what was applied", "accuracy", "shipped", "seeds")
 _DOMAIN_CAPTION = (
     "No attack. Source drop: the victim's source accuracy less the lock's, points. Target drop: what the lock took of "
     "the victim's target accuracy, percent of it. ST-D: relative source drop over relative target drop, lower is "
@@ -89,7 +88,8 @@ def side_tables(group: Group) -> Iterator[Table]:
     for row in group.lock_rows():
         lines = [_condition_line(condition) for condition in row.conditions]
         name = f"Key conditions of {row.lock} with key {row.key}"
-        yield Table(name, CONDITION_HEADINGS, "llrrr", [("", lines)], [_condition_caption(group, row)])
+        headings = ("condition", "what was applied", row.metric, "shipped", "seeds")
+        yield Table(name, headings, "llrrr", [("", lines)], [_condition_caption(group, row)])
 
 
 def heading(field: str) -> str:

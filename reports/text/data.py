@@ -17,9 +17,10 @@ from reports.text.escaping import csv_cell
 from reports.text.formatting import HEADINGS
 
 FIELDS = (
-    "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped", "RP",
-    "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage", "authorised_after", "curve",
-    "meter", "half_recovery", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
+    "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
+    "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage", "authorised_after",
+    "curve", "meter", "half_recovery", "lock_cost", "conditions", "selection", "transductive", "flags", "status",
+    "metric",
 )  # fmt: skip
 """Fields of a JSON object, followed by ``intervals``, ``per_seed``, ``row_key``, ``missing`` and ``error``."""
 
@@ -27,7 +28,7 @@ NUMBERS = tuple(name for name in FIELDS if name in HEADINGS)
 
 
 def as_object(row: Row) -> dict[str, Any]:
-    """The JSON object of ``row``; accuracies in percent, None where not measured or not to be shown.
+    """The JSON object of ``row``; accuracies or mIoU in percent, None where not measured or not to be shown.
 
     ``intervals`` maps a field to [low, high, kind]; ``field/images`` is the interval over images of these seeds,
     where it is not the headline. ``per_seed`` maps a field, and ``n`` (test images), to one value for each of
@@ -60,6 +61,7 @@ def as_object(row: Row) -> dict[str, Any]:
         "transductive": row.transductive,
         "flags": row.flags,
         "status": row.status,
+        "metric": row.metric,
     }
     ordered = {name: entries[name] for name in FIELDS}
     return ordered | {

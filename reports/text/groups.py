@@ -44,6 +44,11 @@ class Group:
         """All rows in table order."""
         return [*self.methods, *self.controls]
 
+    @property
+    def metric(self) -> str:
+        """What percentages are of: ``accuracy`` or ``mIoU``."""
+        return next((row.metric for row in self.rows), "accuracy")
+
     def threat(self, row: Row) -> str:
         """The letter of ``row``'s threat model in this table."""
         return self.threats[threat_words(row.threat)]

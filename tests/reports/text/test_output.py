@@ -42,7 +42,7 @@ class TestTables:
             "scenario", "model", "lock", "key", "attack", "threat", "seeds", "UP", "LP", "UP_shipped", "LP_shipped",
             "RP", "victim_authorised", "oracle", "floor", "public_baseline", "recovery", "advantage",
             "authorised_after", "curve", "meter", "half_recovery", "lock_cost", "conditions", "selection",
-            "transductive", "flags", "status",
+            "transductive", "flags", "status", "metric",
         ]  # fmt: skip
         assert first["UP_shipped"] is None
         assert first["RP"] == pytest.approx(70.635)
