@@ -13,6 +13,7 @@ from bench.api.request import lines_of
 from bench.contracts import Spec
 from bench.errors import UserError
 from bench.plan import checks
+from bench.store import identity
 
 SPEC = Spec(32, ("background", "a", "b"), "segmentation")
 SMALL = "unet:cnn"
@@ -158,3 +159,9 @@ def test_a_segmentation_task_has_a_model_where_none_is_named() -> None:
     assert list(lines_of(names, None, None, None)[0].models) == [SMALL]
     assert list(lines_of({**names, "tasks": ["shapes"]}, None, None, None)[0].models) == ["vit"]
     checks.check_model(SMALL, 32)
+
+
+def test_a_victim_is_known_by_its_encoders_weights_and_its_decoders_library() -> None:
+    assert [info.name for info in identity._architecture(SMALL)] == ["cnn"]
+    assert list(identity._decoders(SMALL)) == ["segmentation_models_pytorch"]
+    assert identity._decoders("cnn") == {}
