@@ -273,9 +273,9 @@ def widen(model: Classifier, extra: int, seed: int) -> Classifier:
 
 
 def _last(model: Classifier) -> nn.Module:
-    if not isinstance(model, TimmClassifier):
+    last = getattr(model, "last", None)
+    if not isinstance(last, nn.Module):
         raise TypeError(f"{type(model).__name__} does not say which layer is its last")
-    last: nn.Module = model.last
     return last
 
 
