@@ -47,6 +47,7 @@ class Consensus(Attack):
         "averaged-mutual-information",
         "highest mutual information of answers averaged over moved copies of the attacker's images; no label",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,

@@ -42,6 +42,7 @@ class Distillation(Attack):
         "FitNets, ICLR 2015"
     )
     selection = "last"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     deviations = (
         "for images whose answer is an extra output the student learns the K real logits, renormalised; under "

@@ -35,6 +35,7 @@ class FinePruning(Attack):
         "the same in a plain network",
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -103,6 +103,7 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     assets = ("pack:clip",)
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "label_steps": 3, "trials": 4, "probe_steps": 3, "embeddings": 20}
 

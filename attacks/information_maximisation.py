@@ -25,6 +25,7 @@ class InformationMaximisation(Attack):
         "self-training after Lee, 2013"
     )
     selection = "mutual-information"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "answer_steps": 2}
 

@@ -33,6 +33,7 @@ class LearnedInput(Attack):
         "classes keep their outputs: the locked model was trained on them, so no label mapping is needed",
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -32,6 +32,7 @@ class PromptSearch(Attack):
     keys = ("edit",)
     against = ("modellock",)
     selection = "own-scorer"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
     quick = {"first": 2, "most": 2, "refine": 0}
 

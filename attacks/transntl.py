@@ -56,6 +56,7 @@ class TransNTL(Attack):
         "in a view with unlabelled target images, which the paper's attacker has not, batch norms end at their "
         "statistics (`statistics=kept`: never)",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench import measures, metrics, models
-from bench.contracts import IGNORE, Classifier, Images
+from bench import measures, metrics
+from bench.contracts import IGNORE
 
 
 def rows(values: Tensor) -> Tensor:
@@ -57,12 +57,6 @@ def score(predicted: Tensor, labels: Tensor, k: int) -> float:
     if labels.ndim == 1:
         return metrics.accuracy(predicted.numpy(), labels.numpy())
     return metrics.mean_iou(measures.confusion(predicted, labels, k).sum(0))
-
-
-def answers(model: Classifier, images: Images, batch: int = 256) -> Tensor:
-    """The class of each image (N,), or of each pixel (N, H, W), by ``model``; probabilities are not held together."""
-    parts = [models.logits(model, part.images).argmax(1) for part in images.batches(batch)]
-    return torch.cat(parts)
 
 
 def main_class(labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench import models, pixels
+from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.domains import neighbour_domains
 from locks.kit.family import sides
@@ -114,7 +114,7 @@ class MAP(Lock):
         if self.setting == "source":
             own, other = sides(data, self.use)
             if data.spec.is_dense:
-                return own, other.with_masks(pixels.answers(model, other))
+                return own, other.with_masks(models.answers(model, other))
             return own, self._with_answers(model, other, 0.0)
         source = self._pseudo_source(model, data.spec.size, run)
         if self.setting == "source-free":

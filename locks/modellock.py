@@ -40,7 +40,7 @@ class ModelLock(Lock):
 
     decoys: str = param(
         "extra",
-        "label of raw images, or of their pixels: one `extra` class; one `fixed` wrong class; the `uniform` answer; per "
+        "label of raw images, or of their pixels: an `extra` class; a `fixed` wrong class; the `uniform` answer; per "
         "image `random` wrong classes; per pixel the `background`, or classes `shifted` by one number an image; `none` "
         "trains without decoys",
         choices=("extra", "fixed", "random", "uniform", "background", "shifted", "none"),
