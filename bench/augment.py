@@ -7,17 +7,49 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bench.contracts import Augment, Batch
+
 
 def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
     """``images`` each moved by up to 2 pixels of 32, turned by up to 10°, scaled by up to 10 %; edges repeat."""
+    grid = _moves(images, rng)
+    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def moved(masks: Tensor, rng: torch.Generator) -> Tensor:
+    """Masks (N, H, W) int64 after the moves that `jitter` and `recolour` make with a generator in the same state."""
+    as_images = masks[:, None].float()
+    grid = _moves(as_images, rng)
+    nearest = nn.functional.grid_sample(as_images, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return nearest[:, 0].round().long()
+
+
+def varied(batch: Batch, augment: Augment, rng: torch.Generator) -> Batch:
+    """``batch`` with its images after ``augment``; masks move with them.
+
+    Raises:
+        ValueError: masks whose images move in a way that they cannot follow.
+    """
+    if not batch.labelled or batch.labels.ndim == 1:
+        return batch.with_images(augment(batch.images, rng))
+    if augment not in (jitter, recolour):
+        raise ValueError("masks can follow jitter and recolour alone: choose one of them, or none")
+    before = rng.get_state()
+    images = augment(batch.images, rng)
+    again = torch.Generator().manual_seed(0)
+    again.set_state(before)
+    return batch.with_images(images).with_labels(moved(batch.labels, again))
+
+
+def _moves(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Where each pixel of ``images`` (N, C, H, W) comes from: (N, H, W, 2) in [-1, 1]."""
     n = len(images)
     u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
     angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]
     cos, sin = scale * angle.cos(), scale * angle.sin()
     move = u[:, 2:] * (2 * 2 / 32)
     theta = torch.stack([torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)], 1)
-    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
 
 
 def recolour(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,12 +44,62 @@ def floor(labels: Array) -> float:
     return 100.0 * float(np.bincount(labels).max()) / len(labels)
 
 
-def mean_iou(predicted: Array, masks: Array, k: int) -> float:
-    """Mean over the classes present of intersection over union, (N, H, W) masks with values in [0, k)."""
-    scores = []
-    for label in range(k):
-        a, b = predicted == label, masks == label
-        union = np.logical_or(a, b).sum()
-        if union:
-            scores.append(np.logical_and(a, b).sum() / union)
-    return 100.0 * float(np.mean(scores))
+def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
+    """Mean over the classes of intersection over union, percent; a class that is nowhere does not count.
+
+    Args:
+        confusion: (K, K + 1) pixels by true and predicted class; the last column is no real class.
+
+    Raises:
+        ValueError: no pixel is judged.
+    """
+    return float(_mean_iou(parts_of(confusion)[None])[0])
+
+
+def class_iou(confusion: npt.NDArray[np.integer]) -> list[float | None]:
+    """Intersection over union of each class, percent; None for a class that is nowhere. As `mean_iou` otherwise."""
+    both, predicted, true = (parts_of(confusion)[i].astype(float) for i in range(3))
+    union = predicted + true - both
+    return [100.0 * float(b / u) if u else None for b, u in zip(both, union, strict=True)]
+
+
+def parts_of(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """(…, K, K + 1) confusion counts to (…, 3, K): pixels in both, predicted and true, by class."""
+    k = confusion.shape[-2]
+    both = np.diagonal(confusion, axis1=-2, axis2=-1)[..., :k]
+    return np.stack([both, confusion.sum(-2)[..., :k], confusion.sum(-1)], axis=-2)
+
+
+def _mean_iou(parts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """(B, 3, K) pixels as `parts_of` has them to (B,) percent."""
+    both, predicted, true = (parts[:, i].astype(np.float64) for i in range(3))
+    union = predicted + true - both
+    if not union.any(axis=1).all():
+        raise ValueError("no pixel is judged")
+    scores = np.divide(both, union, out=np.zeros_like(union), where=union > 0)
+    mean: npt.NDArray[np.float64] = 100.0 * scores.sum(axis=1) / (union > 0).sum(axis=1)
+    return mean
+
+
+def mean_iou_draws(confusion: npt.NDArray[np.integer], counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """(B,) mean IoU of B resamples of images, percent.
+
+    Args:
+        confusion: (n, K, K + 1) of each image.
+        counts: (B, n) how often each image is drawn.
+    """
+    parts = parts_of(confusion).astype(np.float64)
+    return _mean_iou((counts @ parts.reshape(len(parts), -1)).reshape(len(counts), *parts.shape[1:]))
+
+
+def mean_iou_interval(confusion: npt.NDArray[np.integer], draws: int = 2000) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean IoU over images, by bootstrap, percent.
+
+    Args:
+        confusion: (n, K, K + 1) of each image.
+        draws: number of resamples; their generator has a fixed seed.
+    """
+    n = len(confusion)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws)
+    low, high = np.percentile(mean_iou_draws(confusion, counts), [2.5, 97.5])
+    return float(low), float(high)

@@ -62,6 +62,8 @@ class PluginInfo:
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     prefix: bool = False
+    tasks: tuple[str, ...] = ("classification",)
+    unsuited: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property

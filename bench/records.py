@@ -119,13 +119,21 @@ class Cell(_Model):
         return digest(self.row())
 
 
+Metric = Literal["accuracy", "mIoU"]
+
+
 class Measured(_Model):
-    """An accuracy over ``n`` images. The image interval speaks of this replicate's model only."""
+    """An accuracy or a mean IoU over ``n`` images. The image interval speaks of this replicate's model only."""
 
     value: float = Field(ge=0, le=100, allow_inf_nan=False, description="percent")
     n: int = Field(ge=1)
-    low: float | None = Field(default=None, allow_inf_nan=False, description="lower end of the 95 % Wilson interval")
+    low: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="lower end of the 95 % interval over images: Wilson's, or of a bootstrap for mIoU",
+    )
     high: float | None = Field(default=None, allow_inf_nan=False, description="its upper end, percent")
+    metric: Metric = "accuracy"
 
 
 class Condition(_Model):
@@ -192,7 +200,8 @@ class Record(_Model):
     cell: Cell
     row_key: str
     split: Literal["test", "judge-validation"] = "test"
-    floor: float | None = Field(default=None, description="largest class's share of the split, percent")
+    metric: Metric = Field(default="accuracy", description="what percentages of this record are of")
+    floor: float | None = Field(default=None, description="what the best constant answer reaches, percent")
     victim_authorised: Measured | None = None
     oracle: Measured | None = Field(default=None, description="the victim on the unauthorised images")
     UP: Measured | None = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bench import seeds
+from bench.augment import varied
 from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
 
 Progress = Callable[[int, int, str], None]
@@ -151,7 +152,7 @@ class Run:
                     each(step)
                 for group, lr in zip(stepper.param_groups, peak, strict=True):
                     group["lr"] = lr * factor(step / n)
-                batches = sampled if augment is None else tuple(b.with_images(augment(b.images, rng)) for b in sampled)
+                batches = sampled if augment is None else tuple(varied(b, augment, rng) for b in sampled)
                 if backward is None:
                     with autocast:
                         value = loss(*batches)

@@ -3,10 +3,11 @@
 A plugin is one class in one file: a `Lock` in ``locks/``, an `Attack` in ``attacks/``, a `KeyMethod` in
 ``bench/keys/``, a `DataSource` in ``bench/datasets/``, an `Architecture` in ``bench/architectures/``, an `EditorSource`
 in ``bench/editors/``. Images are (N, 3, H, W) float32 in [0, 1]; labels are (N,) int64 in [0, K); K is the number of
-real classes. ``docs/reference/contracts.md`` walks the later methods of the field through these classes.
+real classes. In segmentation labels are masks (N, H, W) and outputs have a class for every pixel.
+``docs/reference/contracts.md`` walks the later methods of the field through these classes.
 """
 
-from bench.contracts.images import Augment, Batch, EditStage, Images, NoLabels, Spec
+from bench.contracts.images import IGNORE, IGNORED, KINDS, Augment, Batch, EditStage, Images, NoLabels, Spec
 from bench.contracts.models import Classifier, Predictor
 from bench.contracts.plugins import (
     Architecture,
@@ -26,6 +27,9 @@ from bench.selection import SelectionRule
 from bench.threat import Acceptance, AccessDenied, Budget, BudgetSpent, ThreatModel
 
 __all__ = [
+    "IGNORE",
+    "IGNORED",
+    "KINDS",
     "Acceptance",
     "AccessDenied",
     "Architecture",

@@ -16,6 +16,13 @@ EditStage = Callable[[int, Tensor], Tensor]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Images (N, 3, H, W) in [0, 1] and a CPU generator to images of the same shape and range."""
 
+KINDS = ("classification", "segmentation")
+"""Kinds of task: a class for each image, or a class for each of its pixels."""
+IGNORE = -100
+"""The label of a pixel that is not judged; `torch.nn.functional.cross_entropy` leaves it out by itself."""
+IGNORED = 255
+"""The same in masks that are stored as uint8."""
+
 
 class NoLabels(ValueError):
     """The labels of a set or batch that has none were read."""
@@ -31,7 +38,7 @@ class Spec:
     Args:
         size: side of the images, pixels.
         classes: names of the K real classes.
-        kind: ``classification``; no task of another kind exists yet.
+        kind: one of `KINDS`. In ``segmentation`` labels are masks, and outputs have a class for every pixel.
     """
 
     size: int
@@ -42,6 +49,11 @@ class Spec:
     def k(self) -> int:
         """K, the number of real classes."""
         return len(self.classes)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every pixel has a class."""
+        return self.kind == "segmentation"
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON."""
@@ -58,7 +70,7 @@ class Batch:
 
     Args:
         images: (N, 3, H, W) float32 in [0, 1].
-        labels: (N,) int64, or None.
+        labels: (N,) int64, or masks (N, H, W) int64 with `IGNORE` where a pixel is not judged, or None.
         index: (N,) int64.
     """
 
@@ -77,7 +89,7 @@ class Batch:
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64.
+        """(N,) int64, or masks (N, H, W) int64.
 
         Raises:
             NoLabels: there are none.
@@ -89,6 +101,10 @@ class Batch:
     def with_images(self, images: Tensor) -> Batch:
         """This batch with other images (N, 3, H, W) in place of its own."""
         return Batch(images, self._labels, self.index)
+
+    def with_labels(self, labels: Tensor) -> Batch:
+        """This batch with other labels in place of its own."""
+        return Batch(self.images, labels, self.index)
 
     def to(self, device: torch.device) -> Batch:
         """This batch on ``device``; the index stays where it is."""
@@ -106,7 +122,7 @@ class Images:
 
     Args:
         images: (N, 3, H, W) uint8.
-        labels: (N,) int64, or None.
+        labels: (N,) int64; or masks (N, H, W) uint8, with `IGNORED` where a pixel is not judged; or None.
 
     Raises:
         TypeError: images of another shape or dtype.
@@ -150,18 +166,23 @@ class Images:
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64.
+        """(N,) int64, or masks (N, H, W) int64 with `IGNORE` where a pixel is not judged.
 
         Raises:
             NoLabels: there are none.
         """
         if self._labels is None:
             raise NoLabels
+        return _classes(self._labels)
+
+    @property
+    def stored_labels(self) -> Tensor | None:
+        """The labels as they are stored: (N,) int64, (N, H, W) uint8, or None."""
         return self._labels
 
     def take(self, index: Tensor) -> Batch:
         """The batch at ``index`` (M,) int64."""
-        labels = None if self._labels is None else self._labels[index]
+        labels = None if self._labels is None else _classes(self._labels[index])
         return Batch(self._read(index).float() / 255, labels, index)
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -187,6 +208,10 @@ class Images:
         """Other pixels (N, 3, H, W) uint8 with these labels, if any."""
         return Images(pixels, self._labels)
 
+    def with_masks(self, masks: Tensor) -> Images:
+        """These images with other masks (N, H, W) int64, `IGNORE` where a pixel is not judged."""
+        return self._view(self._at, torch.where(masks == IGNORE, IGNORED, masks).byte())
+
     def _view(self, at: Tensor | None, labels: Tensor | None) -> Images:
         out = Images(self._whole[:0], labels if labels is None else labels[:0])
         out._whole, out._at, out._labels = self._whole, at, labels
@@ -195,3 +220,11 @@ class Images:
     def _read(self, index: Tensor | slice) -> Tensor:
         """The pixels at ``index`` of this set."""
         return self._whole[index if self._at is None else self._at[index]]
+
+
+def _classes(labels: Tensor) -> Tensor:
+    """Labels as they are stored to int64, with `IGNORE` where a mask says `IGNORED`."""
+    if labels.dtype != torch.uint8:
+        return labels
+    wide = labels.long()
+    return torch.where(wide == IGNORED, IGNORE, wide)

@@ -13,7 +13,8 @@ from bench.contracts.images import EditStage
 class Classifier(nn.Module, abc.ABC):
     """A model that a JSON ``spec`` and a state dict rebuild. Normalisation is inside.
 
-    Outputs are (N, K + extra): a lock may ship more outputs than classes. A subclass is named in the spec as
+    Outputs are (N, K + extra): a lock may ship more outputs than classes. In segmentation every pixel has its own:
+    outputs are (N, K + extra, H, W), embeddings (N, D, h, w). A subclass is named in the spec as
     ``spec["class"] = "module:Class"`` and is rebuilt as ``Class(spec)``.
     """
 
@@ -59,7 +60,7 @@ class Predictor(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def predict(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) images in [0, 1] to (N, K) scores of the real classes.
+        """(N, 3, H, W) images in [0, 1] to (N, K) scores of the real classes; (N, K, H, W) in segmentation.
 
         The judge calls it without gradients, in evaluation mode, never in inference mode.
         """

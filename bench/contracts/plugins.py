@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -73,6 +73,14 @@ class Key(Protocol):
         """Everything needed to make the same key again, with ``method`` naming its key method."""
         ...
 
+    # A key that moves pixels also has `labels(masks)`: masks (N, H, W) int64 after the same moves. See `moved_masks`.
+
+
+def moved_masks(key: Callable[[Tensor], Tensor], masks: Tensor) -> Tensor:
+    """Masks (N, H, W) int64 after ``key``: as its ``labels`` moves them, or as they are where it has none."""
+    move = getattr(key, "labels", None)
+    return masks if move is None else move(masks)
+
 
 @dataclass(frozen=True)
 class KeyCondition:
@@ -114,6 +122,10 @@ class KeyMethod(Plugin):
 class Lock(Plugin):
     """A protection method."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """Kinds of task it runs on: see `bench.contracts.KINDS`."""
+    unsuited: ClassVar[str] = ""
+    """Why it does not run on the others; the end of a sentence."""
     key: ClassVar[str] = "edit"
     """Name of the default key method."""
     opened_by: ClassVar[str] = ""
@@ -150,6 +162,10 @@ class Attack(Plugin):
     """Locks the attack was written against: it is the adaptive line of their tables."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Fields ``threat.*`` and ``budget.*`` it runs under where a user sets nothing."""
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """Kinds of task it runs on: see `bench.contracts.KINDS`."""
+    unsuited: ClassVar[str] = ""
+    """Why it does not run on the others; the end of a sentence."""
 
     @abc.abstractmethod
     def accepts(self, threat: ThreatModel) -> Acceptance:
@@ -169,6 +185,8 @@ class DataSource(Plugin):
     The first line of the docstring says how many images of what, and how many classes: `bench list` prints it.
     """
 
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """The one kind of task it is: see `bench.contracts.KINDS`. `Dataset.kind` says the same."""
     prefix: ClassVar[bool] = False
     """True: the task is ``NAME:FOLDER``. The folder is `path`; its name, and names and content of its files, are part
     of a cell's identity. Where it lies is not."""
@@ -195,6 +213,8 @@ class DataSource(Plugin):
 class Architecture(Plugin):
     """A classifier's architecture with its public weights: the plugin behind ``--model NAME``."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    """Kinds of task it answers: see `bench.contracts.KINDS`."""
     steps: ClassVar[int] = 500
     """Optimiser steps of the victim's training."""
     rate: ClassVar[float] = 5e-4

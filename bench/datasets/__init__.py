@@ -44,6 +44,13 @@ def source(task: str) -> PluginInfo | None:
     return info if info is not None and info.prefix == bool(colon) else None
 
 
+def kind(task: str) -> str:
+    """The kind of task: see `bench.contracts.KINDS`. A pair has that of its source."""
+    sides = pair(task)
+    info = source(task if sides is None else sides[0])
+    return "classification" if info is None else info.tasks[0]
+
+
 def pair(task: str) -> tuple[str, str] | None:
     """Source and target of a domain scenario ``SOURCE:TARGET``; None where ``task`` is one data set."""
     if len(task) > LONGEST:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.contracts import IGNORED, KINDS
 from bench.hashing import canonical
 
 
@@ -24,14 +25,17 @@ class Dataset:
         images: (N, 3, S, S) uint8.
         labels: (N,) int64 in [0, K).
         classes: the K class names.
-        masks: (N, S, S) int64, 0 for background and label + 1 on the object, or None.
+        masks: (N, S, S) uint8, or None. In segmentation the class of each pixel in [0, K), 255 where it is not judged;
+            otherwise 0 for background and label + 1 on the object.
         notes: what else is to be recorded, JSON-able.
         groups: (N,) int64, equal where images share a source, or None where none do.
         origin: the set that image i was made from, index by index; its own name where it stands alone. Sets of
             one origin are split alike, so that a domain pair of them never tests on what it was trained on.
+        kind: one of `bench.contracts.KINDS`. In segmentation ``masks`` are what is predicted; ``labels`` are the main
+            class of each image, and only keep its splits alike.
 
     Raises:
-        ValueError: a tensor of another shape or dtype, or a label that names no class.
+        ValueError: a tensor of another shape or dtype, or a label or mask that names no class.
     """
 
     name: str
@@ -42,17 +46,28 @@ class Dataset:
     notes: Mapping[str, Any] = field(default_factory=dict)
     groups: Tensor | None = None
     origin: str = ""
+    kind: str = "classification"
 
     def __post_init__(self) -> None:
         n, side = len(self.images), self.images.shape[-1]
         _expect("images", self.images, (n, 3, side, side), torch.uint8)
         _expect("labels", self.labels, (n,), torch.int64)
         if self.masks is not None:
-            _expect("masks", self.masks, (n, side, side), torch.int64)
+            _expect("masks", self.masks, (n, side, side), torch.uint8)
         if self.groups is not None:
             _expect("groups", self.groups, (n,), torch.int64)
         if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise ValueError(f"{self.name}: a label lies outside the {len(self.classes)} classes")
+        if self.kind not in KINDS or (self.kind == "segmentation" and self.masks is None):
+            raise ValueError(f"{self.name}: a task of kind {self.kind} needs masks, or there is none of that kind")
+        if self.kind == "segmentation" and n and self._largest() >= len(self.classes):
+            raise ValueError(f"{self.name}: a mask lies outside the {len(self.classes)} classes")
+
+    def _largest(self) -> int:
+        """The largest class of a judged pixel; −1 where there is none."""
+        assert self.masks is not None
+        values = torch.bincount(self.masks.flatten(), minlength=256)[:IGNORED].nonzero()
+        return int(values.max()) if len(values) else -1
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +76,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """20 hex digits of SHA-256 over images, labels, masks and class names."""
         hashed = hashlib.sha256(canonical(list(self.classes)).encode())
-        for tensor in (self.images, self.labels, self.masks):
+        if self.kind != "classification":
+            hashed.update(self.kind.encode())
+        # Masks count as int64, so that the way they are stored moves no fingerprint.
+        masks = None if self.masks is None else self.masks.long()
+        for tensor in (self.images, self.labels, masks):
             if tensor is None:
                 hashed.update(b"none")
                 continue

@@ -46,6 +46,7 @@ def load_guest(
                 notes=dict(facts["notes"]),
                 groups=tensors.get("groups"),
                 origin=str(facts["origin"]),
+                kind=str(facts["kind"]),
             ),
         )
         side = tuple(dataset.images.shape[2:])

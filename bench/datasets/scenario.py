@@ -119,6 +119,8 @@ def _check_whole(dataset: Dataset, splits: Splits) -> None:
         UserError: one has not.
     """
     for label, kind in enumerate(dataset.classes):
+        if dataset.kind == "segmentation" and not bool((dataset.labels == label).any()):
+            continue  # no image has it as its main class
         for name, part in splits.__dict__.items():
             if not bool((dataset.labels[part] == label).any()):
                 raise UserError(
@@ -158,8 +160,10 @@ class Side:
     splits: Splits
 
     def images(self, part: Tensor) -> Images:
-        """The labelled images at the indices ``part``; they are read when they are used."""
-        return Images(self.dataset.images, self.dataset.labels).subset(part)
+        """The labelled images at the indices ``part``; they are read when they are used. In segmentation with masks."""
+        dataset = self.dataset
+        labels = dataset.masks if dataset.kind == "segmentation" else dataset.labels
+        return Images(dataset.images, labels).subset(part)
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class Scenario:
     @property
     def spec(self) -> Spec:
         dataset = self.authorised.dataset
-        return Spec(size=int(dataset.images.shape[-1]), classes=tuple(dataset.classes))
+        return Spec(size=int(dataset.images.shape[-1]), classes=tuple(dataset.classes), kind=dataset.kind)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -220,6 +224,12 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
         dataset = datasets.load(name, generator_seed=generator, **options)
         sides.append(Side(dataset, split(dataset, seed)))
     source, target = sides[0], sides[-1]
+    if source.dataset.kind != target.dataset.kind:
+        raise UserError(
+            f"{source.dataset.name} is a task of {source.dataset.kind}, {target.dataset.name} one of "
+            f"{target.dataset.kind}.",
+            "Pair two sets of one kind.",
+        )
     if source.dataset.classes != target.dataset.classes:
         text = " and ".join(
             f"{side.dataset.name} has {len(side.dataset.classes)} ({', '.join(side.dataset.classes)})" for side in sides

@@ -82,7 +82,7 @@ def build(size: int, generator_seed: int) -> Dataset:
     coverage = _coverage(labels, size, rng)
     images = channels_first(to_uint8(_paint(coverage, rng)))
     # A pixel belongs to the shape that covers at least half of it.
-    masks = np.where(coverage >= 0.5, labels[:, None, None] + 1, 0)
+    masks = np.where(coverage >= 0.5, labels[:, None, None] + 1, 0).astype(np.uint8)
     return Dataset("shapes", images, torch.from_numpy(labels), CLASSES, torch.from_numpy(masks))
 
 

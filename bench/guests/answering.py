@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench import determinism, models, predictors, registry, session
 from bench.contracts import Classifier, Images, Key, Predictor, Spec
+from bench.contracts.plugins import moved_masks
 from bench.guests.wire import Message, Wire
 from bench.threat import ThreatModel
 
@@ -59,7 +60,13 @@ def _data(plugin: Any, arguments: Mapping[str, Any]) -> Answer:
         plugin.path = Path(arguments["path"])
     data = plugin.load(arguments["size"], arguments["generator_seed"], arguments["skip_bad"])
     tensors = {"images": data.images, "labels": data.labels, "masks": data.masks, "groups": data.groups}
-    body = {"name": data.name, "classes": list(data.classes), "notes": dict(data.notes), "origin": data.origin}
+    body = {
+        "name": data.name,
+        "classes": list(data.classes),
+        "notes": dict(data.notes),
+        "origin": data.origin,
+        "kind": data.kind,
+    }
     return body, {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
@@ -168,6 +175,8 @@ def _of_key(keys: list[Key], message: Message) -> Answer:
     own = keys[message.body["at"]]
     if message.kind == "apply":
         return {}, {"images": own(message.tensors["images"].clone())}
+    if message.kind == "labels":
+        return {}, {"masks": moved_masks(own, message.tensors["masks"].clone())}
     out = []
     for condition in own.conditions(message.body["seed"]):
         keys.append(condition.key)

@@ -12,20 +12,23 @@ from bench.guests.failure import InvalidResult
 NOT_FINITE, WRONG_SHAPE = "not-finite", "wrong-shape"
 
 
-def scores(value: object, n: int, width: int, what: str) -> Tensor:
-    """``value`` as (``n``, ``width``) finite float32 scores on the CPU.
+def scores(value: object, n: int, width: int, what: str, pixels: tuple[int, ...] = ()) -> Tensor:
+    """``value`` as (``n``, ``width``, *``pixels``) finite float32 scores on the CPU.
+
+    Args:
+        pixels: height and width of the masks; none in classification.
 
     Raises:
         InvalidResult: it is something else.
     """
     if not isinstance(value, Tensor):
         raise InvalidResult(WRONG_SHAPE, f"{what} returned {type(value).__name__}, not a tensor")
-    if tuple(value.shape) != (n, width):
-        raise InvalidResult(WRONG_SHAPE, f"{what} returned {tuple(value.shape)}, not {(n, width)}")
+    if tuple(value.shape) != (n, width, *pixels):
+        raise InvalidResult(WRONG_SHAPE, f"{what} returned {tuple(value.shape)}, not {(n, width, *pixels)}")
     if not value.is_floating_point():
         raise InvalidResult(WRONG_SHAPE, f"{what} returned {value.dtype}, not floating scores")
     out = value.detach().float().cpu()
-    bad = int((~torch.isfinite(out)).any(1).sum())
+    bad = int((~torch.isfinite(out)).flatten(1).any(1).sum())
     if bad:
         raise InvalidResult(NOT_FINITE, f"{what} returned scores that are not finite for {bad} of {n} images")
     return out
@@ -49,6 +52,20 @@ def images(value: object, like: Tensor, what: str) -> Tensor:
         low, high = float(out.min()), float(out.max())
         raise InvalidResult(WRONG_SHAPE, f"{what} returned values from {low:g} to {high:g}, not within 0 and 1")
     return out
+
+
+def masks(value: object, like: Tensor, what: str) -> Tensor:
+    """``value`` as masks of the shape of ``like`` (N, H, W) int64 that hold no class which ``like`` has not.
+
+    Raises:
+        InvalidResult: it is something else.
+    """
+    if not isinstance(value, Tensor) or value.shape != like.shape or value.dtype != like.dtype:
+        shape = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+        raise InvalidResult(WRONG_SHAPE, f"{what} returned {shape} for masks {tuple(like.shape)} {like.dtype}")
+    if not bool(torch.isin(value, like.unique()).all()):
+        raise InvalidResult(WRONG_SHAPE, f"{what} returned masks with classes that were not there")
+    return value
 
 
 def weights(state: Mapping[str, Tensor], what: str) -> None:

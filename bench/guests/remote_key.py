@@ -49,6 +49,18 @@ class RemoteKey:
         answer = self._guest.call("apply", {"at": at}, {"images": images}).tensors.get("images")
         return checks.images(answer, images, self._what).clamp(0, 1).to(images.device)
 
+    def labels(self, masks: Tensor) -> Tensor:
+        return self.moved(masks, 0)
+
+    def moved(self, masks: Tensor, at: int) -> Tensor:
+        """Masks (N, H, W) int64 after the key number ``at``, as `apply` counts them.
+
+        Raises:
+            InvalidResult: what came back are no such masks.
+        """
+        answer = self._guest.call("labels", {"at": at}, {"masks": masks}).tensors.get("masks")
+        return checks.masks(answer, masks, self._what)
+
     def parts(self) -> dict[str, Any]:
         return dict(self._facts["parts"])
 
@@ -77,6 +89,9 @@ class RemoteCondition:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self._key.apply(images, self._at)
+
+    def labels(self, masks: Tensor) -> Tensor:
+        return self._key.moved(masks, self._at)
 
     def parts(self) -> dict[str, Any]:
         return {}

@@ -101,7 +101,7 @@ def failure(cell: Cell, store: Store, settings: Settings, command: str, error: s
 def _fill_setting(record: Record, scenario: Scenario, judge: Judge, needs: dict[str, bool]) -> None:
     record.classes, record.data_notes = list(scenario.spec.classes), scenario.notes
     record.provenance.data_fingerprint = scenario.fingerprint()
-    record.floor, record.key = round(judge.floor, 4), judge.key.to_json()
+    record.metric, record.floor, record.key = judge.measure.name, round(judge.floor, 4), judge.key.to_json()
     record.defender_needs = needs
 
 
@@ -136,7 +136,7 @@ def _fill_attack(record: Record, score: Score, output: AttackOutput) -> None:
 
 def _looked_up(record: Record, evidence: Evidence) -> list[Flag]:
     """The flag of a predictor that is right where the victim errs; none where either was not measured."""
-    if record.RP is None or record.oracle is None or "pred/RP" not in evidence:
+    if record.RP is None or record.oracle is None or "pred/RP" not in evidence or "test_labels" not in evidence:
         return []
     labels, answers = evidence["test_labels"], evidence["pred/RP"]
     wrong = evidence["pred/oracle"] != labels

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,14 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from bench import metrics
+from bench import measures
 from bench.contracts import Images, Key, KeyCondition
 from bench.datasets.scenario import Scenario
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
 from bench.guests.subjects import Answerer, Model
 from bench.harness import red_flags
-from bench.harness.keyed_images import KeyedImages
+from bench.harness.keyed_images import KeyedImages, labels_after
 from bench.records import Condition, Flag, Measured, condition_name
 
 BATCH = 64
@@ -30,7 +31,8 @@ SAMPLES = 8
 """Images that a record keeps to look at, each of another class."""
 
 Progress = Callable[[int, int, str], None]
-Array = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+"""Answers to images, one entry each: see `bench.measures`."""
 Judged = Tensor | Images | KeyedImages
 """Images that a model or predictor is judged on."""
 Evidence = dict[str, npt.NDArray[np.generic]]
@@ -86,16 +88,24 @@ class Judge:
         self.authorised = KeyedImages(before_key, key)
         """The judged images of the authorised side, after the key."""
         self.key, self.device = key, torch.device(device)
-        self.labels: Array = self.images.labels.numpy()
-        self.authorised_labels: Array = before_key.labels.numpy()
-        self.floor = metrics.floor(self.labels)
-        self.k = scenario.spec.k
+        self.k, self.dense = scenario.spec.k, scenario.spec.is_dense
+        self.measure = measures.of(scenario.spec)
+        self.labels = labels_after(None, self.images)
+        """(N,) int64, or masks (N, H, W) uint8."""
+        self.authorised_labels = labels_after(key, before_key)
+        self.floor = self.measure.floor(self.labels)
+        self._main_classes = side.dataset.labels[self.index].numpy()
+        self._authorised_main_classes = other.dataset.labels[self.authorised_index].numpy()
 
     def split_evidence(self, is_domain: bool) -> Evidence:
-        """Index and labels of the judged images, of both sides where they differ."""
-        out: Evidence = {"test_index": self.index.numpy(), "test_labels": self.labels}
+        """Index of the judged images, and the labels of classification, of both sides where they differ."""
+        out: Evidence = {"test_index": self.index.numpy()}
         if is_domain:
-            out |= {"authorised_index": self.authorised_index.numpy(), "authorised_labels": self.authorised_labels}
+            out["authorised_index"] = self.authorised_index.numpy()
+        if not self.dense:  # confusion counts need no labels beside them
+            out["test_labels"] = self.labels.numpy()
+            if is_domain:
+                out["authorised_labels"] = self.authorised_labels.numpy()
         return out
 
     def lock(self, victim: Model | None, locked: Model) -> tuple[LockVerdict, Evidence]:
@@ -107,18 +117,17 @@ class Judge:
         evidence: Evidence = {}
         measured: dict[str, Measured] = {}
 
-        def score(name: str, outputs: Tensor, labels: Array) -> None:
-            predicted = outputs.argmax(1).numpy()
-            evidence[f"pred/{name}"] = predicted
-            measured[name] = score_of(predicted, labels)
+        def score(name: str, answers: Array, labels: Tensor) -> None:
+            evidence[self._name(name)] = answers
+            measured[name] = self.measure.measured(answers, labels)
 
         if victim is not None:
-            score("victim_authorised", _outputs(victim, self.authorised)[:, :k], self.authorised_labels)
-            score("oracle", victim.outputs(raw)[:, :k], self.labels)
-        for side, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
-            outputs = _outputs(locked, images)
-            score(side, outputs[:, :k], labels)
-            score(f"{side}_shipped", outputs, labels)
+            score("victim_authorised", self._of(victim, self.authorised)[0], self.authorised_labels)
+            score("oracle", self._of(victim, raw)[0], self.labels)
+        for name, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
+            answers, shipped = self._of(locked, images)
+            score(name, answers, labels)
+            score(f"{name}_shipped", shipped, labels)
         verdict = LockVerdict(
             victim_authorised=measured.get("victim_authorised"),
             oracle=measured.get("oracle"),
@@ -147,26 +156,25 @@ class Judge:
         for i, condition in enumerate(keys):
             kind, name = condition.kind, condition_name(condition.kind, condition.label)
             n = len(raw) if kind == "none" else min(SOME, len(raw))
-            labels = self.authorised_labels if kind == "right" else self.labels[:n]
+            labels = self.authorised_labels if kind == "right" else labels_after(condition.key, raw, n)
             some = self.authorised if kind == "right" else KeyedImages(raw.subset(torch.arange(n)), condition.key)
-            outputs = _outputs(locked, some)
-            predicted = outputs[:, : self.k].argmax(1).numpy()
-            evidence[f"pred/condition/{name}"] = predicted
+            answers, shipped = self._of(locked, some, labels)
+            evidence[self._name(f"condition/{name}")] = answers
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
-                at = _one_a_class(labels, SAMPLES)
+                at = torch.from_numpy(_one_a_class(self._main_classes[:n], SAMPLES))
+                images = some.at(at)
                 evidence |= {
-                    f"samples/{kind}": _pixels(some.at(torch.from_numpy(at))),
-                    f"samples/pred_{kind}": predicted[at],
+                    f"samples/{kind}": _pixels(images),
+                    f"samples/pred_{kind}": self._classes(locked.outputs(images)),
+                    f"samples/labels_{kind}": labels[at].numpy(),
                 }
-                evidence[f"samples/labels_{kind}"] = labels[at]
-            shipped = metrics.accuracy(outputs.argmax(1).numpy(), labels)
             out.append(
                 Condition(
                     kind=kind,  # type: ignore[arg-type]  # pydantic checks it: a key method may be a guest's
                     label=condition.label,
                     what=condition.key.describe(),
-                    accuracy=score_of(predicted, labels),
-                    shipped=round(shipped, 4),
+                    accuracy=self.measure.measured(answers, labels),
+                    shipped=self.measure.value(shipped, labels),
                 )
             )
             progress(i + 1, len(keys), f"key condition {name}")
@@ -182,11 +190,15 @@ class Judge:
         return round((time.perf_counter() - start) * 1000 / n, 4)
 
     def _adapted(self, locked: Model) -> float | None:
-        """LP in percent with batch-norm statistics of the attacker's pool; None where there are no batch norms."""
+        """LP in percent with batch-norm statistics of the attacker's pool; None where there are no batch norms.
+
+        In segmentation on the first `SOME` images: their outputs lie in memory together.
+        """
         if not locked.has_batch_norm:
             return None
-        answers = locked.adapted(self.pool, self.images)[:, : self.k].argmax(1).numpy()
-        return round(metrics.accuracy(answers, self.labels), 4)
+        n = min(SOME, len(self.images)) if self.dense else len(self.images)
+        outputs = locked.adapted(self.pool, self.images.subset(torch.arange(n)) if self.dense else self.images)
+        return self.measure.value(self.measure.answers(outputs[:, : self.k], self.labels[:n]), self.labels[:n])
 
     def _lock_flags(self, v: LockVerdict) -> list[Flag]:
         flags = (
@@ -198,32 +210,79 @@ class Judge:
         )
         return [flag for flag in flags if flag is not None]
 
-    def _predict(self, predictor: Answerer, images: Judged) -> Array:
-        order = torch.arange(len(images))
-        if predictor.transductive:  # fixed shuffled batches
-            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        return self._in_batches(predictor, images, order, BATCH)
+    def _name(self, what: str) -> str:
+        """Of the evidence behind a number."""
+        return f"{self.measure.prefix}/{what}"
 
-    def _in_batches(self, predictor: Answerer, images: Judged, order: Tensor, size: int) -> Array:
+    def _of(self, model: Model, images: Images | KeyedImages, labels: Tensor | None = None) -> tuple[Array, Array]:
+        """What ``model`` answers to ``images`` over the K real classes, and over all outputs it ships."""
+        if labels is None:
+            labels = self.authorised_labels if images is self.authorised else self.labels
+        real, shipped = [], []
+        for at, outputs in self._outputs(model, images):
+            real.append(self.measure.answers(outputs[:, : self.k], labels[at]))
+            shipped.append(self.measure.answers(outputs, labels[at]))
+        return np.concatenate(real), np.concatenate(shipped)
+
+    def _outputs(self, model: Model, images: Images | KeyedImages) -> Iterator[tuple[slice, Tensor]]:
+        """Places of ``images``, and what `Model.outputs` says there: images and masks need not fit into memory."""
+        if isinstance(images, Images):
+            if not self.dense:
+                yield slice(None), model.outputs(images)
+                return
+            parts: Iterator[Tensor] = (batch.images for batch in images.batches(BATCH))
+        else:
+            parts = (some for chunk in images.chunks() for some in (chunk.split(BATCH) if self.dense else [chunk]))
+        done = 0
+        for part in parts:
+            yield slice(done, done + len(part)), model.outputs(part)
+            done += len(part)
+
+    def _classes(self, outputs: Tensor) -> npt.NDArray[Any]:
+        """The real class of each image or pixel, for samples."""
+        classes = outputs[:, : self.k].argmax(1)
+        return np.asarray((classes.byte() if self.dense else classes).numpy())
+
+    def _predict(self, predictor: Answerer, images: Judged, labels: Tensor) -> Array:
+        return self._in_batches(predictor, images, labels, self._order(predictor, len(images)), BATCH)
+
+    @staticmethod
+    def _order(predictor: Answerer, n: int) -> Tensor:
+        """(n,) int64: the order in which images come; that of a transductive predictor is shuffled, always alike."""
+        if predictor.transductive:
+            return torch.randperm(n, generator=torch.Generator().manual_seed(0))
+        return torch.arange(n)
+
+    def _in_batches(self, predictor: Answerer, images: Judged, labels: Tensor, order: Tensor, size: int) -> Array:
         """What ``predictor`` answers to ``images`` when they come in ``order``, in batches of ``size``."""
-        parts = predictor.scores(_read(images, at) for at in order.split(size))
-        scores = torch.empty(len(images), self.k)
-        scores[order] = torch.cat(parts)
-        return np.asarray(scores.argmax(1).numpy())
+        batches = order.split(size)
+        parts = predictor.scores(_read(images, at) for at in batches)
+        answers = np.concatenate(
+            [self.measure.answers(scores, labels[at]) for at, scores in zip(batches, parts, strict=True)]
+        )
+        return np.asarray(answers[np.argsort(order.numpy())])
 
     def answers(self, predictor: Answerer, some: bool = False) -> Array:
-        """What a submission answers on the judged images, or on the first `SOME` of them: (N,) classes."""
+        """What a submission answers on the judged images, or on the first `SOME` of them."""
         first = torch.arange(min(SOME, len(self.images)))
-        return self._predict(predictor, self.images.subset(first) if some else self.images)
+        return self._predict(predictor, self.images.subset(first) if some else self.images, self.labels)
 
     def score(self, answers: Array) -> float:
-        """Percent of ``answers`` to the first judged images, (n,), that are right."""
-        return round(metrics.accuracy(answers, self.labels[: len(answers)]), 4)
+        """Percent that ``answers`` to the first judged images reach."""
+        return self.measure.value(answers, self.labels[: len(answers)])
+
+    def measured(self, answers: Array) -> Measured:
+        """The same for all judged images, with its interval."""
+        return self.measure.measured(answers, self.labels)
+
+    def named(self, answers: Array) -> Evidence:
+        """``answers`` to all judged images as the evidence behind RP."""
+        return {self._name("RP"): answers}
 
     def validate(self, predictor: Answerer) -> Measured:
         """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""
-        predicted = self._predict(predictor, self.validation)
-        return score_of(predicted, self.validation.labels.numpy())
+        labels = labels_after(None, self.validation)
+        return self.measure.measured(self._predict(predictor, self.validation, labels), labels)
 
     def predictor(
         self, predictor: Answerer, answers: Array | None = None, authorised: bool = True
@@ -235,23 +294,24 @@ class Judge:
             authorised: whether it is judged on authorised images too.
         """
         predicted = self.answers(predictor) if answers is None else answers
-        evidence: Evidence = {"pred/RP": predicted}
+        evidence: Evidence = self.named(predicted)
         after = None
         if authorised:
-            there = self._predict(predictor, self.authorised)
-            after, evidence["pred/authorised_after"] = score_of(there, self.authorised_labels), there
+            there = self._predict(predictor, self.authorised, self.authorised_labels)
+            after = self.measure.measured(there, self.authorised_labels)
+            evidence[self._name("authorised_after")] = there
         flags = []
         some = self.images.take(torch.arange(min(BATCH, len(self.images)))).images
         if not predictor.transductive:  # `predicted` had these images together and in order
-            changed = int((self._in_pieces(predictor, some) != predicted[:BATCH]).sum())
+            changed = self.measure.changed(self._in_pieces(predictor, some), predicted[:BATCH])
             flags.append(red_flags.depends_on_batch(changed, len(some)))
         rng = torch.Generator().manual_seed(2)
         noisy = (some + (torch.rand(some.shape, generator=rng) - 0.5) * (4 / 255)).clamp(0, 1)
-        exact = metrics.accuracy(predicted[:BATCH], self.labels[:BATCH])
-        near = metrics.accuracy(self._predict(predictor, noisy), self.labels[:BATCH])
+        exact = self.score(predicted[:BATCH])
+        near = self.score(self._predict(predictor, noisy, self.labels))
         flags.append(red_flags.too_good_on_labels(exact, near))
         verdict = AttackVerdict(
-            RP=score_of(predicted, self.labels),
+            RP=self.measured(predicted),
             authorised_after=after,
             flags=[flag for flag in flags if flag is not None],
         )
@@ -260,26 +320,28 @@ class Judge:
     def _in_pieces(self, predictor: Answerer, images: Judged) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
-        return self._in_batches(predictor, images, order, 23)
+        return self._in_batches(predictor, images, self.labels, order, 23)
 
     def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
-        at = _one_a_class(self.labels, n)
-        raw = self.images.take(torch.from_numpy(at)).images
-        key = self.authorised.at(torch.from_numpy(_one_a_class(self.authorised_labels, n)))
+        at = torch.from_numpy(_one_a_class(self._main_classes, n))
+        raw = self.images.take(at).images
+        key = self.authorised.at(torch.from_numpy(_one_a_class(self._authorised_main_classes, n)))
         images = {"raw": raw, "key": key}
         answers = {
-            "labels": torch.from_numpy(self.labels)[at],
-            "pred_raw": locked.outputs(raw)[:, : self.k].argmax(1),
-            "pred_key": locked.outputs(key)[:, : self.k].argmax(1),
+            "labels": self.labels[at].numpy(),
+            "pred_raw": self._classes(locked.outputs(raw)),
+            "pred_key": self._classes(locked.outputs(key)),
         }
         if predictor is not None:
-            answers["pred_guess"] = torch.from_numpy(self._predict(predictor, raw))
+            order = self._order(predictor, len(raw))
+            scores = torch.cat(list(predictor.scores([raw[order]])))
+            answers["pred_guess"] = self._classes(scores[torch.argsort(order)])
             seen = predictor.transformed(raw)
             if seen is not None:
                 images["guess"] = seen
         pictures: Evidence = {f"samples/{n}": _pixels(x) for n, x in images.items()}
-        return pictures | {f"samples/{n}": x.numpy() for n, x in answers.items()}
+        return pictures | {f"samples/{n}": x for n, x in answers.items()}
 
 
 def _read(images: Judged, at: Tensor) -> Tensor:
@@ -287,21 +349,6 @@ def _read(images: Judged, at: Tensor) -> Tensor:
     if isinstance(images, Tensor):
         return images[at]
     return images.take(at).images if isinstance(images, Images) else images.at(at)
-
-
-def _outputs(model: Model, images: Images | KeyedImages) -> Tensor:
-    """As `Model.outputs`, for images that need not fit into memory at once."""
-    if isinstance(images, Images):
-        return model.outputs(images)
-    return torch.cat([model.outputs(some) for some in images.chunks()])
-
-
-def score_of(predicted: Array, labels: Array) -> Measured:
-    """Accuracy of ``predicted`` (n,) with its image interval."""
-    low, high = metrics.image_interval(predicted == labels)
-    return Measured(
-        value=round(metrics.accuracy(predicted, labels), 4), n=len(labels), low=round(low, 4), high=round(high, 4)
-    )
 
 
 def _pixels(images: Tensor) -> npt.NDArray[np.uint8]:

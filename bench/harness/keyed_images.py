@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.contracts import Images, Key
+from bench.contracts import Images, Key, NoLabels
+from bench.contracts.plugins import moved_masks
 
 KEPT = 256 << 20
 """Bytes of float32 pixels up to which keyed images are kept in memory."""
@@ -54,3 +55,17 @@ class KeyedImages:
         if self._kept is None:
             self._kept = self._key(self._before.images) if len(self) else torch.zeros(self._before.shape)
         return self._kept
+
+
+def labels_after(key: Key | None, images: Images, n: int | None = None) -> Tensor:
+    """The stored labels of the first ``n`` of ``images``: (n,) int64, or masks (n, H, W) uint8 after ``key``.
+
+    Raises:
+        NoLabels: there are none.
+    """
+    some = images if n is None else images.subset(torch.arange(n))
+    if some.labelled and some.labels.ndim > 1 and key is not None:
+        some = some.with_masks(moved_masks(key, some.labels))
+    if some.stored_labels is None:
+        raise NoLabels
+    return some.stored_labels

@@ -73,7 +73,7 @@ def report(progress: Progress) -> Handler:
 def sent(images: Images) -> Reply:
     """``images`` as a reply."""
     tensors: dict[str, Any] = {"pixels": images}  # read from their file as they are sent
-    return "images", {}, tensors | ({"labels": images.labels} if images.labelled else {})
+    return "images", {}, tensors | ({} if images.stored_labels is None else {"labels": images.stored_labels})
 
 
 def images_of(tensors: Mapping[str, Tensor]) -> Images:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.guests.subjects import Answerer, Model
 from bench.harness import red_flags
 from bench.harness.job import AttackOutput
-from bench.harness.judge import Array, Evidence, Judge, Progress, score_of
+from bench.harness.judge import Array, Evidence, Judge, Progress
 from bench.records import CurvePoint, Flag, Measured
 from bench.selection import SelectionRule
 
@@ -82,8 +82,8 @@ class Scorer:
         at = max(points, key=lambda i: points[i].validation or 0.0, default=last)
         chosen = self._predictor(at)
         answers = judge.answers(chosen)
-        RP = score_of(answers, judge.labels)
-        self.measured(RP, {"pred/RP": answers})
+        RP = judge.measured(answers)
+        self.measured(RP, judge.named(answers))
         out = Score(RP=RP, RP_validation=judge.validate(chosen), transductive=chosen.transductive)
         brief = control and chosen.costly
         verdict, evidence = judge.predictor(chosen, answers, authorised=not brief)

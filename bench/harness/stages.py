@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench import models, registry, seeds, training
+from bench import datasets, models, registry, seeds, training
 from bench.checkpoints.model_names import parse
 from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
@@ -154,7 +154,13 @@ class Stages:
     def model(self, trained: Trained, what: str) -> Model:
         """``trained`` as the judge asks it: in a process of its own where a guest's code is in it."""
         guest = self._is_guest("lock", "model")
-        return subjects.model(trained.spec, trained.state, self.context.settings.device, guest, what)
+        device, dense = self.context.settings.device, self.is_dense
+        return subjects.model(trained.spec, trained.state, device, guest, what, dense)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every pixel has a class."""
+        return datasets.kind(self.cell.scenario) == "segmentation"
 
     def judged(
         self, judge: Judge, original: Trained | None, locked: Callable[[], Model]
@@ -210,7 +216,7 @@ class Stages:
         guest, what = self._is_guest("lock", "model", "attack"), f"the predictor of {self.cell.attack.name}"
 
         def rebuild(spec: dict[str, Any], state: dict[str, Tensor]) -> subjects.Answerer:
-            return subjects.answerer(spec, state, judge.k, device, guest, what, interface)
+            return subjects.answerer(spec, state, judge.k, device, guest, what, interface, judge.dense)
 
         with self.timed("scored"):
             scorer = Scorer(judge, output, rebuild, rule, self.progress("judge the attack"), measured)
@@ -225,7 +231,7 @@ class Stages:
         def answer(images: Tensor) -> Tensor:
             out = locked().outputs(images)
             if access == "labels":
-                return torch.nn.functional.one_hot(out.argmax(1), out.shape[1]).float()
+                return torch.nn.functional.one_hot(out.argmax(1), out.shape[1]).movedim(-1, 1).float()
             return out
 
         return answer

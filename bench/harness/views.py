@@ -22,6 +22,7 @@ from bench.contracts import (
     Spec,
     ThreatModel,
 )
+from bench.contracts.plugins import moved_masks
 
 PublicModel = Callable[[int], Classifier]
 CHUNK = 256 << 20
@@ -29,15 +30,22 @@ CHUNK = 256 << 20
 
 
 def keyed(key: Callable[[Tensor], Tensor], images: Images) -> Images:
-    """``images`` after ``key``, in 8 bit, with the labels they had; the key sees at most `CHUNK` bytes at once."""
+    """``images`` after ``key``, in 8 bit, with their labels; the key sees at most `CHUNK` bytes at once."""
     n, channels, height, width = images.shape
     size = max(64, CHUNK // (4 * channels * height * width) // 64 * 64)
     if n <= size:
-        return images.with_pixels(_bytes(key(images.images)))
+        return _with_masks(key, images.with_pixels(_bytes(key(images.images))))
     out = mapped.empty(images.shape)
     for batch in images.batches(size):
         out[batch.index] = _bytes(key(batch.images))
-    return images.with_pixels(out)
+    return _with_masks(key, images.with_pixels(out))
+
+
+def _with_masks(key: Callable[[Tensor], Tensor], images: Images) -> Images:
+    """``images``, whose masks follow the pixels that ``key`` moves."""
+    if not images.labelled or images.labels.ndim == 1:
+        return images
+    return images.with_masks(moved_masks(key, images.labels))
 
 
 def _bytes(images: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from bench import datasets, registry
 from bench.errors import UserError
 from bench.params import BadParameter, Param
+from bench.plan.kinds import check_kind, reason_against
 from bench.plan.suite_file import GROUPS
 from bench.plan.suites import SuiteLine
 from bench.plugin_source import PluginInfo
@@ -45,10 +46,13 @@ def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> Plugin
 
 
 def fits(attack: str, lock: str, task: str, params: Mapping[str, Any]) -> bool:
-    """Whether ``attack`` speaks to the key of ``lock`` on ``task``, and the pairs it needs to be leaked exist there."""
+    """Whether lock and attack run on ``task``, the attack speaks to the key, and pairs that shall leak exist there."""
     plugins = registry.current()
     method = plugins.find("attack", attack)
-    key = key_method(plugins.find("lock", lock), task, params)
+    method_lock = plugins.find("lock", lock)
+    if reason_against(method, task) or reason_against(method_lock, task):
+        return False
+    key = key_method(method_lock, task, params)
     leaked = int(params.get("threat.leaked", 0)) and key.pair
     return (not method.keys or key.name in method.keys) and not leaked
 
@@ -92,6 +96,8 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
     """
     plugins = registry.current()
     lock_info, attack_info = plugins.find("lock", lock), plugins.find("attack", attack)
+    for info in (lock_info, attack_info):
+        check_kind(info, task)
     key_info = key_method(lock_info, task, params)
     if attack_info.keys and key_info.name not in attack_info.keys:
         raise UserError(

@@ -224,9 +224,18 @@ def evidence_problem(evidence: Mapping[str, Any]) -> str | None:
             return f"{name} holds no classes"
         if name.startswith("pred/") and not name.startswith("pred/condition/") and sides and array.shape not in sides:
             return f"{name} has another length than the labels"
+        if name.startswith("confusion/") and not _is_confusion(array):
+            return f"{name} holds no confusion counts"
         if name.startswith("samples/") and (problem := _sample_problem(name, evidence)):
             return problem
     return None
+
+
+def _is_confusion(array: Any) -> bool:
+    """Whether ``array`` is (n, K, K + 1) counts."""
+    if array.dtype.kind not in "iu" or array.ndim != 3 or array.shape[2] != array.shape[1] + 1:
+        return False
+    return array.size == 0 or int(array.min()) >= 0
 
 
 def _sample_problem(name: str, evidence: Mapping[str, Any]) -> str | None:

@@ -103,7 +103,7 @@ def test_masks_hold_the_label_where_the_shape_is() -> None:
     data = datasets.load("shapes")
     assert data.masks is not None
     assert data.masks.shape == (2400, 32, 32)
-    assert data.masks.dtype == torch.int64
+    assert data.masks.dtype == torch.uint8
     assert torch.bincount(data.labels).tolist() == [shapes.PER_CLASS] * 10
     own = (data.labels + 1)[:, None, None]
     assert ((data.masks == 0) | (data.masks == own)).all()
@@ -137,7 +137,7 @@ def test_fingerprint_answers_to_each_part() -> None:
         dataclasses.replace(data, images=pixel),
         dataclasses.replace(data, labels=torch.tensor([0, 1, 1, 1])),
         dataclasses.replace(data, classes=("a", "c")),
-        dataclasses.replace(data, masks=torch.zeros(4, 16, 16, dtype=torch.int64)),
+        dataclasses.replace(data, masks=torch.zeros(4, 16, 16, dtype=torch.uint8)),
     ]
     prints = [data.fingerprint, *(d.fingerprint for d in changed)]
     assert len(set(prints)) == len(prints)
