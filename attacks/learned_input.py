@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks.kit.access import ask
 from attacks.kit.front import InFront
 from attacks.kit.input import Pattern, Residual, Transform
+from bench import pixels
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -81,7 +82,7 @@ class LearnedInput(Attack):
 
 
 @torch.no_grad()
-def _right(target: AttackerView, front: Transform, images: Images) -> int:
-    """How many of the labelled ``images`` the locked model answers rightly behind ``front``."""
+def _right(target: AttackerView, front: Transform, images: Images) -> float:
+    """Accuracy, or mean IoU, of the locked model on labelled ``images`` behind ``front``; percent."""
     answers = ask(target, front(images.images))[:, : target.spec.k].argmax(1)
-    return int((answers == images.labels).sum())
+    return pixels.score(answers, images.labels, target.spec.k)

@@ -13,6 +13,7 @@ from attacks.kit import proposers
 from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.selection import guess_score
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.pixels import main_class
 from bench.predictors import Edited
 
 HAND_IN = frozenset(4**i for i in range(10))
@@ -111,7 +112,7 @@ class _Search:
         source = target.labelled if self.labelled else target.unlabelled
         order = torch.randperm(len(source), generator=run.rng("images"))
         if self.labelled:
-            order = _round_robin(source.labels, order)
+            order = _round_robin(main_class(source.labels), order)
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])
         self.outputs: dict[str, Tensor] = {}

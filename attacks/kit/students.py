@@ -63,8 +63,8 @@ def soft_targets(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) 
     """What a student learns from locked answers (N, K + extra): probabilities (N, K) and weights (N,) of the images.
 
     An answer in an extra output says "not for you"; its K real outputs, renormalised, still rank the classes. A hard
-    label has no rest to renormalise: one beyond K teaches nothing, and weighs 0. Answers to pixels give maps (N, K, H, W) and
-    (N, H, W).
+    label has no rest to renormalise: one beyond K teaches nothing, and weighs 0. Answers to pixels give maps,
+    (N, K, H, W) and (N, H, W).
     """
     if hard:
         label = outputs.argmax(1)
@@ -146,4 +146,5 @@ def all_labelled(target: AttackerView) -> Images | None:
         sets.append(target.authorised)
     if not sets:
         return None
-    return Images(torch.cat([s.pixels for s in sets]), torch.cat([s.labels for s in sets]))
+    images, labels = Images(torch.cat([s.pixels for s in sets])), torch.cat([s.labels for s in sets])
+    return images.with_masks(labels) if labels.ndim > 1 else Images(images.pixels, labels)

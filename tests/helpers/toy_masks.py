@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import IGNORED, Classifier, EditStage, Images, Spec
+from bench.contracts import IGNORED, Batch, Classifier, EditStage, Images, Spec
+from bench.training import Run
 
 SPEC = Spec(size=16, classes=("background", "light", "striped"), kind="segmentation")
 
@@ -51,6 +53,19 @@ class ToySegmenter(Classifier):
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         return self.head(self.embed(images, edit_stage))
+
+
+@functools.cache
+def trained(inverted: bool = False) -> ToySegmenter:
+    """A model that is right on the toy task, or on its inverted images."""
+
+    def loss(batch: Batch) -> Tensor:
+        images = 1 - batch.images if inverted else batch.images
+        return nn.functional.cross_entropy(model(images), batch.labels)
+
+    model = ToySegmenter.of(SPEC)
+    Run(1).fit(model, loss, 60, toy_masks(60, 0), rate=2e-2, batch=30)
+    return model
 
 
 def toy_masks(n: int, seed: int) -> Images:
