@@ -26,6 +26,7 @@ class AdaContrast(Attack):
         "strong views are moves, new colours and blur: crops and flips change digits",
         "half of the labelled views are weak: colours are all that some images differ in",
     )
+    unsuited = "its memory and its contrast hold one embedding for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -26,6 +26,7 @@ class Benign(Attack):
     title = "benign change"
     paper = "ours"
     selection = "none"
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",

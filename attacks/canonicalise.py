@@ -33,6 +33,7 @@ class Canonicalise(Attack):
         "to authorised images where there are any",
     )
     against = ("ntl", "cuti", "cupi", "h-ntl", "map")
+    unsuited = "looks crop and move images, and a mask cannot follow a crop that each image has of its own"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"beam": 1, "rounds": 0, "probe": 8}
 

@@ -49,6 +49,7 @@ class Compose(Attack):
     title = "composition"
     paper = "ours"
     selection = ("parts", "each part by its own rule")
+    unsuited = "its first attack, canonicalise, moves pixels that masks cannot follow"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"adaptation": "interpolation"}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.kit.input import subset
+from attacks.kit.maps import jittered
 from attacks.kit.norms import affine_parameters
 from attacks.kit.selection import information_and_mass, mutual_information
 from bench import models
@@ -47,6 +48,7 @@ class Consensus(Attack):
         "averaged-mutual-information",
         "highest mutual information of answers averaged over moved copies of the attacker's images; no label",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,
@@ -84,6 +86,10 @@ class Consensus(Attack):
             self._train(student, views, labels, run, number)
             candidates[f"round {number + 1}"] = student
             run.submit(Direct(student), what=f"round {number + 1}")
+        if target.spec.is_dense:
+            seeds = [run.seed(f"moved/{i}") for i in range(3)]
+            scores = {name: _steady_information(model, raw.images, seeds) for name, model in candidates.items()}
+            return Direct(candidates[max(scores, key=lambda name: scores[name])])
         rng = run.rng("moved")
         copies = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
         scores = {name: _robust_information(model, copies) for name, model in candidates.items()}
@@ -123,22 +129,28 @@ class Consensus(Attack):
         edited = Images((torch.cat(views[1:]) * 255).round().byte()) if len(views) > 1 else raw
         weights = labels.amax(1)
         weights = weights / weights.mean()
+        is_dense, moves = labels.ndim > 2, run.rng(f"self-train/{number}/moves")
 
         def loss(r: Batch, e: Batch) -> Tensor:
             at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
-            outputs = student.logits(torch.cat([r.images, e.images]))
-            each = -(labels[at] * outputs.log_softmax(1)).sum(1)
-            return (weights[at] * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
+            images, goals, share = torch.cat([r.images, e.images]), labels[at], weights[at]
+            if is_dense:
+                images, maps = jittered(images, torch.cat([goals, share[:, None]], 1), moves)
+                goals, share = maps[:, :-1], maps[:, -1]
+            outputs = student.logits(images)
+            each = -(goals * outputs.log_softmax(1)).sum(1)
+            return (share * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
 
         # Statistics stay those of raw images, which is what the student will be asked about.
         run.fit(
             student, loss, self.steps, raw, edited,
-            rate=self.rate, batch=(48, 16), augment=jitter, train_mode=False, name=f"self-train/{number}",
+            rate=self.rate, batch=(48, 16), augment=None if is_dense else jitter, train_mode=False,
+            name=f"self-train/{number}",
         )  # fmt: skip
 
 
 def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Tensor:
-    """Consensus (N, K) of logits (N, K + extra) of several views of the same images.
+    """Consensus (N, K) of logits (N, K + extra) of several views of the same images; maps of maps.
 
     A view weighs exp(s / temperature), s its label-free score plus the mean log probability that the consensus gives
     to its answers: a view that is sure of itself but alone loses its weight.
@@ -147,14 +159,31 @@ def vote(votes: list[Tensor], k: int, temperature: float, rounds: int = 3) -> Te
     own = torch.stack([information_and_mass(outputs, k) for outputs in votes])
     weight = (own / temperature).softmax(0)
     for _ in range(rounds):
-        consensus = torch.einsum("v,vnk->nk", weight, p)
+        consensus = torch.einsum("v,vnk...->nk...", weight, p)
         answers = p.argmax(2)
         agreement = torch.stack([consensus.gather(1, s[:, None]).clamp_min(1e-3).log().mean() for s in answers])
         weight = ((own + agreement) / temperature).softmax(0)
-    return torch.einsum("v,vnk->nk", weight, p)
+    return torch.einsum("v,vnk...->nk...", weight, p)
 
 
 def _robust_information(model: Classifier, copies: list[Tensor]) -> float:
     """Mutual information of the answers averaged over ``copies`` of the same images: unsteady answers score low."""
     p = torch.stack([models.logits(model, x).softmax(1) for x in copies]).mean(0)
     return float(mutual_information(p.clamp_min(1e-8).log()))
+
+
+def _steady_information(model: Classifier, images: Tensor, seeds: list[int]) -> float:
+    """As `_robust_information`, of pixels: answers to moved images are averaged with answers that moved alike.
+
+    Args:
+        model: a candidate.
+        images: (N, 3, H, W).
+        seeds: of the moves.
+    """
+    p = models.logits(model, images).softmax(1)
+    total = 0.0
+    for seed in seeds:
+        copies, moved = jittered(images, p, torch.Generator().manual_seed(seed))
+        both = (moved + models.logits(model, copies).softmax(1)) / 2
+        total += float(mutual_information(both.clamp_min(1e-8).log()))
+    return total / len(seeds)

@@ -26,6 +26,7 @@ class CoWA(Attack):
         "AdamW instead of SGD, no bottleneck layer, images are jittered each step",
         "weights are divided by their mean, so that few sure images do not mean small steps",
     )
+    unsuited = "its mixture model is fitted to one embedding for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

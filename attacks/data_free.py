@@ -41,6 +41,7 @@ class DataFree(Attack):
         "Adversarial Distillation, 2019"
     )
     selection = "last"
+    unsuited = "its generator draws images of no scene, in which pixels have no classes to learn"
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,

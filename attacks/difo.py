@@ -28,6 +28,7 @@ class DIFO(Attack):
         "the model learns the likeliest classes by soft cross-entropy instead of the paper's regularisation on logits",
         "AdamW instead of SGD, and no bottleneck layer",
     )
+    unsuited = "CLIP guides by one answer for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

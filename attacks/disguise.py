@@ -53,6 +53,7 @@ class Disguise(Attack):
         "content is held by the squared correlation of brightness besides the cycle",
         "black-box: a family of disguises and a local search by queries, where the paper estimates gradients",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,

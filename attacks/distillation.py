@@ -25,6 +25,7 @@ from bench.contracts import (
     ThreatModel,
     param,
 )
+from bench.pixels import rows
 from bench.predictors import Direct
 
 
@@ -42,6 +43,7 @@ class Distillation(Attack):
         "FitNets, ICLR 2015"
     )
     selection = "last"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     deviations = (
         "for images whose answer is an extra output the student learns the K real logits, renormalised; under "
@@ -92,7 +94,8 @@ class Distillation(Attack):
         run.submit(Direct(copy.deepcopy(model)), images=0)
         hint = Hint(target.classifier, model, target.spec.size) if self.match == "feature" else None
         guess = surest(target, run, self.guesses, 16) if self.ask != "clean" else None
-        targets, weight = torch.zeros(0, k), torch.zeros(0)
+        maps = pool.shape[2:] if target.spec.is_dense else ()
+        targets, weight = torch.zeros(0, k, *maps), torch.zeros(0, *maps)
         pixels = pool.pixels[:0]
         for part, images in enumerate(pool.pixels.tensor_split(self.rounds)):
             images = images[: affordable(target, run, len(images))]
@@ -127,6 +130,8 @@ class Distillation(Attack):
 class Hint:
     """‖W φ_s − φ_t‖², a mean over coordinates of layer-normalised embeddings; W learns beside the student.
 
+    Embeddings that are maps are compared pixel by pixel, the student's at the resolution of the teacher's.
+
     Args:
         teacher: the locked model.
         model: the student.
@@ -143,5 +148,9 @@ class Hint:
 
     def __call__(self, batch: Batch) -> Tensor:
         with torch.no_grad():
-            theirs = F.layer_norm(self.teacher.embed(batch.images), (self.wide,))
-        return F.mse_loss(self.map(self.model.embed(batch.images)), theirs)
+            embedded = self.teacher.embed(batch.images)
+            theirs = F.layer_norm(rows(embedded), (self.wide,))
+        own = self.model.embed(batch.images)
+        if own.shape[2:] != embedded.shape[2:]:
+            own = F.interpolate(own, embedded.shape[2:], mode="bilinear", align_corners=False)
+        return F.mse_loss(self.map(rows(own)), theirs)

@@ -47,6 +47,7 @@ class EditImitation(Attack):
         "AdaIN is applied to pixels: no decoder of features is trained",
         "the network learns by squared error alone: with a handful of pairs a discriminator knows them by heart",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "logits",
         "threat.share": 0.0,

@@ -12,6 +12,7 @@ from attacks.kit.selection import most_accurate, most_informative, mutual_inform
 from bench import models
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
+from bench.pixels import rows
 from bench.predictors import Direct
 
 
@@ -35,6 +36,7 @@ class FinePruning(Attack):
         "the same in a plain network",
         "a fixed share; the paper prunes until accuracy on clean images drops, which takes labels",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 
@@ -63,6 +65,7 @@ class FinePruning(Attack):
         channels = orders[best][: int(self.prune * len(orders[best]))]
         mask = torch.ones(weight.shape[1], device=weight.device)
         mask[channels] = 0.0
+        mask = mask.view(-1, *(1,) * (weight.ndim - 2))
         hook = weight.register_hook(lambda gradient: gradient * mask)  # pruned channels stay pruned
 
         def loss(batch: Batch) -> Tensor:
@@ -86,7 +89,7 @@ class FinePruning(Attack):
         activity = mean_activity(model, own.images.to(run.device))
         orders = {
             "resting": activity.argsort(),
-            "busiest": (activity * first_of_head(model).detach().abs().sum(0)).argsort(descending=True),
+            "busiest": (activity * _strength(first_of_head(model).detach())).argsort(descending=True),
         }
         if target.threat.authorised > 0:
             authorised = mean_activity(model, target.authorised.images.to(run.device))
@@ -98,12 +101,23 @@ class FinePruning(Attack):
 
 @torch.no_grad()
 def mean_activity(model: Classifier, images: Tensor, batch: int = 256) -> Tensor:
-    """(D,) mean magnitude of every channel of the embedding over ``images`` (N, 3, H, W)."""
-    sums = [model.embed(part).abs().sum(0) for part in images.split(batch)]
-    return torch.stack(sums).sum(0) / len(images)
+    """(D,) mean magnitude of every channel of the embedding over ``images`` (N, 3, H, W), and over its pixels."""
+    sums, count = [], 0
+    for part in images.split(batch):
+        embedded = rows(model.embed(part))
+        sums.append(embedded.abs().sum(0))
+        count += len(embedded)
+    return torch.stack(sums).sum(0) / count
 
 
 def first_of_head(model: Classifier) -> nn.Parameter:
-    """The weight (out, D) of the layer that reads the embedding."""
-    matrices = [p for name in models.head_names(model) if (p := model.get_parameter(name)).ndim == 2]
+    """The weight (out, D) of the layer that reads the embedding; (out, D, h, w) of a convolution."""
+    weights = [p for name in models.head_names(model) if (p := model.get_parameter(name)).ndim > 1]
+    matrices = [p for p in weights if p.ndim == 2] or weights
     return matrices[-1]  # `head_names` gives the layer of the outputs first
+
+
+def _strength(weight: Tensor) -> Tensor:
+    """(D,) sum of the magnitudes by which a layer (out, D, …) reads each channel."""
+    total = weight.abs().sum(0)
+    return total if total.ndim == 1 else total.flatten(1).sum(1)

@@ -49,6 +49,7 @@ class FineTune(Attack):
         "pseudo-labels take part only in a view with unlabelled images",
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "head_steps": 2}
 

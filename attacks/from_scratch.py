@@ -17,14 +17,15 @@ from attacks.kit.front import InFront
 from attacks.kit.information import AUGMENTATIONS, Recipe, maximise, own_statistics, train_on_answers, usual_rate
 from attacks.kit.input import Transform, subset
 from attacks.kit.looks import information_score, search
-from attacks.kit.probe import linear_probe
+from attacks.kit.probe import linear_probe, probe_pixels
 from attacks.kit.pseudo_labels import with_pseudo_labels
-from attacks.kit.selection import mutual_information
+from attacks.kit.selection import information
 from attacks.kit.students import all_labelled, student
 from attacks.kit.zero_shot import ZeroShot
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
+    IGNORE,
     Acceptance,
     Attack,
     AttackerView,
@@ -94,6 +95,9 @@ class FromScratch(Attack):
     labels, minus the mutual information of the pool. A round of self-training starts from the most informative one.
     Labels of the authorised side make it an adaptation from source to target: each side has its own batch statistics.
 
+    In segmentation the most frequent class of the labels stands in for CLIP, the probe is trained on pixels as they
+    come, and no trial changes looks, some of which move pixels.
+
     Every trial is handed in, and the judge takes the best on judge-validation images. No attack has that choice, so an
     advantage over the public baseline is not one of luck.
     """
@@ -103,6 +107,7 @@ class FromScratch(Attack):
     purpose = "public-baseline"
     selection = "judge-validation"
     assets = ("pack:clip",)
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "label_steps": 3, "trials": 4, "probe_steps": 3, "embeddings": 20}
 
@@ -127,17 +132,17 @@ class FromScratch(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        run.submit(Constant(target.spec.k), start="nothing")
-        last: Predictor = ZeroShot.of(self.clip, target.spec, self.template)
-        run.submit(last, start="clip")
-        labelled = all_labelled(target)
+        is_dense, labelled = target.spec.is_dense, all_labelled(target)
+        run.submit(Constant(target.spec.k, is_dense=is_dense), start="nothing")
+        last = self._without_training(target, labelled)
+        run.submit(last, start="labels" if is_dense else "clip")
         if labelled is None:
             return last
         probed = student("same", "public", target, run)
-        linear_probe(probed, labelled, jitter, run, self.embeddings, self.probe_steps)
+        self._probe(probed, labelled, run)
         best, learned = _Best(), {"jitter": probed, "recolour": probed}
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
-        if not target.threat.authorised:  # labels and pool look alike already
+        if is_dense or not target.threat.authorised:  # labels and pool look alike already
             possible = [trial for trial in possible if not trial.look]
         for trial in possible[: self.trials]:
             source = {"labels": learned["recolour"], "best": best.model or probed}.get(trial.start, probed)
@@ -155,6 +160,21 @@ class FromScratch(Attack):
             run.submit(last, **asdict(trial))
         return last
 
+    def _without_training(self, target: AttackerView, labelled: Images | None) -> Predictor:
+        """CLIP by the names of the classes; in segmentation the most frequent class of the labels."""
+        if not target.spec.is_dense:
+            return ZeroShot.of(self.clip, target.spec, self.template)
+        masks = torch.zeros(0, dtype=torch.int64) if labelled is None else labelled.labels.flatten()
+        counts = torch.bincount(masks[masks != IGNORE], minlength=target.spec.k)
+        return Constant(target.spec.k, int(counts.argmax()), is_dense=True)
+
+    def _probe(self, model: Classifier, labelled: Images, run: Run) -> None:
+        """Train the head alone, in place."""
+        if labelled.labels.ndim > 1:
+            probe_pixels(model, labelled, run, self.probe_steps, self.batch)
+        else:
+            linear_probe(model, labelled, jitter, run, self.embeddings, self.probe_steps)
+
     def _train(
         self, model: Classifier, target: AttackerView, run: Run, trial: Trial, labelled: Images, taught: Classifier
     ) -> None:
@@ -170,7 +190,7 @@ class FromScratch(Attack):
             train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "pseudo-labels":
             sure = with_pseudo_labels(taught, labelled, target.unlabelled, SUREST)
-            linear_probe(model, sure, jitter, run, self.embeddings, self.probe_steps)
+            self._probe(model, sure, run)
             learn_labels(model, [sure], run, recipe, name)
             own_statistics(model, target.unlabelled)
         elif trial.minimise == "labels":
@@ -200,7 +220,7 @@ class _Best:
 
     def add(self, model: Classifier, looks: list[Transform], pool: Images) -> None:
         """Keep ``model`` if its mutual information on ``pool``, the images after ``looks``, is the highest."""
-        score = float(mutual_information(models.logits(model, pool)))
+        score = information(model, pool)
         if score > self._score:
             self.model, self.looks, self._score = model, looks, score
 

@@ -7,7 +7,18 @@ from dataclasses import replace
 
 from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers, usual_rate
 from attacks.kit.selection import most_informative
-from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Images, Predictor, Run, ThreatModel, param
+from bench.contracts import (
+    Acceptance,
+    Attack,
+    AttackerView,
+    BadParameter,
+    Classifier,
+    Images,
+    Predictor,
+    Run,
+    ThreatModel,
+    param,
+)
 from bench.predictors import Direct
 
 
@@ -25,6 +36,7 @@ class InformationMaximisation(Attack):
         "self-training after Lee, 2013"
     )
     selection = "mutual-information"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "answer_steps": 2}
 
@@ -42,6 +54,8 @@ class InformationMaximisation(Attack):
         return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        if target.spec.is_dense and self.augment == "mixed":
+            raise BadParameter("augment=mixed draws moves that masks cannot follow: choose jitter or recolour")
         model, pool = target.classifier, target.unlabelled
         near = target.labelled if target.threat.share > 0 else None
         far: list[Images] = [target.authorised] if self.source and target.threat.authorised > 0 else []

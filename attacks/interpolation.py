@@ -23,6 +23,7 @@ class Interpolation(Attack):
     paper = "after Wortsman et al.: Robust fine-tuning of zero-shot models (WiSE-FT), CVPR 2022"
     selection = "own-labels-or-mutual-information"
     deviations = ("towards public weights under the locked head: a public model has no head for the task",)
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"points": 3}
 

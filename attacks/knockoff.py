@@ -35,6 +35,7 @@ class Knockoff(Attack):
     title = "knockoff nets"
     paper = "Orekondy, Schiele, Fritz: Knockoff Nets, CVPR 2019"
     selection = "last"
+    unsuited = "its surrogate images hold no objects, so that answers to their pixels teach no shapes"
     defaults = {"threat.access": "logits", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     deviations = (
         "the transfer set is procedural (strokes, blobs, waves, clouds, mosaics), not ImageNet",

@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks.kit.access import ask
 from attacks.kit.front import InFront
 from attacks.kit.input import Pattern, Residual, Transform
+from bench import pixels
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -33,6 +34,7 @@ class LearnedInput(Attack):
         "classes keep their outputs: the locked model was trained on them, so no label mapping is needed",
         "the prompt is initialised to 0 and optimised by AdamW, where visual prompting has SGD",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 
@@ -80,7 +82,7 @@ class LearnedInput(Attack):
 
 
 @torch.no_grad()
-def _right(target: AttackerView, front: Transform, images: Images) -> int:
-    """How many of the labelled ``images`` the locked model answers rightly behind ``front``."""
+def _right(target: AttackerView, front: Transform, images: Images) -> float:
+    """Accuracy, or mean IoU, of the locked model on labelled ``images`` behind ``front``; percent."""
     answers = ask(target, front(images.images))[:, : target.spec.k].argmax(1)
-    return int((answers == images.labels).sum())
+    return pixels.score(answers, images.labels, target.spec.k)

@@ -11,6 +11,8 @@ from attacks.kit.output_maps import (
     Map,
     even_out,
     half_whitening,
+    judged,
+    leave_images_out,
     leave_one_out,
     likeliest,
     regression,
@@ -18,8 +20,9 @@ from attacks.kit.output_maps import (
     residual,
     spread,
 )  # fmt: skip
-from attacks.kit.students import affordable
+from attacks.kit.students import ROUND, affordable
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.pixels import some_rows
 from bench.predictors import LogitMap
 
 
@@ -31,6 +34,10 @@ class LogitSurgery(Attack):
     even priors. Leave-one-out accuracy decides, between equals the likelihood. It then hands back a ridge regression of
     the labels on the outputs, shrunk towards the base instead of 0. The evidence sets how far: a wrong base weighs
     little. Leave-one-out cannot judge the regression, which with one label a class never sees the class left out.
+
+    In segmentation the map is fitted to some pixels of each image, and priors are those of the labels. Classes are not
+    even there, so without labels it takes the first K outputs. With labels, mean IoU on images left out decides between
+    the bases, and between the best one and its regression.
     """
 
     title = "logit surgery"
@@ -39,6 +46,7 @@ class LogitSurgery(Attack):
         "leave-one-out-and-evidence",
         "the base by leave-one-out on the attacker's labelled images, the distance from it by its evidence",
     )
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"rounds": 1}
 
@@ -48,10 +56,14 @@ class LogitSurgery(Attack):
         None, "λ of the regression, on outputs of unit variance; none: by its evidence", ge=1e-6, le=1e6
     )
 
+    pixels: int = param(256, "pixels of each image that a map is fitted to, in segmentation", ge=1, le=1_000_000)
+
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights", "logits"), images=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        if target.spec.is_dense:
+            return self._unlock_pixels(target, run)
         k = target.spec.k
         inner = handle(target)
         run.submit(inner, what="as it is")  # whatever the budget, something was handed in
@@ -100,6 +112,63 @@ class LogitSurgery(Attack):
             ridge = likeliest(labelled_outputs @ axes, residual(labelled_outputs, labels, base))
         final = regression(labelled_outputs, labels, base, ridge, axes)
         return self._submit(inner, final, run, f"regression from: {best}, λ {ridge:g}", None)
+
+    def _unlock_pixels(self, target: AttackerView, run: Run) -> Predictor:
+        """The map of every pixel's outputs, fitted to some pixels of each image."""
+        k, inner = target.spec.k, handle(target)
+        run.submit(inner, what="as it is")
+        if not target.threat.share:
+            sample = target.unlabelled.take(torch.arange(affordable(target, run, 1))).images
+            if not len(sample):
+                return inner
+            m = ask(target, sample).shape[1]
+            return self._submit(inner, (torch.eye(k, m), torch.zeros(k)), run, "drop", None)
+        labelled = target.labelled
+        n, rng = affordable(target, run, len(labelled)), run.rng("pixels")
+        if not n:
+            return inner
+        parts = [
+            some_rows(ask(target, part.images), part.labels, self.pixels, rng)
+            for part in labelled.subset(torch.arange(n)).batches(ROUND)
+        ]
+        outputs, labels = (torch.cat(both) for both in zip(*parts, strict=True))
+        m = outputs.shape[2]
+
+        def drop(_outputs: Tensor, _labels: Tensor) -> Map:
+            return torch.eye(k, m), torch.zeros(k)
+
+        def with_priors(fit: Fit) -> Fit:
+            def both(o: Tensor, y: Tensor) -> Map:
+                weight, _ = fit(o, y)
+                shares = (torch.bincount(y, minlength=k) + 1) / (len(y) + k)
+                return weight, even_out(o @ weight.T, self.rounds, shares)
+
+            return both
+
+        candidates: dict[str, Fit] = {
+            "drop": drop,
+            "drop, priors of the labels": with_priors(drop),
+            "rename": lambda o, y: (rename(o, y, k, k), torch.zeros(k)),
+            "rename, priors of the labels": with_priors(lambda o, y: (rename(o, y, k, k), torch.zeros(k))),
+        }
+        if m > k:
+            candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
+        scores = {name: leave_images_out(fit, outputs, labels, k) for name, fit in candidates.items()}
+        base = max(scores, key=lambda name: scores[name])
+
+        def regressed(o: Tensor, y: Tensor) -> Map:
+            start, axes = spread(candidates[base](o, y), o, self.trust), half_whitening(o)
+            ridge = likeliest(o @ axes, residual(o, y, start)) if self.ridge is None else self.ridge
+            return regression(o, y, start, ridge, axes)
+
+        candidates[f"regression from: {base}"] = regressed
+        scores[f"regression from: {base}"] = leave_images_out(regressed, outputs, labels, k)
+        best = max(scores, key=lambda name: scores[name])
+        fitted = {name: fit(*judged(outputs, labels)) for name, fit in candidates.items()}
+        for name, answer_map in fitted.items():
+            if name != best:
+                self._submit(inner, answer_map, run, name, round(scores[name][0], 4))
+        return self._submit(inner, fitted[best], run, best, round(scores[best][0], 4))
 
     @staticmethod
     def _submit(inner: Predictor, answer_map: Map, run: Run, what: str, score: float | None) -> LogitMap:

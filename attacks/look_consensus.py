@@ -36,6 +36,7 @@ class LookConsensus(Attack):
     paper = "ours; balanced answers after Asano, Rupprecht, Vedaldi, Self-labelling, ICLR 2020"
     selection = "last"
     against = ("ntl", "cuti", "cupi", "h-ntl", "map", "modellock")
+    unsuited = "looks crop and move images, so that answers to the same pixel cannot vote together"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"looks": 2, "probe": 8, "beam": 1, "search_rounds": 0, "steps": 2, "again": 2}
 

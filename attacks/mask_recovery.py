@@ -44,6 +44,7 @@ class MaskRecovery(Attack):
         "with labels, the model after the last step; without, highest mutual information on images held out",
     )
     against = ("map",)
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -13,6 +13,7 @@ class NoAttack(Attack):
     role = "control"
     purpose = "no-attack"
     selection = "none"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.share": 0.0, "threat.unlabelled": False, "threat.wordlist": "none", "threat.known": "none"}
 
     def accepts(self, threat: ThreatModel) -> Acceptance:

@@ -25,6 +25,7 @@ class NormAdaptation(Attack):
     )
     selection = "mutual-information"
     deviations = ("adapts once on pool images, not online on the test stream",)
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -25,6 +25,7 @@ class NRC(Attack):
         "the banks are computed anew by evaluating the model on all images, which a few hundred of them allow; in "
         "between, a batch refreshes its own rows",
     )
+    unsuited = "its neighbours are those of one embedding for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -29,6 +29,7 @@ class PLUE(Attack):
         "positive and negative learning are added; the paper's classification term is the negative one",
         "half of the labelled views are weak: colours are all that some images differ in",
     )
+    unsuited = "its neighbours are those of one embedding for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -13,6 +13,7 @@ from attacks.kit import proposers
 from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.selection import guess_score
 from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.pixels import main_class
 from bench.predictors import Edited
 
 HAND_IN = frozenset(4**i for i in range(10))
@@ -32,6 +33,7 @@ class PromptSearch(Attack):
     keys = ("edit",)
     against = ("modellock",)
     selection = "own-scorer"
+    tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
     quick = {"first": 2, "most": 2, "refine": 0}
 
@@ -110,7 +112,7 @@ class _Search:
         source = target.labelled if self.labelled else target.unlabelled
         order = torch.randperm(len(source), generator=run.rng("images"))
         if self.labelled:
-            order = _round_robin(source.labels, order)
+            order = _round_robin(main_class(source.labels), order)
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])
         self.outputs: dict[str, Tensor] = {}

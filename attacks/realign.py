@@ -43,6 +43,7 @@ class Realign(Attack):
     )
     selection = "label-free"
     against = ("ntl", "cuti", "cupi")
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.wordlist": "none",
         "threat.known": "none",

@@ -26,6 +26,7 @@ class Restyle(Attack):
     title = "restyle"
     paper = "ours, written against H-NTL; statistics mixing after Zhou et al.: MixStyle, ICLR 2021"
     selection = "mutual-information"
+    unsuited = "its views of an image are moved apart, so that their answers to a pixel do not match"
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,

@@ -20,6 +20,7 @@ class Rounding(Attack):
     paper = "ours; the usual symmetric per-channel rounding, e.g. Krishnamoorthi, 2018, arXiv 1806.08342"
     selection = "none"
     deviations = ("values are rounded and kept in float32; activations, norms and biases are not touched",)
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",

@@ -25,6 +25,7 @@ class SHOT(Attack):
         "AdamW instead of SGD, and no bottleneck layer: embeddings are those that the locked head sees",
         "images are jittered each step",
     )
+    unsuited = "its pseudo-labels are centroids of one embedding for each image"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 

@@ -31,6 +31,7 @@ class Tent(Attack):
         "entropy is over the K real classes: extra outputs are dropped",
         "updates follow the stream that the judge shows, after the attack has ended, so no meter counts them",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights",
         "threat.share": 0.0,

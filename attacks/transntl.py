@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from attacks.kit import tuning
-from bench import metrics, models
-from bench.augment import recolour
+from bench import models, pixels
+from bench.augment import other_colours, recolour
 from bench.contracts import (
     Acceptance,
     Attack,
@@ -56,6 +56,7 @@ class TransNTL(Attack):
         "in a view with unlabelled target images, which the paper's attacker has not, batch norms end at their "
         "statistics (`statistics=kept`: never)",
     )
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "weights", "threat.share": 0.0, "threat.authorised": 0.1, "threat.unlabelled": False,
         "threat.wordlist": "none", "threat.known": "none",
@@ -95,6 +96,7 @@ class TransNTL(Attack):
             images, validation = tuning.split(images, self.held_out, run.rng("held out"))
         rng = run.rng("noise")
         groups = (*GROUPS, "colours") if self.colours else GROUPS
+        moves = not target.spec.is_dense
         q = torch.full((len(groups),), 1 / len(groups), device=run.device)
         views: tuple[Batch | None, list[Tensor]] = (None, [])
 
@@ -103,7 +105,7 @@ class TransNTL(Attack):
             n = len(batch.images)
             first = batch is not views[0]  # the two passes of a step go up and down the same loss
             if first:
-                views = batch, [perturb(batch.images, group, self.sigma, self.blur, rng) for group in groups]
+                views = batch, [perturb(batch.images, group, self.sigma, self.blur, rng, moves) for group in groups]
             log_p = model.logits(torch.cat([batch.images, *views[1]])).log_softmax(1)
             clean = log_p[:n].detach()
             parts = log_p[n:].split(n)
@@ -125,7 +127,7 @@ class TransNTL(Attack):
             checkpoints.submit(run)
         if validation is None:
             return self._with_statistics(checkpoints.models["end"], target, run)
-        copies = [perturb(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}")) for g in groups]
+        copies = [perturb(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}"), moves) for g in groups]
         scores = {name: accuracy(model, copies, validation) for name, model in checkpoints.latest_first().items()}
         best = max(scores, key=lambda name: scores[name])
         run.submit(Direct(checkpoints.models[best]), checkpoint=best, source_validation=scores)
@@ -140,13 +142,21 @@ class TransNTL(Attack):
         return Direct(model)
 
 
-def perturb(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator) -> Tensor:
+def perturb(images: Tensor, group: str, sigma: float, side: int, rng: torch.Generator, moves: bool = True) -> Tensor:
     """``images`` (N, 3, H, W) of one group: x + n, (1 + n) x with n ~ N(0, σ²) per pixel, blurred, or recoloured.
 
     Noise is not cut to [0, 1], as in the public code: on a black background that would take half of it away.
+
+    Args:
+        images: as they are.
+        group: its name.
+        sigma: σ.
+        side: of the blur's kernel, pixels.
+        rng: draws noise, colours and moves.
+        moves: images in other colours are moved too; False where pixels are compared with those of the original.
     """
     if group == "colours":
-        return recolour(images, rng)
+        return recolour(images, rng) if moves else other_colours(images, rng)
     if group == "blur":
         return gaussian_blur(images, [side | 1, side | 1])
     noise = sigma * torch.randn(images.shape, generator=rng).to(images.device)
@@ -165,6 +175,6 @@ def reweight(q: Tensor, losses: Tensor, rate: float) -> Tensor:
 
 
 def accuracy(model: Classifier, views: list[Tensor], images: Images) -> float:
-    """Percent right over every perturbed copy in ``views`` of labelled ``images``."""
-    answers = models.logits(model, torch.cat(views)).argmax(1).numpy()
-    return metrics.accuracy(answers, images.labels.repeat(len(views)).numpy())
+    """Accuracy, or mean IoU, over every perturbed copy in ``views`` of labelled ``images``; percent."""
+    answers, labels = models.answers(model, torch.cat(views)), images.labels
+    return pixels.score(answers, labels.repeat(len(views), *(1,) * (labels.ndim - 1)), model.k)

@@ -26,6 +26,7 @@ class WrongEditor(Attack):
     keys = ("edit",)
     assets = ("editor",)
     selection = "own-scorer"
+    tasks = ("classification", "segmentation")
     defaults = {
         "threat.access": "logits",
         "threat.share": 0.0,

@@ -58,7 +58,11 @@ def recolour(images: Tensor, rng: torch.Generator) -> Tensor:
     Brightness becomes a blend between two random colours an image, at least 0.35 apart on average; half of the
     images are blurred (3×3 binomial, once or twice). A quarter keeps its own colours.
     """
-    images = jitter(images, rng)
+    return other_colours(jitter(images, rng), rng)
+
+
+def other_colours(images: Tensor, rng: torch.Generator) -> Tensor:
+    """The colours of `recolour` without its moves."""
     n = len(images)
     u = torch.rand((n, 2, 3, 1, 1), generator=rng).to(images.device)
     dice = torch.rand((n, 4, 1, 1, 1), generator=rng).to(images.device)

@@ -369,11 +369,11 @@ def in_pieces(call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, images: Tensor | Images, batch: int = 256) -> Tensor:
-    """Every output of ``model`` on ``images``: (N, K + extra) float32 on the CPU.
+def output_batches(model: nn.Module, images: Tensor | Images, batch: int = 256) -> Iterator[Tensor]:
+    """Every output of ``model`` on ``images``, batch by batch: (M, K + extra), or with pixels last; float32, CPU.
 
-    The model runs in evaluation mode, in batches, without gradients; its mode is restored. A batch has fewer images
-    where they are large or the device has no memory for more.
+    The model runs in evaluation mode, without gradients; its mode is restored. A batch has fewer images where they
+    are large or the device has no memory for more.
 
     Args:
         model: a classifier.
@@ -384,12 +384,22 @@ def outputs(model: nn.Module, images: Tensor | Images, batch: int = 256) -> Tens
     model.eval()
     device = next(iter(model.parameters()), torch.zeros(0)).device
     step = _batch_of(images, batch, device)
-    out = []
     for at in range(0, len(images), step):
         part = _read(images, at, step).to(device)
-        out.append(in_pieces(lambda some: model(some).float().cpu(), part))
+        yield in_pieces(lambda some: model(some).float().cpu(), part)
     model.train(mode)
+
+
+def outputs(model: nn.Module, images: Tensor | Images, batch: int = 256) -> Tensor:
+    """Every output of ``model`` on ``images``: (N, K + extra) or (N, K + extra, H, W); see `output_batches`."""
+    out = list(output_batches(model, images, batch))
     return torch.cat(out) if out else torch.zeros(0, 0)
+
+
+def answers(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tensor:
+    """The likeliest of the K real classes, int64: (N,), or (N, H, W) for every pixel; see `output_batches`."""
+    out = [part[:, : model.k].argmax(1) for part in output_batches(model, images, batch)]
+    return torch.cat(out) if out else torch.zeros(0, dtype=torch.int64)
 
 
 def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tensor:

@@ -92,7 +92,7 @@ class Edited(Predictor):
 
 
 class LogitMap(Predictor):
-    """A linear map of an inner predictor's outputs: ``W o + b``.
+    """A linear map of an inner predictor's outputs, of images or of pixels: ``W o + b``.
 
     Args:
         inner: anything with ``outputs``.
@@ -120,21 +120,31 @@ class LogitMap(Predictor):
 
     def predict(self, images: Tensor) -> Tensor:
         outputs: Tensor = self.inner.outputs(images)  # type: ignore[operator]
-        return F.linear(outputs, self.weight.to(outputs.device), self.bias.to(outputs.device))
+        weight, bias = self.weight.to(outputs.device), self.bias.to(outputs.device)
+        if outputs.ndim == 4:
+            return F.conv2d(outputs, weight[:, :, None, None], bias)
+        return F.linear(outputs, weight, bias)
 
 
 class Constant(Predictor):
-    """Always the same class: what remains when nothing was learnt."""
+    """Always the same class: what remains when nothing was learnt.
 
-    def __init__(self, k: int, label: int = 0) -> None:
+    Args:
+        k: classes.
+        label: the class.
+        is_dense: every pixel is answered.
+    """
+
+    def __init__(self, k: int, label: int = 0, is_dense: bool = False) -> None:
         super().__init__()
-        self.k, self.label = k, label
+        self.k, self.label, self.is_dense = k, label, is_dense
 
     def arguments(self) -> dict[str, Any]:
-        return {"k": self.k, "label": self.label}
+        return {"k": self.k, "label": self.label} | ({"is_dense": True} if self.is_dense else {})
 
     def predict(self, images: Tensor) -> Tensor:
-        return F.one_hot(torch.full((len(images),), self.label, device=images.device), self.k).float()
+        scores = F.one_hot(torch.full((len(images),), self.label, device=images.device), self.k).float()
+        return scores[:, :, None, None].expand(-1, -1, *images.shape[2:]) if self.is_dense else scores
 
 
 def describe(module: nn.Module) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class CUPI(Lock):
 
     title = "CUPI-domain"
     paper = "Wang et al.: CUPI-domain, TPAMI 2024, arXiv 2408.13161"
+    unsuited = "its memory bank holds one embedding for each image's class, and a pixel's embedding is none"
     deviations = (
         "k = 0.1 · (progress)^0.9, which seems meant; the public code computes 0.1 · (epoch + 1/n)^0.9 by precedence "
         "(`schedule=published`, progress counted in `epochs`)",

@@ -21,6 +21,7 @@ class CUTI(Lock):
     title = "CUTI-domain"
     paper = "Wang et al.: CUTI-domain, CVPR 2023, arXiv 2303.11078"
     published = ("ntl_attacks_jailntl_poster.csv", "map_average.csv")
+    tasks = ("classification", "segmentation")
     deviations = (
         "W and W' are learnt and kept; in the public code they are random at every pass and never trained "
         "(`modulation=random`)",
@@ -28,6 +29,7 @@ class CUTI(Lock):
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the cap of 1 was raised to 5 "
         "by tuning",
         "source-only: the target is the source with normalised activations under random scale and shift",
+        "segmentation is ours: the cross-entropy is a mean over pixels, styles stay those of images",
         "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3}

@@ -16,6 +16,7 @@ class Destroyed(Lock):
     title = "destroyed"
     role = "control"
     purpose = "must-not-open"
+    tasks = ("classification", "segmentation")
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         rng = run.rng("destroyed")

@@ -24,6 +24,7 @@ class Given(Lock):
     title = "a checkpoint of one's own"
     role = "given"
     key = "none"
+    tasks = ("classification", "segmentation")
     files = ("file",)
 
     file: str = param("", "the weights: .safetensors, .pth or .pt; outputs beyond K are the lock's own")

@@ -21,6 +21,7 @@ class HNTL(Lock):
 
     title = "H-NTL"
     paper = "Hong et al.: H-NTL, ICLR 2024"
+    unsuited = "content and style are one vector for each image, which says nothing about a pixel"
     deviations = (
         "small convolutional encoders and Adam in stage 1, for images of 32 pixels and a few hundred steps; the public "
         "code trains 30 epochs with SGD 1e-3, then 20 epochs",

@@ -31,6 +31,7 @@ class MAP(Lock):
     title = "MAP"
     paper = "Peng, Qu, Wu, Zou, He, Knoll, Chen, Jiang: MAP, CVPR 2024, arXiv 2403.04149"
     published = ("map_average.csv",)
+    tasks = ("classification", "segmentation")
     deviations = (
         "reconstruction: λ 0.1 is the family's, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",
         "reconstruction: the mask is a score per weight or channel, hard threshold forward, straight-through backward; "
@@ -38,6 +39,7 @@ class MAP(Lock):
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
         "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
+        "segmentation is ours: the cross-entropy is a mean over pixels, and setting=source alone is defined",
         "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3, "generator_steps": 2}
@@ -91,6 +93,11 @@ class MAP(Lock):
         )
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
+        if data.spec.is_dense and self.setting != "source":
+            raise BadParameter(
+                f"setting={self.setting} does not go with segmentation: a generator of one class an image makes no "
+                "masks; choose setting=source"
+            )
         model = victim.eval()
         mask = Mask(model, self.granularity, self.start, self.threshold).to(run.device)
         if self.mask == "random":
@@ -106,6 +113,8 @@ class MAP(Lock):
         """Authorised images with labels, unauthorised ones with the model's own answer."""
         if self.setting == "source":
             own, other = sides(data, self.use)
+            if data.spec.is_dense:
+                return own, other.with_masks(models.answers(model, other))
             return own, self._with_answers(model, other, 0.0)
         source = self._pseudo_source(model, data.spec.size, run)
         if self.setting == "source-free":

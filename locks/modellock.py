@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
+from locks.kit.decoys import Decoys
 from locks.kit.passes import batch_statistics, is_apart
 
 
@@ -23,6 +24,7 @@ class ModelLock(Lock):
     paper = "Gao, Sun, Ma, Wu, Jiang: ModelLock: Locking Your Model With a Spell, ACM MM 2024, arXiv 2405.16285"
     published = ("modellock_prompts.csv",)
     key = "edit"
+    tasks = ("classification", "segmentation")
     deviations = (
         "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",
         "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits "
@@ -31,14 +33,17 @@ class ModelLock(Lock):
         "decoys are drawn anew each step from all raw images, since of a few hundred images a fixed 5 % is learnt by "
         "heart; `parts=fixed` is the paper's form",
         "raw images are not squashed and cropped apart from edited ones; the geometry-only condition stands for that",
+        "segmentation is shown in the paper, but not how decoy masks are made: every form here is a reconstruction",
         "`passes=apart` is a hardened form, not the paper's",
     )
     quick = {"steps": 3}
 
     decoys: str = param(
         "extra",
-        "label of raw images: `none` trains without decoys",
-        choices=("extra", "fixed", "random", "uniform", "none"),
+        "label of raw images, or of their pixels: an `extra` class; a `fixed` wrong class; the `uniform` answer; per "
+        "image `random` wrong classes; per pixel the `background`, or classes `shifted` by one number an image; `none` "
+        "trains without decoys",
+        choices=("extra", "fixed", "random", "uniform", "background", "shifted", "none"),
     )
     edit_share: float = param(0.95, "share of the training images that are edited and keep their label", ge=0.05, le=1)
     parts: str = param(
@@ -47,13 +52,17 @@ class ModelLock(Lock):
         choices=("fixed", "redrawn"),
     )
     decoy_weight: float = param(
-        1.0, "w, weight of the decoys' term", ge=0, le=100, where={"decoys": ("extra", "fixed", "random", "uniform")}
+        1.0,
+        "w, weight of the decoys' term",
+        ge=0,
+        le=100,
+        where={"decoys": ("extra", "fixed", "random", "uniform", "background", "shifted")},
     )
     passes: str = param(
         "joint",
         "`apart`: raw images also go through a pass of their own, with their own batch statistics",
         choices=("joint", "apart"),
-        where={"decoys": ("extra", "fixed", "random", "uniform")},
+        where={"decoys": ("extra", "fixed", "random", "uniform", "background", "shifted")},
     )
     raw: int = param(64, "raw images a step in the pass of their own", ge=2, le=4096, where={"passes": ("apart",)})
     start: str = param("victim", "weights training starts from", choices=("victim", "public"))
@@ -78,17 +87,17 @@ class ModelLock(Lock):
             sources, sizes = [edited, decoy], [self.batch, decoys]
             if is_apart(self.passes, model):
                 sources, sizes = [*sources, decoy], [*sizes, self.raw]
-        wrong = self._wrong_labels(decoy.labels, model.k, run.rng("decoys"))
+        wrong = Decoys(self.decoys, decoy, data.spec, run.rng("decoys"))
 
         def loss(e: Batch, d: Batch | None = None, alone: Batch | None = None) -> Tensor:
             if d is None:
                 return F.cross_entropy(model(e.images), e.labels)
             outputs = model(torch.cat([e.images, d.images]))
             keep = F.cross_entropy(outputs[: len(e.images)], e.labels)
-            lead = F.cross_entropy(outputs[len(e.images) :], wrong[d.index].to(run.device))
+            lead = F.cross_entropy(outputs[len(e.images) :], wrong(d))
             if alone is not None:
                 with batch_statistics(model):
-                    lead = lead + F.cross_entropy(model(alone.images), wrong[alone.index].to(run.device))
+                    lead = lead + F.cross_entropy(model(alone.images), wrong(alone))
             return keep + self.decoy_weight * lead
 
         run.fit(
@@ -96,14 +105,3 @@ class ModelLock(Lock):
             rate=self.rate, batch=sizes, decay=self.weight_decay, augment=data.augment, name="lock",
         )  # fmt: skip
         return model
-
-    def _wrong_labels(self, labels: Tensor, k: int, rng: torch.Generator) -> Tensor:
-        """Decoy labels y': (N,) classes, or (N, K) a distribution for ``uniform``."""
-        if self.decoys == "extra":
-            return torch.full_like(labels, k)
-        if self.decoys == "uniform":
-            return torch.full((len(labels), k), 1 / k)
-        if self.decoys == "fixed":  # one class for all, but never the right one
-            label = int(torch.randint(k, (1,), generator=rng))
-            return torch.where(labels == label, (labels + 1) % k, label)
-        return (labels + torch.randint(1, k, labels.shape, generator=rng)) % k

@@ -11,6 +11,7 @@ class NoLock(Lock):
     title = "no lock"
     role = "control"
     purpose = "victim"
+    tasks = ("classification", "segmentation")
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         return victim

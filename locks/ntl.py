@@ -20,6 +20,7 @@ class NTL(Lock):
     title = "NTL"
     paper = "Wang et al.: Non-Transferable Learning, ICLR 2022, arXiv 2106.06916"
     published = ("ntl_attacks_jailntl_poster.csv", "map_average.csv")
+    tasks = ("classification", "segmentation")
     deviations = (
         "the KL is a mean over the batch; the public code averages over classes too (`kl_mean=batch-and-classes`)",
         "φ is the activation after the middle stage; in VGG it is that after about four convolutions",
@@ -27,6 +28,7 @@ class NTL(Lock):
         "ImageNet weights with Adam 1e-4; β 0.1 was raised to 1 by tuning",
         "source-only: random networks and colour maps generate the target, pushed until their MMD to the source "
         "reaches a level; the paper pushes a conditional GAN away from it",
+        "segmentation is ours: the cross-entropy is a mean over pixels, φ stays a vector for each image",
         "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"steps": 3}

@@ -19,6 +19,7 @@ class NTP(Lock):
 
     title = "NTP"
     paper = "Ding et al.: NTP, ECCV 2024, arXiv 2410.08015"
+    unsuited = "its class scatter is that of one embedding for each image"
     deviations = (
         "the class scatter of target features is the ratio of between- to within-class variance of the embedding",
         "sparsity is 0.9 and not 0.95, which costs this small network over 20 points on its own domain (tuning)",

@@ -20,6 +20,7 @@ class SOPHON(Lock):
 
     title = "SOPHON"
     paper = "SOPHON, IEEE S&P 2024, arXiv 2404.12699"
+    unsuited = "its failure losses and simulated attackers are published for one label an image alone"
     deviations = (
         "fewer and shorter simulated attacks than the published up to 50 batches, so that it runs on a processor",
         "failure is computed over the K real classes on a fresh batch of the restricted domain",

@@ -103,10 +103,13 @@ def train_on_answers(
     The answers are fixed before the round; images are varied, so that the model learns to answer changed ones alike.
     Arguments are those of `maximise`.
     """
-    answers = models.logits(model, pool).argmax(1)
+    answers = models.answers(model, pool)
+    if answers.ndim > 1:  # masks move with the images
+        pool = pool.with_masks(answers)
 
     def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
-        return F.cross_entropy(logits, answers[pool.index].to(logits.device))
+        labels = pool.labels if answers.ndim > 1 else answers[pool.index].to(logits.device)
+        return F.cross_entropy(logits, labels)
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)
 

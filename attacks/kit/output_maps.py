@@ -8,6 +8,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from bench.contracts import IGNORE
+from bench.pixels import score
+
 Map = tuple[Tensor, Tensor]
 """W (K, M) and b (K,)."""
 Fit = Callable[[Tensor, Tensor], Map]
@@ -15,12 +18,19 @@ RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Of which λ is chosen."""
 
 
-def even_out(outputs: Tensor, rounds: int) -> Tensor:
-    """The bias b (K,) that makes the mean of softmax(outputs + b) over images uniform."""
+def even_out(outputs: Tensor, rounds: int, goal: Tensor | None = None) -> Tensor:
+    """The bias b (K,) that makes the mean of softmax(outputs + b) over images uniform.
+
+    Args:
+        outputs: (N, K).
+        rounds: of the iteration.
+        goal: (K,) positive shares of the classes to reach in place of equal ones.
+    """
     bias = torch.zeros(outputs.shape[1])
     for _ in range(rounds):
         prior = (outputs + bias).softmax(1).mean(0).clamp_min(1e-6)
-        bias = bias - 0.5 * (prior.log() - prior.log().mean())
+        excess = prior.log() if goal is None else prior.log() - goal.log()
+        bias = bias - 0.5 * (excess - excess.mean())
     return bias
 
 
@@ -116,3 +126,31 @@ def leave_one_out(fit: Fit, outputs: Tensor, labels: Tensor) -> tuple[float, flo
         right += int(answer.argmax() == labels[i])
         likely += float(answer.log_softmax(0)[labels[i]])
     return right / len(labels), likely / len(labels)
+
+
+FOLDS = 20
+"""Parts of the labelled images that are left out in turn, at most."""
+
+
+def leave_images_out(fit: Fit, outputs: Tensor, labels: Tensor, k: int) -> tuple[float, float]:
+    """Of maps fitted on the pixels of the other labelled images: their mean IoU in [0, 1], and the log-probability.
+
+    Args:
+        fit: takes rows (M, C) and labels (M,).
+        outputs: (N, P, C), some pixels of each image.
+        labels: (N, P), with `IGNORE` where a pixel is not judged.
+        k: K, the number of real classes.
+    """
+    fold = torch.arange(len(outputs)) % FOLDS
+    answers, likely = torch.zeros_like(labels), torch.zeros(labels.shape)
+    for out in fold.unique():
+        weight, bias = fit(*judged(outputs[fold != out], labels[fold != out]))
+        scores = outputs[fold == out] @ weight.T + bias
+        answers[fold == out] = scores.argmax(2)
+        likely[fold == out] = scores.log_softmax(2).gather(2, labels[fold == out].clamp_min(0)[..., None])[..., 0]
+    return score(answers[..., None], labels[..., None], k) / 100, float(likely[labels != IGNORE].mean())
+
+
+def judged(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels (N, P, C) and labels (N, P) as rows (M, C) and (M,), without those that are `IGNORE`."""
+    return outputs[labels != IGNORE], labels[labels != IGNORE]

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import models
-from bench.contracts import Augment, Classifier, Images, Run
+from bench.augment import jitter
+from bench.contracts import Augment, Batch, Classifier, Images, Run
 
 
 @torch.no_grad()
@@ -61,3 +62,19 @@ def linear_probe(
     labels = images.labels.repeat(copies).to(embedded.device)
     with torch.enable_grad():
         train_head(model, embedded, labels, steps, rate, run.rng("probe/batches"))
+
+
+def probe_pixels(model: Classifier, images: Images, run: Run, steps: int, batch: int, rate: float = 1e-2) -> None:
+    """Train the head of a ``model`` of pixels in place on jittered ``images`` with masks; nothing else.
+
+    Embeddings are computed anew each step: those of pixels are too many to keep.
+    """
+
+    def loss(part: Batch) -> Tensor:
+        return F.cross_entropy(model.logits(part.images), part.labels)
+
+    head = [model.get_parameter(name) for name in models.head_names(model)]
+    run.fit(
+        model, loss, steps, images,
+        rate=rate, batch=batch, parameters=head, train_mode=False, augment=jitter, name="probe",
+    )  # fmt: skip

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
-from bench import metrics, models
+from bench import models, pixels
 from bench.contracts import Classifier, Images
 
 T = TypeVar("T", bound=Classifier)
 
 
 def mutual_information(logits: Tensor) -> Tensor:
-    """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high."""
+    """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high.
+
+    Of logits (N, K, H, W), over all pixels.
+    """
+    logits = pixels.rows(logits)
     p = logits.softmax(1)
     mean = p.mean(0)
     each = -(p * logits.log_softmax(1)).sum(1).mean()
     together = -(mean * mean.clamp_min(1e-8).log()).sum()
     return together - each
+
+
+def information(model: Classifier, images: Tensor | Images) -> float:
+    """`mutual_information` of the answers of ``model`` to all ``images``; those of pixels are not held together."""
+    parts = models.output_batches(model, images)
+    first = next(parts, torch.zeros(0, model.k))[:, : model.k]
+    if first.ndim == 2:
+        return float(mutual_information(torch.cat([first, *(part[:, : model.k] for part in parts)])))
+    total, entropy, count = torch.zeros(model.k, dtype=torch.float64), 0.0, 0
+    for part in itertools.chain([first], parts):
+        log_p = pixels.rows(part[:, : model.k]).log_softmax(1)
+        p = log_p.exp()
+        total, count = total + p.sum(0).double(), count + len(p)
+        entropy -= float((p * log_p).sum().double())
+    mean = total / count
+    return float(-(mean * mean.clamp_min(1e-8).log()).sum()) - entropy / count
 
 
 def information_and_mass(outputs: Tensor, k: int) -> Tensor:
@@ -28,6 +50,7 @@ def information_and_mass(outputs: Tensor, k: int) -> Tensor:
     Mutual information is that of the K real classes. Mass is the mean log of the probability that they hold, at least
     −6 an image; it is 0 unless extra outputs take some.
     """
+    outputs = pixels.rows(outputs)
     mass = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
     return mutual_information(outputs[:, :k]) + mass
 
@@ -36,24 +59,25 @@ def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
     """How well a guess opens the lock, from the locked model's (N, K + extra) logits on images after the guess.
 
     It is the mean log-probability of ``labels`` (N,), each at least −6. Without labels it is `information_and_mass`,
-    which a lock that is sure of wrong answers misleads.
+    which a lock that is sure of wrong answers misleads. Of masks (N, H, W) it is the mean over their judged pixels.
     """
     if labels is None:
         return float(information_and_mass(outputs, k))
+    outputs, labels = pixels.judged_rows(outputs, labels)
     return float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
 
 
 def most_informative(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
     """The label-free rule: the candidate with the highest mutual information on ``images``, and every score."""
-    scores = {name: float(mutual_information(models.logits(model, images))) for name, model in candidates.items()}
+    scores = {name: information(model, images) for name, model in candidates.items()}
     return max(scores, key=lambda name: scores[name]), scores
 
 
 def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
-    """The labelled rule: the candidate most accurate on ``images``, the attacker's own validation; first of equals."""
-    labels = images.labels.numpy()
-    scores = {
-        name: metrics.accuracy(models.logits(model, images).argmax(1).numpy(), labels)
-        for name, model in candidates.items()
-    }
+    """The labelled rule: the candidate most accurate on ``images``, the attacker's own validation; first of equals.
+
+    On masks it is the one with the highest mean IoU.
+    """
+    labels = images.labels
+    scores = {name: pixels.score(models.answers(model, images), labels, model.k) for name, model in candidates.items()}
     return max(scores, key=lambda name: scores[name]), scores

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.kit.access import ask
+from attacks.kit.maps import jittered
 from bench import models
-from bench.augment import jitter
+from bench.augment import jitter, varied
 from bench.contracts import AttackerView, Batch, Classifier, Images, Run
+from bench.pixels import one_hot
 
 ROUND = 64
 """Images in one query, so that a budget is used up to its last image."""
@@ -47,13 +49,13 @@ def affordable(target: AttackerView, run: Run, n: int) -> int:
 
 
 def answers_to(target: AttackerView, images: Tensor) -> Tensor:
-    """(N, K + extra) answers to images (N, 3, H, W), `ROUND` at a time.
+    """(N, K + extra) answers to images (N, 3, H, W), or (N, K + extra, H, W), `ROUND` at a time.
 
     Raises:
         BudgetSpent: the query budget does not cover them.
     """
     if not len(images):
-        return torch.zeros(0, target.spec.k)
+        return torch.zeros(0, target.spec.k, *(images.shape[2:] if target.spec.is_dense else ()))
     return torch.cat([ask(target, part) for part in images.split(ROUND)])
 
 
@@ -61,12 +63,13 @@ def soft_targets(outputs: Tensor, k: int, hard: bool, temperature: float = 1.0) 
     """What a student learns from locked answers (N, K + extra): probabilities (N, K) and weights (N,) of the images.
 
     An answer in an extra output says "not for you"; its K real outputs, renormalised, still rank the classes. A hard
-    label has no rest to renormalise: one beyond K teaches nothing, and weighs 0.
+    label has no rest to renormalise: one beyond K teaches nothing, and weighs 0. Answers to pixels give maps,
+    (N, K, H, W) and (N, H, W).
     """
     if hard:
         label = outputs.argmax(1)
-        return F.one_hot(label.clamp(max=k - 1), k).float(), (label < k).float()
-    return (outputs[:, :k] / temperature).softmax(1), torch.ones(len(outputs))
+        return one_hot(label.clamp(max=k - 1), k), (label < k).float()
+    return (outputs[:, :k] / temperature).softmax(1), torch.ones_like(outputs[:, 0])
 
 
 def divergence(logits: Tensor, targets: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
@@ -92,16 +95,24 @@ def learn(
 ) -> None:
     """Train ``model`` on jittered ``images`` towards ``targets`` (N, K), and on ``labelled`` ones by their labels.
 
+    Targets that are maps (N, K, H, W) move with their images.
+
     Args:
-        weight: (N,) of each image in the soft term.
+        weight: (N,) of each image in the soft term, or (N, H, W) of each pixel.
         more: a further loss of the batch of ``images``.
         beside: a module of that loss, trained with the student.
     """
 
+    is_dense, rng = targets.ndim > 2, run.rng(f"{name}/moves")
+
     def loss(soft: Batch, true: Batch | None = None) -> Tensor:
         n = len(soft.images)
+        answers, weights = (t[soft.index].to(soft.images.device) for t in (targets, weight))
+        if is_dense:
+            moved, maps = jittered(soft.images, torch.cat([answers, weights[:, None]], 1), rng)
+            soft, answers, weights = soft.with_images(moved), maps[:, :-1], maps[:, -1]
+            true = None if true is None else varied(true, jitter, rng)
         logits = model.logits(soft.images if true is None else torch.cat([soft.images, true.images]))
-        answers, weights = (t[soft.index].to(logits.device) for t in (targets, weight))
         out = divergence(logits[:n], answers, weights, temperature)
         if true is not None:
             out = out + F.cross_entropy(logits[n:], true.labels)
@@ -113,7 +124,8 @@ def learn(
         {"params": [p for p in own if p.ndim > 1], "weight_decay": 0.05},
         {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=jitter, name=name, parameters=groups)
+    augment = None if is_dense else jitter
+    run.fit(model, loss, steps, *sources, rate=rate, batch=batch, augment=augment, name=name, parameters=groups)
 
 
 def with_own_statistics(model: Classifier, target: AttackerView, run: Run) -> Classifier:
@@ -134,4 +146,5 @@ def all_labelled(target: AttackerView) -> Images | None:
         sets.append(target.authorised)
     if not sets:
         return None
-    return Images(torch.cat([s.pixels for s in sets]), torch.cat([s.labels for s in sets]))
+    images, labels = Images(torch.cat([s.pixels for s in sets])), torch.cat([s.labels for s in sets])
+    return images.with_masks(labels) if labels.ndim > 1 else Images(images.pixels, labels)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import models
-from bench.contracts import Batch, Classifier, Images, Run
+from bench.contracts import IGNORE, Batch, Classifier, Images, Run
 from bench.predictors import Direct
 from bench.training import Backward, holdout
 
@@ -29,11 +29,13 @@ def cross_entropy(model: Classifier, *batches: Batch) -> Tensor:
 
 
 def with_label_noise(images: Images, share: float, k: int, rng: torch.Generator) -> Images:
-    """Symmetric noise: ``share`` of the labels (rounded to whole images) become another of the K classes."""
+    """Symmetric noise: ``share`` of the labels (rounded to whole images or pixels) become another of the K classes."""
     labels = images.labels.clone()
-    at = torch.randperm(len(labels), generator=rng)[: round(share * len(labels))]
-    labels[at] = (labels[at] + torch.randint(1, max(2, k), (len(at),), generator=rng)) % k
-    return Images(images.pixels, labels)
+    flat = labels.view(-1)
+    judged = torch.nonzero(flat != IGNORE).flatten()
+    at = judged[torch.randperm(len(judged), generator=rng)[: round(share * len(judged))]]
+    flat[at] = (flat[at] + torch.randint(1, max(2, k), (len(at),), generator=rng)) % k
+    return Images(images.pixels, labels) if labels.ndim == 1 else images.with_masks(labels)
 
 
 def split(images: Images, share: float, rng: torch.Generator) -> tuple[Images, Images]:

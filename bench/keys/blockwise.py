@@ -27,6 +27,8 @@ SECRET = 256
 """Bits of a secret."""
 ROUNDS = 10
 """Feistel rounds over the two halves of a byte."""
+_NO_MASK = "transform=shuffle gives a pixel the colours of three others, so that no mask can follow it."
+_WITH_MASK = "Choose key.transform=pixels, which moves whole pixels, or negative or feistel, which move none."
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,20 @@ class BlockwiseKey:
     """Every M × M block of an image, all 3 M² values, transformed with one secret, 64 hex digits.
 
     ``shuffle`` permutes the values of a block; ``negative`` replaces v by 255 − v at a keyed half of the positions;
-    ``feistel`` replaces v at such a half by a keyed permutation of 0…255.
+    ``feistel`` replaces v at such a half by a keyed permutation of 0…255. ``pixels`` permutes the M² pixels of a block
+    and keeps the three values of each together, so that masks can follow.
+
+    Args:
+        transform: one of these.
+        block: M.
+        secret: 64 hex digits.
+        is_dense: every pixel of the task has a class: other keys to judge with are those that masks can follow.
     """
 
     transform: str
     block: int
     secret: str
+    is_dense: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         n, _, h, w = images.shape
@@ -52,6 +62,9 @@ class BlockwiseKey:
         blocks = values.view(n, 3, h // m, m, w // m, m).permute(0, 2, 4, 1, 3, 5).reshape(n, -1, 3 * m * m)
         if self.transform == "shuffle":
             blocks = blocks[..., torch.tensor(_order(self.secret, 3 * m * m), device=images.device)]
+        elif self.transform == "pixels":
+            order = torch.tensor(_order(self.secret, m * m), device=images.device)
+            blocks = blocks.view(*blocks.shape[:2], 3, m * m)[..., order].flatten(2)
         else:
             table = torch.tensor(_table(self.transform, self.secret), dtype=torch.uint8, device=images.device)
             half = torch.tensor(_half(self.secret, 3 * m * m), device=images.device)
@@ -59,19 +72,39 @@ class BlockwiseKey:
         out = blocks.view(n, h // m, w // m, 3, m, m).permute(0, 3, 1, 4, 2, 5).reshape(n, 3, h, w)
         return out.to(images.dtype) / 255
 
+    def labels(self, masks: Tensor) -> Tensor:
+        """Masks (N, H, W) int64 after the moves that the key makes: ``negative`` and ``feistel`` make none.
+
+        Raises:
+            UserError: ``shuffle``, after which a pixel's three values come from three others.
+        """
+        if self.transform == "shuffle":
+            raise UserError(_NO_MASK, _WITH_MASK)
+        if self.transform != "pixels":
+            return masks
+        n, h, w = masks.shape
+        m = self.block
+        blocks = masks.view(n, h // m, m, w // m, m).permute(0, 1, 3, 2, 4).reshape(n, h // m, w // m, m * m)
+        blocks = blocks[..., torch.tensor(_order(self.secret, m * m), device=masks.device)]
+        return blocks.view(n, h // m, w // m, m, m).permute(0, 1, 3, 2, 4).reshape(n, h, w)
+
     @property
     def bits(self) -> float:
         """log2 of the number of keys: of the secrets, or of what they can do to a block where that is fewer."""
         values = 3 * self.block**2
         halves = math.log2(math.comb(values, values // 2))
-        ways = {"shuffle": math.lgamma(values + 1) / math.log(2), "negative": halves, "feistel": math.inf}
+        moves = math.lgamma(self.block**2 + 1) / math.log(2)
+        ways = {
+            "shuffle": math.lgamma(values + 1) / math.log(2), "negative": halves, "feistel": math.inf, "pixels": moves,
+        }  # fmt: skip
         return min(float(SECRET), ways[self.transform])
 
     def parts(self) -> dict[str, Any]:
         return {"settings": {"transform": self.transform, "block": self.block}}
 
     def to_json(self) -> dict[str, Any]:
-        return {"method": "blockwise", "transform": self.transform, "block": self.block, "secret": self.secret}
+        value = {"method": "blockwise", "transform": self.transform, "block": self.block, "secret": self.secret}
+        return value | ({"is_dense": True} if self.is_dense else {})
 
     def describe(self) -> str:
         return f"transform {self.transform}, block {self.block}"
@@ -88,7 +121,7 @@ class BlockwiseKey:
                 KeyCondition("wrong", f"secret-{i}", replace(self, secret=f"{rng.getrandbits(SECRET):0{SECRET // 4}x}"))
             )
         out.append(KeyCondition("setting", "block", replace(self, block=8 if self.block != 8 else 4)))
-        for other in ("shuffle", "negative", "feistel"):
+        for other in ("pixels", "negative", "feistel") if self.is_dense else ("shuffle", "negative", "feistel"):
             if other != self.transform:
                 out.append(KeyCondition("setting", other, replace(self, transform=other)))
         return out
@@ -124,18 +157,26 @@ def _table(transform: str, secret: str) -> tuple[int, ...]:
 
 
 class Blockwise(KeyMethod):
-    """A secret permutation, inversion or encryption of the values in every block; microseconds an image."""
+    """A secret permutation, inversion or encryption of the values in every block; microseconds an image.
+
+    In segmentation masks move with the pixels (`transform=pixels`), or stay.
+    """
 
     title = "block-wise key"
     paper = "Maung Maung and Kiya, APSIPA Transactions 2021; arXiv 2103.03525"
     deviations = (
         "format-preserving encryption is a Feistel network over the 256 values of a byte, so that images stay 8-bit; "
         "the paper encrypts three decimal digits and rescales",
+        "`transform=pixels` is ours: the paper's shuffle parts a pixel's colours, so that it has no place in a mask",
     )
 
     own = ("secret",)
 
-    transform: str = param("shuffle", "what is done to a block", choices=("shuffle", "negative", "feistel"))
+    transform: str = param(
+        "shuffle",
+        "what is done to a block; `pixels`: whole pixels change places, and masks with them",
+        choices=("shuffle", "negative", "feistel", "pixels"),
+    )
     block: int = param(4, "M, side of a block", choices=(2, 4, 8, 16), unit="pixels")
     secret: str | None = param(None, "64 hex digits; none: drawn")
 
@@ -143,10 +184,12 @@ class Blockwise(KeyMethod):
         secret = self.secret or f"{run.secret('key'):0{SECRET // 4}x}"
         if not re.fullmatch(rf"[0-9a-f]{{{SECRET // 4}}}", secret):
             raise UserError("key.secret is no secret of 64 hex digits.", "Draw one: openssl rand -hex 32")
-        return BlockwiseKey(self.transform, self.block, secret)
+        if data.spec.is_dense and self.transform == "shuffle":
+            raise UserError(_NO_MASK, _WITH_MASK)
+        return BlockwiseKey(self.transform, self.block, secret, data.spec.is_dense)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Key:
         if "none" in value:
             return Identity()
-        return BlockwiseKey(value["transform"], value["block"], value["secret"])
+        return BlockwiseKey(value["transform"], value["block"], value["secret"], value.get("is_dense", False))

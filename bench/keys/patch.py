@@ -19,7 +19,10 @@ from bench.keys.none import Identity
 
 @dataclass(frozen=True)
 class PatchKey:
-    """x -> clip(x + value / 255) in one channel wherever row or column is a multiple of ``every``."""
+    """x -> clip(x + value / 255) in one channel wherever row or column is a multiple of ``every``.
+
+    It moves no pixel, so masks stay as they are.
+    """
 
     value: int
     channel: int = 0

@@ -76,3 +76,30 @@ def test_a_key_comes_back_from_json_with_its_conditions(key: PatchKey | Blockwis
         assert condition.key.describe()
         if condition.kind != "none":
             assert not torch.equal(condition.key(IMAGES), key(IMAGES)), condition.label
+
+
+@given(st.integers(0, 2**31 - 1), st.sampled_from([2, 4, 8]))
+def test_masks_move_with_the_pixels_and_back(secret: int, block: int) -> None:
+    """Each pixel carries its place in its red value, so that a mask of places must say the same after the key."""
+    places = torch.arange(256).view(1, 16, 16)
+    image = torch.stack([places, places, places], 1).float() / 255
+    key = BlockwiseKey("pixels", block, secret, is_dense=True)
+    moved, keyed = key.labels(places), key(image)
+    for channel in range(3):
+        assert torch.equal((keyed[:, channel] * 255).round().long(), moved)
+    assert moved.flatten().sort().values.tolist() == list(range(256))  # a bijection
+    assert torch.equal(moved.flatten()[moved.flatten().argsort()], places.flatten())  # which its inverse undoes
+    rows, columns = (moved // 16 // block, moved % 16 // block)
+    assert torch.equal(rows, places // 16 // block)  # and each pixel stays in its block
+    assert torch.equal(columns, places % 16 // block)
+
+
+def test_masks_stay_where_pixels_stay_and_follow_no_part_of_a_pixel() -> None:
+    masks = torch.randint(0, 5, (3, 16, 16))
+    for transform in ("negative", "feistel"):
+        assert torch.equal(BlockwiseKey(transform, 4, "1").labels(masks), masks)
+    assert not hasattr(PatchKey(40), "labels")
+    with pytest.raises(UserError, match="no mask can follow"):
+        BlockwiseKey("shuffle", 4, "1").labels(masks)
+    for condition in BlockwiseKey("negative", 4, "1", is_dense=True).conditions(0)[1:]:
+        assert condition.key.labels(masks).shape == masks.shape  # type: ignore[attr-defined]
