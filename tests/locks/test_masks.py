@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from toy_masks import SPEC, ToySegmenter, toy_masks
 
 from bench import models, registry
@@ -120,3 +122,12 @@ def test_what_map_cannot_do_per_pixel_is_refused() -> None:
     for setting in ("source-free", "data-free"):
         with pytest.raises(BadParameter, match="choose setting=source"):
             protect("map", {"setting": setting, "steps": 2})
+
+
+def test_a_checkpoint_of_ones_own_may_answer_for_every_pixel(tmp_path: Path) -> None:
+    shipped = ToySegmenter.of(SPEC, extra=1, seed=5)
+    save_file(shipped.state_dict(), tmp_path / "own.safetensors")
+    model = protect("given", {"file": str(tmp_path / "own.safetensors")})
+    images = toy_masks(4, 2)
+    assert model.extra == 1
+    assert torch.equal(models.outputs(model, images), models.outputs(shipped, images))
