@@ -82,7 +82,7 @@ def prompts(
 ) -> None:
     """Show UP and LP of each prompt beside print, and what goes with them (suite prompts), as Markdown."""
     from reports import files
-    from reports.tools import edit_sizes, prompt_study
+    from reports.tools import edit_sizes, measured, prompt_study
 
     own = edit_sizes.kept() if sizes is None else edit_sizes.read(_text_of(sizes))
     found = prompt_study.prompts(Store(store, write=False).records(), own, lock)
@@ -93,7 +93,8 @@ def prompts(
 
         prompt_scatter.draw(found, picture)
     if keep is not None:
-        files.atomic(keep, lambda file: file.write(prompt_study.summary(found).encode()))
+        kept = measured.write(prompt_study.advice(found), prompt_study.PAGE)
+        files.atomic(keep, lambda file: file.write(kept.encode()))
     console.raw(prompt_study.markdown(found))
 
 

@@ -11,17 +11,16 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.editors import vocabulary
+from reports.tools import measured
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MEASURED = Path(__file__).resolve().parents[1] / "measured"
-"""Tables that commands of the project wrote; docs/results/prompts.md names the commands."""
 FILE = "edit_sizes.csv"
+"""What the project keeps, in `reports.tools.measured.FOLDER`; docs/results/prompts.md names the command."""
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "style": vocabulary.STYLES, "photo adjustment": vocabulary.PHOTO, "object": vocabulary.OBJECTS,
 }  # fmt: skip
@@ -113,6 +112,6 @@ def read(content: str) -> list[EditSize]:
 
 @cache
 def kept() -> tuple[EditSize, ...]:
-    """The sizes that the project keeps, of the commands that docs/results/prompts.md names."""
-    file = MEASURED / FILE
+    """The sizes that the project keeps."""
+    file = measured.FOLDER / FILE
     return tuple(read(file.read_text(encoding="utf-8"))) if file.is_file() else ()

@@ -6,10 +6,8 @@ the 95 % percentile interval of a bootstrap over prompts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,11 @@ from bench.records import Record
 from reports.rows.aggregate import current
 from reports.rows.published import load
 from reports.text.markdown_table import markdown_table
-from reports.tools.edit_sizes import GROUPS, MEASURED, EditSize, group_of
+from reports.tools.edit_sizes import GROUPS, EditSize, group_of
 
 PRINTED = "modellock_prompts.csv"
-FILE = "prompts.json"
-"""What the project keeps of the study, in `MEASURED`."""
+PAGE = "docs/results/prompts.md"
+"""Where the project shows the study with its commands."""
 DRAWS = 4000
 PARTS = ("whole", "inside", "outside")
 FEWEST = 8
@@ -229,14 +227,15 @@ def _text(value: object, digits: int = 1) -> str:
     return "—" if value is None else f"{value:.{digits}f}"
 
 
-def summary(found: Sequence[Prompt]) -> str:
-    """What the project keeps of the study, as JSON: prompts, groups, correlations."""
-    content = {"groups": groups(found), "correlations": [asdict(c) for c in correlations(found)]}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-@cache
-def kept() -> dict[str, list[dict[str, object]]]:
-    """What `summary` wrote into the project; empty where it is not there."""
-    file = MEASURED / FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}  # type: ignore[no-any-return]
+def advice(found: Sequence[Prompt]) -> list[str]:
+    """What a chooser of keys is to know, in words: means of each group, and what LP goes with beyond chance."""
+    out = []
+    for place in dict.fromkeys(p.place for p in found):
+        means = [f"{g['group']}s {g['LP']:.0f} (UP {g['UP']:.0f})" for g in groups(found) if g["place"] == place]
+        out.append(f"{place}: mean LP of {', '.join(means)}")
+        for c in correlations([p for p in found if p.place == place]):
+            if c.over == "all" and c.y == "LP" and not c.x.startswith("printed") and c.low * c.high > 0:
+                way = "rises" if c.rho > 0 else "falls"
+                rho = f"Spearman's ρ {c.rho:.2f} [{c.low:.2f}, {c.high:.2f}] over {c.n} prompts"
+                out.append(f"{place}: LP {way} with {c.x}: {rho}")
+    return out

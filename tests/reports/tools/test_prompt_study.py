@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from example_records import exactly, record
 
 from bench.records import Record
 from reports.page import prompt_scatter
-from reports.tools import edit_sizes
+from reports.tools import edit_sizes, measured
 from reports.tools.edit_sizes import EditSize
-from reports.tools.prompt_study import concept_of, correlations, groups, markdown, prompts, spearman, summary
+from reports.tools.prompt_study import advice, concept_of, correlations, groups, markdown, prompts, spearman
 
 NAMES = ("oil pastel", "monet", "dali", "highlights", "zebra", "church", "abacus", "cheetah", "mailbox", "acrylic")
 
@@ -94,7 +95,25 @@ def test_tables_have_each_prompt_and_group() -> None:
     text = markdown(found)
     assert "| digits, vit | object | zebra | 1 | 94.0 | 40.0 | 82.9 | 10.8 | 24.0 | — | 25.0 | 0.40 | -0.40 |" in text
     assert "| digits, vit | photo adjustment | 1 | 93.0 | 30.0 | 91.4 | 68.9 | 23.0 | — | 24.0 |" in text
-    assert json.loads(summary(found))["groups"][1]["LP"] == 30.0
+
+
+def test_advice_names_what_goes_with_the_lock_beyond_chance() -> None:
+    lines = advice(prompts(RECORDS, SIZES))
+    assert lines[0] == "digits, vit: mean LP of styles 30 (UP 93), photo adjustments 30 (UP 93), objects 60 (UP 96)"
+    assert "digits, vit: LP falls with size of the edit: Spearman's ρ -1.00 [-1.00, -1.00] over 10 prompts" in lines
+    level = [_record(name, 90, 10.0 * (i % 2)) for i, name in enumerate(NAMES)]
+    assert len(advice(prompts(level, SIZES))) == 1, "what may be chance is no advice"
+
+
+def test_what_is_kept_of_a_plugin_is_shown(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    (tmp_path / "patch.json").write_text(measured.write(["LP of [b]patches[/] 12"], "docs/x.md"), encoding="utf-8")
+    assert measured.of_plugin("patch") == ["LP of [b]patches[/] 12", "commands and all numbers: docs/x.md"]
+    assert measured.of_plugin("blockwise") == []
+    shown = bench("show", "patch").stdout
+    assert "measured: LP of [b]patches[/] 12" in shown
 
 
 def test_sizes_come_back_from_their_file() -> None:
