@@ -95,7 +95,7 @@ def prompts(
     if keep is not None:
         kept = measured.write(prompt_study.advice(found), prompt_study.PAGE)
         files.atomic(keep, lambda file: file.write(kept.encode()))
-    console.raw(prompt_study.markdown(found))
+    console.raw(prompt_study.markdown(found, own))
 
 
 def _text_of(path: Path) -> str:

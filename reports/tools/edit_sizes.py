@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.editors import vocabulary
@@ -25,6 +26,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "style": vocabulary.STYLES, "photo adjustment": vocabulary.PHOTO, "object": vocabulary.OBJECTS,
 }  # fmt: skip
 """Concepts by group."""
+CODED = "autoencoder alone"
+"""Group and concept of the line without a prompt: what the editor loses where it edits nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class EditSize:
         group: of `GROUPS`.
         concept: what the prompt names.
         whole, inside, outside: see `bench.editors.change.Change`.
-        images, classes: see `bench.editors.relatedness.Relatedness`.
+        images, classes: see `bench.editors.relatedness.Relatedness`; None without a prompt.
     """
 
     task: str
@@ -45,8 +48,8 @@ class EditSize:
     whole: float
     inside: float | None
     outside: float | None
-    images: float
-    classes: float
+    images: float | None
+    classes: float | None
 
 
 def measure(task: str, n: int, progress: Callable[[str], None] = lambda _: None) -> list[EditSize]:
@@ -61,14 +64,28 @@ def measure(task: str, n: int, progress: Callable[[str], None] = lambda _: None)
     images, masks, classes = data(task, n)
     concepts = list(vocabulary.CONCEPTS)
     related = relatedness.measure(concepts, images, classes)
-    found = []
+
+    def line(group: str, concept: str, after: Tensor, *cosines: Tensor | None) -> EditSize:
+        size = change(images, after, masks)
+        parts = (None if x is None else round(x, 2) for x in (size.inside, size.outside))
+        near = (None if x is None else round(float(x), 4) for x in cosines)
+        return EditSize(task, group, concept, round(size.whole, 2), *parts, *near)
+
+    found = [line(CODED, CODED, unedited(images), None, None)]
     for i, concept in enumerate(concepts):
         progress(concept)
-        size = change(images, edited(images, concept), masks)
-        inside, outside = (None if x is None else round(x, 2) for x in (size.inside, size.outside))
-        cosines = round(float(related.images[i]), 4), round(float(related.classes[i]), 4)
-        found.append(EditSize(task, group_of(concept), concept, round(size.whole, 2), inside, outside, *cosines))
+        after = edited(images, concept)
+        found.append(line(group_of(concept), concept, after, related.images[i], related.classes[i]))
     return found
+
+
+def unedited(images: Tensor) -> Tensor:
+    """``images`` (N, 3, H, W) after the usual editor's autoencoder alone, blended as the edit key blends."""
+    from bench.editors import engine
+    from bench.keys.edit import Edit
+
+    settings = Edit().settings()
+    return engine.current(settings.editor).unedited(images, settings)
 
 
 def edited(images: Tensor, concept: str) -> Tensor:
@@ -115,3 +132,18 @@ def kept() -> tuple[EditSize, ...]:
     """The sizes that the project keeps."""
     file = measured.FOLDER / FILE
     return tuple(read(file.read_text(encoding="utf-8"))) if file.is_file() else ()
+
+
+def by_group(sizes: Sequence[EditSize]) -> list[tuple[str, str, int, float, float | None, float | None]]:
+    """Task, group, count, and the mean PSNR in dB whole, inside and outside, over the prompts of a group."""
+    out = []
+    for task, group in dict.fromkeys((size.task, size.group) for size in sizes):
+        own = [size for size in sizes if (size.task, size.group) == (task, group)]
+        inside, outside = _mean([size.inside for size in own]), _mean([size.outside for size in own])
+        out.append((task, group, len(own), fmean(size.whole for size in own), inside, outside))
+    return out
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

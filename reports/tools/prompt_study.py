@@ -18,7 +18,7 @@ from bench.records import Record
 from reports.rows.aggregate import current
 from reports.rows.published import load
 from reports.text.markdown_table import markdown_table
-from reports.tools.edit_sizes import GROUPS, EditSize, group_of
+from reports.tools.edit_sizes import GROUPS, EditSize, by_group, group_of
 
 PRINTED = "modellock_prompts.csv"
 PAGE = "docs/results/prompts.md"
@@ -201,12 +201,15 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return round(float(np.mean(known)), 1) if known else None
 
 
-def markdown(found: Sequence[Prompt]) -> str:
-    """The study as Markdown: groups, correlations, and a line for each prompt."""
+def markdown(found: Sequence[Prompt], sizes: Sequence[EditSize] = ()) -> str:
+    """The study as Markdown: sizes of edits, means of groups, correlations, and a line for each prompt."""
+    fall = [[*line[:3], *map(_text, line[3:])] for line in by_group(sizes)]
+    where = ("data", "group", "prompts", "dB whole", "dB inside", "dB outside")
     numbers = (*list(COLUMNS)[:4], *(f"dB {part}" for part in PARTS))
     rows = [[g["place"], g["group"], g["prompts"], *(_text(g[name]) for name in numbers)] for g in groups(found)]
     heads = ("data", "group", "prompts", *numbers)
-    parts = ["## By group", markdown_table(heads, rows, "llr" + "r" * len(numbers))]
+    parts = ["## Where edits fall", markdown_table(where, fall, "llrrrr")] if fall else []
+    parts += ["## By group", markdown_table(heads, rows, "llr" + "r" * len(numbers))]
     parts.append("## Rank correlations over prompts")
     lines = [[c.place, c.over, c.y, c.x, c.n, f"{c.rho:.2f} [{c.low:.2f}, {c.high:.2f}]"] for c in correlations(found)]
     parts.append(markdown_table(("data", "prompts", "of", "with", "n", "Spearman's ρ"), lines, "llllrr"))
@@ -217,9 +220,9 @@ def markdown(found: Sequence[Prompt]) -> str:
     each = []
     for p in found:
         s = p.size
-        sizes = (None,) * 5 if s is None else (s.whole, s.inside, s.outside, s.images, s.classes)
-        values = [_text(v) for v in (p.UP, p.LP, p.printed_UP, p.printed_LP, *sizes[:3])]
-        each.append([p.place, p.group, p.concept, p.seeds, *values, *(_text(v, 2) for v in sizes[3:])])
+        own = (None,) * 5 if s is None else (s.whole, s.inside, s.outside, s.images, s.classes)
+        values = [_text(v) for v in (p.UP, p.LP, p.printed_UP, p.printed_LP, *own[:3])]
+        each.append([p.place, p.group, p.concept, p.seeds, *values, *(_text(v, 2) for v in own[3:])])
     return "\n\n".join([*parts, "## Each prompt", markdown_table(columns, each, "lll" + "r" * 10)])
 
 

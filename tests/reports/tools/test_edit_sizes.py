@@ -36,11 +36,13 @@ def test_every_concept_is_measured_inside_and_outside_the_masks(monkeypatch: pyt
     masks[:, :2] = 1
     monkeypatch.setattr(edit_sizes, "data", lambda task, n: (torch.zeros(3, 3, 4, 4), masks, ("a", "b")))
     monkeypatch.setattr(edit_sizes, "edited", _in_the_background)
+    monkeypatch.setattr(edit_sizes, "unedited", lambda images: images + 0.01)
     monkeypatch.setattr(relatedness, "packed", Blank)
-    found = edit_sizes.measure("made-up", 3)
+    coded, *found = edit_sizes.measure("made-up", 3)
+    assert (coded.group, coded.inside, coded.images) == (edit_sizes.CODED, pytest.approx(40, abs=0.01), None)
     assert [size.concept for size in found] == list(vocabulary.CONCEPTS)
     for size in found:
         wanted = (23.01, 60.0, 20.0) if size.group == "object" else (20.0, 20.0, 20.0)
         assert (size.whole, size.inside, size.outside) == pytest.approx(wanted, abs=0.01)
         assert (size.images, size.classes) == (1, 1)
-    assert edit_sizes.read(edit_sizes.text(found)) == found
+    assert edit_sizes.read(edit_sizes.text([coded, *found])) == [coded, *found]
