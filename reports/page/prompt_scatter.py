@@ -12,7 +12,7 @@ from reports.tools.prompt_study import COLUMNS, Prompt
 
 PANELS = (
     ("printed LP", "LP"), ("printed UP", "UP"), ("size of the edit", "LP"), ("size of the edit", "UP"),
-    ("CLIP, images", "LP"), ("size outside", "LP"),
+    ("CLIP, images", "LP"), ("victim after the key", "LP"),
 )  # fmt: skip
 """What lies along x and y of each panel of a place."""
 _UNITS = {"size of the edit": "−dB", "size inside": "−dB", "size outside": "−dB", "CLIP, images": "cosine"}

@@ -139,11 +139,12 @@ def by_group(sizes: Sequence[EditSize]) -> list[tuple[str, str, int, float, floa
     out = []
     for task, group in dict.fromkeys((size.task, size.group) for size in sizes):
         own = [size for size in sizes if (size.task, size.group) == (task, group)]
-        inside, outside = _mean([size.inside for size in own]), _mean([size.outside for size in own])
+        inside, outside = mean_of([size.inside for size in own]), mean_of([size.outside for size in own])
         out.append((task, group, len(own), fmean(size.whole for size in own), inside, outside))
     return out
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are known; None where none is."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None

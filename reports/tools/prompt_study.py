@@ -18,7 +18,7 @@ from bench.records import Record
 from reports.rows.aggregate import current
 from reports.rows.published import load
 from reports.text.markdown_table import markdown_table
-from reports.tools.edit_sizes import GROUPS, EditSize, by_group, group_of
+from reports.tools.edit_sizes import GROUPS, EditSize, by_group, group_of, mean_of
 
 PRINTED = "modellock_prompts.csv"
 PAGE = "docs/results/prompts.md"
@@ -39,6 +39,7 @@ class Prompt:
         group, concept: as in `reports.tools.edit_sizes`.
         seeds: how many.
         UP, LP: percent, means over seeds.
+        victim: accuracy of the unprotected model on images after the key, percent; None where it was not judged.
         printed_UP, printed_LP: of the paper, percent; None where it has not this concept.
         size: of the edit and how related it is; None where it was not measured.
     """
@@ -50,6 +51,7 @@ class Prompt:
     seeds: int
     UP: float
     LP: float
+    victim: float | None
     printed_UP: float | None
     printed_LP: float | None
     size: EditSize | None
@@ -95,6 +97,7 @@ COLUMNS: dict[str, Callable[[Prompt], float | None]] = {
     "size of the edit": _of_size("whole", -1),
     "size inside": _of_size("inside", -1),
     "size outside": _of_size("outside", -1),
+    "victim after the key": lambda p: p.victim,
     "CLIP, images": _of_size("images"),
     "CLIP, class names": _of_size("classes"),
 }
@@ -109,20 +112,23 @@ def prompts(records: Iterable[Record], sizes: Iterable[EditSize], lock: str = "m
     """Every fixed prompt of the vocabulary under which ``lock`` was judged at its own settings, in their order."""
     known = {(size.task, size.concept): size for size in sizes}
     printed = {line["concept"].lower().replace("_", " "): line for line in load(PRINTED)}
-    found: dict[tuple[str, str, str], dict[int, tuple[float, float]]] = {}
+    found: dict[tuple[str, str, str], dict[int, tuple[float, float, float | None]]] = {}
     for record in current(records):
         cell = record.cell
         concept = concept_of(record, lock)
         if concept is not None and record.UP is not None and record.LP is not None:
             at = (f"{scenario_label(cell)}, {name_text(cell.model)}", cell.name, concept)
-            found.setdefault(at, {})[cell.replicate] = (record.UP.value, record.LP.value)
+            victim = None if record.victim_authorised is None else record.victim_authorised.value
+            found.setdefault(at, {})[cell.replicate] = (record.UP.value, record.LP.value, victim)
     out = []
     for (place, task, concept), values in found.items():
-        ups, lps = zip(*values.values(), strict=True)
+        up, lp, victim = (mean_of([value[i] for value in values.values()]) for i in range(3))
+        if up is None or lp is None:
+            continue
         line = printed.get(concept)
         out.append(
             Prompt(
-                place, task, group_of(concept), concept, len(values), float(np.mean(ups)), float(np.mean(lps)),
+                place, task, group_of(concept), concept, len(values), up, lp, victim,
                 None if line is None else float(line["UP"]), None if line is None else float(line["LP"]),
                 known.get((task, concept)),
             )
@@ -197,8 +203,8 @@ def groups(found: Sequence[Prompt]) -> list[dict[str, object]]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(float(np.mean(known)), 1) if known else None
+    mean = mean_of(values)
+    return None if mean is None else round(mean, 1)
 
 
 def markdown(found: Sequence[Prompt], sizes: Sequence[EditSize] = ()) -> str:
@@ -214,16 +220,16 @@ def markdown(found: Sequence[Prompt], sizes: Sequence[EditSize] = ()) -> str:
     lines = [[c.place, c.over, c.y, c.x, c.n, f"{c.rho:.2f} [{c.low:.2f}, {c.high:.2f}]"] for c in correlations(found)]
     parts.append(markdown_table(("data", "prompts", "of", "with", "n", "Spearman's ρ"), lines, "llllrr"))
     columns = (
-        "data", "group", "prompt", "seeds", "UP", "LP", "printed UP", "printed LP", "dB", "inside", "outside",
+        "data", "group", "prompt", "seeds", "UP", "LP", "victim", "printed UP", "printed LP", "dB", "inside", "outside",
         "CLIP, images", "CLIP, names",
     )  # fmt: skip
     each = []
     for p in found:
         s = p.size
         own = (None,) * 5 if s is None else (s.whole, s.inside, s.outside, s.images, s.classes)
-        values = [_text(v) for v in (p.UP, p.LP, p.printed_UP, p.printed_LP, *own[:3])]
+        values = [_text(v) for v in (p.UP, p.LP, p.victim, p.printed_UP, p.printed_LP, *own[:3])]
         each.append([p.place, p.group, p.concept, p.seeds, *values, *(_text(v, 2) for v in own[3:])])
-    return "\n\n".join([*parts, "## Each prompt", markdown_table(columns, each, "lll" + "r" * 10)])
+    return "\n\n".join([*parts, "## Each prompt", markdown_table(columns, each, "lll" + "r" * 11)])
 
 
 def _text(value: object, digits: int = 1) -> str:
