@@ -123,7 +123,8 @@ class Edit(KeyMethod):
         "the paper shows images to a vision-language model and asks for the least related styles; here the key is "
         "drawn among the third of the candidates that CLIP finds least similar to the images, with objects among them "
         "also to names of classes",
-        "the paper adds objects to the background with the full editor; the miniature one knows twelve of them",
+        "the paper adds objects to the background; the miniature editor knows twelve, and blends them in over the "
+        "whole image, stronger towards its border, so the foreground changes as well",
         "the CLIP of the pack was not trained on names of classes: their cosines say little with it",
         "the miniature editor runs at guidance 1 (one forward pass a step) and at the images' own size",
     )
