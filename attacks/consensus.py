@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks.kit.input import subset
 from attacks.kit.maps import jittered
 from attacks.kit.norms import affine_parameters
-from attacks.kit.selection import information_and_mass, mutual_information
+from attacks.kit.selection import class_shares, information_and_mass, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -88,7 +88,8 @@ class Consensus(Attack):
             run.submit(Direct(student), what=f"round {number + 1}")
         if target.spec.is_dense:
             seeds = [run.seed(f"moved/{i}") for i in range(3)]
-            scores = {name: _steady_information(model, raw.images, seeds) for name, model in candidates.items()}
+            shares = class_shares(locked, raw)
+            scores = {name: _steady_information(model, raw.images, seeds, shares) for name, model in candidates.items()}
             return Direct(candidates[max(scores, key=lambda name: scores[name])])
         rng = run.rng("moved")
         copies = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
@@ -111,10 +112,10 @@ class Consensus(Attack):
     def _adapt(self, model: Classifier, raw: Images, run: Run) -> Classifier:
         """Batch-norm statistics of raw images, then mutual information on every norm layer."""
         models.reestimate_batch_norm(model, raw)
-        affine = affine_parameters(model)
+        affine, shares = affine_parameters(model), class_shares(model, raw)
 
         def loss(batch: Batch) -> Tensor:
-            return -mutual_information(model.logits(batch.images))
+            return -mutual_information(model.logits(batch.images), shares)
 
         if affine and self.adapt:
             run.fit(
@@ -130,6 +131,7 @@ class Consensus(Attack):
         weights = labels.amax(1)
         weights = weights / weights.mean()
         is_dense, moves = labels.ndim > 2, run.rng(f"self-train/{number}/moves")
+        shares = class_shares(student, raw)
 
         def loss(r: Batch, e: Batch) -> Tensor:
             at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
@@ -139,7 +141,7 @@ class Consensus(Attack):
                 goals, share = maps[:, :-1], maps[:, -1]
             outputs = student.logits(images)
             each = -(goals * outputs.log_softmax(1)).sum(1)
-            return (share * each).mean() - self.information * mutual_information(outputs[: len(r.images)])
+            return (share * each).mean() - self.information * mutual_information(outputs[: len(r.images)], shares)
 
         # Statistics stay those of raw images, which is what the student will be asked about.
         run.fit(
@@ -172,18 +174,19 @@ def _robust_information(model: Classifier, copies: list[Tensor]) -> float:
     return float(mutual_information(p.clamp_min(1e-8).log()))
 
 
-def _steady_information(model: Classifier, images: Tensor, seeds: list[int]) -> float:
+def _steady_information(model: Classifier, images: Tensor, seeds: list[int], shares: Tensor | None = None) -> float:
     """As `_robust_information`, of pixels: answers to moved images are averaged with answers that moved alike.
 
     Args:
         model: a candidate.
         images: (N, 3, H, W).
         seeds: of the moves.
+        shares: of the classes, as `class_shares` has them.
     """
     p = models.logits(model, images).softmax(1)
     total = 0.0
     for seed in seeds:
         copies, moved = jittered(images, p, torch.Generator().manual_seed(seed))
         both = (moved + models.logits(model, copies).softmax(1)) / 2
-        total += float(mutual_information(both.clamp_min(1e-8).log()))
+        total += float(mutual_information(both.clamp_min(1e-8).log(), shares))
     return total / len(seeds)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.kit import tuning
-from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.selection import class_shares, most_accurate, most_informative, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
@@ -61,6 +61,7 @@ class FinePruning(Attack):
                 first_of_head(candidates[name])[:, order[: int(self.prune * len(order))]] = 0.0
         best, scores = (most_accurate if labelled else most_informative)(candidates, images)
         model = candidates[best]
+        shares = None if labelled else class_shares(model, images)
         weight = first_of_head(model)
         channels = orders[best][: int(self.prune * len(orders[best]))]
         mask = torch.ones(weight.shape[1], device=weight.device)
@@ -71,7 +72,7 @@ class FinePruning(Attack):
         def loss(batch: Batch) -> Tensor:
             if batch.labelled:
                 return tuning.cross_entropy(model, batch)
-            return -mutual_information(model.logits(batch.images))
+            return -mutual_information(model.logits(batch.images), shares)
 
         if self.steps:
             run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {best}", channels=len(channels), scores=scores)

@@ -19,7 +19,7 @@ from attacks.kit.input import Transform, subset
 from attacks.kit.looks import information_score, search
 from attacks.kit.probe import linear_probe, probe_pixels
 from attacks.kit.pseudo_labels import with_pseudo_labels
-from attacks.kit.selection import information
+from attacks.kit.selection import class_shares, information
 from attacks.kit.students import all_labelled, student
 from attacks.kit.zero_shot import ZeroShot
 from bench import models
@@ -185,7 +185,8 @@ class FromScratch(Attack):
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
         if trial.minimise == "information":
-            maximise(model, target.unlabelled, far, run, recipe, name=name, beside=near)
+            shares = class_shares(model, target.unlabelled, labelled)
+            maximise(model, target.unlabelled, far, run, recipe, name=name, beside=near, shares=shares)
         elif trial.minimise == "answers":
             train_on_answers(model, target.unlabelled, far, run, recipe, name=name, beside=near)
         elif trial.minimise == "pseudo-labels":

@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 
 from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers, usual_rate
-from attacks.kit.selection import most_informative
+from attacks.kit.selection import class_shares, most_informative
 from bench.contracts import (
     Acceptance,
     Attack,
@@ -65,15 +65,16 @@ class InformationMaximisation(Attack):
             candidates[name] = copy.deepcopy(model).eval()
             run.submit(Direct(candidates[name]), what=name)
 
+        shares = class_shares(model, pool, near)
         keep("as it is")  # whatever the budget, something was handed in
         own_statistics(model, pool)
         keep("statistics")
         rate = usual_rate(model) if self.rate is None else self.rate
         recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
-        maximise(model, pool, far, run, recipe, beside=near)
+        maximise(model, pool, far, run, recipe, beside=near, shares=shares)
         keep("information")
         if self.answer_steps:
             train_on_answers(model, pool, far, run, replace(recipe, steps=self.answer_steps), beside=near)
             keep("answers")
-        best, _ = most_informative(candidates, pool)
+        best, _ = most_informative(candidates, pool, shares)
         return Direct(candidates[best])

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit import tuning
-from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.selection import class_shares, most_accurate, most_informative, mutual_information
 from attacks.kit.zeros import Zeros, find_zeros, refill
 from bench import models
 from bench.augment import jitter
@@ -125,6 +125,7 @@ class MaskRecovery(Attack):
         # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
         hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
         share = 1.0 if labelled is None else self.information
+        shares = None if free is None else class_shares(model, free, labelled)
 
         def loss(*batches: Batch) -> Tensor:
             out = torch.zeros((), device=run.device)
@@ -133,7 +134,7 @@ class MaskRecovery(Attack):
                 if batch.labelled:
                     out = out + F.cross_entropy(logits, batch.labels)
                 else:
-                    out = out - share * mutual_information(logits)
+                    out = out - share * mutual_information(logits, shares)
             return out
 
         groups = [{"params": weights, "lr": self.rate, "weight_decay": 0.0}]

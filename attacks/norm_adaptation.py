@@ -7,7 +7,7 @@ import copy
 from torch import Tensor
 
 from attacks.kit.norms import affine_parameters
-from attacks.kit.selection import most_informative, mutual_information
+from attacks.kit.selection import class_shares, most_informative, mutual_information
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Predictor, Run, ThreatModel, param
 from bench.predictors import Direct
@@ -16,7 +16,8 @@ from bench.predictors import Direct
 class NormAdaptation(Attack):
     """The norm layers adapt to unlabelled raw images.
 
-    Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used.
+    Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used. Of pixels, classes
+    are used as often as the model uses them with the statistics of the raw images.
     """
 
     title = "norm adaptation"
@@ -39,6 +40,7 @@ class NormAdaptation(Attack):
         images = target.unlabelled
         model = target.classifier
         candidates = {"as it is": copy.deepcopy(model)}
+        shares = class_shares(model, images)
         if models.has_batch_norm(model):
             models.reestimate_batch_norm(model, images)
             candidates["statistics"] = copy.deepcopy(model)
@@ -46,7 +48,7 @@ class NormAdaptation(Attack):
         affine = affine_parameters(model)
 
         def loss(batch: Batch) -> Tensor:
-            return -mutual_information(model.logits(batch.images))
+            return -mutual_information(model.logits(batch.images), shares)
 
         if affine and self.steps:
             run.fit(
@@ -55,5 +57,5 @@ class NormAdaptation(Attack):
             )  # fmt: skip
             candidates["adapted"] = model
             run.submit(Direct(model), what="adapted")
-        best, _ = most_informative(candidates, images)
+        best, _ = most_informative(candidates, images, shares)
         return Direct(candidates[best])

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.kit import tuning
-from attacks.kit.selection import most_accurate, most_informative, mutual_information
+from attacks.kit.selection import class_shares, most_accurate, most_informative, mutual_information
 from attacks.kit.stages import style, with_stages
 from bench import models
 from bench.augment import jitter
@@ -78,6 +78,7 @@ class Realign(Attack):
         )  # whatever the budget, something was handed in
         if models.has_batch_norm(model):  # the target's statistics from here on: what is styled fits them too
             models.reestimate_batch_norm(model, other)
+        shares = class_shares(model, other)
         rng, step = run.rng("styles"), 0
 
         def each(number: int) -> None:
@@ -93,7 +94,7 @@ class Realign(Attack):
             keep = F.cross_entropy(out_s[:, : model.k], s.labels) + F.cross_entropy(mixture[:, : model.k], s.labels)
             apart = torch.stack([distance(a, b) for a, b in zip(stages_s, stages_t, strict=True)]).sum()
             trust = self.confidence * min(1.0, 2 * step / self.steps)
-            return keep + self.gap * apart - trust * mutual_information(out_t[:, : model.k])
+            return keep + self.gap * apart - trust * mutual_information(out_t[:, : model.k], shares)
 
         run.fit(
             model, loss, self.steps, source, other,

@@ -67,6 +67,7 @@ class Segmenter(Classifier):
             outputs are the means of as many pixels.
     """
 
+    dense = True
     mean: Tensor
     std: Tensor
 

@@ -54,6 +54,7 @@ def maximise(
     answers: Tensor | None = None,
     name: str = "information",
     beside: Images | None = None,
+    shares: Tensor | None = None,
 ) -> None:
     """Train ``model`` in place: minimises w Σ CE(f(x_l), y) + a CE(f(x_u), q) − I(f(x_u)) over K classes.
 
@@ -65,10 +66,11 @@ def maximise(
         labelled: x_l, sets of labelled images of either side.
         answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
         beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
+        shares: of the classes among pixels, as `attacks.kit.selection.class_shares` has them.
     """
 
     def loss(logits: Tensor, pool: Batch, step: int) -> Tensor:
-        out = -mutual_information(logits)
+        out = -mutual_information(logits, shares)
         anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
         if answers is not None and anchor:
             out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))

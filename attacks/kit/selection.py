@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping
 from typing import TypeVar
@@ -15,20 +16,50 @@ from bench.contracts import Classifier, Images
 T = TypeVar("T", bound=Classifier)
 
 
-def mutual_information(logits: Tensor) -> Tensor:
+def mutual_information(logits: Tensor, shares: Tensor | None = None) -> Tensor:
     """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high.
 
-    Of logits (N, K, H, W), over all pixels.
+    Of logits (N, K, H, W), over all pixels. Most pixels are background, so that no balanced answer is right there: with
+    ``shares`` π it is H(π) − KL(mean p ‖ π) − mean H(p), which for equal shares is the same.
+
+    Args:
+        shares: (K,) π, the share of each class; None: equal ones.
     """
     logits = pixels.rows(logits)
     p = logits.softmax(1)
-    mean = p.mean(0)
     each = -(p * logits.log_softmax(1)).sum(1).mean()
-    together = -(mean * mean.clamp_min(1e-8).log()).sum()
-    return together - each
+    return _together(p.mean(0), shares) - each
 
 
-def information(model: Classifier, images: Tensor | Images) -> float:
+def _together(mean: Tensor, shares: Tensor | None) -> Tensor:
+    """H(mean), or H(π) − KL(mean ‖ π), in nats, of probabilities (K,)."""
+    if shares is None:
+        return -(mean * mean.clamp_min(1e-8).log()).sum()
+    log_shares = shares.to(mean).clamp_min(1e-4).log()
+    return -(shares.to(mean) * log_shares).sum() - (mean * (mean.clamp_min(1e-8).log() - log_shares)).sum()
+
+
+def class_shares(model: Classifier, images: Images, labelled: Images | None = None) -> Tensor | None:
+    """What an attacker takes for the share of each class among pixels; None in classification.
+
+    They are those of ``labelled`` masks where there are any, else of the answers of ``model`` to ``images``, with
+    their own batch-norm statistics. The class ratio of the target guides source-free segmentation in Bateson et al.
+    (MedIA 2022, arXiv 2108.03152), who take it from anatomy.
+    """
+    if not model.dense:
+        return None
+    if labelled is not None:
+        counts = pixels.one_hot(labelled.labels, model.k).sum((0, 2, 3))
+        return counts / counts.sum().clamp_min(1)
+    own = copy.deepcopy(model)
+    models.reestimate_batch_norm(own, images)
+    total = torch.zeros(model.k, dtype=torch.float64)
+    for part in models.output_batches(own, images):
+        total += pixels.rows(part[:, : model.k].softmax(1)).sum(0).double()
+    return (total / total.sum()).float()
+
+
+def information(model: Classifier, images: Tensor | Images, shares: Tensor | None = None) -> float:
     """`mutual_information` of the answers of ``model`` to all ``images``; those of pixels are not held together."""
     parts = models.output_batches(model, images)
     first = next(parts, torch.zeros(0, model.k))[:, : model.k]
@@ -40,8 +71,7 @@ def information(model: Classifier, images: Tensor | Images) -> float:
         p = log_p.exp()
         total, count = total + p.sum(0).double(), count + len(p)
         entropy -= float((p * log_p).sum().double())
-    mean = total / count
-    return float(-(mean * mean.clamp_min(1e-8).log()).sum()) - entropy / count
+    return float(_together(total / count, shares)) - entropy / count
 
 
 def information_and_mass(outputs: Tensor, k: int) -> Tensor:
@@ -67,9 +97,16 @@ def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
     return float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
 
 
-def most_informative(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
-    """The label-free rule: the candidate with the highest mutual information on ``images``, and every score."""
-    scores = {name: information(model, images) for name, model in candidates.items()}
+def most_informative(
+    candidates: Mapping[str, T], images: Images, shares: Tensor | None = None
+) -> tuple[str, dict[str, float]]:
+    """The label-free rule: the candidate with the highest mutual information on ``images``, and every score.
+
+    Args:
+        shares: of the classes among pixels, as `class_shares` has them; None: those of the first candidate.
+    """
+    shares = class_shares(next(iter(candidates.values())), images) if shares is None else shares
+    scores = {name: information(model, images, shares) for name, model in candidates.items()}
     return max(scores, key=lambda name: scores[name]), scores
 
 

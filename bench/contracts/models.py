@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,8 @@ class Classifier(nn.Module, abc.ABC):
     ``spec["class"] = "module:Class"`` and is rebuilt as ``Class(spec)``.
     """
 
+    dense: ClassVar[bool] = False
+    """Whether every pixel has a class."""
     spec: dict[str, Any]
     k: int
     extra: int

@@ -16,7 +16,7 @@ from attacks.kit.output_maps import even_out, leave_images_out, rename
 from attacks.kit.pseudo_labels import with_pseudo_labels
 from bench import models, pixels
 from bench.augment import jitter, moved, other_colours, recolour
-from bench.contracts import IGNORE, Images
+from bench.contracts import IGNORE, Images, Spec
 
 
 def maps(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -173,3 +173,34 @@ def test_all_labels_of_pixels_lie_in_one_set() -> None:
     both = students.all_labelled(View())  # type: ignore[arg-type]
     assert isinstance(both, Images)
     assert torch.equal(both.labels, torch.cat([View.labelled.labels, View.authorised.labels]))
+
+
+def test_equal_shares_are_plain_mutual_information() -> None:
+    logits = torch.randn((3, 4, 5, 5), generator=torch.Generator().manual_seed(3))
+    plain = float(selection.mutual_information(logits))
+    assert float(selection.mutual_information(logits, torch.full((4,), 0.25))) == pytest.approx(plain, abs=1e-5)
+
+
+def test_with_its_shares_the_right_mask_scores_higher_than_a_balanced_one() -> None:
+    """Nine pixels in ten are background: balance alone prefers a mask that is half wrong."""
+    right, balanced = torch.zeros(1, 10, 10).long(), torch.zeros(1, 10, 10).long()
+    right[:, 0], balanced[:, :5] = 1, 1
+    shares = torch.tensor([0.9, 0.1])
+    score = {
+        name: [float(selection.mutual_information(20 * pixels.one_hot(mask, 2), s)) for s in (None, shares)]
+        for name, mask in (("right", right), ("balanced", balanced))
+    }
+    assert score["right"][0] < score["balanced"][0]
+    assert score["right"][1] > score["balanced"][1]
+    assert score["right"][1] == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1), abs=1e-4)
+
+
+def test_class_shares_are_those_of_masks_or_of_adapted_answers() -> None:
+    model, images = trained(), toy_masks(20, 5)
+    counts = torch.bincount(images.labels[images.labels >= 0], minlength=3) / (images.labels >= 0).sum()
+    torch.testing.assert_close(selection.class_shares(model, images, images), counts)
+    found = selection.class_shares(model, images)
+    assert found is not None
+    assert float(found.sum()) == pytest.approx(1)
+    assert float((found - counts).abs().max()) < 0.15
+    assert selection.class_shares(models.build("cnn", Spec(32, ("a", "b")), 0, "random", 0), images) is None

@@ -18,6 +18,8 @@ SPEC = Spec(size=16, classes=("background", "light", "striped"), kind="segmentat
 class ToySegmenter(Classifier):
     """Two convolutions with batch norm, and a head that answers at twice their resolution."""
 
+    dense = True
+
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
         self.spec = copy.deepcopy(spec)
