@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import timm
@@ -69,29 +70,18 @@ class TimmClassifier(Classifier):
     ) -> tuple[Tensor, Tensor | None]:
         """What the head sees, and the logits where the network has made them on the way."""
         hooks, inputs = [], []
-
-        def at(i: int) -> Any:
-            def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-                out = output if edit_stage is None else edit_stage(i, output)
-                if activations is not None:
-                    activations.append(out)
-                return out
-
-            return hook
-
-        if edit_stage is not None or activations is not None:
-            hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)]
-        try:
+        with heads.watched(self._stages, edit_stage, activations):
             if self._is_plain:
                 maps = self.net.forward_features(self._prepare(images))
                 return self.passed(self.net.forward_head(maps, pre_logits=True)), None
-            for layer in self._head_layers():
-                hooks.append(layer.register_forward_pre_hook(lambda _layer, given: inputs.append(given[0])))
-            logits = heads.logits_of(self.net(self._prepare(images)))
+            try:
+                for layer in self._head_layers():
+                    hooks.append(layer.register_forward_pre_hook(lambda _layer, given: inputs.append(given[0])))
+                logits = heads.logits_of(self.net(self._prepare(images)))
+            finally:
+                for hook in hooks:
+                    hook.remove()
             return self.passed(heads.joined(inputs)), logits
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         return self._embed(images, edit_stage, None)[0]
@@ -167,9 +157,7 @@ def check(name: str) -> None:
             raise UserError(f"the model '{model.name}' takes no arguments.", "Leave them out.")
         return
     if model.segments:
-        from bench import segmenters
-
-        segmenters.check(model)
+        _segmenters(model).check(model)
         return
     if not model.source and model.name.partition(".")[0] not in timm.list_models():
         near = timm.list_models(f"*{model.name}*")[:3]
@@ -223,11 +211,15 @@ def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: 
     return spec | ({"hidden": list(hidden)} if hidden else {})
 
 
+def _segmenters(model: ModelName) -> ModuleType:
+    """The module that makes models which name each pixel, of the source of ``model``."""
+    return importlib.import_module("bench.segmenters" if model.has_decoder else "bench.torchvision_segmenter")
+
+
 def _network(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
     if model.segments:
-        from bench import segmenters
-
-        return segmenters.build(model, task, extra, public)
+        segmenter: Classifier = _segmenters(model).build(model, task, extra, public)
+        return segmenter
     classifier = TimmClassifier(network_spec(model, task, extra))
     if public:
         load_but_head(classifier.net, networks.public_weights(model), task.k + extra)

@@ -96,23 +96,9 @@ class Segmenter(Classifier):
         return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
 
     def _embed(self, images: Tensor, edit_stage: EditStage | None, activations: list[Tensor] | None) -> Tensor:
-        def at(i: int) -> Any:
-            def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-                out = output if edit_stage is None else edit_stage(i, output)
-                if activations is not None:
-                    activations.append(out)
-                return out
-
-            return hook
-
-        watched = edit_stage is not None or activations is not None
-        hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(self._stages)] if watched else []
-        try:
+        with heads.watched(self._stages, edit_stage, activations):
             out: Tensor = self.passed(self.decoder(self.encoder(self._prepare(images))))
             return out
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         """(N, D, h, w): the decoder's maps."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bench.contracts import EditStage
 
 _CONTAINERS = ("blocks", "stages", "layers", "features", "encoder.layers")
 """Where networks that do not name their stages keep them."""
@@ -98,6 +101,30 @@ def stages_of(net: nn.Module) -> list[nn.Module]:
         if isinstance(container, nn.ModuleList | nn.Sequential) and len(container):
             return list(container)
     return [m for m in net.children() if isinstance(m, nn.Sequential) and len(m)]
+
+
+@contextmanager
+def watched(
+    stages: Sequence[nn.Module], edit_stage: EditStage | None, activations: list[Tensor] | None
+) -> Iterator[None]:
+    """In the block every stage's activation passes ``edit_stage`` and is added to ``activations``, where given."""
+
+    def at(i: int) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            out = output if edit_stage is None else edit_stage(i, output)
+            if activations is not None:
+                activations.append(out)
+            return out
+
+        return hook
+
+    is_used = edit_stage is not None or activations is not None
+    hooks = [stage.register_forward_hook(at(i)) for i, stage in enumerate(stages)] if is_used else []
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def logits_of(output: Any) -> Tensor:

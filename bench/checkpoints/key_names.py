@@ -10,6 +10,9 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 COUNTERS = ("n_averaged", "total_ops", "total_params", "mean", "std")
 """Entries of averaging, profiling and wrapping code that are no weights of the network."""
 
+_SMP_HEAD, _AUXILIARY = "segmentation_head.", "aux_classifier."
+"""Heads of segmentation_models_pytorch, and those of torchvision that only training uses."""
+
 T = TypeVar("T")
 
 
@@ -34,7 +37,8 @@ def fitted(state: Mapping[str, T], own: Collection[str]) -> tuple[dict[str, T], 
 
     A wrapper that has a head of its own beside the network gives names such as ``backbone.layer1…`` and ``fc.weight``:
     a prefix comes off each name that fits without it and not with it. ``head`` and ``fc`` stand for one another where
-    the architecture has only the other.
+    the architecture has only the other. The head of segmentation_models_pytorch has another name there, and a head that
+    only training uses is left out.
     """
     notes: list[str] = []
     out = {}
@@ -45,6 +49,16 @@ def fitted(state: Mapping[str, T], own: Collection[str]) -> tuple[dict[str, T], 
         out[short if short in own else name] = value
         if short in own and short != name:
             note = f"removed {name[: len(name) - len(short)]} from some names"
+            notes += [note] if note not in notes else []
+    for name in list(out):
+        last = name.replace(_SMP_HEAD, "last.", 1)
+        if name.startswith(_SMP_HEAD) and name not in own and last in own:
+            out[last] = out.pop(name)
+            note = f"renamed {_SMP_HEAD}* to last.*"
+            notes += [note] if note not in notes else []
+        elif name.startswith(_AUXILIARY) and name not in own:
+            del out[name]
+            note = "left out the auxiliary head"
             notes += [note] if note not in notes else []
     is_alike = 2 * sum(name in own for name in out) > len(own)
     for name in list(out) if is_alike else ():

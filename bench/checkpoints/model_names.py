@@ -15,6 +15,8 @@ from bench.errors import UserError
 
 DECODERS = ("unet", "fpn")
 """Prefixes of models that name each pixel; what follows is their encoder."""
+TORCHVISION = ("fcn_", "deeplabv3_")
+"""How torchvision's models that name each pixel begin."""
 SOURCES = ("torchvision", "factory", "hf-hub", *DECODERS)
 """Prefixes of names that are neither a plugin's nor timm's."""
 STARTS = ("public", "random")
@@ -51,12 +53,17 @@ class ModelName:
     @property
     def base(self) -> str:
         """The architecture plugin that it is, or whose network is its encoder; "" where there can be none."""
-        return self.name if self.segments else self.plugin
+        return self.name if self.has_decoder else self.plugin
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether it is a decoder of segmentation_models_pytorch over an encoder."""
+        return self.source in DECODERS
 
     @property
     def segments(self) -> bool:
         """Whether it names each pixel."""
-        return self.source in DECODERS
+        return self.has_decoder or (self.source == "torchvision" and self.name.startswith(TORCHVISION))
 
     @property
     def is_factory(self) -> bool:

@@ -107,8 +107,9 @@ def _facts(body: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"the network does not answer to images of {size} pixels: {_first(error)}.", "Set --image-size."
         ) from None
-    if tuple(outputs.shape) != (2, model.k + model.extra):
-        raise UserError(f"the network answers with {tuple(outputs.shape)}, not (2, {model.k + model.extra}).")
+    due = (2, model.k + model.extra, *((spec.size, spec.size) if spec.is_dense else ()))
+    if tuple(outputs.shape) != due:
+        raise UserError(f"the network answers with {tuple(outputs.shape)}, not {due}.")
     if not torch.isfinite(outputs).all():
         raise UserError("the network answers with numbers that are not finite.", "Check --mean and --std.")
     with torch.no_grad():

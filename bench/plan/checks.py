@@ -71,7 +71,7 @@ def check_model(model: str, size: int) -> None:
 
     models.check(model)
     multiply_adds(model, size)
-    if parsed.start == "public" and parsed.segments:
+    if parsed.start == "public" and parsed.has_decoder:
         check_encoder(parsed.source, parsed.name)
     elif parsed.start == "public" and not parsed.source:
         check_weights(parsed.name)

@@ -202,7 +202,7 @@ def _factory(model: str) -> dict[str, Any]:
 def _decoders(model: str) -> dict[str, Any]:
     """The version of the library whose decoder the model has, where it has one."""
     library = "segmentation_models_pytorch"
-    return {library: ".".join(version(library).split(".")[:2])} if parse(model).segments else {}
+    return {library: ".".join(version(library).split(".")[:2])} if parse(model).has_decoder else {}
 
 
 def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
