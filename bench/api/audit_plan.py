@@ -11,6 +11,7 @@ from bench.api.checkpoint import Reading
 from bench.errors import UserError
 from bench.plan import ensemble
 from bench.plan.cells import fits
+from bench.plan.kinds import reason_against
 from bench.plan.suites import ENSEMBLE_BASELINE, SuiteLine
 from bench.records import Cell
 
@@ -148,6 +149,8 @@ def _unfit(member: ensemble.Member, params: Mapping[str, Any], task: str, quick:
     """Why an attack of the ensemble does not fit what the owner has; "" where it does."""
     info = registry.current().find("attack", member.attack)
     key = str(params["lock.key"])
+    if reason := reason_against(info, task):
+        return reason
     if quick and member.slow:
         return "slow, and --quick leaves slow ones out"
     if not fits(member.attack, LOCK, task, params):

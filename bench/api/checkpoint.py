@@ -19,10 +19,12 @@ from bench.harness import checkpoint_process
 from bench.harness.checkpoint_process import Facts
 from bench.hashing import file_digest
 from bench.paths import user_path
-from bench.public_weights import check_available
+from bench.public_weights import check_available, check_encoder
 from bench.store.settings import Settings
 
 NORMS = ("once", "twice", "both")
+DRAWN = 64
+"""Side at which a segmentation checkpoint sees images that are drawn, pixels."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def describe(file: Path, task: str, options: Options, settings: Settings, size: 
     if not file.is_file():
         raise UserError(f"there is no file {file}.", "Give a .safetensors, .pth or .pt file.")
     name = _architecture(file, options)
-    usual = _preprocessing(name)
+    model_names.check_kind(name, datasets.kind(task))
+    usual = _of_segmenter(name, task) if model_names.parse(name).segments else _preprocessing(name)
     read = _changed(usual, options)
     args = dict(options.model_args)
     if options.image_size and _is_fixed(name) and options.image_size != usual.size:
@@ -168,7 +171,10 @@ def describe(file: Path, task: str, options: Options, settings: Settings, size: 
     lock |= {"resize": read.resize} if read.resize != read.size else {}
     lock |= {"interpolation": read.interpolation} if read.interpolation != "bicubic" else {}
     facts = checkpoint_process.read(
-        model, Spec(side, classes), lock | ({"norm": "twice"} if "twice" in norms else {}), settings
+        model,
+        Spec(side, classes, datasets.kind(task)),
+        lock | ({"norm": "twice"} if "twice" in norms else {}),
+        settings,
     )
     return Reading(
         file, lock["digest"], model, side, classes, _full(order, facts, options), read, facts, sentence, norms, lock
@@ -210,6 +216,14 @@ def _preprocessing(name: str) -> Preprocessing:
 
     config = networks.hub_config(parsed.name)[0] if parsed.source else timm.get_pretrained_cfg(parsed.name)
     return preprocessing.of_config(config)
+
+
+def _of_segmenter(name: str, task: str) -> Preprocessing:
+    """Images as they are: networks that name each pixel take any size, here the largest that the data have."""
+    info = datasets.source(task)
+    size = datasets.SIZES[1] if info is not None and info.prefix else DRAWN
+    spec = models.build(name, Spec(size, ("one", "other"), "segmentation"), weights="random").spec
+    return Preprocessing(size, size, tuple(spec["mean"]), tuple(spec["std"]), source="the architecture")
 
 
 def _of_torchvision(name: str) -> Preprocessing:
@@ -279,7 +293,9 @@ def _start(name: str, start: str) -> tuple[str, str]:
     try:
         if parsed.is_factory:
             raise UserError("a factory has no public weights")
-        if parsed.source:
+        if parsed.has_decoder:
+            check_encoder(parsed.source, parsed.name)
+        elif parsed.source:
             networks.public_weights(parsed)
         else:
             check_available(parsed.name)
