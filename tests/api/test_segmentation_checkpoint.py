@@ -23,5 +23,5 @@ def test_a_checkpoint_of_smp_is_read(tmp_path: Path) -> None:
     assert reading.task_size == checkpoint.DRAWN
     assert reading.facts.is_split
     assert reading.facts.stages > 2
-    with pytest.raises(UserError, match="segmentation"):
+    with pytest.raises(UserError, match="names pixels"):
         checkpoint.describe(file, "digits", Options(model="unet:resnet18", start="random"), Settings())
