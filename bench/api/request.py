@@ -43,13 +43,20 @@ def lines_of(
     values = plan.parse_params([*(params or []), *([f"key.editor={editor}"] if editor else [])])
     swept = plan.parse_sweeps(sweeps or [])
     if suite is None:
-        chosen: dict[str, Any] = {kind: wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
-        if not names.get("models") and {datasets.kind(task) for task in chosen["tasks"]} == {"segmentation"}:
-            chosen["models"] = [SEGMENTER]
-        return [plan.SuiteLine(**chosen, params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))]
+        return [
+            plan.SuiteLine(**chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))
+        ]
     replicates = None if seeds is None else plan.parse_seeds(seeds)
     lines = plan.suite_lines(suite, names, replicates)
     return [replace(line, params={**line.params, **values}, sweep={**line.sweep, **swept}) for line in lines]
+
+
+def chosen_of(names: Mapping[str, Sequence[str] | None]) -> dict[str, Any]:
+    """``names`` with the usual locks, attacks, tasks and models where a command names none."""
+    chosen: dict[str, Any] = {kind: wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
+    if not names.get("models") and {datasets.kind(task) for task in chosen["tasks"]} == {"segmentation"}:
+        chosen["models"] = [SEGMENTER]
+    return chosen
 
 
 def device_of(name: str) -> str:

@@ -111,7 +111,7 @@ def run(
         console.say(f"nothing to do: all {len(planned)} cells are in {store}", "green")
     else:
         if suite is None:
-            chosen = {kind.removesuffix("s"): wanted or plan.DEFAULTS[kind] for kind, wanted in names.items()}
+            chosen = {kind.removesuffix("s"): used for kind, used in request.chosen_of(names).items()}
             _say_choices({**chosen, "editor": [editor] if editor else [], "seeds": [seeds or "1"]})
         if any(execution.done):
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
