@@ -120,9 +120,9 @@ class Edit(KeyMethod):
     title = "edit key"
     paper = "ModelLock, Gao et al., ACM MM 2024, arXiv 2405.16285"
     deviations = (
-        "the paper shows images to a vision-language model and asks for the least related styles; here the key is "
-        "drawn among the third of the candidates that CLIP finds least similar to the images, with objects among them "
-        "also to names of classes",
+        "the paper shows images to a vision-language model and asks for the least related styles",
+        "here the key is drawn among the third of the candidates that CLIP finds least similar to the images",
+        "with objects among the candidates, similarity to names of classes counts as much as that to the images",
         "the paper adds objects to the background; the miniature editor knows twelve, and blends them in over the "
         "whole image, stronger towards its border, so the foreground changes as well",
         "the CLIP of the pack was not trained on names of classes: their cosines say little with it",

@@ -237,14 +237,23 @@ def _text(value: object, digits: int = 1) -> str:
 
 
 def advice(found: Sequence[Prompt]) -> list[str]:
-    """What a chooser of keys is to know, in words: means of each group, and what LP goes with beyond chance."""
+    """What a chooser of keys is to know, in words: means of each group, and what LP goes with beyond chance.
+
+    A correlation counts only where its interval leaves out zero without photo adjustments as well: these lock so badly
+    that whatever tells them from the rest would seem to predict LP.
+    """
     out = []
     for place in dict.fromkeys(p.place for p in found):
-        means = [f"{g['group']}s {g['LP']:.0f} (UP {g['UP']:.0f})" for g in groups(found) if g["place"] == place]
-        out.append(f"{place}: mean LP of {', '.join(means)}")
-        for c in correlations([p for p in found if p.place == place]):
-            if c.over == "all" and c.y == "LP" and not c.x.startswith("printed") and c.low * c.high > 0:
+        own = [p for p in found if p.place == place]
+        means = [f"{g['group']}s {g['LP']:.0f} (UP {g['UP']:.0f})" for g in groups(own)]
+        seeds = sorted({p.seeds for p in own})
+        spread = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+        out.append(f"{place}: mean LP of {', '.join(means)}; {len(own)} prompts, seeds: {spread}")
+        lines = {(c.x, c.over): c for c in correlations(own) if c.y == "LP" and c.low * c.high > 0}
+        for x in list(COLUMNS)[4:]:
+            c = lines.get((x, "styles and objects"))
+            if c is not None and (x, "all") in lines:
                 way = "rises" if c.rho > 0 else "falls"
-                rho = f"Spearman's ρ {c.rho:.2f} [{c.low:.2f}, {c.high:.2f}] over {c.n} prompts"
-                out.append(f"{place}: LP {way} with {c.x}: {rho}")
+                rho = f"Spearman's ρ {c.rho:.2f} [{c.low:.2f}, {c.high:.2f}] over {c.n} styles and objects"
+                out.append(f"{place}: LP {way} with {x}: {rho}")
     return out

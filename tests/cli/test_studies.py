@@ -33,7 +33,8 @@ def test_prompts_stand_beside_print_and_are_kept(bench: Bench, store: Path, tmp_
     assert done.returncode == 0, done.stderr
     assert "| digits, vit | object | zebra | 1 | 90.0 | 31.0 | 91.0 | 82.9 | 10.8 |" in done.stdout
     lines = json.loads(kept.read_text(encoding="utf-8"))["lines"]
-    assert lines == ["digits, vit: mean LP of styles 30 (UP 90), photo adjustments 32 (UP 90), objects 31 (UP 90)"]
+    means = "styles 30 (UP 90), photo adjustments 32 (UP 90), objects 31 (UP 90)"
+    assert lines == [f"digits, vit: mean LP of {means}; 3 prompts, seeds: 1"]
 
 
 def test_a_store_without_fixed_prompts_and_a_file_that_is_none_are_refused(

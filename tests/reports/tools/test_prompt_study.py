@@ -103,8 +103,12 @@ def test_tables_have_each_prompt_and_group() -> None:
 
 def test_advice_names_what_goes_with_the_lock_beyond_chance() -> None:
     lines = advice(prompts(RECORDS, SIZES))
-    assert lines[0] == "digits, vit: mean LP of styles 30 (UP 93), photo adjustments 30 (UP 93), objects 60 (UP 96)"
-    assert "digits, vit: LP falls with size of the edit: Spearman's ρ -1.00 [-1.00, -1.00] over 10 prompts" in lines
+    assert lines[0] == (
+        "digits, vit: mean LP of styles 30 (UP 93), photo adjustments 30 (UP 93), objects 60 (UP 96); "
+        "10 prompts, seeds: 1"
+    )
+    rho = "Spearman's ρ -1.00 [-1.00, -1.00] over 9 styles and objects"
+    assert f"digits, vit: LP falls with size of the edit: {rho}" in lines
     level = [_record(name, 90, 10.0 * (i % 2)) for i, name in enumerate(NAMES)]
     assert len(advice(prompts(level, SIZES))) == 1, "what may be chance is no advice"
 
