@@ -27,7 +27,8 @@ class InformationMaximisation(Attack):
 
     Minimises w Σ CE(f(x_l), y) − I(f(x_u)), with I the mutual information H(mean p) − mean H(p) over the K real
     classes. x_l are labelled images of either side, where the view grants any. Batch norms start and end with the
-    statistics of the unlabelled images. Then the model is trained on its own answers.
+    statistics of the unlabelled images. Then the model is trained on its own answers. In segmentation H(mean p) is that
+    of the objects among themselves, and the share of class 0, the background, is free.
     """
 
     title = "information maximisation"

@@ -16,7 +16,8 @@ from bench.predictors import Direct
 class NormAdaptation(Attack):
     """The norm layers adapt to unlabelled raw images.
 
-    Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used.
+    Minimises H(p) − H(mean p) over the K real classes: every answer confident, all classes used. In segmentation all
+    objects are used, and the share of class 0, the background, is free.
     """
 
     title = "norm adaptation"

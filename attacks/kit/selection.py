@@ -15,17 +15,35 @@ from bench.contracts import Classifier, Images
 T = TypeVar("T", bound=Classifier)
 
 
+LEAST = 0.05
+"""Share of all pixels that objects must fill for their balance to count in full."""
+
+
 def mutual_information(logits: Tensor) -> Tensor:
     """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high.
 
-    Of logits (N, K, H, W), over all pixels.
+    Of logits (N, K, H, W) all pixels count, and balance is that of `object_balance`.
     """
-    logits = pixels.rows(logits)
+    is_dense, logits = logits.ndim > 2, pixels.rows(logits)
     p = logits.softmax(1)
     mean = p.mean(0)
     each = -(p * logits.log_softmax(1)).sum(1).mean()
-    together = -(mean * mean.clamp_min(1e-8).log()).sum()
+    together = object_balance(mean) if is_dense else -(mean * mean.clamp_min(1e-8).log()).sum()
     return together - each
+
+
+def object_balance(mean: Tensor) -> Tensor:
+    """H of the shares of classes 1 to K − 1 among themselves, in nats, of mean probabilities of pixels (K,).
+
+    Class 0 is the background where the data have one, and fills most of an image: to ask for even classes would take
+    its pixels away. It is free, so long as objects fill `LEAST`; below, H falls in proportion, so that one answer
+    everywhere is worth nothing. With two classes there is one object, and both classes count.
+    """
+    if len(mean) < 3:
+        return -(mean * mean.clamp_min(1e-8).log()).sum()
+    mass = mean[1:].sum()
+    shares = mean[1:] / mass.clamp_min(1e-8)
+    return -(shares * shares.clamp_min(1e-8).log()).sum() * (mass / LEAST).clamp(max=1)
 
 
 def information(model: Classifier, images: Tensor | Images) -> float:
@@ -41,7 +59,7 @@ def information(model: Classifier, images: Tensor | Images) -> float:
         total, count = total + p.sum(0).double(), count + len(p)
         entropy -= float((p * log_p).sum().double())
     mean = total / count
-    return float(-(mean * mean.clamp_min(1e-8).log()).sum()) - entropy / count
+    return float(object_balance(mean)) - entropy / count
 
 
 def information_and_mass(outputs: Tensor, k: int) -> Tensor:
@@ -50,7 +68,6 @@ def information_and_mass(outputs: Tensor, k: int) -> Tensor:
     Mutual information is that of the K real classes. Mass is the mean log of the probability that they hold, at least
     −6 an image; it is 0 unless extra outputs take some.
     """
-    outputs = pixels.rows(outputs)
     mass = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
     return mutual_information(outputs[:, :k]) + mass
 
