@@ -51,7 +51,9 @@ class ThreatModel(Parametrised):
     authorised: float = param(0.0, "labelled share of authorised images", ge=0, le=1)
     leaked: int = param(0, "leaked pairs of a raw image and the same image after the key", ge=0, le=1000)
     known: str = param("editor+settings", "known key parts, joined by +: editor, prompt, settings, geometry; or none")
-    wordlist: str = param("published", "word list it searches", choices=("published", "wide", "styles", "none"))
+    wordlist: str = param(
+        "published", "word list it searches", choices=("published", "wide", "styles", "objects", "none")
+    )
     listed: bool = param(True, "the key is in its word list; false drops the key and its paraphrases")
 
     def parts(self) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ownership": studies.ownership,
     "compare": studies.compare,
     "key-grid": studies.key_grid,
+    "edit-sizes": studies.edit_sizes,
+    "prompts": studies.prompts,
     "fidelity": studies.fidelity,
     "false-alarms": studies.false_alarms,
 }

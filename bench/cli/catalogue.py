@@ -42,7 +42,9 @@ def show(
     suite: SuitePluginsOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Show a plugin (paper, parameters, ranges, threat model, deviations), or a record with its error and log."""
+    """Show a plugin (paper, parameters, threat model, deviations, measurements), or a record with its error and log."""
+    from reports.tools import measured
+
     plugin_files(plugin, suite)
     plugins = registry.current()
     infos = [info for kind in registry.KINDS if (info := plugins.get(kind, name)) is not None]
@@ -61,7 +63,7 @@ def show(
             groups["key"] = plugins.find("key", info.key).params
         if info.kind == "attack":
             groups |= {"threat": ThreatModel.params, "budget": Budget.params}
-        console.plugin_page(info, groups)
+        console.plugin_page(info, groups, measured.of_plugin(info.name))
 
 
 def _show_record(start: str, folder: Path) -> None:

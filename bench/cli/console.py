@@ -142,8 +142,14 @@ def named_list(title: str, items: dict[str, str]) -> None:
     out.print()
 
 
-def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
-    """Everything a plugin says about itself; ``groups`` are tables of parameters by prefix."""
+def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str] = ()) -> None:
+    """Everything a plugin says about itself.
+
+    Args:
+        info: the plugin.
+        groups: tables of parameters by prefix.
+        measured: what the project measured of it, in words.
+    """
     out.print(f"[bold]{info.kind} {escape(info.name)}[/]" + (f" — {escape(info.title)}" if info.title else ""))
     out.print(escape(info.doc), soft_wrap=True)
     out.print()
@@ -158,6 +164,8 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any]) -> None:
         out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
     for deviation in info.deviations:
         out.print(f"[bold]deviation[/]: {escape(deviation)}", soft_wrap=True)
+    for line in measured:
+        out.print(f"[bold]measured[/]: {escape(line)}", soft_wrap=True)
     out.print()
     for prefix, params in groups.items():
         if not params:

@@ -1,4 +1,4 @@
-"""Studies over stores: ownership claims, two stores side by side, key conditions, false alarms, the fidelity page.
+"""Studies over stores: ownership, two stores side by side, key conditions, prompts, false alarms, the fidelity page.
 
 No torch here.
 """
@@ -52,6 +52,62 @@ def key_grid(
     if not grid:
         raise UserError(f"{store} has no key conditions of {lock}.", f"Run: bench run --lock {lock}")
     console.raw(key_grid.markdown(grid))
+
+
+def edit_sizes(
+    task: Annotated[list[str] | None, typer.Option(help="a data set (repeatable)", show_default="shapes")] = None,
+    images: Annotated[int, typer.Option(min=1, help="images of each, the first")] = 120,
+    picture: Annotated[Path | None, typer.Option(help="also draw images under some keys into this PNG")] = None,
+) -> None:
+    """Measure where and how much each prompt of the edit key changes images, and how related it is, as CSV."""
+    from reports.tools import edit_sizes
+
+    tasks = task or ["shapes"]
+    sizes = [size for name in tasks for size in edit_sizes.measure(name, images)]
+    if picture is not None:
+        from reports.page import edit_sheet
+
+        edit_sheet.draw(tasks[0], picture)
+    console.raw(edit_sizes.text(sizes).rstrip("\n"))
+
+
+def prompts(
+    store: StoreOption = DEFAULT_STORE,
+    lock: Annotated[str, typer.Option(help="the lock")] = "modellock",
+    sizes: Annotated[
+        Path | None, typer.Option(help="what `bench edit-sizes` printed", show_default="as the project keeps it")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="also draw the scatter into this PNG")] = None,
+    keep: Annotated[Path | None, typer.Option(help="also write what `bench show edit` says into this JSON")] = None,
+) -> None:
+    """Show UP and LP of each prompt beside print, and what goes with them (suite prompts), as Markdown."""
+    from reports import files
+    from reports.tools import edit_sizes, measured, prompt_study
+
+    own = edit_sizes.kept() if sizes is None else edit_sizes.read(_text_of(sizes))
+    found = prompt_study.prompts(Store(store, write=False).records(), own, lock)
+    if not found:
+        raise UserError(f"{store} has no fixed prompt of {lock}.", "Run: bench run --suite prompts")
+    if picture is not None:
+        from reports.page import prompt_scatter
+
+        prompt_scatter.draw(found, picture)
+    if keep is not None:
+        kept = measured.write(prompt_study.advice(found), prompt_study.PAGE)
+        files.atomic(keep, lambda file: file.write(kept.encode()))
+    console.raw(prompt_study.markdown(found, own))
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file that a user names.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{path} cannot be read.", "Make it: bench edit-sizes > FILE") from None
 
 
 def fidelity() -> None:

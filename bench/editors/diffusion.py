@@ -125,7 +125,12 @@ class Diffusion:
                 text, image, none = out.chunk(3)
                 out = none + settings.guidance * (text - image) + settings.image_guidance * (image - none)
             latents = scheduler.step(out, t, latents, **options, return_dict=False)[0]
-        images = self.vae.decode(self._fed(latents / self.vae.config.scaling_factor), return_dict=False)[0].float()
+        return self.decode(latents / self.vae.config.scaling_factor)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) latents, as `encode` gives them, to (B, 3, h f, w f) uint8 on the CPU."""
+        images = self.vae.decode(self._fed(latents), return_dict=False)[0].float()
         result: Tensor = ((images * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
         return result
 

@@ -141,6 +141,12 @@ class Engine:
         _, edits = next(self._edits(seen, [prompt], settings, progress))
         return _restored(px.blended(seen, edits, settings.alpha), images)
 
+    def unedited(self, images: Tensor, settings: EditSettings) -> Tensor:
+        """`keyed` with the editor's autoencoder alone in the edit's place: what the editor loses without a prompt."""
+        seen = self._squashed(images, settings)
+        back = torch.cat([self._net.decode(self._net.encode(part)) for part in seen.split(self.batch)])
+        return _restored(px.blended(seen, back, settings.alpha), images)
+
     def geometry(self, images: Tensor, settings: EditSettings) -> Tensor:
         """What `keyed` does apart from the edit: squash, 8-bit rounding, and back. As `edit` otherwise."""
         return _restored(self._squashed(images, settings), images)

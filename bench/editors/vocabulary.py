@@ -156,7 +156,7 @@ def paraphrases(prompt: str) -> tuple[str, ...]:
     return tuple(others[: 2 if concept is None else len(CONCEPTS[concept])])
 
 
-WORDLISTS = ("published", "wide", "styles")
+WORDLISTS = ("published", "wide", "styles", "objects")
 
 
 @cache
@@ -164,6 +164,7 @@ def wordlist(name: str) -> tuple[str, ...]:
     """A public list of concepts, in file order.
 
     ``published``: the 70 concepts printed by ModelLock. ``styles``: its 20 styles and "oil pastel".
+    ``objects``: the twelve of its objects that the miniature editor knows.
     ``wide``: at least 300 concepts, the published ones among them.
 
     Raises:
@@ -171,6 +172,8 @@ def wordlist(name: str) -> tuple[str, ...]:
     """
     if name == "styles":
         return (*STYLES, *PHOTO)
+    if name == "objects":
+        return tuple(OBJECTS)
     if name not in WORDLISTS:
         raise KeyError(f"no word list '{name}'; there are {', '.join(WORDLISTS)}")
     lines = (Path(__file__).parent / "wordlists" / f"{name}.txt").read_text(encoding="utf-8").splitlines()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 from bench.editors import engine, vocabulary
+from bench.editors.relatedness import LOOKED_AT, measure, nearest_first
 from bench.editors.settings import EditSettings, defaults
 
 
@@ -49,15 +50,26 @@ class EditKey:
         return f"“{self.prompt}”, α {s.alpha:g}, {s.steps} steps, guidance {s.guidance:g}, seed {s.seed}"
 
     def conditions(self, seed: int) -> list[KeyCondition]:
-        """Near and wrong prompts, the key without its edit, and the right prompt with one setting changed."""
+        """Near and wrong prompts, the key without its edit, and the right prompt with one setting changed.
+
+        The wrong ones of a style are four others; those of an object its two nearest objects, the two farthest, and
+        one style.
+        """
         rng = random.Random(seed)
         out = [KeyCondition("none", "", NoEdit("none", None))]
         near = [p for p in vocabulary.paraphrases(self.prompt) if p != self.prompt]
         for prompt in rng.sample(near, min(2, len(near))):
             out.append(KeyCondition("near", prompt, replace(self, prompt=prompt)))
         styles = [s for s in vocabulary.STYLES if not vocabulary.same_concept(s, self.prompt)]
-        for style in rng.sample(styles, 4):
-            out.append(KeyCondition("wrong", style, replace(self, prompt=vocabulary.KEY_TEMPLATE.format(style))))
+        concept = vocabulary.concept_of(self.prompt)
+        is_object = concept in vocabulary.OBJECTS
+        wrong = {style: style for style in rng.sample(styles, 1 if is_object else 4)}
+        if concept is not None and is_object:
+            others = [o for o in vocabulary.OBJECTS if o != concept]
+            order = nearest_first(concept, others)
+            wrong |= {f"{o}, a near object": o for o in order[:2]} | {f"{o}, a far object": o for o in order[-2:]}
+        for label, other in wrong.items():
+            out.append(KeyCondition("wrong", label, replace(self, prompt=vocabulary.KEY_TEMPLATE.format(other))))
         text = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz ", k=18)).strip()
         out.append(KeyCondition("random", "text", replace(self, prompt=text)))
         out.append(KeyCondition("partial", "geometry", NoEdit("geometry-only", self.settings)))
@@ -108,8 +120,12 @@ class Edit(KeyMethod):
     title = "edit key"
     paper = "ModelLock, Gao et al., ACM MM 2024, arXiv 2405.16285"
     deviations = (
-        "the paper shows images to a vision-language model and asks for the least related styles; here `least-related` "
-        "draws among the candidates that CLIP finds least similar to the data",
+        "the paper shows images to a vision-language model and asks for the least related styles; here the key is "
+        "drawn among the third of the candidates that CLIP finds least similar to the images, with objects among them "
+        "also to names of classes",
+        "the paper adds objects to the background; the miniature editor knows twelve, and blends them in over the "
+        "whole image, stronger towards its border, so the foreground changes as well",
+        "the CLIP of the pack was not trained on names of classes: their cosines say little with it",
         "the miniature editor runs at guidance 1 (one forward pass a step) and at the images' own size",
     )
 
@@ -119,17 +135,24 @@ class Edit(KeyMethod):
     own = ("prompt",)
 
     key_choice: str = param(
-        "least-related",
-        "how the prompt comes about: `least-related` (the paper's rule) draws from the third of the candidates least "
-        "similar to the data by CLIP; `best-on-defender-validation` the one whose edit moves public features least",
-        choices=("fixed", "random", "least-related", "best-on-defender-validation"),
+        "drawn",
+        "how the prompt comes about: `drawn` from the candidates by their relatedness to the data; "
+        "`best-on-defender-validation`: the candidate whose edit moves public features least",
+        choices=("fixed", "drawn", "best-on-defender-validation"),
     )
     prompt: str = param("with oil pastel", "the prompt", where={"key_choice": ("fixed",)})
     candidates: str = param(
         "styles",
-        "word list the key is chosen from",
-        choices=("styles", "published", "wide"),
-        where={"key_choice": ("random", "least-related", "best-on-defender-validation")},
+        "word list the key is chosen from; photo adjustments in it are left out",
+        choices=("styles", "objects", "published", "wide"),
+        where={"key_choice": ("drawn", "best-on-defender-validation")},
+    )
+    relatedness: str = param(
+        "least",
+        "which candidates it is drawn from, by CLIP: the third `least` related to the data (the paper's rule), the "
+        "third `most` related, or `any`",
+        choices=("least", "most", "any"),
+        where={"key_choice": ("drawn",)},
     )
     editor: str = param("miniature", "miniature, a diffusers folder, or a hub name")
     alpha: float = param(0.5, "α, weight of the edit in the blend", ge=0, le=1)
@@ -154,24 +177,13 @@ class Edit(KeyMethod):
         if self.key_choice == "fixed":
             return EditKey(self.prompt, settings)
         concepts = [c for c in vocabulary.wordlist(self.candidates) if c not in vocabulary.PHOTO]
-        rng = run.rng("key")
-        if self.key_choice == "least-related":
-            concepts = self._least_related(concepts, data)
         if self.key_choice == "best-on-defender-validation":
             return EditKey(self._least_changing(concepts, data, settings), settings)
-        at = int(torch.randint(len(concepts), (1,), generator=rng))
+        if self.relatedness != "any":
+            images = data.raw.take(torch.arange(min(LOOKED_AT, len(data.raw)))).images
+            concepts = measure(concepts, images, data.spec.classes).third(self.relatedness)
+        at = int(torch.randint(len(concepts), (1,), generator=run.rng("key")))
         return EditKey(vocabulary.KEY_TEMPLATE.format(concepts[at]), settings)
-
-    @staticmethod
-    def _least_related(concepts: list[str], data: DefenderView) -> list[str]:
-        from bench.miniature import PACK
-        from bench.miniature.clip import MiniatureClip
-
-        clip = MiniatureClip.load(PACK / "clip")
-        image = clip.image_embedding(data.raw.take(torch.arange(min(256, len(data.raw)))).images).mean(0)
-        text = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(c) for c in concepts])
-        order = torch.argsort(text @ image).tolist()
-        return [concepts[i] for i in order[: max(1, len(concepts) // 3)]]
 
     @staticmethod
     def _least_changing(concepts: list[str], data: DefenderView, settings: EditSettings) -> str:

@@ -22,10 +22,13 @@ def _cell(lock: str = "modellock", attack: str = "finetune", **params: object) -
 def test_a_prompt_that_is_given_is_the_prompt_that_is_used() -> None:
     cell = _cell(key__prompt="with rain")
     assert cell.key.explicit == {"prompt": "with rain", "key_choice": "fixed"}
-    with pytest.raises(UserError, match=r"key\.prompt has no effect with key\.key_choice=random"):
-        _cell(key__prompt="with rain", key__key_choice="random")
+    with pytest.raises(UserError, match=r"key\.prompt has no effect with key\.key_choice=drawn"):
+        _cell(key__prompt="with rain", key__key_choice="drawn")
     with pytest.raises(UserError, match=r"key\.candidates has no effect with key\.key_choice=fixed"):
         _cell(key__candidates="wide", key__key_choice="fixed")
+    with pytest.raises(UserError, match=r"key\.relatedness has no effect with key\.key_choice=fixed"):
+        _cell(key__relatedness="most", key__key_choice="fixed")
+    assert _cell(key__relatedness="any").key.explicit == {"relatedness": "any"}, "a key is drawn by default"
 
 
 def test_every_parameter_under_a_condition_is_implied_or_refused_without_it() -> None:

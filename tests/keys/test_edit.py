@@ -1,0 +1,82 @@
+"""The edit key: which prompt comes about, and the keys beside it. No image is edited here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from bench.contracts import Images, Spec
+from bench.datasets import digits
+from bench.editors import vocabulary
+from bench.editors.settings import EditSettings
+from bench.keys.edit import Edit, EditKey
+from bench.training import Run
+
+DIGITS = digits.build(32)
+BEFORE_DIGITS = ["with picasso", "with impasto brush", "with pop art", "with picasso"]
+BEFORE_CONDITIONS = [
+    ("none", ""), ("near", "with drawn in oil pastel"), ("near", "with oil pastels"), ("wrong", "art deco"),
+    ("wrong", "monet"), ("wrong", "scandinavian"), ("wrong", "cyberpunk"), ("random", "text"), ("partial", "geometry"),
+    ("setting", "alpha"), ("setting", "seed"), ("setting", "steps"), ("setting", "guidance"),
+]  # fmt: skip
+
+
+def _view(images: torch.Tensor, classes: tuple[str, ...]) -> Any:
+    return SimpleNamespace(
+        raw=Images(images, torch.zeros(len(images), dtype=torch.int64)), spec=Spec(size=32, classes=classes)
+    )
+
+
+def _drawn(seed: int, **params: Any) -> str:
+    key = Edit(**params).make(_view(DIGITS.images[:256], DIGITS.classes), Run(seed))
+    assert isinstance(key, EditKey)
+    return key.prompt
+
+
+def test_a_seed_draws_by_default_the_prompt_it_has_always_drawn() -> None:
+    """Recorded before objects could be keys."""
+    assert [_drawn(seed) for seed in range(4)] == BEFORE_DIGITS
+
+
+def test_keys_are_drawn_from_the_third_that_is_asked() -> None:
+    """Twelve objects, so four are least related and four most."""
+    drawn = {r: {_drawn(s, candidates="objects", relatedness=r) for s in range(6)} for r in ("least", "most")}
+    words = {f"with {w}" for w in vocabulary.wordlist("objects")}
+    assert drawn["least"] | drawn["most"] <= words
+    assert not drawn["least"] & drawn["most"]
+    assert max(map(len, drawn.values())) <= 4
+    photo = {f"with {w}" for w in vocabulary.PHOTO}
+    anyhow = {_drawn(s, candidates=c, relatedness="any") for s in range(30) for c in ("objects", "published")}
+    assert len(anyhow & words) > 8
+    assert not anyhow & photo
+
+
+def _labels(prompt: str, kind: str) -> list[str]:
+    return [c.label for c in EditKey(prompt, EditSettings()).conditions(5) if c.kind == kind]
+
+
+def test_conditions_of_a_style_are_what_they_were() -> None:
+    """Recorded before objects could be keys: labels and prompts in their order."""
+    found = EditKey("with oil pastel", EditSettings()).conditions(5)
+    assert [(c.kind, c.label) for c in found] == BEFORE_CONDITIONS
+
+
+def test_an_object_stands_beside_paraphrases_near_and_far_objects_a_style_and_another_seed() -> None:
+    near = _labels("with zebra", "near")
+    assert len(near) == 2
+    assert all(vocabulary.same_concept(label, "zebra") for label in near)
+    style, *objects = _labels("with zebra", "wrong")
+    assert style in vocabulary.STYLES
+    names = [label.partition(",")[0] for label in objects]
+    assert len(set(names)) == 4
+    assert set(names) < set(vocabulary.OBJECTS) - {"zebra"}
+    assert [label.partition(", ")[2] for label in objects] == ["a near object"] * 2 + ["a far object"] * 2
+    assert "seed" in _labels("with zebra", "setting")
+    prompts = [c.key.prompt for c in EditKey("with zebra", EditSettings()).conditions(5) if c.kind == "wrong"]
+    assert prompts[1:] == [f"with {name}" for name in names]
+
+
+def test_a_prompt_of_no_known_object_stands_beside_styles() -> None:
+    assert set(_labels("with koala", "wrong")) < set(vocabulary.STYLES)
