@@ -18,6 +18,7 @@ from bench.contracts import (
     Acceptance,
     Attack,
     AttackerView,
+    BadParameter,
     Batch,
     Classifier,
     Images,
@@ -99,6 +100,8 @@ class FineTune(Attack):
         return threat.grants(("weights",), labelled=self.data != "source", authorised=self.data != "target")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        if target.spec.is_dense and self.layers == "layer-wise":
+            raise BadParameter("layers=layer-wise does not go with segmentation: a decoder lies beside its encoder")
         model = target.classifier
         if self.head == "new":
             models.forget_head(model, run.seed("head"))
