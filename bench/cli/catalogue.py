@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bench import datasets, registry
+from bench import datasets, metrics, registry
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, SuitePluginsOption, plugin_files
 from bench.editors.vocabulary import WORDLISTS
 from bench.errors import UserError
 from bench.plan import suites
+from bench.records import Record
 from bench.threat import Budget, ThreatModel
 
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, and their tracebacks."""
+OTHER_MODELS = {
+    "NAME": "Any classifier of timm, such as resnet18.",
+    "torchvision:NAME": "A classifier of torchvision, or fcn_… and deeplabv3_…, which name each pixel.",
+    "hf-hub:ORG/NAME": "A timm classifier of the hub.",
+    "factory:MODULE:FUNCTION": "What your own function makes.",
+    "unet:ENCODER": "A U-Net for masks over cnn, an encoder of segmentation_models_pytorch, or tu-NAME of timm.",
+    "fpn:ENCODER": "A feature pyramid for masks over the same encoders.",
+}
+"""Models that are no plugins, by the form of their name."""
 SHOWN = ("lock", "attack", "key")
 
 
@@ -30,8 +41,9 @@ def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None
         infos = sorted(plugins.all(kind).values(), key=lambda i: (i.role != "method", i.name))
         console.plugin_list(registry.PLURAL[kind], infos)
     console.named_list("tasks", datasets.catalogue())
-    for kind in ("model", "editor"):
-        console.named_list(registry.PLURAL[kind], {n: i.summary for n, i in plugins.all(kind).items()})
+    known = {n: i.summary for n, i in plugins.all("model").items()}
+    console.named_list("models", {**known, **OTHER_MODELS})
+    console.named_list("editors", {n: i.summary for n, i in plugins.all("editor").items()})
     console.named_list("word lists", dict.fromkeys(WORDLISTS, ""))
     console.named_list("suites", {name: suites.about(name) for name in suites.suite_names()})
 
@@ -83,4 +95,14 @@ def _show_record(start: str, folder: Path) -> None:
         log = file.read_text(encoding="utf-8", errors="backslashreplace")
     except OSError:
         log = ""
-    console.record_page(matches[0], log, file)
+    console.record_page(matches[0], log, file, _by_class(matches[0], store.evidence(matches[0])))
+
+
+def _by_class(record: Record, evidence: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """Of a record on masks the intersection over union of each class, percent, by name of the number."""
+    found = {name: evidence.get(f"confusion/{name}") for name in ("oracle", "UP", "LP", "RP")}
+    return {
+        name: metrics.class_iou(counts.sum(0))
+        for name, counts in found.items()
+        if counts is not None and counts.shape[1] == len(record.classes)
+    }

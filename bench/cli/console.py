@@ -160,6 +160,10 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str
             rows["written against"] = ", ".join(info.against)
     if info.kind == "lock":
         rows["default key"] = info.key
+    if info.kind in ("lock", "attack"):
+        rows["runs on"] = " and ".join(info.tasks)
+        if info.unsuited:
+            rows["not on segmentation"] = info.unsuited
     for name, value in rows.items():
         out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
     for deviation in info.deviations:
@@ -184,8 +188,14 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str
         out.print()
 
 
-def record_page(record: Record, log: str, file: Path) -> None:
-    """Everything a record says: its cell, numbers, flags and error, and the log that lies in ``file``."""
+def record_page(
+    record: Record, log: str, file: Path, by_class: Mapping[str, Sequence[float | None]] | None = None
+) -> None:
+    """Everything a record says: its cell, numbers, flags and error, and the log that lies in ``file``.
+
+    Args:
+        by_class: of a record on masks, the intersection over union of each class by name of the number, percent.
+    """
     source = record.provenance
     out.print(f"[bold]record {escape(record.hash)}[/]")
     out.print(escape(in_short(record.cell)), soft_wrap=True)
@@ -204,6 +214,8 @@ def record_page(record: Record, log: str, file: Path) -> None:
         if value:
             out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
     _numbers(record)
+    if by_class:
+        _classes(record.classes, by_class)
     for flag in record.flags:
         out.print(f"[bold]flag {escape(flag.name)}[/]: {escape(shortened(flag.detail, LONGEST))}", soft_wrap=True)
     if record.error:
@@ -215,6 +227,17 @@ def record_page(record: Record, log: str, file: Path) -> None:
             out.print(f"[bold]{escape(name)}[/]{left}", soft_wrap=True)
             for line in lines[-LINES:]:
                 out.print(escape(shortened(line, LONGEST)), soft_wrap=True)
+
+
+def _classes(names: Sequence[str], by_class: Mapping[str, Sequence[float | None]]) -> None:
+    table = Table(title="IoU of each class, percent", box=None, pad_edge=False, title_justify="left")
+    table.add_column("class")
+    for name in by_class:
+        table.add_column(name, justify="right")
+    for i, name in enumerate(names):
+        values = ["–" if column[i] is None else f"{column[i]:.1f}" for column in by_class.values()]
+        table.add_row(*map(Text, (name, *values)))
+    out.print(table)
 
 
 def _numbers(record: Record) -> None:

@@ -114,3 +114,12 @@ def test_tables_and_page_speak_of_miou(store: Path, bench: Callable[..., Any], t
     pages = "".join(file.read_text() for file in (tmp_path / "page").glob("*.html"))
     assert "the true masks" in pages
     assert "mIoU" in pages
+
+
+def test_a_record_shows_each_class(store: Path, bench: Callable[..., Any]) -> None:
+    record, evidence = next((r, e) for r, e in _records(store) if r["cell"]["lock"]["name"] == "modellock")
+    done = bench("show", record["provenance"]["hash"], "--store", str(store))
+    counts = evidence["confusion/UP"].sum(0)
+    red = 100 * counts[1, 1] / (counts[1].sum() + counts[:, 1].sum() - counts[1, 1])
+    (line,) = [line.split() for line in done.stdout.splitlines() if line.startswith("red ")]
+    assert f"{red:.1f}" in line
