@@ -113,6 +113,7 @@ def test_tables_and_page_speak_of_miou(store: Path, bench: Callable[..., Any], t
     assert done.returncode == 0, done.stderr
     pages = "".join(file.read_text() for file in (tmp_path / "page").glob("*.html"))
     assert "the true masks" in pages
+    assert "Masks lie over the images" in pages
     assert "mIoU" in pages
 
 
