@@ -65,9 +65,12 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
         row[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8, labelpad=8)
     total = max(len(evidence.get(f"samples/{strip.kind}", ())) for strip in rows)
     count = f"first {columns} of {total} samples" if total > columns else f"{total} samples"
+    legend = "under each image: the answer to it, ✓ right, ✗ wrong"
+    if record.metric == "mIoU":
+        legend = "masks over images, a colour for each class but the background; below, the mean IoU of the image"
     figure.suptitle(
         picture(textwrap.fill(f"{shortened(in_short(cell), 400)}: {count}", 100))
-        + "\nunder each image: the answer to it, ✓ right, ✗ wrong",
+        + f"\n{legend}",
         fontsize=9.5,
     )
     return draw_png.save(figure, path)
