@@ -59,9 +59,12 @@ class FinePruning(Attack):
             candidates[name] = copy.deepcopy(target.classifier)
             with torch.no_grad():
                 first_of_head(candidates[name])[:, order[: int(self.prune * len(order))]] = 0.0
-        best, scores = (most_accurate if labelled else most_informative)(candidates, images)
+        shares = None if labelled else class_shares(target.classifier, images)
+        if labelled:
+            best, scores = most_accurate(candidates, images)
+        else:
+            best, scores = most_informative(candidates, images, shares)
         model = candidates[best]
-        shares = None if labelled else class_shares(model, images)
         weight = first_of_head(model)
         channels = orders[best][: int(self.prune * len(orders[best]))]
         mask = torch.ones(weight.shape[1], device=weight.device)

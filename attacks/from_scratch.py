@@ -140,7 +140,7 @@ class FromScratch(Attack):
             return last
         probed = student("same", "public", target, run)
         self._probe(probed, labelled, run)
-        best, learned = _Best(), {"jitter": probed, "recolour": probed}
+        best, learned = _Best(labelled), {"jitter": probed, "recolour": probed}
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
         if is_dense or not target.threat.authorised:  # labels and pool look alike already
             possible = [trial for trial in possible if not trial.look]
@@ -214,14 +214,15 @@ class FromScratch(Attack):
 class _Best:
     """The model whose answers to the pool hold most information so far, with the transforms in front of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, labelled: Images | None = None) -> None:
+        self._labelled = labelled
         self.model: Classifier | None = None
         self.looks: list[Transform] = []
         self._score = -math.inf
 
     def add(self, model: Classifier, looks: list[Transform], pool: Images) -> None:
         """Keep ``model`` if its mutual information on ``pool``, the images after ``looks``, is the highest."""
-        score = information(model, pool)
+        score = information(model, pool, class_shares(model, pool, self._labelled))
         if score > self._score:
             self.model, self.looks, self._score = model, looks, score
 

@@ -102,10 +102,11 @@ class MaskRecovery(Attack):
                 run.submit(Direct(candidate), **facts, what=name)
             if labelled is not None:  # a few labels say little: another start has to be right on two more of them
                 better, scores = most_accurate(candidates, labelled)
-                start = better if scores[better] > scores[start] + 100 / len(labelled) + 1e-6 else start
+                more = 0.0 if target.spec.is_dense else 100 / len(labelled) + 1e-6  # a mask has many pixels
+                start = better if scores[better] > scores[start] + more else start
         ready = start
         if self.fill == "auto" and validation is not None and labelled is None:
-            ready, _ = most_informative(candidates, validation)
+            ready, _ = most_informative(candidates, validation, class_shares(model, validation))
         run.submit(Direct(candidates[ready]), **facts, what=ready)  # what is handed in if the budget ends in training
         filling = copy.deepcopy(candidates[start])
         self._train(filling, zeros, labelled, free, run)
@@ -115,7 +116,7 @@ class MaskRecovery(Attack):
             run.submit(Direct(filling), **facts, what="train", start=start)
             return Direct(filling)
         candidates = {"train": filling, **dict(reversed(candidates.items()))}
-        best, scores = most_informative(candidates, validation)
+        best, scores = most_informative(candidates, validation, class_shares(model, validation))
         run.submit(Direct(candidates[best]), **facts, what=best, scores=scores)
         return Direct(candidates[best])
 

@@ -53,7 +53,10 @@ def mean_iou(confusion: npt.NDArray[np.integer]) -> float:
     Raises:
         ValueError: no pixel is judged.
     """
-    return float(_mean_iou(parts_of(confusion)[None])[0])
+    value = float(_mean_iou(parts_of(confusion)[None])[0])
+    if np.isnan(value):
+        raise ValueError("no pixel is judged")
+    return value
 
 
 def class_iou(confusion: npt.NDArray[np.integer]) -> list[float | None]:
@@ -71,18 +74,17 @@ def parts_of(confusion: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
 
 
 def _mean_iou(parts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """(B, 3, K) pixels as `parts_of` has them to (B,) percent."""
+    """(B, 3, K) pixels as `parts_of` has them to (B,) percent; NaN where no pixel is judged."""
     both, predicted, true = (parts[:, i].astype(np.float64) for i in range(3))
     union = predicted + true - both
-    if not union.any(axis=1).all():
-        raise ValueError("no pixel is judged")
     scores = np.divide(both, union, out=np.zeros_like(union), where=union > 0)
-    mean: npt.NDArray[np.float64] = 100.0 * scores.sum(axis=1) / (union > 0).sum(axis=1)
+    present = (union > 0).sum(axis=1)
+    mean: npt.NDArray[np.float64] = np.where(present > 0, 100.0 * scores.sum(axis=1) / np.maximum(present, 1), np.nan)
     return mean
 
 
 def mean_iou_draws(confusion: npt.NDArray[np.integer], counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """(B,) mean IoU of B resamples of images, percent.
+    """(B,) mean IoU of B resamples of images, percent; NaN where none of their pixels is judged.
 
     Args:
         confusion: (n, K, K + 1) of each image.
@@ -101,5 +103,5 @@ def mean_iou_interval(confusion: npt.NDArray[np.integer], draws: int = 2000) -> 
     """
     n = len(confusion)
     counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws)
-    low, high = np.percentile(mean_iou_draws(confusion, counts), [2.5, 97.5])
+    low, high = np.nanpercentile(mean_iou_draws(confusion, counts), [2.5, 97.5])
     return float(low), float(high)

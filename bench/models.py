@@ -25,7 +25,7 @@ from bench.guests import questions
 from bench.source_files import OWN
 
 SEGMENTATION = {True: (500, 1e-2), False: (500, 1e-3)}
-"""Steps and peak rate of a victim that names each pixel: by whether its encoder is the pack's.
+"""Steps and peak rate of a victim that classifies each pixel: by whether its encoder is the pack's.
 
 Tuned on seed 1000 of ``scenes-seg`` with ``unet:cnn``; large encoders need lower rates.
 """
@@ -212,7 +212,7 @@ def timm_spec(name: str, task: Spec, extra: int, hidden: Sequence[int], **more: 
 
 
 def _segmenters(model: ModelName) -> ModuleType:
-    """The module that makes models which name each pixel, of the source of ``model``."""
+    """The module that makes models which classify each pixel, of the source of ``model``."""
     return importlib.import_module("bench.segmenters" if model.has_decoder else "bench.torchvision_segmenter")
 
 

@@ -1,4 +1,4 @@
-"""Models that name each pixel: an encoder of the pack, of timm or of segmentation_models_pytorch under its decoders."""
+"""Models that classify each pixel: encoders of the pack, timm and segmentation_models_pytorch under its decoders."""
 
 from __future__ import annotations
 
@@ -219,6 +219,7 @@ def build(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
 
 
 def _normalisation(name: str) -> tuple[Any, Any]:
+    # smp names the colours of its own encoders on the hub alone; nearly all of them are ImageNet's.
     config = timm.get_pretrained_cfg(name.removeprefix(TIMM)) if name.startswith(TIMM) else None
     return (config.mean, config.std) if config else preprocessing.IMAGENET
 

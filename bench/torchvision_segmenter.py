@@ -1,4 +1,4 @@
-"""Models of torchvision that name each pixel: fully convolutional networks and DeepLabV3."""
+"""Models of torchvision that classify each pixel: fully convolutional networks and DeepLabV3."""
 
 from __future__ import annotations
 

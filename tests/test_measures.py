@@ -104,3 +104,10 @@ def test_a_pixel_or_two_make_no_other_answer() -> None:
 def test_the_measure_follows_the_kind_of_task() -> None:
     assert measures.of(Spec(8, ("a", "b"))).name == "accuracy"
     assert measures.of(Spec(8, ("a", "b"), "segmentation")).name == "mIoU"
+
+
+def test_resamples_without_a_judged_pixel_do_not_count() -> None:
+    """Of two images one has no judged pixel: a quarter of the resamples draws that one alone."""
+    true = torch.stack([torch.zeros(4, 4).long(), torch.full((4, 4), IGNORE)])
+    found = measures.MeanIoU(2).measured(measures.confusion(torch.zeros(2, 4, 4).long(), true, 2), true)
+    assert (found.low, found.value, found.high) == (100, 100, 100)

@@ -1,4 +1,4 @@
-"""Models that name each pixel: shapes, stages, heads, sizes that fit no stride, and the tasks they are for."""
+"""Models that classify each pixel: shapes, stages, heads, sizes that fit no stride, and the tasks they are for."""
 
 from __future__ import annotations
 
@@ -147,10 +147,10 @@ def test_public_weights_that_are_not_here_are_one_line(monkeypatch: pytest.Monke
 
 
 def test_models_and_tasks_of_other_kinds_are_refused_with_the_model_to_use() -> None:
-    with pytest.raises(UserError, match="the model 'cnn' names images, not pixels") as caught:
+    with pytest.raises(UserError, match="the model 'cnn' classifies images, not pixels") as caught:
         models.build("cnn", SPEC)
     assert "unet:cnn" in str(caught.value.remedy)
-    with pytest.raises(UserError, match="the model 'unet:cnn' names pixels, not images"):
+    with pytest.raises(UserError, match="the model 'unet:cnn' classifies pixels, not images"):
         models.build(SMALL, Spec(32, ("a", "b")))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench import models, pixels
-from bench.contracts import Classifier, Images
+from bench.contracts import IGNORE, Classifier, Images
 
 T = TypeVar("T", bound=Classifier)
 
@@ -20,21 +20,39 @@ def mutual_information(logits: Tensor, shares: Tensor | None = None) -> Tensor:
     """H(mean p) − mean H(p) in nats over a batch of logits (N, K): confident and balanced answers are high.
 
     Of logits (N, K, H, W), over all pixels. Most pixels are background, so that no balanced answer is right there: with
-    ``shares`` π it is H(π) − KL(mean p ‖ π) − mean H(p), which for equal shares is the same.
+    ``shares`` π it is H(π) − KL(mean p ‖ π) − mean H(p), which for equal shares is the same. Without them objects alone
+    are to be even: see `object_balance`.
 
     Args:
-        shares: (K,) π, the share of each class; None: equal ones.
+        shares: (K,) π, the share of each class among pixels.
     """
-    logits = pixels.rows(logits)
+    is_dense, logits = logits.ndim > 2, pixels.rows(logits)
     p = logits.softmax(1)
     each = -(p * logits.log_softmax(1)).sum(1).mean()
-    return _together(p.mean(0), shares) - each
+    return _together(p.mean(0), shares, is_dense) - each
 
 
-def _together(mean: Tensor, shares: Tensor | None) -> Tensor:
-    """H(mean), or H(π) − KL(mean ‖ π), in nats, of probabilities (K,)."""
-    if shares is None:
+LEAST = 0.05
+"""Share of all pixels that objects must fill for their balance to count in full."""
+
+
+def object_balance(mean: Tensor) -> Tensor:
+    """H of the shares of classes 1 to K − 1 among themselves, in nats, of mean probabilities of pixels (K,).
+
+    Class 0 is the background where the data have one. It is free, so long as objects fill `LEAST`; below, H falls in
+    proportion, so that one answer everywhere is worth nothing. With two classes there is one object, and both count.
+    """
+    if len(mean) < 3:
         return -(mean * mean.clamp_min(1e-8).log()).sum()
+    mass = mean[1:].sum()
+    shares = mean[1:] / mass.clamp_min(1e-8)
+    return -(shares * shares.clamp_min(1e-8).log()).sum() * (mass / LEAST).clamp(max=1)
+
+
+def _together(mean: Tensor, shares: Tensor | None, is_dense: bool) -> Tensor:
+    """H(mean) of images, `object_balance` of pixels, or H(π) − KL(mean ‖ π), in nats, of probabilities (K,)."""
+    if shares is None:
+        return object_balance(mean) if is_dense else -(mean * mean.clamp_min(1e-8).log()).sum()
     log_shares = shares.to(mean).clamp_min(1e-4).log()
     return -(shares.to(mean) * log_shares).sum() - (mean * (mean.clamp_min(1e-8).log() - log_shares)).sum()
 
@@ -49,7 +67,8 @@ def class_shares(model: Classifier, images: Images, labelled: Images | None = No
     if not model.dense:
         return None
     if labelled is not None:
-        counts = pixels.one_hot(labelled.labels, model.k).sum((0, 2, 3))
+        labels = labelled.labels.flatten()
+        counts = torch.bincount(labels[labels != IGNORE], minlength=model.k).float()
         return counts / counts.sum().clamp_min(1)
     own = copy.deepcopy(model)
     models.reestimate_batch_norm(own, images)
@@ -71,7 +90,7 @@ def information(model: Classifier, images: Tensor | Images, shares: Tensor | Non
         p = log_p.exp()
         total, count = total + p.sum(0).double(), count + len(p)
         entropy -= float((p * log_p).sum().double())
-    return float(_together(total / count, shares)) - entropy / count
+    return float(_together(total / count, shares, True)) - entropy / count
 
 
 def information_and_mass(outputs: Tensor, k: int) -> Tensor:
@@ -80,7 +99,6 @@ def information_and_mass(outputs: Tensor, k: int) -> Tensor:
     Mutual information is that of the K real classes. Mass is the mean log of the probability that they hold, at least
     −6 an image; it is 0 unless extra outputs take some.
     """
-    outputs = pixels.rows(outputs)
     mass = outputs.log_softmax(1)[:, :k].logsumexp(1).clamp_min(-6).mean()
     return mutual_information(outputs[:, :k]) + mass
 

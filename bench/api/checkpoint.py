@@ -219,7 +219,7 @@ def _preprocessing(name: str) -> Preprocessing:
 
 
 def _of_segmenter(name: str, task: str) -> Preprocessing:
-    """Images as they are: networks that name each pixel take any size, here the largest that the data have."""
+    """Images as they are: networks that classify each pixel take any size, here the largest that the data have."""
     info = datasets.source(task)
     size = datasets.SIZES[1] if info is not None and info.prefix else DRAWN
     spec = models.build(name, Spec(size, ("one", "other"), "segmentation"), weights="random").spec

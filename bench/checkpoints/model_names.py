@@ -14,9 +14,9 @@ from bench import registry
 from bench.errors import UserError
 
 DECODERS = ("unet", "fpn")
-"""Prefixes of models that name each pixel; what follows is their encoder."""
+"""Prefixes of models that classify each pixel; what follows is their encoder."""
 TORCHVISION = ("fcn_", "deeplabv3_")
-"""How torchvision's models that name each pixel begin."""
+"""How torchvision's models that classify each pixel begin."""
 SOURCES = ("torchvision", "factory", "hf-hub", *DECODERS)
 """Prefixes of names that are neither a plugin's nor timm's."""
 STARTS = ("public", "random")
@@ -62,7 +62,7 @@ class ModelName:
 
     @property
     def segments(self) -> bool:
-        """Whether it names each pixel."""
+        """Whether it classifies each pixel."""
         return self.has_decoder or (self.source == "torchvision" and self.name.startswith(TORCHVISION))
 
     @property
@@ -120,9 +120,13 @@ def check_kind(text: str, kind: str) -> None:
     """
     if kind in kinds(text):
         return
+    if kind == "segmentation" and parse(text).is_factory:
+        raise UserError("factories are read for classification alone.", f"For segmentation use --model {SEGMENTER}.")
     if kind == "segmentation":
-        raise UserError(f"the model '{text}' names images, not pixels.", f"For segmentation use --model {SEGMENTER}.")
-    raise UserError(f"the model '{text}' names pixels, not images.", "For classification use --model vit or cnn.")
+        raise UserError(
+            f"the model '{text}' classifies images, not pixels.", f"For segmentation use --model {SEGMENTER}."
+        )
+    raise UserError(f"the model '{text}' classifies pixels, not images.", "For classification use --model vit or cnn.")
 
 
 def _arguments(text: str, query: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ LOG = "log.txt"
 """A file beside a record: what its plugins printed, and their tracebacks."""
 OTHER_MODELS = {
     "NAME": "Any classifier of timm, such as resnet18.",
-    "torchvision:NAME": "A classifier of torchvision, or fcn_… and deeplabv3_…, which name each pixel.",
+    "torchvision:NAME": "A classifier of torchvision, or fcn_… and deeplabv3_…, which classify each pixel.",
     "hf-hub:ORG/NAME": "A timm classifier of the hub.",
     "factory:MODULE:FUNCTION": "What your own function makes.",
     "unet:ENCODER": "A U-Net for masks over cnn, an encoder of segmentation_models_pytorch, or tu-NAME of timm.",

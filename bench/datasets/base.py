@@ -60,6 +60,8 @@ class Dataset:
             raise ValueError(f"{self.name}: a label lies outside the {len(self.classes)} classes")
         if self.kind not in KINDS or (self.kind == "segmentation" and self.masks is None):
             raise ValueError(f"{self.name}: a task of kind {self.kind} needs masks, or there is none of that kind")
+        if self.kind == "segmentation" and len(self.classes) > IGNORED:
+            raise ValueError(f"{self.name}: {len(self.classes)} classes, and masks have room for {IGNORED}")
         if self.kind == "segmentation" and n and self._largest() >= len(self.classes):
             raise ValueError(f"{self.name}: a mask lies outside the {len(self.classes)} classes")
 

@@ -70,7 +70,7 @@ def build(
     marks = [images.marks[row[at]] for at in taken]
     drawn = values[taken]
     classes = found.names or _unnamed(root, drawn)
-    labels = masks.main_class(drawn, len(classes))
+    labels = masks.strata(masks.main_class(drawn, len(classes)), len(classes))
     joined = together([""] * len(taken), marks, labels.tolist())
     remarks = _remarks(list(bad.values()), drawn, classes, joined.copies)
     return Dataset(

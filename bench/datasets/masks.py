@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 from bench.contracts import IGNORED
 from bench.datasets.decoding import Unreadable, formats, upright_size
 
+RARE = 5
+"""Images of a main class, at least, for a stratum of its own: one a split."""
 _MODES = ("P", "L", "1")
 
 
@@ -58,3 +60,12 @@ def main_class(masks: np.ndarray, classes: int) -> np.ndarray:
     """The most frequent class of each mask but for 0, or 0 where there is no other: (N, H, W) uint8 to (N,) int64."""
     counts = np.stack([(masks == value).sum((1, 2)) for value in range(1, classes)], 1)
     return np.where(counts.any(1), counts.argmax(1) + 1, 0).astype(np.int64)
+
+
+def strata(main: np.ndarray, classes: int) -> np.ndarray:
+    """Main classes (N,) int64 with those of fewer than `RARE` images counted to the most frequent one.
+
+    Splits are stratified by them, and a class with fewer images than there are splits would fill some and leave others.
+    """
+    counts = np.bincount(main, minlength=classes)
+    return np.where(counts[main] < RARE, counts.argmax(), main)

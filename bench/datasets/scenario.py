@@ -67,7 +67,9 @@ def split(dataset: Dataset, seed: int) -> Splits:
         for name in ("defender_validation", "attacker"):
             draw.fill(name, at, rest, max(1, round(SHARES[name] * len(at))))
     splits = Splits(**{name: draw.taken(name) for name in (*SHARES, "defender")})
-    if dataset.groups is not None:
+    if dataset.kind == "segmentation":
+        _check_filled(dataset, splits)
+    elif dataset.groups is not None:
         _check_whole(dataset, splits)
     return splits
 
@@ -112,6 +114,20 @@ class _Draw:
         return torch.from_numpy(np.flatnonzero((of == split) | ((of < 0) & (name == "defender"))))
 
 
+def _check_filled(dataset: Dataset, splits: Splits) -> None:
+    """Whether every split has an image; on masks a rare class may be in none of one split's.
+
+    Raises:
+        UserError: one has none.
+    """
+    empty = [name.replace("_", "-") for name, part in splits.__dict__.items() if not len(part)]
+    if empty:
+        raise UserError(
+            f"{dataset.name}: {len(dataset)} images leave the split {empty[0]} empty.",
+            f"Add images: there are {len(SHARES) + 1} splits, and images that are alike stay together.",
+        )
+
+
 def _check_whole(dataset: Dataset, splits: Splits) -> None:
     """Whether every split has every class.
 
@@ -119,8 +135,6 @@ def _check_whole(dataset: Dataset, splits: Splits) -> None:
         UserError: one has not.
     """
     for label, kind in enumerate(dataset.classes):
-        if dataset.kind == "segmentation" and not bool((dataset.labels == label).any()):
-            continue  # no image has it as its main class
         for name, part in splits.__dict__.items():
             if not bool((dataset.labels[part] == label).any()):
                 raise UserError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bench.contracts import IGNORED
+
 CEILING = 60.0
 """dB: no change is counted smaller, since rounding to 8 bits alone costs about this much."""
 
@@ -33,12 +35,14 @@ def change(before: Tensor, after: Tensor, masks: Tensor | None = None) -> Change
 
     Args:
         before, after: (N, 3, H, W) floating in [0, 1].
-        masks: (N, H, W) integers, 0 for the background.
+        masks: (N, H, W) integers, 0 for the background, `IGNORED` where a pixel is neither.
     """
     squared = (after - before).double().square().mean(1)
     if masks is None:
         return Change(decibel(squared), None, None)
-    return Change(decibel(squared), decibel(squared[masks > 0]), decibel(squared[masks == 0]))
+    parts = (squared[(masks > 0) & (masks != IGNORED)], squared[masks == 0])
+    inside, outside = (decibel(part) if part.numel() else None for part in parts)
+    return Change(decibel(squared), inside, outside)
 
 
 def decibel(squared: Tensor) -> float:

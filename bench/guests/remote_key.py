@@ -55,11 +55,14 @@ class RemoteKey:
     def moved(self, masks: Tensor, at: int) -> Tensor:
         """Masks (N, H, W) int64 after the key number ``at``, as `apply` counts them.
 
+        The guest is asked where each pixel goes, and never sees a mask.
+
         Raises:
-            InvalidResult: what came back are no such masks.
+            InvalidResult: what came back are no positions.
         """
-        answer = self._guest.call("labels", {"at": at}, {"masks": masks}).tensors.get("masks")
-        return checks.masks(answer, masks, self._what)
+        places = torch.arange(masks[0].numel()).view(1, *masks.shape[1:])
+        answer = self._guest.call("labels", {"at": at}, {"masks": places}).tensors.get("masks")
+        return masks.flatten(1)[:, checks.masks(answer, places, self._what).flatten()].view(masks.shape)
 
     def parts(self) -> dict[str, Any]:
         return dict(self._facts["parts"])

@@ -142,7 +142,8 @@ class Judge:
             extra_parameters=None if victim is None else locked.parameters - victim.parameters,
             LP_after_batch_norm=self._adapted(locked),
         )
-        verdict.flags = self._lock_flags(verdict)
+        first = evidence[self._name("LP")][: self._few()]
+        verdict.flags = self._lock_flags(verdict, self.measure.value(first, self.labels[: len(first)]))
         return verdict, evidence
 
     def conditions(self, locked: Model, seed: int, progress: Progress) -> tuple[list[Condition], Evidence]:
@@ -198,18 +199,22 @@ class Judge:
         """
         if not locked.has_batch_norm:
             return None
-        n = min(SOME, len(self.images)) if self.dense else len(self.images)
+        n = self._few()
         outputs = locked.adapted(self.pool, self.images.subset(torch.arange(n)) if self.dense else self.images)
         return self.measure.value(self.measure.answers(outputs[:, : self.k], self.labels[:n]), self.labels[:n])
 
-    def _lock_flags(self, v: LockVerdict) -> list[Flag]:
+    def _few(self) -> int:
+        """Images that the adapted model is judged on."""
+        return min(SOME, len(self.images)) if self.dense else len(self.images)
+
+    def _lock_flags(self, v: LockVerdict, LP_of_few: float) -> list[Flag]:
         flags = (
             red_flags.no_op(v.UP, v.LP, v.victim_authorised, v.oracle),
             # A mask of one class lies below the best constant mask, and tells nothing.
             None if self.dense else red_flags.below_floor(v.LP, self.floor),
             red_flags.not_selective(v.UP, v.LP),
             red_flags.opens_when_dropped(v.LP, v.LP_shipped),
-            red_flags.lives_in_batch_norm(v.LP, v.LP_after_batch_norm),
+            red_flags.lives_in_batch_norm(LP_of_few, v.LP_after_batch_norm),
         )
         return [flag for flag in flags if flag is not None]
 

@@ -45,11 +45,11 @@ def opens_when_dropped(LP: Measured, LP_shipped: Measured) -> Flag | None:
     return Flag(name="opens-when-outputs-dropped", detail=detail)
 
 
-def lives_in_batch_norm(LP: Measured, adapted: float | None) -> Flag | None:
+def lives_in_batch_norm(LP: float, adapted: float | None) -> Flag | None:
     """Batch-norm statistics of the attacker's pool give accuracy back: ``adapted`` is LP with them, percent."""
-    if adapted is None or adapted <= LP.value + NORM:
+    if adapted is None or adapted <= LP + NORM:
         return None
-    detail = f"re-estimated batch-norm statistics raise LP from {LP.value:.1f} to {adapted:.1f}"
+    detail = f"re-estimated batch-norm statistics raise LP from {LP:.1f} to {adapted:.1f}"
     return Flag(name="lives-in-batch-norm", detail=detail)
 
 

@@ -12,6 +12,7 @@ from bench.checkpoints.model_names import check_kind, parse
 from bench.editors.loading import check_available
 from bench.errors import UserError
 from bench.paths import user_path
+from bench.plan.kinds import check_pair
 from bench.records import Cell, PluginRef
 
 
@@ -25,6 +26,7 @@ def check(cells: Sequence[Cell]) -> None:
     """
     tasks = {(cell.scenario, *sorted(cell.data_settings.items())): cell for cell in cells}
     for cell in tasks.values():
+        check_pair(cell.scenario)
         datasets.check_data(cell.scenario, cell.data_settings)
     for model, task in dict.fromkeys((cell.model, cell.scenario) for cell in cells):
         check_kind(model, datasets.kind(task))

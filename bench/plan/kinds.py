@@ -15,6 +15,18 @@ def reason_against(info: PluginInfo, task: str) -> str:
     return f"{info.name} does not run on {kind}" + (f": {info.unsuited}" if info.unsuited else "")
 
 
+def check_pair(task: str) -> None:
+    """Whether both sides of ``task`` are of one kind.
+
+    Raises:
+        UserError: they are not.
+    """
+    sides = datasets.pair(task)
+    if sides is not None and datasets.kind(sides[0]) != datasets.kind(sides[1]):
+        kinds = " and ".join(f"{side} is a task of {datasets.kind(side)}" for side in sides)
+        raise UserError(f"{kinds}.", "Pair two sets of one kind.")
+
+
 def check_kind(info: PluginInfo, task: str) -> None:
     """Whether the lock or attack ``info`` runs on ``task``.
 

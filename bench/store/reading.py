@@ -235,7 +235,7 @@ def _is_confusion(array: Any) -> bool:
     """Whether ``array`` is (n, K, K + 1) counts."""
     if array.dtype.kind not in "iu" or array.ndim != 3 or array.shape[2] != array.shape[1] + 1:
         return False
-    return array.size == 0 or int(array.min()) >= 0
+    return array.size > 0 and int(array.min()) >= 0 and int(array.sum()) > 0
 
 
 def _sample_problem(name: str, evidence: Mapping[str, Any]) -> str | None:

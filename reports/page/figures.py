@@ -69,8 +69,7 @@ def sample_sheet(record: Record, evidence: Mapping[str, NDArray[Any]], path: str
     if record.metric == "mIoU":
         legend = "masks over images, a colour for each class but the background; below, the mean IoU of the image"
     figure.suptitle(
-        picture(textwrap.fill(f"{shortened(in_short(cell), 400)}: {count}", 100))
-        + f"\n{legend}",
+        picture(textwrap.fill(f"{shortened(in_short(cell), 400)}: {count}", 100)) + f"\n{legend}",
         fontsize=9.5,
     )
     return draw_png.save(figure, path)

@@ -191,8 +191,9 @@ def p_of_interval(difference: float, arm: float, df: int | None = None) -> float
 def image_variance(value: float, n: int) -> float:
     """The variance of ``value`` percent over ``n`` independent images, squared points; never 0.
 
-    For a mean of per-image values between 0 and 100 it is an upper bound, as for a mean IoU. The share counts one right
-    and one wrong image more (Agresti and Coull's idea), so that 0 and 100 % are not certain.
+    A mean IoU is taken as if each image were right or wrong: mostly too wide, and too narrow where a class is on few
+    images. The share counts one right and one wrong image more (Agresti and Coull's idea), so that 0 and 100 % are not
+    certain.
     """
     share = (min(max(value, 0.0), 100.0) / 100 * n + 1) / (n + 2)
     return 1e4 * share * (1 - share) / n

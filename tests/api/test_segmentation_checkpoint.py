@@ -1,4 +1,4 @@
-"""How an audit reads a checkpoint that names each pixel."""
+"""How an audit reads a checkpoint that classifies each pixel."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def test_a_checkpoint_of_smp_is_read(tmp_path: Path) -> None:
     assert reading.task_size == checkpoint.DRAWN
     assert reading.facts.is_split
     assert reading.facts.stages > 2
-    with pytest.raises(UserError, match="names pixels"):
+    with pytest.raises(UserError, match="classifies pixels"):
         checkpoint.describe(file, "digits", Options(model="unet:resnet18", start="random"), Settings())

@@ -23,14 +23,28 @@ def maps(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_mutual_information_counts_pixels() -> None:
-    sure = torch.tensor([[30.0, 0.0], [0.0, 30.0]]).T.view(1, 2, 1, 2)  # one image, half of each class
-    assert float(selection.mutual_information(sure)) == pytest.approx(math.log(2), abs=1e-4)
-    logits = maps(4, 3, 5, 5)
-    assert float(selection.mutual_information(logits)) == float(selection.mutual_information(pixels.rows(logits)))
-    outputs = maps(4, 5, 5, 5)
-    by_rows = selection.information_and_mass(pixels.rows(outputs), 3)
-    assert float(selection.information_and_mass(outputs, 3)) == float(by_rows)
+def test_mutual_information_of_pixels_leaves_the_background_free() -> None:
+    """A half, a tenth or nearly all of the pixels may be background: two objects are even, and answers are sure."""
+    for background in (10, 2, 18):
+        labels = torch.tensor([0] * background + [1, 2] * ((20 - background) // 2)).view(1, 4, 5)
+        sure = 30 * pixels.one_hot(labels, 3)
+        assert float(selection.mutual_information(sure)) == pytest.approx(math.log(2), abs=1e-3)
+    one = 30 * pixels.one_hot(torch.tensor([0] * 10 + [1] * 10).view(1, 4, 5), 3)
+    assert float(selection.mutual_information(one)) == pytest.approx(0, abs=1e-3)
+    assert float(selection.mutual_information(torch.zeros(1, 3, 4, 5))) == pytest.approx(math.log(2) - math.log(3))
+
+
+def test_objects_that_are_nearly_nowhere_are_worth_nothing() -> None:
+    few = torch.tensor([0.99, 0.005, 0.005])
+    assert float(selection.object_balance(few)) == pytest.approx(math.log(2) * 0.01 / selection.LEAST, rel=1e-5)
+    assert float(selection.object_balance(torch.tensor([0.5, 0.5]))) == pytest.approx(math.log(2))
+
+
+def test_mass_is_a_mean_over_pixels() -> None:
+    outputs = torch.tensor([0.0, 0.0, 0.0, 2.0]).view(1, 4, 1, 1).expand(2, 4, 3, 3)
+    mass = math.log(3 / (3 + math.exp(2)))
+    information = float(selection.mutual_information(outputs[:, :3]))
+    assert float(selection.information_and_mass(outputs, 3)) == pytest.approx(information + mass, rel=1e-5)
 
 
 def test_information_of_a_model_is_that_of_all_its_pixels() -> None:
@@ -137,10 +151,12 @@ def test_other_colours_move_nothing() -> None:
     assert torch.equal(out, out[..., :1].expand_as(out)), "what is the same along a row stays so"
 
 
-def test_a_vote_of_pixels_is_that_of_their_rows() -> None:
+def test_a_vote_of_pixels_is_a_weighted_mean_of_maps() -> None:
     votes = [maps(3, 4, 2, 2, seed=i) for i in range(3)]
-    by_row = vote([pixels.rows(v) for v in votes], 3, 0.2)
-    torch.testing.assert_close(pixels.rows(vote(votes, 3, 0.2)), by_row)
+    mean = torch.stack([v[:, :3].softmax(1) for v in votes]).mean(0)
+    torch.testing.assert_close(vote(votes, 3, 1e6), mean)
+    sure = 30 * pixels.one_hot(torch.tensor([[[0, 1], [2, 0]]] * 3), 4)
+    torch.testing.assert_close(vote([votes[0], sure], 3, 0.01), sure[:, :3].softmax(1), atol=1e-3, rtol=0)
 
 
 def test_steady_answers_are_worth_more_than_answers_that_ignore_a_move() -> None:
@@ -176,7 +192,7 @@ def test_all_labels_of_pixels_lie_in_one_set() -> None:
 
 
 def test_equal_shares_are_plain_mutual_information() -> None:
-    logits = torch.randn((3, 4, 5, 5), generator=torch.Generator().manual_seed(3))
+    logits = torch.randn((30, 4), generator=torch.Generator().manual_seed(3))
     plain = float(selection.mutual_information(logits))
     assert float(selection.mutual_information(logits, torch.full((4,), 0.25))) == pytest.approx(plain, abs=1e-5)
 

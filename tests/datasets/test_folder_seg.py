@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bench import datasets
+from bench.datasets import masks
 from bench.datasets.base import Dataset
 from bench.errors import UserError
 
@@ -179,3 +180,8 @@ def test_a_changed_mask_is_another_folder(photos: Path) -> None:
     before = datasets.content(f"folder-seg:{photos}")
     Image.fromarray(_values(0)).save(photos / "masks" / "img1.png")
     assert datasets.content(f"folder-seg:{photos}") != before
+
+
+def test_main_classes_of_few_images_share_a_stratum() -> None:
+    main = np.array([1] * 9 + [2] * 4 + [3] * 5)
+    assert masks.strata(main, 4).tolist() == [1] * 13 + [3] * 5

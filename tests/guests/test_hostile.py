@@ -112,10 +112,10 @@ CASES = [
     Case("patches the judge", "ok", part="predict", code="""
         import bench.harness.judge as judge
         judge.Judge.score = lambda *a: 100.0
-        judge.score_of = lambda *a: 1/0"""),
+        judge.Judge.measured = lambda *a: 1/0"""),
     Case("patches the judge in accepts()", "ok", part="accepts", code="""
         import bench.harness.judge as judge
-        judge.score_of = lambda *a: 1/0"""),
+        judge.Judge.measured = lambda *a: 1/0"""),
     Case("looks for the store in arguments and environment", "ok", code="""
         line = open("/proc/self/cmdline").read() + open("/proc/self/environ").read()
         assert "--store" not in line and "PYTEST" not in line, line
@@ -235,7 +235,7 @@ CASES = [
     Case("SystemExit in protect", "failed", "SystemExit", part="protect", code="sys.exit(0)", lock=True),
     Case("patches the judge in protect", "ok", part="protect", code="""
         import bench.harness.judge as judge
-        judge.score_of = lambda *a: 1/0""", lock=True),
+        judge.Judge.measured = lambda *a: 1/0""", lock=True),
     Case("reads what needs() does not name", "failed", "AccessDenied", part="protect", code="""
         with contextlib.suppress(AccessDenied):
             data.raw""", lock=True),
