@@ -43,5 +43,6 @@ def draw(found: Sequence[Prompt], path: Path) -> Path:
             axis.tick_params(labelsize=6)
             axis.grid(alpha=0.25)
         line[0].set_title(place, fontsize=8, loc="left")
-        line[0].legend(fontsize=5)
+        marks, groups = line[0].get_legend_handles_labels()
+        line[1].legend(marks, groups, fontsize=6, ncols=len(groups), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return save(canvas, path)
