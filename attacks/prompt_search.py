@@ -112,7 +112,7 @@ class _Search:
         source = target.labelled if self.labelled else target.unlabelled
         order = torch.randperm(len(source), generator=run.rng("images"))
         if self.labelled:
-            order = _round_robin(main_class(source.labels), order)
+            order = _round_robin(main_class(source.labels, self.k), order)
         self.images = source.subset(order[: attack.most])
         self.settings: dict[str, Any] = dict(target.known["settings"])
         self.outputs: dict[str, Tensor] = {}

@@ -47,8 +47,8 @@ class Measure(Protocol):
         """The same with its interval over images."""
         ...
 
-    def floor(self, labels: Tensor) -> float:
-        """What the best constant answer reaches, percent."""
+    def constant(self, labels: Tensor) -> Answers:
+        """The best answer that is the same for all images, as answers to images of ``labels``: the floor's."""
         ...
 
     def changed(self, first: Answers, second: Answers) -> int:
@@ -72,8 +72,8 @@ class Accuracy:
         low, high = metrics.image_interval(answers == labels.numpy())
         return Measured(value=self.value(answers, labels), n=len(labels), low=round(low, 4), high=round(high, 4))
 
-    def floor(self, labels: Tensor) -> float:
-        return metrics.floor(labels.numpy())
+    def constant(self, labels: Tensor) -> Answers:
+        return np.full(len(labels), int(torch.bincount(labels).argmax()))
 
     def changed(self, first: Answers, second: Answers) -> int:
         return int((first != second).sum())
@@ -104,11 +104,8 @@ class MeanIoU:
         low, high = min(round(low, 4), value), max(round(high, 4), value)
         return Measured(value=value, n=len(answers), low=low, high=high, metric="mIoU")
 
-    def floor(self, labels: Tensor) -> float:
-        return metrics.mean_iou(self.constant(labels).sum(0))
-
     def constant(self, labels: Tensor) -> Answers:
-        """The best mask that is the same for all images, as answers.
+        """As `Measure.constant`.
 
         It is one of the K masks of one class, or the mask that has every pixel's most frequent class.
         """

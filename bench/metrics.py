@@ -1,4 +1,4 @@
-"""Accuracy and its image interval, mean intersection over union, floor. All in percent."""
+"""Accuracy and mean intersection over union with their image intervals. All in percent."""
 
 from __future__ import annotations
 
@@ -37,11 +37,6 @@ def image_interval(correct: npt.NDArray[np.bool_], level: float = 0.95) -> tuple
     """The Wilson interval of an accuracy over images (n,), in percent: what other test images might have given."""
     low, high = wilson(int(correct.sum()), len(correct), level)
     return 100.0 * low, 100.0 * high
-
-
-def floor(labels: Array) -> float:
-    """The largest class's share of ``labels`` (n,): what a constant answer reaches."""
-    return 100.0 * float(np.bincount(labels).max()) / len(labels)
 
 
 def mean_iou(confusion: npt.NDArray[np.integer]) -> float:

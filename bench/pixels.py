@@ -59,10 +59,14 @@ def score(predicted: Tensor, labels: Tensor, k: int) -> float:
     return metrics.mean_iou(measures.confusion(predicted, labels, k).sum(0))
 
 
-def main_class(labels: Tensor) -> Tensor:
-    """(N,): labels (N,) as they are; of masks (N, H, W) the most frequent class but 0, or 0 where there is no other."""
+def main_class(labels: Tensor, k: int) -> Tensor:
+    """(N,): labels (N,) as they are; of masks (N, H, W) the most frequent class but 0, or 0 where there is no other.
+
+    Args:
+        labels: of any integer type; what lies outside [0, K) does not count.
+        k: K, the number of real classes.
+    """
     if labels.ndim == 1:
         return labels
-    counts = one_hot(labels, int(labels.max().clamp_min(0)) + 1).sum((2, 3))
-    other = counts[:, 1:]
-    return torch.where(other.sum(1) > 0, other.argmax(1) + 1, 0) if other.shape[1] else torch.zeros(len(labels)).long()
+    counts = torch.stack([(labels == label).flatten(1).sum(1) for label in range(1, k)], 1)
+    return torch.where(counts.sum(1) > 0, counts.argmax(1) + 1, 0)

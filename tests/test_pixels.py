@@ -56,10 +56,10 @@ def test_a_score_is_accuracy_or_mean_iou_over_judged_pixels() -> None:
 
 def test_the_main_class_is_the_most_frequent_object() -> None:
     masks = torch.tensor([[[0, 0], [0, 2]], [[1, 1], [2, 0]], [[0, 0], [0, IGNORE]]])
-    assert pixels.main_class(masks).tolist() == [2, 1, 0]
-    assert pixels.main_class(torch.zeros(2, 2, 2).long()).tolist() == [0, 0]
+    assert pixels.main_class(masks, 3).tolist() == [2, 1, 0]
+    assert pixels.main_class(torch.zeros(2, 2, 2).long(), 3).tolist() == [0, 0]
     labels = torch.tensor([3, 1])
-    assert pixels.main_class(labels) is labels
+    assert pixels.main_class(labels, 3) is labels
 
 
 def test_the_usual_predictors_answer_for_every_pixel() -> None:

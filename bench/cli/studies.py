@@ -93,8 +93,8 @@ def prompts(
 
         prompt_scatter.draw(found, picture)
     if keep is not None:
-        kept = measured.write(prompt_study.advice(found), prompt_study.PAGE)
-        files.atomic(keep, lambda file: file.write(kept.encode()))
+        advice = measured.write(prompt_study.advice(found), prompt_study.PAGE)
+        files.atomic(keep, lambda file: file.write(advice.encode()))
     console.raw(prompt_study.markdown(found, own))
 
 

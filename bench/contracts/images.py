@@ -176,6 +176,11 @@ class Images:
         return _classes(self._labels)
 
     @property
+    def has_masks(self) -> bool:
+        """Whether every pixel has a label."""
+        return self._labels is not None and self._labels.ndim > 1
+
+    @property
     def stored_labels(self) -> Tensor | None:
         """The labels as they are stored: (N,) int64, (N, H, W) uint8, or None."""
         return self._labels

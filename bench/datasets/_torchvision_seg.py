@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from bench.datasets import masks
 from bench.datasets.base import Dataset, channels_first
 from bench.errors import UserError
 from bench.paths import data_home
+from bench.pixels import main_class
 
 
 def opened(task: str, name: str, **options: Any) -> Any:
@@ -47,16 +47,16 @@ def build(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]], classes: t
         classes: the K class names, the background first.
         size: side of the images, pixels.
     """
-    images, drawn = [], []
+    images, cuts = [], []
     for image, values in pairs:
         images.append(np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)))
         mask = ImageOps.fit(Image.fromarray(values), (size, size), Image.Resampling.NEAREST)
-        drawn.append(np.asarray(mask))
-    stacked = np.stack(drawn)
+        cuts.append(np.asarray(mask))
+    stacked = np.stack(cuts)
     return Dataset(
         task,
         channels_first(np.stack(images)),
-        torch.from_numpy(masks.main_class(stacked, len(classes))),
+        main_class(torch.from_numpy(stacked), len(classes)),
         classes,
         torch.from_numpy(stacked),
         kind="segmentation",

@@ -25,10 +25,6 @@ IMBALANCE = 1.2
 """A largest class of more than this many times 1 / K of the images is said to be one."""
 
 
-def _silent(_done: int, _total: int) -> None:
-    return None
-
-
 def build(
     name: str,
     root: Path,
@@ -36,7 +32,7 @@ def build(
     skip_bad: bool,
     background: str = "white",
     grouping: str = "none",
-    progress: Progress = _silent,
+    progress: Progress = DataSource.progress,
 ) -> Dataset:
     """The images of each sub-folder of ``root``: `listing.read` says which, `decoding.read` how.
 

@@ -19,13 +19,10 @@ from bench.datasets.decoded import Progress
 from bench.datasets.pairs import Pairs, listed
 from bench.datasets.together import together
 from bench.errors import UserError
+from bench.pixels import main_class
 
 RARE = 10
 """A class on fewer images than this is named to the user: a split may lack it."""
-
-
-def _silent(_done: int, _total: int) -> None:
-    return None
 
 
 def build(
@@ -35,7 +32,7 @@ def build(
     skip_bad: bool,
     background: str = "white",
     ignore: int = IGNORED,
-    progress: Progress = _silent,
+    progress: Progress = DataSource.progress,
 ) -> Dataset:
     """The images of ``root/images`` with the masks of ``root/masks``: `pairs.read` says which, `masks.read` how.
 
@@ -68,17 +65,17 @@ def build(
         raise UserError(f"'{root}' has {len(taken)} usable images.", f"Give at least {pairs.FEWEST}.")
     pixels = images.pixels if len(taken) == len(row) else images.pixels[[row[at] for at in taken]]
     marks = [images.marks[row[at]] for at in taken]
-    drawn = values[taken]
-    classes = found.names or _unnamed(root, drawn)
-    labels = masks.strata(masks.main_class(drawn, len(classes)), len(classes))
+    values = values[taken]
+    classes = found.names or _unnamed(root, values)
+    labels = masks.strata(main_class(torch.from_numpy(values), len(classes)).numpy(), len(classes))
     joined = together([""] * len(taken), marks, labels.tolist())
-    remarks = _remarks(list(bad.values()), drawn, classes, joined.copies)
+    remarks = _remarks(list(bad.values()), values, classes, joined.copies)
     return Dataset(
         name,
         pixels,
         torch.from_numpy(labels),
         classes,
-        torch.from_numpy(drawn),
+        torch.from_numpy(values),
         notes={"skipped": [path for path, _ in bad.values()]} | ({"remarks": remarks} if remarks else {}),
         groups=torch.tensor(joined.groups, dtype=torch.int64) if joined.copies else None,
         kind="segmentation",
@@ -108,13 +105,13 @@ def _masks(found: Pairs, size: int, ignore: int) -> tuple[np.ndarray, dict[int, 
         return out, {at: why for at, why in enumerate(pool.map(work, range(len(found.masks)))) if why}
 
 
-def _unnamed(root: Path, drawn: np.ndarray) -> tuple[str, ...]:
+def _unnamed(root: Path, masks: np.ndarray) -> tuple[str, ...]:
     """Names of the classes where a folder gives none: one for each value up to the largest.
 
     Raises:
         UserError: fewer than two values, or one below the largest that no mask has.
     """
-    values = {int(v) for v in np.unique(drawn)} - {IGNORED}
+    values = {int(v) for v in np.unique(masks)} - {IGNORED}
     remedy = "Number the classes 0, 1, 2, … in the masks, or name them all in classes.txt, one a line."
     if max(values, default=0) < 1:
         raise UserError(f"The masks in '{root}' have one class, or none.", remedy)
@@ -124,12 +121,12 @@ def _unnamed(root: Path, drawn: np.ndarray) -> tuple[str, ...]:
     return ("background", *(f"class {value}" for value in range(1, max(values) + 1)))
 
 
-def _remarks(bad: Sequence[tuple[str, str]], drawn: np.ndarray, classes: Sequence[str], copies: int) -> list[str]:
+def _remarks(bad: Sequence[tuple[str, str]], masks: np.ndarray, classes: Sequence[str], copies: int) -> list[str]:
     """Sentences about the data that a user should read."""
     out = []
     if bad:
         out.append(f"Left out with their partners: {listed([f'{path} ({why})' for path, why in bad])}.")
-    shown = {name: int((drawn == value).any((1, 2)).sum()) for value, name in enumerate(classes)}
+    shown = {name: int((masks == value).any((1, 2)).sum()) for value, name in enumerate(classes)}
     rare = [f"{name} ({n})" for name, n in shown.items() if n < RARE]
     if rare:
         out.append(f"Classes on fewer than {RARE} images, so that a split may lack them: {listed(rare)}.")

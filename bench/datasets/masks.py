@@ -56,12 +56,6 @@ def _values(image: Image.Image) -> Image.Image:
     raise Unreadable("a colour image; a mask is palette or grey")
 
 
-def main_class(masks: np.ndarray, classes: int) -> np.ndarray:
-    """The most frequent class of each mask but for 0, or 0 where there is no other: (N, H, W) uint8 to (N,) int64."""
-    counts = np.stack([(masks == value).sum((1, 2)) for value in range(1, classes)], 1)
-    return np.where(counts.any(1), counts.argmax(1) + 1, 0).astype(np.int64)
-
-
 def strata(main: np.ndarray, classes: int) -> np.ndarray:
     """Main classes (N,) int64 with those of fewer than `RARE` images counted to the most frequent one.
 

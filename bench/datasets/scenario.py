@@ -236,6 +236,11 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
     sides = []
     for name in datasets.pair(task) or (task,):
         dataset = datasets.load(name, generator_seed=generator, **options)
+        if dataset.kind != datasets.kind(name):
+            raise UserError(
+                f"{name} declares tasks = ('{datasets.kind(name)}',), and its data are of {dataset.kind}.",
+                "Let the plugin's tasks and Dataset.kind say the same.",
+            )
         sides.append(Side(dataset, split(dataset, seed)))
     source, target = sides[0], sides[-1]
     if source.dataset.kind != target.dataset.kind:

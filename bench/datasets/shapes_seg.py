@@ -15,8 +15,8 @@ CLASSES = ("background", *shapes.CLASSES)
 @lru_cache(maxsize=2)
 def build(size: int, generator_seed: int) -> Dataset:
     """2400 images with masks; the splits are stratified by the shape of each."""
-    drawn = shapes.build(size, generator_seed)
-    return replace(drawn, name="shapes-seg", labels=drawn.labels + 1, classes=CLASSES, kind="segmentation")
+    base = shapes.build(size, generator_seed)
+    return replace(base, name="shapes-seg", labels=base.labels + 1, classes=CLASSES, kind="segmentation")
 
 
 class ShapesSeg(DataSource):

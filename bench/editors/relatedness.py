@@ -45,9 +45,7 @@ class Relatedness:
         return [self.concepts[i] for i in torch.argsort(ranks, stable=True).tolist()]
 
     def third(self, share: str) -> list[str]:
-        """The ``least`` or the ``most`` related third, its extreme first, or ``any``: all, in their own order."""
-        if share == "any":
-            return list(self.concepts)
+        """The ``least`` or the ``most`` related third, its extreme first."""
         order = self.order() if share == "least" else self.order()[::-1]
         return order[: max(1, len(order) // 3)]
 

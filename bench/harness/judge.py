@@ -93,7 +93,8 @@ class Judge:
         self.labels = labels_after(None, self.images)
         """(N,) int64, or masks (N, H, W) uint8."""
         self.authorised_labels = labels_after(key, before_key)
-        self.floor = self.measure.floor(self.labels)
+        self._constant = self.measure.constant(self.labels)
+        self.floor = self.measure.value(self._constant, self.labels)
         self._main_classes = side.dataset.labels[self.index].numpy()
         self._authorised_main_classes = other.dataset.labels[self.authorised_index].numpy()
 
@@ -102,8 +103,8 @@ class Judge:
         out: Evidence = {"test_index": self.index.numpy()}
         if is_domain:
             out["authorised_index"] = self.authorised_index.numpy()
-        if isinstance(self.measure, measures.MeanIoU):
-            out[self._name("floor")] = self.measure.constant(self.labels)
+        if self.dense:  # the true pixels of each class are in it
+            out[self._name("floor")] = self._constant
         else:
             out["test_labels"] = self.labels.numpy()
             if is_domain:

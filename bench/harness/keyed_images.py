@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -57,6 +57,11 @@ class KeyedImages:
         return self._kept
 
 
+def with_masks_after(key: Callable[[Tensor], Tensor], images: Images) -> Images:
+    """``images``, whose masks, if they have any, follow the pixels that ``key`` moves."""
+    return images.with_masks(moved_masks(key, images.labels)) if images.has_masks else images
+
+
 def labels_after(key: Key | None, images: Images, n: int | None = None) -> Tensor:
     """The stored labels of the first ``n`` of ``images``: (n,) int64, or masks (n, H, W) uint8 after ``key``.
 
@@ -64,8 +69,7 @@ def labels_after(key: Key | None, images: Images, n: int | None = None) -> Tenso
         NoLabels: there are none.
     """
     some = images if n is None else images.subset(torch.arange(n))
-    if some.labelled and some.labels.ndim > 1 and key is not None:
-        some = some.with_masks(moved_masks(key, some.labels))
+    some = some if key is None else with_masks_after(key, some)
     if some.stored_labels is None:
         raise NoLabels
     return some.stored_labels

@@ -22,7 +22,7 @@ from bench.contracts import (
     Spec,
     ThreatModel,
 )
-from bench.contracts.plugins import moved_masks
+from bench.harness.keyed_images import with_masks_after
 
 PublicModel = Callable[[int], Classifier]
 CHUNK = 256 << 20
@@ -34,18 +34,11 @@ def keyed(key: Callable[[Tensor], Tensor], images: Images) -> Images:
     n, channels, height, width = images.shape
     size = max(64, CHUNK // (4 * channels * height * width) // 64 * 64)
     if n <= size:
-        return _with_masks(key, images.with_pixels(_bytes(key(images.images))))
+        return with_masks_after(key, images.with_pixels(_bytes(key(images.images))))
     out = mapped.empty(images.shape)
     for batch in images.batches(size):
         out[batch.index] = _bytes(key(batch.images))
-    return _with_masks(key, images.with_pixels(out))
-
-
-def _with_masks(key: Callable[[Tensor], Tensor], images: Images) -> Images:
-    """``images``, whose masks follow the pixels that ``key`` moves."""
-    if not images.labelled or images.labels.ndim == 1:
-        return images
-    return images.with_masks(moved_masks(key, images.labels))
+    return with_masks_after(key, images.with_pixels(out))
 
 
 def _bytes(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ seeds and the images of each. Accuracies are percent, rates fractions, levels an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -99,16 +99,13 @@ def resample(answered: Mapping[str, Answered], stream: int) -> dict[str, Draws]:
     """
     first = next(iter(answered.values()))
     n = len(first)
+    portions: Iterable[NDArray[Any]] = _kept_counts(n, stream) if n <= KEPT else _counts(n, stream)
     if first.ndim > 1:
-        portions: list[NDArray[Any]] = list(_kept_counts(n, stream) if n <= KEPT else _counts(n, stream))
-        return {
-            name: np.concatenate([mean_iou_draws(confusion, counts) for counts in portions])
-            for name, confusion in answered.items()
-        }
+        draws = [{name: mean_iou_draws(c, counts) for name, c in answered.items()} for counts in portions]
+        return {name: np.concatenate([part[name] for part in draws]) for name in answered}
     # Sums of counts up to n are exact in single precision, and half the work.
     right = np.stack([c.astype(np.float32 if n <= KEPT else np.float64) for c in answered.values()], axis=1)
-    counts_of_images = _kept_counts(n, stream) if n <= KEPT else _counts(n, stream)
-    accuracy = 100.0 * np.concatenate([counts @ right for counts in counts_of_images]).astype(np.float64) / n
+    accuracy = 100.0 * np.concatenate([counts @ right for counts in portions]).astype(np.float64) / n
     return {name: accuracy[:, i] for i, name in enumerate(answered)}
 
 

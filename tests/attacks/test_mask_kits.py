@@ -83,9 +83,9 @@ def test_images_that_are_left_out_judge_a_map_by_mean_iou() -> None:
     outputs = 10 * torch.eye(3)[(labels.clamp_min(0) + 1) % 3]
     fit = lambda o, y: (rename(o, y, 3, 3), torch.zeros(3))  # noqa: E731
     assert leave_images_out(fit, outputs, labels, 3)[0] == 1.0
-    kept = leave_images_out(lambda _o, _y: (torch.eye(3), torch.zeros(3)), outputs, labels, 3)
-    assert kept[0] == 0.0
-    assert kept[1] == pytest.approx(-10, abs=1e-3)
+    scores = leave_images_out(lambda _o, _y: (torch.eye(3), torch.zeros(3)), outputs, labels, 3)
+    assert scores[0] == 0.0
+    assert scores[1] == pytest.approx(-10, abs=1e-3)
     seen: list[int] = []
     leave_images_out(lambda o, y: (seen.append(len(o)), fit(o, y))[1], outputs, labels, 3)
     assert seen == [9] * 4, "three judged pixels of each of the three other images"

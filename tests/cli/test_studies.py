@@ -28,11 +28,11 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_prompts_stand_beside_print_and_are_kept(bench: Bench, store: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "edit.json"
-    done = bench("prompts", "--store", str(store), "--keep", str(kept))
+    file = tmp_path / "edit.json"
+    done = bench("prompts", "--store", str(store), "--keep", str(file))
     assert done.returncode == 0, done.stderr
     assert "| digits, vit | object | zebra | 1 | 90.0 | 31.0 | 91.0 | 82.9 | 10.8 |" in done.stdout
-    lines = json.loads(kept.read_text(encoding="utf-8"))["lines"]
+    lines = json.loads(file.read_text(encoding="utf-8"))["lines"]
     means = "styles 30 (UP 90), photo adjustments 32 (UP 90), objects 31 (UP 90)"
     assert lines == [f"digits, vit: mean LP of {means}; 3 prompts, seeds: 1"]
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from bench import datasets
-from bench.datasets import oxford_pet_seg, scenes_seg, voc2012
-from bench.datasets.masks import main_class
+from bench.datasets import oxford_pet_seg, scenario, scenes_seg, shapes, voc2012
 from bench.errors import UserError
+from bench.pixels import main_class
 
 
 def test_shapes_seg_is_shapes_with_masks_judged() -> None:
@@ -65,7 +65,7 @@ def test_the_kind_of_a_task_is_known_by_its_name() -> None:
 
 def test_the_main_class_is_the_most_frequent_but_for_the_background() -> None:
     masks = np.array([[[0, 0, 0], [2, 2, 1]], [[0, 0, 0], [0, 255, 0]], [[1, 2, 1], [2, 0, 0]]], np.uint8)
-    assert main_class(masks, 3).tolist() == [2, 0, 1]
+    assert main_class(torch.from_numpy(masks), 3).tolist() == [2, 0, 1]
 
 
 def _voc(root: Path) -> None:
@@ -127,3 +127,9 @@ def test_a_set_that_is_not_here_is_one_clear_line(
     monkeypatch.setattr(torchvision.datasets, cls, offline)
     with pytest.raises(UserError, match=rf"{task} is not in .* cannot be fetched"):
         datasets.load(task)
+
+
+def test_data_of_another_kind_than_their_plugin_declares_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", lambda *_a, **_k: shapes.build(32, 0))
+    with pytest.raises(UserError, match=r"declares tasks = \('segmentation',\), and its data are of classification"):
+        scenario.load("shapes-seg", 0)

@@ -217,7 +217,6 @@ def test_a_predictor_crosses_as_json_and_tensors() -> None:
 
 def test_metrics_by_hand() -> None:
     assert metrics.accuracy(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])) == 75
-    assert metrics.floor(np.array([0, 0, 0, 1])) == 75
     low, high = metrics.image_interval(np.array([True] * 50 + [False] * 50))
     assert (low, high) == pytest.approx((40.38, 59.62), abs=0.01)  # Wilson's of n = 100, p = 1/2
     none = metrics.image_interval(np.zeros(400, bool))

@@ -58,9 +58,9 @@ def test_decoy_masks_are_what_they_say() -> None:
 
 def test_decoy_masks_follow_an_image_that_moved() -> None:
     """A batch is augmented after it is drawn: labels of before would lie where the object is no more."""
-    made = decoys("shifted", MASKS)
+    labels = decoys("shifted", MASKS)
     turned = Batch(torch.zeros(2, 3, 2, 2), MASKS.flip(2), torch.arange(2))
-    assert torch.equal(made(turned), made(batch(MASKS)).flip(2))
+    assert torch.equal(labels(turned), labels(batch(MASKS)).flip(2))
 
 
 def test_a_label_for_each_image_draws_what_it_always_drew() -> None:
