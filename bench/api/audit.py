@@ -189,7 +189,8 @@ def audit(
     settings = Settings(device=request.device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
     scope = Scope(key, quick, threats, attacks, params or {}, parse_seeds(str(seeds)))
     prepared = prepare(model, data, options, scope, store=store, settings=settings, entropy=entropy)
+    cards = request.cards_of(device)
     with execution_of(prepared) as execution:
-        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo)))
+        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo), len(cards)), cards=cards)
         execution.run(watch or Watch(), "bench.audit")
     return results(prepared, execution)

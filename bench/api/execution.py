@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bench import plan
 from bench.errors import UserError
 from bench.harness.watch import Watch
 from bench.plan import Planned
+from bench.plan.graph import Graph
 from bench.records import Cell, Record
 from bench.store import Store, identity
 from bench.store.settings import Settings
@@ -40,6 +42,7 @@ class Execution:
     def __init__(self, planned: Sequence[Planned], settings: Settings, store: Store | None) -> None:
         self.planned, self.settings, self.store = planned, settings, store
         self._workers: Workers | None = None
+        self._victims: dict[str, bool] = {}
         self.cells = [item.cell for item in planned]
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
         self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
@@ -60,14 +63,24 @@ class Execution:
         """The cells that the store has no complete record of."""
         return [cell for cell, done in zip(self.cells, self.done, strict=True) if not done]
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The stages of what is to do. Once `check` or `prepare` has asked the locks, without victims nobody needs."""
+        todo = [item for item, done in zip(self.planned, self.done, strict=True) if not done]
+        has, records = (self.store.has, self.store.records()) if self.store else (lambda kind, hash: False, [])
+        return Graph.of(todo, self.settings, has, records, lambda cell: self._victims.get(_lock(cell), True))
+
     def check(self) -> None:
         """Whether what is to do can run, as far as that is known before it runs.
 
         Raises:
             UserError: it cannot.
         """
+        from bench.harness.needs import reads_victim
+
         plan.check(self.todo)
         plan.check_accepts(self.planned)
+        self._victims = {_lock(cell): reads_victim(cell) for cell in self.todo}
 
     def __enter__(self) -> Execution:
         return self
@@ -76,12 +89,13 @@ class Execution:
         if self._workers is not None:
             self._workers.close()
 
-    def prepare(self, jobs: int, launcher: str = "local") -> None:
+    def prepare(self, jobs: int, launcher: str = "local", cards: Sequence[int] = (0,)) -> None:
         """Make ready what `run` needs, and find out what cannot run. Before this nothing imports torch.
 
         Args:
-            jobs: cells at once.
+            jobs: stages at once.
             launcher: one of `LAUNCHERS`.
+            cards: numbers of the GPUs over which stages are spread; without effect on a CPU.
 
         Raises:
             UserError: what is to do cannot run, or the store cannot be written.
@@ -92,11 +106,13 @@ class Execution:
         self.opened.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
         if not self.todo:
             return
-        if launcher == "local" and jobs > 1:
+        cards = () if self.settings.device == "cpu" else tuple(cards)
+        if launcher == "local" and (jobs > 1 or cards not in ((), (0,))):  # a card is chosen as a process starts
             from bench.harness.launchers import processes
 
-            self._workers = processes.Workers(min(jobs, len(self.todo)))
-            self._workers.check(self.todo, self.cells, self.settings)
+            self._workers = processes.Workers(max(jobs, len(cards)), cards)
+            victims = self._workers.check(self.todo, self.cells, self.settings)
+            self._victims = dict(zip(map(_lock, self.todo), victims, strict=True))
         else:
             guests.start()  # `check` is the first to import torch
             self.check()
@@ -113,21 +129,21 @@ class Execution:
         Raises:
             UserError: data cannot be read, or the store cannot be written.
         """
-        todo, root = self.todo, self.opened.root
-        if not todo:
+        graph, root = self.graph, self.opened.root
+        if not self.todo:
             return
         if launcher == "ray":
             from bench.harness.launchers import ray
 
-            ray.launch(todo, root, self.settings, command, watch)
+            ray.launch(graph, root, self.settings, command, watch)
         elif self._workers is not None:
             from bench.harness.launchers import processes
 
-            processes.launch(todo, root, self.settings, command, self._workers, watch)
+            processes.launch(graph, root, self.settings, command, self._workers, watch)
         else:
             from bench.harness.launchers import inline
 
-            inline.launch(todo, root, self.settings, command, watch)
+            inline.launch(graph, root, self.settings, command, watch)
 
     def records(self) -> list[Record]:
         """The records that the store has of the plan."""
@@ -136,15 +152,19 @@ class Execution:
         return [record for h in self.hashes if (record := self.store.get(h)) is not None]
 
 
+def _lock(cell: Cell) -> str:
+    return f"{cell.lock.name} {sorted(cell.lock.params.items())}"
+
+
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def usual_jobs(settings: Settings, cells: int) -> int:
-    """Cells at once where nobody says: one for each thread that a CPU has room for; one on a GPU."""
+def usual_jobs(settings: Settings, cells: int, cards: int = 1) -> int:
+    """Stages at once where nobody says: one for each thread that a CPU has room for; one on each GPU."""
     if settings.device != "cpu":
-        return 1
+        return cards
     return max(1, min(cores() // settings.threads, cells, MOST_JOBS))
 
 

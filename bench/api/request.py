@@ -60,24 +60,33 @@ def chosen_of(names: Mapping[str, Sequence[str] | None]) -> dict[str, Any]:
 
 
 def device_of(name: str) -> str:
-    """The device that ``name`` stands for: ``cpu``, ``cuda`` or ``cuda:N``.
+    """The kind of device that ``name`` stands for: ``cpu`` or ``cuda``; which card is a matter of `cards_of`.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or ``cuda:N,M`` for several cards.
 
     Raises:
         UserError: no such device.
     """
     if name == "cpu":
         return "cpu"
-    if name != "auto" and re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
-        raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda or cuda:N.")
+    if name != "auto" and re.fullmatch(r"cuda(:[0-9]{1,3}(,[0-9]{1,3})*)?", name) is None:
+        raise UserError(f"--device {name} is not allowed.", "Use auto, cpu, cuda, cuda:N, or cuda:N,M.")
     if name == "auto" and not any(any(Path("/dev").glob(node)) for node in ("nvidia[0-9]*", "dxg")):
         return "cpu"  # known without torch, which takes seconds to import
     import torch
 
-    if torch.cuda.is_available() and int(name.partition(":")[2] or 0) < torch.cuda.device_count():
-        return "cuda" if name == "auto" else name
+    if torch.cuda.is_available() and max(cards_of(name)) < torch.cuda.device_count():
+        return "cuda"
     if name == "auto":
         return "cpu"
     raise UserError(f"--device {name}: torch sees no such device.", "Use --device cpu.")
+
+
+def cards_of(name: str) -> tuple[int, ...]:
+    """The numbers of the cards in a name that `device_of` takes, each once: the first card where it has none."""
+    numbers = name.partition(":")[2]
+    return tuple(dict.fromkeys(int(number) for number in numbers.split(","))) if numbers else (0,)
 
 
 NOTHING = "none of these attacks can run there: they speak to another key, or the view lacks what they need."

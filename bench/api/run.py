@@ -55,8 +55,8 @@ def run(
         editor: of an edit key: ``miniature``, a diffusers folder, or a hub name.
         plugins: plugin files outside the packages.
         store: folder of records and artefacts.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        jobs: cells at once; None: one for each thread that the CPU has room for, one on a GPU.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or ``cuda:N,M`` for several cards.
+        jobs: stages at once; None: one for each thread that the CPU has room for, one on each GPU.
         threads: of each job; numbers depend on it, so it is part of a record's identity.
         entropy: what keys are drawn from beside task and seed, in a new store; None: random.
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
@@ -91,8 +91,9 @@ def run(
         wall_limit=wall_limit,
         memory_limit=memory_limit,
     )
+    cards = request.cards_of(device)
     with Execution(planned, settings, opened) as execution:
-        execution.prepare(jobs or usual_jobs(settings, len(execution.todo)))
+        execution.prepare(jobs or usual_jobs(settings, len(execution.todo), len(cards)), cards=cards)
         execution.run(watch or Watch(), "bench.run")
     return Results(execution.records(), opened.root)
 

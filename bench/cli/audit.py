@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import plan
-from bench.api.request import device_of
+from bench.api.request import cards_of, device_of
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -26,7 +26,7 @@ from bench.cli.options import (
     plugin_files,
 )
 from bench.errors import UserError
-from bench.harness.durations import seconds as estimate
+from bench.plan.graph import Graph
 from bench.store.settings import Settings
 from reports.text.escaping import markup as escape
 
@@ -110,18 +110,19 @@ def audit(
         fc_norm=fc_norm,
         start=start,
     )
+    cards = cards_of(device)
     scope = Scope(key, quick, threat or (), attack or (), params, plan.parse_seeds(seeds))
     with console.busy("reading the checkpoint and the data"):
         prepared = api.prepare(checkpoint, data, options, scope, store=store, settings=settings, entropy=entropy)
     _show_reading(prepared)
     if dry_run:
         planned = prepared.plan.planned
-        at_once = jobs_of(jobs, settings, len(planned))
-        console.plan_table(planned, [False] * len(planned), estimate(prepared.plan.cells, []), at_once)
+        at_once = jobs_of(jobs, settings, len(planned), len(cards))
+        console.plan_table(planned, [False] * len(planned), Graph.of(planned, prepared.settings), at_once)
         _show_left_out(prepared)
         return
     execution = api.execution_of(prepared)
-    live.follow(execution, jobs_of(jobs, settings, len(execution.todo)))
+    live.follow(execution, jobs_of(jobs, settings, len(execution.todo), len(cards)), cards=cards)
     found = api.results(prepared, execution)
     _show(found)
     live.say_remarks(found.records)

@@ -21,6 +21,7 @@ from reports.text.folding import fold
 
 if TYPE_CHECKING:
     from bench.plan import Planned
+    from bench.plan.graph import Graph
     from bench.plugin_source import PluginInfo
     from bench.records import Cell, Record
 
@@ -88,8 +89,16 @@ def _lock(cell: Cell) -> str:
     return with_key(name_text(cell.lock.name), name_text(cell.key.name))
 
 
-def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequence[float], jobs: int) -> None:
-    """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take."""
+def plan_table(planned: Sequence[Planned], done: Sequence[bool], graph: Graph, jobs: int) -> None:
+    """The plan of a dry run: every cell, why it is there, what is cached, how long the rest may take.
+
+    Args:
+        planned: its cells.
+        done: for each, whether its record is there.
+        graph: the stages of the others.
+        jobs: stages at once.
+    """
+    seconds = graph.seconds_of([item.cell for item in planned])
     table = Table(title="plan", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     widths: dict[str, int] = {}
     narrow = bool(planned) and out.width < ROOMY
@@ -115,9 +124,9 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], seconds: Sequen
             table.add_row(task, model, lock, attack, seed, why, time)
     out.print(table)
     todo = sum(not d for d in done)
-    left = sum(s for s, d in zip(seconds, done, strict=True) if not d)
     count = "1 job" if jobs == 1 else f"{jobs} jobs at once"
-    say(f"{len(planned)} cells, {len(planned) - todo} cached, {todo} to do, about {minutes(left / jobs)} with {count}")
+    work = f"{todo} to do in {len(graph)} stages, about {minutes(graph.seconds(jobs))} with {count}"
+    say(f"{len(planned)} cells, {len(planned) - todo} cached, {work if todo else 'nothing to do'}")
 
 
 def plugin_list(kind: str, infos: Sequence[PluginInfo]) -> None:

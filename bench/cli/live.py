@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from bench import plan
 from bench.cli import console
-from bench.harness.durations import seconds as estimate
 from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
+from bench.plan.time_left import TimeLeft
 from bench.plan.wording import in_short, label, name_text, scenario_label
 from reports.rows import aggregate
 from reports.rows.reasons import reason_of
@@ -25,6 +25,7 @@ from reports.text.summary import STYLES, short
 
 if TYPE_CHECKING:
     from bench.api.execution import Execution
+    from bench.plan.graph import Graph, Stage
     from bench.records import Cell, Record
     from reports.rows.row import Row
 
@@ -39,23 +40,25 @@ class Live(Watch):
     """Shows what happens.
 
     Args:
-        cells: how many there are to do.
+        cells: those to do.
+        graph: their stages.
+        jobs: stages at once.
         wanted: row keys of the rows that somebody waits for; the others are controls.
         known: records that are there already, controls of those to come among them.
         evidence: per-image predictions of a record of the store.
-        left: the seconds that these cells may take, given what is known.
     """
 
     def __init__(
         self,
         cells: Sequence[Cell],
+        graph: Graph,
+        jobs: int,
         wanted: frozenset[str],
         known: Sequence[Record],
         evidence: Callable[[Record], Mapping[str, Any]],
-        left: Callable[[Sequence[Cell], Sequence[Record]], float],
     ) -> None:
-        self._cells = list(cells)
-        self._todo, self._wanted, self._evidence, self._left = list(cells), wanted, evidence, left
+        self._cells, self._wanted, self._evidence = list(cells), wanted, evidence
+        self._left = TimeLeft(graph, jobs)
         self._records = {record.hash: record for record in known}
         self._early: dict[str, Evidence] = {}
         self._shown: dict[tuple[str, int], str] = {}
@@ -92,9 +95,9 @@ class Live(Watch):
         stage = self._stages.pop(in_short(record.cell), None)
         if stage is not None:
             self.progress.remove_task(stage)
-        self._todo = [cell for cell in self._todo if cell != record.cell]
         self.progress.advance(self._bar)
-        spent = console.minutes(sum(record.provenance.seconds.values()))
+        own = (record.provenance.seconds.get(kind, 0.0) for kind in ("unlocked", "scored"))  # the rest is shared
+        spent = console.minutes(sum(own))
         text = escape(self._name(record.cell))
         if record.status != "ok":
             self._print(f"{MARKS[record.status]} {text}  {escape(reason_of(record))}  ({spent})")
@@ -104,8 +107,13 @@ class Live(Watch):
         self._add(record)
         self._expect()
 
+    def stage_ended(self, stage: Stage) -> None:
+        """Count a stage."""
+        self._left.ended(stage)
+        self._expect()
+
     def _expect(self) -> None:
-        seconds = self._left(self._todo, list(self._records.values()))
+        seconds = self._left.seconds()
         words = f"cells, about {console.minutes(seconds)} left" if seconds else "cells"
         self.progress.update(self._bar, description=words)
 
@@ -154,23 +162,23 @@ class Live(Watch):
         self.progress.console.print(line, soft_wrap=True)
 
 
-def follow(execution: Execution, jobs: int, launcher: str = "local") -> list[Record]:
+def follow(execution: Execution, jobs: int, launcher: str = "local", cards: Sequence[int] = (0,)) -> list[Record]:
     """Run what ``execution`` has to do, with its progress on the screen; the records of its plan.
+
+    Args:
+        execution: a plan on a store.
+        jobs, launcher, cards: as `bench.api.execution.Execution.prepare` has them.
 
     Raises:
         UserError: what is to do cannot run.
     """
     with execution:
         with console.busy("checking the plan"):
-            execution.prepare(jobs, launcher)
+            execution.prepare(jobs, launcher, cards)
         if execution.todo:
             wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
-
-            def left(cells: Sequence[Cell], known: Sequence[Record]) -> float:
-                return sum(estimate(cells, known)) / max(1, min(jobs, len(cells)))
-
             store = execution.opened
-            watch = Live(execution.todo, wanted, store.records(), store.evidence, left)
+            watch = Live(execution.todo, execution.graph, jobs, wanted, store.records(), store.evidence)
             with watch.progress:
                 execution.run(watch, command(), launcher)
     return execution.records()

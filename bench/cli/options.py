@@ -51,7 +51,10 @@ SeedsOption = Annotated[
     str | None,
     typer.Option("--seeds", help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1"),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda or cuda:N")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="auto (a GPU where there is one), cpu, cuda, cuda:N, or cuda:N,M for several cards"),
+]
 ThreadsOption = Annotated[
     int,
     typer.Option("--threads", min=1, max=1024, help="threads of each job; numbers depend on it"),
@@ -87,9 +90,16 @@ def plugin_files(plugins: Sequence[Path] | None, suite: str | None = None) -> tu
     return files
 
 
-def jobs_of(wanted: int | None, settings: Settings, cells: int) -> int:
-    """How many cells run at once; warns where they have more threads than there are cores and wait for one another."""
-    jobs = usual_jobs(settings, cells) if wanted is None else wanted
+def jobs_of(wanted: int | None, settings: Settings, cells: int, cards: int = 1) -> int:
+    """How many stages run at once; warns where they have more threads than there are cores and wait for one another.
+
+    Args:
+        wanted: what the user says; None: the usual number.
+        settings: how stages are computed.
+        cells: how many there are to do.
+        cards: how many GPUs they are spread over.
+    """
+    jobs = usual_jobs(settings, cells, cards) if wanted is None else wanted
     here, threads = cores(), settings.threads
     if jobs * threads > here and jobs > 1:
         console.warn(f"{jobs} jobs of {threads} threads on {here} cores: use --threads {max(1, here // jobs)}.")

@@ -32,7 +32,6 @@ from bench.cli.options import (
     plugin_files,
 )
 from bench.errors import UserError
-from bench.harness.durations import seconds as estimate
 from bench.plan.wording import in_short
 from bench.records import Record
 from bench.store import Store
@@ -101,11 +100,11 @@ def run(
         opened = Store(store, write=False, entropy=entropy)
     settings = replace(settings, entropy=PLAN if opened is None else opened.entropy)
     execution = Execution(planned, settings, opened)
-    jobs = jobs_of(jobs, settings, len(execution.todo))
+    cards = request.cards_of(device)
+    jobs = jobs_of(jobs, settings, len(execution.todo), len(cards))
     if dry_run or opened is None:
         execution.check()
-        known = opened.records() if opened else []
-        console.plan_table(planned, execution.done, estimate(execution.cells, known), jobs)
+        console.plan_table(planned, execution.done, execution.graph, jobs)
         return
     if not execution.todo:
         console.say(f"nothing to do: all {len(planned)} cells are in {store}", "green")
@@ -117,7 +116,7 @@ def run(
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
     from bench.cli import live
 
-    records = live.follow(execution, jobs, launcher)
+    records = live.follow(execution, jobs, launcher, cards)
     _show(opened, records, details)
     live.say_remarks(records)
     if log:

@@ -19,6 +19,7 @@ from bench.harness.job import AttackOutput
 from bench.harness.judge import Evidence, LockVerdict
 from bench.records import Condition
 
+_SECONDS = "seconds.json"
 _SUBMISSIONS = ("submissions", "meter", "denied", "spent", "log")
 
 
@@ -49,6 +50,17 @@ class Trained:
             if not isinstance(value, dict):
                 raise InvalidResult(WRONG_SHAPE, f"the {name} of the model is no JSON object")
         return cls(cast(dict[str, Any], spec), state, cast(dict[str, Any], meter), cast(dict[str, Any], notes))
+
+
+def save_seconds(seconds: float, folder: Path) -> None:
+    """Write the wall seconds that the stage in ``folder`` took."""
+    _write(folder / _SECONDS, {"seconds": round(seconds, 3)})
+
+
+def load_seconds(folder: Path) -> float | None:
+    """What `save_seconds` wrote; None where older code made the stage."""
+    file = folder / _SECONDS
+    return float(_read(file)["seconds"]) if file.is_file() else None
 
 
 def save_trained(trained: Trained, folder: Path) -> None:

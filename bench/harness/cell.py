@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,19 +12,17 @@ import torch
 
 from bench import seeds
 from bench.datasets.scenario import Scenario
-from bench.errors import UserError
-from bench.guests.failure import GuestFailed, InvalidResult
 from bench.guests.subjects import Model
 from bench.harness import red_flags
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
+from bench.harness.failure import Failure
 from bench.harness.job import AttackOutput
 from bench.harness.judge import Evidence, Judge, LockVerdict
 from bench.harness.scoring import OnMeasured, Score
 from bench.harness.stages import Stages
 from bench.records import Cell, Flag, Measured, Provenance, Record
-from bench.store import disk, identity
-from bench.store.disk import StoreError
+from bench.store import identity
 from bench.store.identity import Identity
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -41,10 +38,17 @@ def run_cell(cell: Cell, context: Context) -> Record:
         UserError: the data cannot be read.
         StoreError: the store cannot be written: no cell is to blame, and none is recorded as failed.
     """
-    own = identity.of(cell, context.settings)
-    stored = context.store.get(own.record)
+    stored = context.store.get(identity.of(cell, context.settings).record)
     if stored is not None and stored.complete:
         return stored
+    record, evidence, log = measure(cell, context)
+    context.store.put(record, evidence, log)
+    return record
+
+
+def measure(cell: Cell, context: Context) -> tuple[Record, Evidence, str]:
+    """The record of ``cell`` with its evidence and what its plugins printed, in no store yet. As `run_cell` raises."""
+    own = identity.of(cell, context.settings)
     stages = Stages(cell, own, context)
     record, evidence, log = _new_record(cell, own, context.settings, context.command), Evidence(), ""
     scenario = context.scenario(cell)
@@ -55,7 +59,7 @@ def run_cell(cell: Cell, context: Context) -> Record:
         output = None
         if cell.threat.access == "none":  # it need not wait for a lock that it does not see
             output = stages.unlocked(scenario, None, model, key)
-        victim = stages.victim(scenario) if needs.victim else None
+        victim = cache(lambda: stages.victim(scenario)) if needs.victim else None
         locked = stages.protected(scenario, victim, key)
         judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
         verdict, lock_evidence = stages.judged(judge, victim, model)
@@ -71,30 +75,19 @@ def run_cell(cell: Cell, context: Context) -> Record:
         evidence |= condition_evidence
         if not scenario.is_domain:
             record.flags += _looked_up(record, evidence)
-    except StoreError:
-        raise
-    except InvalidResult as error:
-        record.status, record.error = "invalid", str(error)
-        record.flags.append(Flag(name=error.flag, detail=error.detail))
     except Exception as error:
-        if disk.is_full(error, context.store.root):  # no cell is to blame for it
-            raise disk.no_space(context.store.root) from error
-        record.status = "failed"
-        if isinstance(error, GuestFailed):
-            record.error, record.traceback, log = error.message, error.traceback, error.log
-        else:
-            record.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            record.traceback = traceback.format_exc(limit=12)
+        failure = Failure.of(error, context.store.root)
+        failure.fill(record)
+        log = failure.log or log
     record.provenance.seconds = stages.seconds
-    context.store.put(record, evidence, log)
-    return record
+    return record, evidence, log
 
 
-def failure(cell: Cell, store: Store, settings: Settings, command: str, error: str) -> Record:
-    """A failed record of ``cell``, put into ``store``: nothing could be measured, as ``error`` says."""
+def failed_record(cell: Cell, store: Store, settings: Settings, command: str, failure: Failure) -> Record:
+    """A record of ``cell``, put into ``store``: nothing could be measured, as ``failure`` says."""
     record = _new_record(cell, identity.of(cell, settings), settings, command)
-    record.status, record.error = "failed", error
-    store.put(record, {})
+    failure.fill(record)
+    store.put(record, {}, failure.log)
     return record
 
 

@@ -6,8 +6,7 @@ An artefact is made once. Every cell that needs it finds it again, and so does t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ from bench.guests.subjects import Model
 from bench.harness import artefacts, attack_process, grants, key_process, lock_process, victim_process
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
+from bench.harness.failure import StageFailed
 from bench.harness.job import AttackOutput
 from bench.harness.judge import Evidence, Judge, LockVerdict
 from bench.harness.lock_process import LockJob
@@ -53,7 +53,9 @@ def stage(
     """
     with store.making(kind, hash) as part:
         if part is not None:
+            start = time.perf_counter()
             save(make(), part)
+            artefacts.save_seconds(time.perf_counter() - start, part)
     return load(store.artefact(kind, hash))
 
 
@@ -65,20 +67,13 @@ class Stages:
         cell: what is measured.
         identity: the hash of each stage.
         context: where it runs.
-        seconds: wall seconds by stage, filled as stages end.
+        seconds: wall seconds that each stage took when it was made, filled as stages end.
     """
 
     cell: Cell
     identity: Identity
     context: Context
     seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Note the wall seconds of the block under ``name``."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
 
     def progress(self, name: str) -> Callable[[int, int, str], None]:
         """How the stage ``name`` reports progress."""
@@ -129,11 +124,16 @@ class Stages:
         key: Key = registry.load(info).from_json(value)
         return key
 
-    def protected(self, scenario: Scenario, original: Trained | None, key: Key) -> Trained:
-        """The locked model."""
+    def protected(self, scenario: Scenario, original: Callable[[], Trained] | None, key: Key) -> Trained:
+        """The locked model.
+
+        Args:
+            original: the unprotected model, asked for where the locked one is to be made; None: it is not needed.
+        """
 
         def make() -> Trained:
             cell, settings = self.cell, self.context.settings
+            victim = None if original is None else original()
             job = LockJob(
                 lock=cell.lock.name,
                 params=cell.lock.params,
@@ -147,8 +147,10 @@ class Stages:
                 threads=settings.threads,
             )
             view = self._view(scenario, key, self.needs())
-            return lock_process.protect(job, original, view, self._shared, self.progress("protect"))
+            return lock_process.protect(job, victim, view, self._shared, self.progress("protect"))
 
+        if original is not None and not self.context.store.has("protected", self.identity.hashes["protected"]):
+            original()  # before the lock is timed
         return self._stage("protected", make, artefacts.save_trained, artefacts.load_trained)
 
     def model(self, trained: Trained, what: str) -> Model:
@@ -163,12 +165,12 @@ class Stages:
         return datasets.kind(self.cell.scenario) == "segmentation"
 
     def judged(
-        self, judge: Judge, original: Trained | None, locked: Callable[[], Model]
+        self, judge: Judge, original: Callable[[], Trained] | None, locked: Callable[[], Model]
     ) -> tuple[LockVerdict, Evidence]:
-        """What the judge measures of the lock."""
+        """What the judge measures of the lock; ``original`` as for `protected`."""
 
         def make() -> tuple[LockVerdict, Evidence]:
-            victim = None if original is None else self.model(original, f"victim {self.cell.model}")
+            victim = None if original is None else self.model(original(), f"victim {self.cell.model}")
             return judge.lock(victim, locked())
 
         return self._stage("judged", make, artefacts.save_verdict, artefacts.load_verdict)
@@ -218,9 +220,11 @@ class Stages:
         def rebuild(spec: dict[str, Any], state: dict[str, Tensor]) -> subjects.Answerer:
             return subjects.answerer(spec, state, judge.k, device, guest, what, interface, judge.dense)
 
-        with self.timed("scored"):
-            scorer = Scorer(judge, output, rebuild, rule, self.progress("judge the attack"), measured)
-            return scorer.score(locked, control=self.cell.lock.role == "control")
+        start = time.perf_counter()
+        scorer = Scorer(judge, output, rebuild, rule, self.progress("judge the attack"), measured)
+        score = scorer.score(locked, control=self.cell.lock.role == "control")
+        self.seconds["scored"] = round(time.perf_counter() - start, 3)
+        return score
 
     def interface(self, locked: Callable[[], Model]) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""
@@ -245,8 +249,15 @@ class Stages:
         return model.is_factory or any(info.guest for info in infos if info is not None)
 
     def _stage(self, kind: str, make: Callable[[], T], save: Callable[[T, Path], None], load: Callable[[Path], T]) -> T:
-        with self.timed(kind):
-            return stage(self.context.store, kind, self.identity.hashes[kind], make, save, load)
+        hash, store = self.identity.hashes[kind], self.context.store
+        failure = self.context.failures.get((kind, hash))
+        if failure is not None:
+            raise StageFailed(failure)
+        value = stage(store, kind, hash, make, save, load)
+        seconds = artefacts.load_seconds(store.artefact(kind, hash))
+        if seconds is not None:
+            self.seconds[kind] = seconds
+        return value
 
     def _shared(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What several locks compute from one victim: `bench.contracts.Run.artefact`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.plan.graph import Stage
 from bench.records import Cell, Record
 
 Evidence = dict[str, Any]
@@ -18,6 +19,9 @@ class Watch:
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
         """The stage ``name`` of ``cell`` has done ``done`` of ``total`` steps; ``what`` says of what."""
+
+    def stage_ended(self, stage: Stage) -> None:
+        """A stage of the graph has ended: it is made, or has failed."""
 
     def measured(self, record: Record, evidence: Evidence) -> None:
         """RP of a cell is known, and the record is not complete yet: key conditions and the curve may be missing.

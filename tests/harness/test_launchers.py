@@ -15,9 +15,11 @@ from processes import runs, until
 
 from bench import plan, registry
 from bench.harness.launchers import processes
+from bench.harness.placement import Place
 from bench.harness.watch import Watch
+from bench.plan.graph import Graph
 from bench.records import Record
-from bench.store import Store, identity
+from bench.store import Store
 from bench.store.identity import Settings
 
 PROGRAM = """
@@ -25,7 +27,7 @@ import time
 from bench.harness.launchers import processes
 
 with processes.Workers(1) as workers:
-    print(workers.free().process.pid, flush=True)
+    print(workers.free(1.0).process.pid, flush=True)
     time.sleep(60)
 """
 
@@ -43,35 +45,16 @@ def test_a_run_that_was_killed_leaves_no_worker(tmp_path: Path) -> None:
     assert until(lambda: not runs(worker))
 
 
-def test_a_cell_does_not_wait_for_a_lock_that_another_makes_while_there_is_other_work() -> None:
-    victim = frozenset({("victim", "v")})
-    a, b = victim | {("protected", "a")}, victim | {("protected", "b")}
-    needs = [a, a, b, frozenset()]
-    assert processes.first_free([1, 2, 3], needs, a) == 3  # both locks need the victim, which is being made
-    assert processes.first_free([1, 2, 3], needs, a - victim) == 2  # the victim is there, lock a is not
-    assert processes.first_free([1, 2], needs, ()) == 1  # in the order of the plan otherwise
-    assert processes.first_free([1], needs, a) is None
-
-
-def test_a_cell_shares_its_victim_its_lock_and_the_judges_view_of_it() -> None:
-    cells = [item.cell for item in plan.build(plan.read_suite("ci-minute"))]
-    a, b = (processes.shared(cell, Settings(threads=1)) for cell in cells[:2])
-    assert {kind for kind, _ in a} == {"victim", "protected", "judged"}
-    assert ("victim", identity.of(cells[0], Settings(threads=1)).hashes["victim"]) in a & b
-
-
-def test_a_cell_whose_worker_dies_is_tried_again_and_then_fails_alone(
+def test_a_stage_whose_worker_dies_is_tried_again_and_then_fails_alone(
     store_copy: Path, small_run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second try of the first cell, and every other cell, find their records in the store."""
     before = {r.row_key: r for r in Store(store_copy).records()}
-    first = next(iter(before.values()))
-    cells = [r.cell for r in before.values()]
     deaths = []
 
     class Mortal(processes.Worker):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, place: Place) -> None:
+            super().__init__(place)
             if len(deaths) < 2:
                 deaths.append(self.process.pid)
                 os.kill(self.process.pid, signal.SIGKILL)
@@ -81,16 +64,19 @@ def test_a_cell_whose_worker_dies_is_tried_again_and_then_fails_alone(
     registry.use(files)
     settings = Settings(threads=1, plugin_files=files)
     done: list[Record] = []
+    graph = Graph.of([plan.Planned(r.cell, plan.ASKED) for r in before.values()], settings, Store(store_copy).has)
+    assert {stage.kind for stage in graph.stages} == {"scored"}
+    first = graph.stages[min(range(len(graph)), key=graph.order)]
 
     class Listed(Watch):
         def done(self, record: Record) -> None:
             done.append(record)
 
     with processes.Workers(1) as workers:
-        processes.launch(cells, store_copy, settings, "", workers, Listed())
+        processes.launch(graph, store_copy, settings, "", workers, Listed())
     assert len(deaths) == 2
     failed = [record for record in done if record.status == "failed"]
-    assert [r.row_key for r in failed] == [first.row_key]
+    assert [r.row_key for r in failed] == [first.cell.row_key()]
     assert "died 2 times (signal 9)" in (failed[0].error or "")
     assert {r.hash for r in done if r.status == "ok"} == {r.hash for r in before.values()} - {first.hash}
 

@@ -1,20 +1,37 @@
-"""Cells one after another in this process."""
+"""Stages one after another in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from bench.harness.cell import run_cell
 from bench.harness.context import Context
+from bench.harness.failure import Failure
+from bench.harness.schedule import Schedule
+from bench.harness.stage_run import run_stage
 from bench.harness.watch import Watch
-from bench.records import Cell
+from bench.plan.graph import Graph
+from bench.records import Record
 from bench.store.settings import Settings
 from bench.store.store import Store
 
 
-def launch(cells: Sequence[Cell], store: Path, settings: Settings, command: str, watch: Watch) -> None:
-    """Run ``cells`` in order; ``watch`` hears of each."""
+def launch(graph: Graph, store: Path, settings: Settings, command: str, watch: Watch) -> None:
+    """Run the stages of ``graph``; ``watch`` hears of each.
+
+    Key conditions are made with the first record that needs them, after its RP is known: nobody else waits for them.
+
+    Raises:
+        UserError: data cannot be read, or the store cannot be written.
+    """
     context = Context(Store(store), settings, watch, command)
-    for cell in cells:
-        watch.done(run_cell(cell, context))
+    schedule = Schedule(graph.without("conditions"))
+    while not schedule.finished:
+        at = schedule.ready()[0]
+        stage = schedule.start(at)
+        context.failures = {own: Failure.from_json(value) for own, value in schedule.failures(at).items()}
+        result = run_stage(stage.kind, stage.cell, context)
+        ended = schedule.failed(at, result.to_json()) if isinstance(result, Failure) else schedule.done(at)
+        for i in ended:
+            watch.stage_ended(schedule.graph.stages[i])
+        if isinstance(result, Record):
+            watch.done(result)

@@ -1,40 +1,65 @@
-"""Cells in several processes, each with the same fixed number of threads; the store keeps them apart."""
+"""Stages in several processes, each with the same fixed number of threads, on one or several cards."""
 
 from __future__ import annotations
 
+import os
 import select
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.errors import UserError
 from bench.guests import child
 from bench.guests.wire import Message, Wire, WireClosed
+from bench.harness.placement import Place, places
+from bench.harness.schedule import Schedule
 from bench.harness.watch import Watch
+from bench.plan.graph import Graph, Stage
 from bench.records import Cell, Record
-from bench.store import identity
 from bench.store.settings import Settings
 from bench.store.store import Store
 
-Artefact = tuple[str, str]
-"""Kind and hash."""
 POLL = 1.0
-"""Seconds between looks at what the store has by now."""
+"""Seconds between looks at what is ready."""
 TRIES = 2
-"""How often a cell is tried whose worker dies."""
+"""How often a stage is tried whose worker dies."""
 
 
 class Worker:
-    """A process that runs cells."""
+    """A process that runs stages.
 
-    def __init__(self) -> None:
-        self.process, ours = child.start("bench.harness.launchers.worker")
+    Args:
+        place: where it computes.
+    """
+
+    def __init__(self, place: Place) -> None:
+        card = {} if place.card is None else {"CUDA_VISIBLE_DEVICES": place.card}
+        self.process, ours = child.start("bench.harness.launchers.worker", environment={**os.environ, **card})
         self.wire = Wire(ours)
-        self.cell: int | None = None
-        """Index of the cell at work."""
+        self.place = place
+        self.stage: int | None = None
+        """Position in the graph of the stage at work, or None."""
+        self._gigabytes = 0.0
+
+    def take(self, at: int, gigabytes: float) -> None:
+        """The stage ``at`` is at work here, and takes ``gigabytes``."""
+        self.stage, self._gigabytes = at, gigabytes
+        self.place.at_work.append(gigabytes)
+
+    @property
+    def at_work(self) -> int:
+        """Position of the stage at work."""
+        assert self.stage is not None
+        return self.stage
+
+    def leave(self) -> None:
+        """The stage is no longer at work here."""
+        self.stage = None
+        self.place.at_work.remove(self._gigabytes)
 
     def end(self) -> None:
         """End the process now."""
@@ -44,15 +69,17 @@ class Worker:
 
 
 class Workers:
-    """Some processes that run cells, replaced when they die.
+    """Some processes that run stages, replaced when they die.
 
     Args:
         jobs: how many.
+        cards: numbers of the GPUs over which they are spread; none: they compute on the processors.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, cards: Sequence[int] = ()) -> None:
         self._jobs = jobs
-        self._all = [Worker()]
+        self._places = places(cards)
+        self._all = [Worker(self._places[0])]
 
     def __enter__(self) -> Workers:
         return self
@@ -60,13 +87,16 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def check(self, cells: Sequence[Cell], planned: Sequence[Cell], settings: Settings) -> None:
+    def check(self, cells: Sequence[Cell], planned: Sequence[Cell], settings: Settings) -> list[bool]:
         """Ask the first worker what of a plan cannot run; the harness itself imports no torch for it.
 
         Args:
             cells: what is to do.
             planned: the whole plan.
             settings: how cells are computed.
+
+        Returns:
+            For each of ``cells``, whether its lock needs the unprotected model.
 
         Raises:
             UserError: something cannot.
@@ -86,28 +116,35 @@ class Workers:
             ) from None
         if answer.kind == "refused":
             raise _refusal(answer)
+        return [bool(value) for value in answer.body["victims"]]
 
     def fill(self) -> None:
         """Start the workers that are not there yet: after the first, so that it need not share the processor."""
-        self._all += [Worker() for _ in range(self._jobs - len(self._all))]
+        for i in range(len(self._all), self._jobs):
+            self._all.append(Worker(self._places[i % len(self._places)]))
 
     def close(self) -> None:
         """End all of them now."""
         for worker in self._all:
             worker.end()
 
-    def free(self) -> Worker | None:
-        """A worker without a cell, or None."""
-        return next((worker for worker in self._all if worker.cell is None), None)
+    def free(self, gigabytes: float) -> Worker | None:
+        """A worker without a stage where ``gigabytes`` fit, on the place with the least at work; None: there is none.
+
+        Args:
+            gigabytes: 10^9 bytes.
+        """
+        idle = [worker for worker in self._all if worker.stage is None and worker.place.fits(gigabytes)]
+        return min(idle, key=lambda worker: sum(worker.place.at_work), default=None)
 
     def busy(self) -> list[Worker]:
-        """The workers that have a cell."""
-        return [worker for worker in self._all if worker.cell is not None]
+        """The workers that have a stage."""
+        return [worker for worker in self._all if worker.stage is not None]
 
     def replace(self, worker: Worker) -> None:
         """A new process in place of ``worker``."""
         worker.end()
-        self._all[self._all.index(worker)] = Worker()
+        self._all[self._all.index(worker)] = Worker(worker.place)
 
     def ready(self, seconds: float) -> list[Worker]:
         """The busy workers that have something to say, or have died, within ``seconds``."""
@@ -116,95 +153,90 @@ class Workers:
         return [worker for worker in busy if worker.wire.fileno() in found]
 
 
-def launch(
-    cells: Sequence[Cell],
-    store: Path,
-    settings: Settings,
-    command: str,
-    workers: Workers,
-    watch: Watch,
-) -> None:
-    """Run ``cells`` in the processes ``workers``; ``watch`` hears of each record as it is ready.
+def launch(graph: Graph, store: Path, settings: Settings, command: str, workers: Workers, watch: Watch) -> None:
+    """Run the stages of ``graph`` in the processes ``workers``; ``watch`` hears of each as it ends.
 
-    Cells that share a victim or lock wait for one another through the store's locks, so the order of work
-    never decides a number; it is chosen so that they seldom have to. A cell whose worker dies is tried once more.
+    Which worker makes a stage, and when, never decides a number. A stage whose worker dies is tried once more.
 
     Raises:
         UserError: what the user asked for cannot be done.
     """
-    opened = Store(store, write=False)
-    needs = [shared(cell, settings) for cell in cells]
-    waiting, deaths = list(range(len(cells))), [0] * len(cells)
+    schedule, deaths = Schedule(graph), [0] * len(graph)
+    common = {"store": str(store), "settings": asdict(settings), "command": command}
     workers.fill()
-    while waiting or workers.busy():
-        while (worker := workers.free()) is not None:
-            at_work = [needs[w.cell] for w in workers.busy() if w.cell is not None]
-            turn = first_free(waiting, needs, _in_work(opened, at_work))
-            if turn is None:
+    while not schedule.finished:
+        for at in schedule.ready():
+            worker = workers.free(graph.stages[at].gigabytes)
+            if worker is None:
                 break
-            waiting.remove(turn)
-            worker.cell = turn
-            body = {"cell": cells[turn].model_dump_json(), "store": str(store), "settings": asdict(settings)}
+            stage = schedule.start(at)
+            worker.take(at, stage.gigabytes)
+            body = {"kind": stage.kind, "cell": stage.cell.model_dump_json(), "failures": _listed(schedule, at)}
             with suppress(WireClosed):  # it has died already: `receive` finds out
-                worker.wire.send("cell", {**body, "command": command})
+                worker.wire.send("stage", {**body, **common})
         for worker in workers.ready(POLL):
-            at = worker.cell
-            assert at is not None
+            at = worker.at_work
+            stage = graph.stages[at]
             try:
                 answer = worker.wire.receive()
             except WireClosed:
                 deaths[at] += 1
                 code = worker.process.wait()
+                worker.leave()
                 workers.replace(worker)
                 if deaths[at] < TRIES:
-                    waiting.insert(0, at)
+                    schedule.again(at)
                 else:
-                    watch.done(_failure(cells[at], store, settings, command, code))
+                    _fail(schedule, at, _death(code), Store(store), settings, command, watch)
                 continue
-            if answer.kind == "stage":
-                watch.stage(cells[at], **answer.body)
+            if answer.kind in ("steps", "measured"):
+                _tell(stage, answer, watch)
                 continue
-            record = answer.body.get("record")
-            if answer.kind == "measured":
-                answers = {name: np.array(values) for name, values in answer.body["answers"].items()}
-                watch.measured(Record.model_validate_json(str(record)), answers)
-                continue
-            worker.cell = None
+            worker.leave()
             if answer.kind == "refused":
                 raise _refusal(answer)
-            watch.done(Record.model_validate_json(str(record)))
+            failure, record = answer.body["failure"], answer.body["record"]
+            for ended in schedule.done(at) if failure is None else schedule.failed(at, failure):
+                watch.stage_ended(graph.stages[ended])
+            if record is not None:
+                watch.done(Record.model_validate_json(str(record)))
+
+
+def _listed(schedule: Schedule, at: int) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(kind, hash, value) for (kind, hash), value in schedule.failures(at).items()]
+
+
+def _tell(stage: Stage, answer: Message, watch: Watch) -> None:
+    """Pass on what a stage at work says."""
+    if answer.kind == "steps":
+        watch.stage(stage.cell, **answer.body)
+        return
+    answers = {name: np.array(values) for name, values in answer.body["answers"].items()}
+    watch.measured(Record.model_validate_json(str(answer.body["record"])), answers)
+
+
+def _death(code: int) -> str:
+    how = f"signal {-code}" if code < 0 else f"exit status {code}"
+    return f"the process of this stage died {TRIES} times ({how})"
+
+
+def _fail(
+    schedule: Schedule, at: int, error: str, store: Store, settings: Settings, command: str, watch: Watch
+) -> None:
+    """Let the stage ``at`` stand as failed, whose process died each time; where it is a record, write it."""
+    from bench.harness.cell import failed_record
+    from bench.harness.failure import Failure
+
+    stage, failure = schedule.graph.stages[at], Failure("failed", error)
+    if stage.kind != "scored":
+        for ended in schedule.failed(at, failure.to_json()):
+            watch.stage_ended(schedule.graph.stages[ended])
+        return
+    record = failed_record(stage.cell, store, settings, command, failure)
+    for ended in schedule.done(at):
+        watch.stage_ended(schedule.graph.stages[ended])
+    watch.done(record)
 
 
 def _refusal(answer: Message) -> UserError:
     return UserError(str(answer.body["message"]), str(answer.body["remedy"]))
-
-
-def _in_work(store: Store, needs: Iterable[frozenset[Artefact]]) -> set[Artefact]:
-    """What the cells at work share with others and the store lacks yet."""
-    return {artefact for need in needs for artefact in need if not store.has(*artefact)}
-
-
-def _failure(cell: Cell, store: Path, settings: Settings, command: str, code: int) -> Record:
-    """A failed record of a cell whose worker has died each time."""
-    from bench.harness.cell import failure
-
-    how = f"signal {-code}" if code < 0 else f"exit status {code}"
-    return failure(cell, Store(store), settings, command, f"the process of this cell died {TRIES} times ({how})")
-
-
-def first_free(
-    waiting: Sequence[int], needs: Sequence[frozenset[Artefact]], making: Collection[Artefact]
-) -> int | None:
-    """The first of ``waiting`` that needs nothing of what is being made; None where all would have to wait."""
-    return next((i for i in waiting if needs[i].isdisjoint(making)), None)
-
-
-def shared(cell: Cell, settings: Settings) -> frozenset[Artefact]:
-    """What ``cell`` shares with others: its victim, its lock, the verdict on the lock.
-
-    An attack that sees no model starts without them.
-    """
-    if cell.threat.access == "none":
-        return frozenset()
-    hashes = identity.of(cell, settings).hashes
-    return frozenset((kind, hashes[kind]) for kind in ("victim", "protected", "judged"))

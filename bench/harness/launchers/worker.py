@@ -1,4 +1,4 @@
-"""A worker: a process that runs one cell after another, as the harness sends them. No torch before the first cell."""
+"""A worker: a process that runs one stage after another, as the harness sends them. No torch before the first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.guests.wire import Wire, WireClosed
@@ -19,6 +20,9 @@ from bench.records import Cell, Record
 from bench.store.settings import Settings
 from bench.store.store import Store
 
+if TYPE_CHECKING:
+    from bench.harness.context import Context
+
 MOST_ANSWERS = 200_000
 """Per-image answers that are sent ahead of a record: as JSON, since the harness imports no torch."""
 INTERVAL = 0.2
@@ -26,8 +30,8 @@ INTERVAL = 0.2
 
 
 def main(descriptor: int) -> None:
-    """Serve cells that come over the socket ``descriptor`` until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it dies of it without a word, and the harness tries the cell again
+    """Serve stages that come over the socket ``descriptor`` until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it dies of it without a word, and the harness tries the stage again
     end = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with_harness, args=(descriptor,), daemon=True, name="end with harness").start()
     wire = Wire(end)
@@ -36,10 +40,9 @@ def main(descriptor: int) -> None:
             message = wire.receive()
             try:
                 if message.kind == "check":
-                    check(**message.body)
-                    wire.send("checked")
+                    wire.send("checked", {"victims": check(**message.body)})
                 else:
-                    wire.send("record", {"record": one(**message.body, watch=WireWatch(wire))})
+                    wire.send("ended", one(**message.body, watch=WireWatch(wire)))
             except UserError as error:
                 wire.send("refused", {"message": error.message, "remedy": error.remedy})
     except WireClosed:
@@ -65,7 +68,7 @@ class WireWatch(Watch):
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + INTERVAL
-        self._wire.send("stage", {"name": name, "done": done, "total": total, "what": what})
+        self._wire.send("steps", {"name": name, "done": done, "total": total, "what": what})
 
     def measured(self, record: Record, evidence: Evidence) -> None:
         """Send what is measured so far."""
@@ -74,8 +77,11 @@ class WireWatch(Watch):
             self._wire.send("measured", {"record": record.model_dump_json(), "answers": answers})
 
 
-def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, Any]) -> None:
+def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, Any]) -> list[bool]:
     """Whether cells given as JSON can run, as far as that is known before they do.
+
+    Returns:
+        For each of ``cells``, whether its lock needs the unprotected model.
 
     Raises:
         UserError: one cannot.
@@ -84,24 +90,55 @@ def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, A
 
     guests.start()  # before this process imports torch
     from bench import plan, registry
+    from bench.harness.needs import reads_victim
 
     registry.use(tuple(settings["plugin_files"]), run_guests=False)
-    plan.check([Cell.model_validate_json(cell) for cell in cells])
+    todo = [Cell.model_validate_json(cell) for cell in cells]
+    plan.check(todo)
     plan.check_accepts([plan.Planned(Cell.model_validate_json(cell), plan.ASKED) for cell in planned])
+    return [reads_victim(cell) for cell in todo]
 
 
-def one(cell: str, store: str, settings: Mapping[str, Any], command: str, watch: Watch | None = None) -> str:
-    """Run one cell given as JSON; its record as JSON.
+@lru_cache(maxsize=1)
+def _context(store: str, settings: Settings, command: str) -> Context:
+    """What the stages of a run share in this process: data that is read, keyed images that are made."""
+    from bench.harness.context import Context
+
+    return Context(Store(Path(store)), settings, None, command)
+
+
+def one(
+    kind: str,
+    cell: str,
+    store: str,
+    settings: Mapping[str, Any],
+    command: str,
+    failures: Sequence[tuple[str, str, Mapping[str, Any]]] = (),
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Run one stage of a cell given as JSON.
+
+    Args:
+        failures: kind, hash and `bench.harness.failure.Failure` as JSON of each stage that is not tried again.
+
+    Returns:
+        ``record``: the record as JSON, where ``kind`` is ``scored``; ``failure``: why an artefact could not be made.
 
     Raises:
-        UserError: as `bench.harness.cell.run_cell`.
+        UserError: as `bench.harness.stage_run.run_stage`.
     """
     from bench.guests import process as guests
 
     guests.start()  # before this process imports torch
-    from bench.harness.cell import run_cell
-    from bench.harness.context import Context
+    from bench.harness.failure import Failure
+    from bench.harness.stage_run import run_stage
 
     own = Settings(**{**settings, "plugin_files": tuple(settings["plugin_files"])})
-    context = Context(Store(Path(store)), own, watch, command)
-    return run_cell(Cell.model_validate_json(cell), context).model_dump_json()
+    context = _context(store, own, command)
+    context.watch = watch or Watch()
+    context.failures = {(of, hash): Failure.from_json(value) for of, hash, value in failures}
+    result = run_stage(kind, Cell.model_validate_json(cell), context)
+    return {
+        "record": result.model_dump_json() if isinstance(result, Record) else None,
+        "failure": result.to_json() if isinstance(result, Failure) else None,
+    }

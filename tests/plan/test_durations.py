@@ -6,12 +6,13 @@ import pytest
 
 from bench import plan
 from bench.forward_cost import multiply_adds
-from bench.harness import durations
+from bench.plan import durations
 
 
 def _seconds(model: str, size: int = 32) -> float:
     cell = plan.make_cell("modellock", "none", "digits", model, {"task.size": str(size)})
-    return durations.seconds([cell], [])[0]
+    estimates = durations.Durations([])
+    return sum(estimates.seconds(kind, cell) for kind in ("victim", "protected", "judged", "unlocked", "scored"))
 
 
 def test_a_larger_model_and_larger_images_take_longer() -> None:
