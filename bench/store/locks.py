@@ -10,6 +10,7 @@ What holds for a store stands in its mark, so that every machine does the same. 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import json
@@ -51,6 +52,8 @@ def chosen(root: Path) -> str:
     return named or (SOFT if _is_local_only(*_mount(root)) or not _flocks(root) else FLOCK)
 
 
+_shares: dict[Path, SoftFileLease] = {}
+"""By store, the lock file that says that this process may write to it."""
 _kinds: dict[tuple[Path, int], str] = {}
 
 
@@ -120,10 +123,13 @@ def create(root: Path, file: Path) -> Callable[[], None] | None:
 def share(root: Path) -> Callable[[], None]:
     """From now on this process may write to the store at ``root``; what ends that. Waits while it is repaired."""
     if kind(root) == SOFT:
-        with exclusive(root, root / "locks" / IN_USE):
-            lease = _lease(root / "locks" / f"in-use-{uuid.uuid4().hex}.lock")
-            lease.acquire(poll_interval=POLL)
-        return lease.release
+        if root not in _shares:  # until the process ends: a lease that a finaliser released could wait for itself
+            with exclusive(root, root / "locks" / IN_USE):
+                lease = _lease(root / "locks" / f"in-use-{uuid.uuid4().hex}.lock")
+                lease.acquire(poll_interval=POLL)
+            _shares[root] = lease
+            atexit.register(lease.release)
+        return lambda: None
     opened = os.open(root / "locks" / IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(opened, fcntl.LOCK_SH)
     return lambda: os.close(opened)

@@ -47,7 +47,10 @@ def holder(store: Store) -> Iterator[subprocess.Popen[str]]:
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+    process.stdout.close()
 
 
 def test_one_holds_a_lock_at_a_time(store: Store) -> None:

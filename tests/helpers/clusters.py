@@ -1,0 +1,122 @@
+"""Several ray nodes on one machine, and runs of the small suite on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import small_suite
+
+from bench import plan
+from bench.api import request
+from bench.api.execution import Execution
+from bench.harness.launchers import inline
+from bench.harness.launchers import ray as launcher
+from bench.harness.watch import Watch
+from bench.records import Record
+from bench.store import Store
+from bench.store.settings import Settings
+
+FAST = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 5000,
+    "health_check_failure_threshold": 6,
+}
+"""Ray's settings with which a dead node is noticed within seconds."""
+MEMORY = 80 * 2**20
+"""Bytes of each node's object store: ray takes no less."""
+
+
+@contextmanager
+def nodes(count: int, cpus: int = 1) -> Iterator[Any]:
+    """A cluster of a head without processors, where the driver is, and ``count`` nodes."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, "_system_config": FAST, "include_dashboard": False},
+    )
+    try:
+        for _ in range(count):
+            cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY)
+        cluster.wait_for_nodes()
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def execution(suite: Path, store: Path, files: tuple[Path, ...] = tuple(small_suite.FILES)) -> Execution:
+    """The suite in a store with the same keys as every other."""
+    known, _ = request.plugins(files, str(suite))
+    planned = plan.build(request.lines_of(dict.fromkeys(("locks", "attacks", "tasks", "models")), None, str(suite), []))
+    return Execution(planned, Settings(plugin_files=known), Store(store, entropy="plan"))
+
+
+def run_here(execution: Execution) -> dict[str, Record]:
+    """The records of a run in this process, by hash."""
+    execution.check()
+    inline.launch(execution.graph, execution.opened.root, execution.settings, "", Watch())
+    return by_hash(execution)
+
+
+def run_on(cluster: Any, execution: Execution, watch: Watch | None = None, **options: Any) -> dict[str, Record]:
+    """The records of a run on a cluster, by hash."""
+    execution.check()
+    root = execution.opened.root
+    launcher.launch(
+        execution.graph, root, execution.settings, "", watch or Watch(), address=cluster.address, **options
+    )
+    return by_hash(execution)
+
+
+def by_hash(execution: Execution) -> dict[str, Record]:
+    """What the store has of the plan, by hash."""
+    return {record.hash: record for record in execution.records()}
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """``record`` without what may differ between two runs: times, machine, command."""
+    value = record.model_dump(mode="json")
+    for name in ("seconds", "machine", "command", "created", "reused"):
+        value["provenance"].pop(name, None)
+    for name in ("key_ms_per_image",):
+        value.pop(name, None)
+    for meter in ("meter", "lock_meter"):
+        for name in [n for n in value.get(meter) or {} if "seconds" in n or "memory" in n]:
+            value[meter].pop(name)
+    return value
+
+
+def raylet_of(pid: int) -> int | None:
+    """The raylet under which the process ``pid`` runs; None: under none."""
+    try:
+        for parent in [psutil.Process(pid), *psutil.Process(pid).parents()]:
+            if parent.name() == "raylet":
+                return parent.pid
+    except psutil.Error:
+        return None
+    return None
+
+
+def kill(cluster: Any, raylet: int) -> None:
+    """SIGKILL the node of the process ``raylet``, workers and all."""
+    node = next(n for n in cluster.worker_nodes if any(_pid(p) == raylet for p in n.all_processes["raylet"]))
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def _pid(info: Any) -> int:
+    return int(info.process.pid)
+
+
+def at_work(notes: Path, what: str) -> int | None:
+    """A living process that has noted ``what``."""
+    for file in sorted(notes.glob(f"{what}-*")):
+        pid = int(file.name.rpartition("-")[2])
+        if os.path.exists(f"/proc/{pid}"):
+            return pid
+    return None
