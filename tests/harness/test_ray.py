@@ -97,3 +97,59 @@ def test_the_suite_gives_the_records_of_a_local_run(
     assert execution.opened.entries("tmp") == []
     assert execution.opened.damaged() == []
     assert list(local.folder().glob("node-*")) == [], "nodes forget the run"
+
+
+@pytest.fixture
+def slow(small_task: str, tmp_path: Path) -> tuple[Path, Path]:
+    """A suite that takes its time, and where its plugins note what they do."""
+    return clusters.slow_suite(small_task, tmp_path / "suite", seconds=4.0)
+
+
+class Killer(Watch):
+    """Kills the node that does ``what`` once, and counts."""
+
+    def __init__(self, cluster: Any, notes: Path, *what: str) -> None:
+        self.ended: list[Stage] = []
+        self.records: list[Record] = []
+        self.killed: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._kill, args=(cluster, notes, what))
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _kill(self, cluster: Any, notes: Path, all: tuple[str, ...]) -> None:
+        for what in all:
+            while not self._stop.wait(0.05):
+                pid = clusters.at_work(notes, what)
+                raylet = None if pid is None else clusters.raylet_of(pid)
+                if raylet is not None:
+                    clusters.kill(cluster, raylet)
+                    self.killed.append(what)
+                    break
+
+    def stage_ended(self, stage: Stage) -> None:
+        self.ended.append(stage)
+
+    def done(self, record: Record) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_nodes_that_die_cost_nothing_but_time(share: bool, slow: tuple[Path, Path], tmp_path: Path) -> None:
+    """One in the middle of a lock's training, one while an attack is at work, one while its result is judged."""
+    suite, notes = slow
+    execution = clusters.execution(suite, tmp_path / "s", clusters.SLOW)
+    with clusters.nodes(4) as cluster, Killer(cluster, notes, "protect", "unlock", "judge") as heard:
+        there = clusters.run_on(cluster, execution, heard, share=share)
+    assert heard.killed == ["protect", "unlock", "judge"]
+    graph = execution.graph
+    assert sorted((s.kind, s.hash) for s in heard.ended) == sorted((s.kind, s.hash) for s in graph.stages)
+    assert sorted(r.hash for r in heard.records) == sorted(there), "nothing lost, nothing doubled"
+    same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), there)
+    assert execution.opened.damaged() == []

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import small_suite
+from places import PLUGINS
 
 from bench import plan
 from bench.api import request
@@ -39,7 +40,12 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Any]:
 
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, "_system_config": FAST, "include_dashboard": False},
+        head_node_args={
+            "num_cpus": 0,
+            "object_store_memory": MEMORY,
+            "_system_config": FAST,
+            "include_dashboard": False,
+        },
     )
     try:
         for _ in range(count):
@@ -48,6 +54,33 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def slow_suite(task: str, folder: Path, attacks: int = 3, seconds: float = 1.0) -> tuple[Path, Path]:
+    """A suite of one lock that takes ``seconds``, and attacks that take one each; and where they note what they do.
+
+    Args:
+        task: of small pictures.
+    """
+    folder.mkdir()
+    file, notes = folder / "slow.toml", folder / "notes"
+    notes.mkdir()
+    file.write_text(
+        f"""[[row]]
+locks = ["slow-lock"]
+attacks = ["slow-attack"]
+tasks = ["{task}"]
+models = ["tiny"]
+controls = false
+params = {{ "task.size" = 16, "lock.seconds" = {seconds}, "lock.notes" = "{notes}", "attack.notes" = "{notes}" }}
+sweep = {{ "attack.variant" = {list(range(attacks))} }}
+"""
+    )
+    return file, notes
+
+
+SLOW = (*small_suite.FILES, PLUGINS / "slow_lock.py", PLUGINS / "slow_attack.py")
+"""The plugin files of the slow suite."""
 
 
 def execution(suite: Path, store: Path, files: tuple[Path, ...] = tuple(small_suite.FILES)) -> Execution:
@@ -68,9 +101,7 @@ def run_on(cluster: Any, execution: Execution, watch: Watch | None = None, **opt
     """The records of a run on a cluster, by hash."""
     execution.check()
     root = execution.opened.root
-    launcher.launch(
-        execution.graph, root, execution.settings, "", watch or Watch(), address=cluster.address, **options
-    )
+    launcher.launch(execution.graph, root, execution.settings, "", watch or Watch(), address=cluster.address, **options)
     return by_hash(execution)
 
 

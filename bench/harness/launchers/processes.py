@@ -221,9 +221,7 @@ def _death(code: int) -> str:
     return f"the process of this stage died {TRIES} times ({how})"
 
 
-def fail(
-    schedule: Schedule, at: int, error: str, store: Store, settings: Settings, command: str, watch: Watch
-) -> None:
+def fail(schedule: Schedule, at: int, error: str, store: Store, settings: Settings, command: str, watch: Watch) -> None:
     """Let the stage ``at`` stand as failed, whose process died each time; where it is a record, write it."""
     from bench.harness.cell import failed_record
     from bench.harness.failure import Failure

@@ -89,7 +89,9 @@ def examine(work: ray_node.Work, threads: int, gpus: float) -> Cluster:
     cluster.look()
     if cluster.slots == 0:
         needs = f"{threads} processors" + (f" and {gpus:g} GPUs" if gpus else "")
-        raise UserError(f"no node of the cluster has {needs}.", "Use fewer --threads or --gpus-per-cell, or add a node.")
+        raise UserError(
+            f"no node of the cluster has {needs}.", "Use fewer --threads or --gpus-per-cell, or add a node."
+        )
     found = probe(work, cluster.names)
     here = ray_probe.look()
     refused = ray_probe.refusals(found, here)
