@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small_suite
-from places import PLUGINS, ROOT
-from processes import until
+from places import PLUGINS
 
+from bench.errors import UserError
+from bench.harness.launchers import ray as launcher
+from bench.harness.launchers import ray_cluster
 from bench.harness.watch import Watch
-from bench.plan.graph import Stage
+from bench.plan.graph import Graph, Stage
 from bench.records import Cell, Record
-from bench.store import Store, local
+from bench.store import local
+from bench.store.settings import Settings
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'lockbench[ray]'")
 import clusters  # noqa: E402  # it imports ray's helpers
@@ -153,3 +155,105 @@ def test_nodes_that_die_cost_nothing_but_time(share: bool, slow: tuple[Path, Pat
     assert sorted(r.hash for r in heard.records) == sorted(there), "nothing lost, nothing doubled"
     same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), there)
     assert execution.opened.damaged() == []
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[4]]
+import clusters
+from bench.harness.launchers import ray
+from bench.harness.watch import Watch
+class Say(Watch):
+    def stage_ended(self, stage):
+        print(stage.kind, flush=True)
+execution = clusters.execution(Path(sys.argv[1]), Path(sys.argv[2]), clusters.SLOW)
+execution.check()
+options = {"address": sys.argv[3], "share": False}
+ray.launch(execution.graph, execution.opened.root, execution.settings, "", Say(), **options)
+"""
+
+
+def test_a_driver_that_was_killed_goes_on(cluster: Any, slow: tuple[Path, Path], tmp_path: Path) -> None:
+    """What it had put into its store is not made again; what it had not is."""
+    suite, _ = slow
+    helpers = str(Path(clusters.__file__).parent)
+    arguments = [sys.executable, "-c", DRIVER, str(suite), str(tmp_path / "s"), cluster.address, helpers]
+    driver = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        if line.strip() == "protected":
+            break
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    driver.stdout.close()
+    execution = clusters.execution(suite, tmp_path / "s", clusters.SLOW)
+    heard = Heard()
+    there = clusters.run_on(cluster, execution, heard, share=False)
+    assert {s.kind for s in heard.ended}.isdisjoint({"key", "victim", "protected"}), "those were there already"
+    same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), there)
+    assert execution.opened.leftovers() == []
+
+
+def test_a_plugin_file_that_only_the_driver_has(
+    cluster: Any, slow: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are gone from the disk as soon as the driver has read them; their helper travels too."""
+    suite, _ = slow
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    files = tuple(Path(shutil.copy(file, folder)) for file in clusters.SLOW)
+    helper = Path(shutil.copy(PLUGINS / "slow_helper.py", folder))
+    execution = clusters.execution(suite, tmp_path / "s", files)
+    examine = ray_cluster.examine
+
+    def hide(*arguments: Any) -> ray_cluster.Cluster:
+        for file in (*files, helper):
+            file.rename(file.with_suffix(".hidden"))
+        return examine(*arguments)
+
+    monkeypatch.setattr(ray_cluster, "examine", hide)
+    there = clusters.run_on(cluster, execution, share=False)
+    assert {record.status for record in there.values()} == {"ok"}
+
+
+def test_a_node_of_another_version_is_refused_by_name(
+    cluster: Any, slow: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = ray_cluster.probe
+
+    def other(*arguments: Any) -> dict[str, dict[str, Any]]:
+        found = probe(*arguments)
+        last = sorted(found)[-1]
+        return {**found, last: {**found[last], "lockbench": "0" * 20, "version": "0.0.9"}}
+
+    monkeypatch.setattr(ray_cluster, "probe", other)
+    execution = clusters.execution(slow[0], tmp_path / "s", clusters.SLOW)
+    with pytest.raises(UserError, match=r"the node \S+ has LockBench 0\.0\.9, this machine") as error:
+        clusters.run_on(cluster, execution)
+    assert "Install this machine's LockBench there" in error.value.remedy
+    assert not ray.is_initialized(), "the driver lets go of the cluster"
+    assert execution.records() == []
+
+
+def test_what_a_user_must_mend_is_one_sentence(cluster: Any, slow: tuple[Path, Path], tmp_path: Path) -> None:
+    """Data that a node cannot read: named with the node, and no cell is recorded as failed for it."""
+    suite, _ = slow
+    execution = clusters.execution(suite, tmp_path / "s", clusters.SLOW)
+    execution.check()
+    graph = execution.graph
+    task = Path(graph.stages[0].cell.scenario.removeprefix("folder:"))
+    task.rename(task.with_name("gone"))
+    try:
+        with pytest.raises(UserError, match=r"on the node \S+: ") as error:
+            launcher.launch(graph, tmp_path / "s", execution.settings, "", Watch(), address=cluster.address)
+    finally:
+        task.with_name("gone").rename(task)
+    assert "#" in str(error.value), "named, not numbered"
+    assert execution.records() == []
+
+
+def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
+    settings = Settings()
+    with pytest.raises(UserError, match="no ray cluster answers at"):
+        launcher.launch(Graph.of([], settings), tmp_path / "s", settings, "", Watch(), address="127.0.0.1:1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +147,6 @@ def at_work(notes: Path, what: str) -> int | None:
     """A living process that has noted ``what``."""
     for file in sorted(notes.glob(f"{what}-*")):
         pid = int(file.name.rpartition("-")[2])
-        if os.path.exists(f"/proc/{pid}"):
+        if psutil.pid_exists(pid):
             return pid
     return None

@@ -30,13 +30,13 @@ with parts.lock(store.root, "x"), parts.new(store.root) as part:
 
 
 @pytest.fixture(params=[locks.FLOCK, locks.SOFT])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv(locks.VARIABLE, request.param)
     monkeypatch.setattr(locks, "POLL", 0.02)
     store = Store(tmp_path / "s")
     monkeypatch.delenv(locks.VARIABLE)
     assert locks.kind(store.root) == request.param, "the mark says it"
-    yield store
+    return store
 
 
 @pytest.fixture

@@ -68,28 +68,28 @@ def launch(
         StoreError: a disk is full, or refuses.
     """
     opened = Store(store)
-    with _connected(address, (jobs or 1) * settings.threads if address is None and jobs else None):
-        with parts.new(opened.root) as part:
-            token = secrets.token_hex(16)
-            (part / "token").write_text(token, encoding="utf-8")
-            work = ray_node.Work(
-                run=token[:12],
-                store=str(opened.root.resolve()),
-                token_file=str((part / "token").resolve()),
-                token=token if share else "",
-                settings={**asdict(settings), "plugin_files": ()},
-                command=command,
-                plugins=Bundle.of(settings.plugin_files),
-                folder=str(Path.cwd()),
-            )
-            cluster = ray_cluster.examine(work, settings.threads, gpus if settings.device != "cpu" else 0.0)
-            for remark in cluster.remarks:
-                watch.remark(remark)
-            run = _Run(graph, opened, settings, command, watch, work, cluster)
-            try:
-                run.loop()
-            finally:
-                run.close()
+    cpus = jobs * settings.threads if address is None and jobs else None
+    with _connected(address, cpus), parts.new(opened.root) as part:
+        token = secrets.token_hex(16)
+        (part / "token").write_text(token, encoding="utf-8")
+        work = ray_node.Work(
+            run=token[:12],
+            store=str(opened.root.resolve()),
+            token_file=str((part / "token").resolve()),
+            token=token if share else "",
+            settings={**asdict(settings), "plugin_files": ()},
+            command=command,
+            plugins=Bundle.of(settings.plugin_files),
+            folder=str(Path.cwd()),
+        )
+        cluster = ray_cluster.examine(work, settings.threads, gpus if settings.device != "cpu" else 0.0)
+        for remark in cluster.remarks:
+            watch.remark(remark)
+        run = _Run(graph, opened, settings, command, watch, work, cluster)
+        try:
+            run.loop()
+        finally:
+            run.close()
 
 
 class _Run:

@@ -43,8 +43,8 @@ class Cluster:
         """Look at who is there now; a remark on each node that came or went since."""
         alive = _alive()
         names = _names(alive)
-        gone = [name for id, name in self.names.items() if id not in names]
-        came = [name for id, name in names.items() if self.names and id not in self.names]
+        gone = [name for at, name in self.names.items() if at not in names]
+        came = [name for at, name in names.items() if self.names and at not in self.names]
         if came:  # who is new may not see the store
             self.all_share = False
         self.names = names
@@ -60,8 +60,8 @@ class Cluster:
 
     def named(self, text: str) -> str:
         """``text`` with the names of nodes in place of ray's numbers."""
-        for id, name in self.names.items():
-            text = text.replace(id, name)
+        for number, name in self.names.items():
+            text = text.replace(number, name)
         return text
 
     def forget(self, run: str) -> None:
@@ -70,8 +70,8 @@ class Cluster:
 
         with contextlib.suppress(Exception):
             task = ray.remote(num_cpus=0, max_retries=0, runtime_env=self.environment)(ray_node.forget)
-            told = [task.options(scheduling_strategy=_on(id)).remote(run) for id in _names(_alive())]
-            ray.wait(told, num_returns=len(told), timeout=FORGET)
+            asked = [task.options(scheduling_strategy=_on(node)).remote(run) for node in _names(_alive())]
+            ray.wait(asked, num_returns=len(asked), timeout=FORGET)
 
 
 def examine(work: ray_node.Work, threads: int, gpus: float) -> Cluster:
@@ -120,8 +120,8 @@ def probe(work: ray_node.Work, names: Mapping[str, str]) -> dict[str, dict[str, 
     try:
         task = ray.remote(num_cpus=0, max_retries=1)(ray_probe.look)
         asked = {
-            name: task.options(scheduling_strategy=_on(id)).remote(work.store, work.token_file, work.token)
-            for id, name in names.items()
+            name: task.options(scheduling_strategy=_on(node)).remote(work.token_file, work.token)
+            for node, name in names.items()
         }
     finally:
         cloudpickle.unregister_pickle_by_value(ray_probe)
@@ -142,10 +142,10 @@ def here() -> Any:
     return _on(ray.get_runtime_context().get_node_id())
 
 
-def _on(id: str) -> Any:
+def _on(node: str) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(node_id=id, soft=False)
+    return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
 
 
 def _alive() -> list[dict[str, Any]]:

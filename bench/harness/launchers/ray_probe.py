@@ -17,18 +17,17 @@ PACKAGES = ("bench", "locks", "attacks")
 """Packages of LockBench whose code decides numbers."""
 
 
-def look(store: str = "", token_file: str = "", token: str = "") -> dict[str, Any]:
+def look(token_file: str = "", token: str = "") -> dict[str, Any]:
     """What this machine has.
 
     Args:
-        store: the driver's.
-        token_file: a file in it.
+        token_file: a file in the driver's store.
         token: what the file holds, if it is the driver's.
 
     Returns:
-        ``lockbench``: a digest of its code, empty where it is missing; ``version``: of LockBench; ``torch``: the version
-        without what follows a plus sign, empty where it is missing; ``python``: major and minor; ``cpu``: its kind;
-        ``shares``: whether it sees the driver's store.
+        ``lockbench``: a digest of its code, empty where it is missing; ``version``: of LockBench; ``torch``: its
+        version without what follows a plus sign, empty where it is missing; ``python``: major and minor; ``cpu``: its
+        kind; ``shares``: whether it sees the driver's store.
     """
     return {
         "lockbench": code(),
