@@ -15,6 +15,7 @@ import pytest
 import small_suite
 from places import PLUGINS
 
+from bench.api.execution import Execution
 from bench.errors import UserError
 from bench.harness.launchers import ray as launcher
 from bench.harness.launchers import ray_cluster
@@ -44,8 +45,8 @@ def suite(small_task: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def here(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """The records of a local run."""
+def here(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Execution:
+    """A local run."""
     return clusters.run_here(clusters.execution(suite, tmp_path_factory.mktemp("here") / "s"))
 
 
@@ -75,27 +76,19 @@ class Heard(Watch):
         self.records.append(record)
 
 
-def same(one: dict[str, Record], other: dict[str, Record]) -> None:
-    assert one.keys() == other.keys()
-    for hash, record in one.items():
-        assert clusters.comparable(record) == clusters.comparable(other[hash])
-
-
 @pytest.mark.parametrize("share", [False, True])
 def test_the_suite_gives_the_records_of_a_local_run(
-    share: bool, cluster: Any, suite: Path, here: dict[str, Record], tmp_path: Path
+    share: bool, cluster: Any, suite: Path, here: Execution, tmp_path: Path
 ) -> None:
     heard, execution = Heard(), clusters.execution(suite, tmp_path / "s")
     there = clusters.run_on(cluster, execution, heard, share=share)
-    same(here, there)
+    clusters.same(here, execution)
     graph = execution.graph
     assert sorted((s.kind, s.hash) for s in heard.ended) == sorted((s.kind, s.hash) for s in graph.stages)
     assert sorted(r.hash for r in heard.records) == sorted(there), "each record once"
     assert all(execution.opened.has(s.kind, s.hash) for s in graph.stages if s.kind != "scored")
     assert heard.most_nodes == 4
     assert any(" on " in words for words in heard.words), "progress names the node"
-    evidence = {name: values.shape for name, values in execution.opened.evidence(next(iter(there.values()))).items()}
-    assert evidence
     assert execution.opened.entries("tmp") == []
     assert execution.opened.damaged() == []
     assert list(local.folder().glob("node-*")) == [], "nodes forget the run"
@@ -153,7 +146,7 @@ def test_nodes_that_die_cost_nothing_but_time(share: bool, slow: tuple[Path, Pat
     graph = execution.graph
     assert sorted((s.kind, s.hash) for s in heard.ended) == sorted((s.kind, s.hash) for s in graph.stages)
     assert sorted(r.hash for r in heard.records) == sorted(there), "nothing lost, nothing doubled"
-    same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), there)
+    clusters.same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), execution)
     assert execution.opened.damaged() == []
 
 
@@ -189,9 +182,9 @@ def test_a_driver_that_was_killed_goes_on(cluster: Any, slow: tuple[Path, Path],
     driver.stdout.close()
     execution = clusters.execution(suite, tmp_path / "s", clusters.SLOW)
     heard = Heard()
-    there = clusters.run_on(cluster, execution, heard, share=False)
+    clusters.run_on(cluster, execution, heard, share=False)
     assert {s.kind for s in heard.ended}.isdisjoint({"key", "victim", "protected"}), "those were there already"
-    same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), there)
+    clusters.same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), execution)
     assert execution.opened.leftovers() == []
 
 

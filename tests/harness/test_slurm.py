@@ -80,9 +80,7 @@ def test_the_suite_gives_the_records_of_a_local_run(queue: dict[str, str], small
     graph = execution.graph
     slurm.launch(graph, execution.opened.root, execution.settings, "", heard, slurm.Request(jobs=2, minutes=30))
     there = clusters.by_hash(execution)
-    assert here.keys() == there.keys()
-    for hash, record in here.items():
-        assert clusters.comparable(record) == clusters.comparable(there[hash])
+    clusters.same(here, execution)
     assert sorted(r.hash for r in heard.records) == sorted(there), "each record once"
     assert sorted((s.kind, s.hash) for s in heard.ended) == sorted((s.kind, s.hash) for s in graph.stages)
     assert heard.remarks == []

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import small_suite
 from places import PLUGINS
@@ -78,6 +79,8 @@ sweep = {{ "attack.variant" = {list(range(attacks))} }}
     return file, notes
 
 
+TIMES = ("seconds", "peak_memory_mb", "key_ms_per_image")
+"""Fields of a record that no two runs share."""
 SLOW = (*small_suite.FILES, PLUGINS / "slow_lock.py", PLUGINS / "slow_attack.py")
 """The plugin files of the slow suite."""
 
@@ -89,11 +92,11 @@ def execution(suite: Path, store: Path, files: tuple[Path, ...] = tuple(small_su
     return Execution(planned, Settings(plugin_files=known), Store(store, entropy="plan"))
 
 
-def run_here(execution: Execution) -> dict[str, Record]:
-    """The records of a run in this process, by hash."""
+def run_here(execution: Execution) -> Execution:
+    """A run in this process."""
     execution.check()
     inline.launch(execution.graph, execution.opened.root, execution.settings, "", Watch())
-    return by_hash(execution)
+    return execution
 
 
 def run_on(cluster: Any, execution: Execution, watch: Watch | None = None, **options: Any) -> dict[str, Record]:
@@ -110,16 +113,29 @@ def by_hash(execution: Execution) -> dict[str, Record]:
 
 
 def comparable(record: Record) -> dict[str, Any]:
-    """``record`` without what may differ between two runs: times, machine, command."""
-    value = record.model_dump(mode="json")
-    for name in ("seconds", "machine", "command", "created", "reused"):
+    """``record`` without what may differ between two runs: times, memory, machine, command."""
+    value: dict[str, Any] = _timeless(record.model_dump(mode="json"))
+    for name in ("machine", "command", "created", "reused"):
         value["provenance"].pop(name, None)
-    for name in ("key_ms_per_image",):
-        value.pop(name, None)
-    for meter in ("meter", "lock_meter"):
-        for name in [n for n in value.get(meter) or {} if "seconds" in n or "memory" in n]:
-            value[meter].pop(name)
     return value
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _timeless(item) for name, item in value.items() if name not in TIMES}
+    return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def same(one: Execution, other: Execution) -> None:
+    """Whether two runs measured the same, evidence for evidence."""
+    here, there = by_hash(one), by_hash(other)
+    assert here.keys() == there.keys()
+    for hash, record in here.items():
+        assert comparable(record) == comparable(there[hash])
+        own, copy = one.opened.evidence(record), other.opened.evidence(there[hash])
+        assert own.keys() == copy.keys()
+        for name in own:
+            np.testing.assert_array_equal(own[name], copy[name])
 
 
 def raylet_of(pid: int) -> int | None:

@@ -69,20 +69,18 @@ def launch(
     """
     opened = Store(store)
     cpus = jobs * settings.threads if address is None and jobs else None
-    with _connected(address, cpus), parts.new(opened.root) as part:
-        token = secrets.token_hex(16)
-        (part / "token").write_text(token, encoding="utf-8")
-        work = ray_node.Work(
-            run=token[:12],
-            store=str(opened.root.resolve()),
-            token_file=str((part / "token").resolve()),
-            token=token if share else "",
-            settings={**asdict(settings), "plugin_files": ()},
-            command=command,
-            plugins=Bundle.of(settings.plugin_files),
-            folder=str(Path.cwd()),
-        )
-        cluster = ray_cluster.examine(work, settings.threads, gpus if settings.device != "cpu" else 0.0)
+    with contextlib.ExitStack() as stack:
+        part = stack.enter_context(parts.new(opened.root))
+        work = _work(opened, part, settings, command, share)
+        connection = stack.enter_context(contextlib.ExitStack())
+        connection.enter_context(_connected(address, cpus))
+        needs = settings.threads, gpus if settings.device != "cpu" else 0.0
+        cluster = ray_cluster.examine(work, *needs)
+        if cluster.lacking:
+            watch.remark(f"LockBench is sent to {cluster.lacking} of {len(cluster.names)} nodes, which have none")
+            connection.close()  # ray takes code to send only where a driver connects
+            connection.enter_context(_connected(address, cpus, ray_cluster.code()))
+            cluster = ray_cluster.examine(work, *needs)
         for remark in cluster.remarks:
             watch.remark(remark)
         run = _Run(graph, opened, settings, command, watch, work, cluster)
@@ -90,6 +88,22 @@ def launch(
             run.loop()
         finally:
             run.close()
+
+
+def _work(store: Store, part: Path, settings: Settings, command: str, share: bool) -> ray_node.Work:
+    """What the stages have in common; the token by which nodes know the store is written to its ``part``."""
+    token = secrets.token_hex(16)
+    (part / "token").write_text(token, encoding="utf-8")
+    return ray_node.Work(
+        run=token[:12],
+        store=str(store.root.resolve()),
+        token_file=str((part / "token").resolve()),
+        token=token if share else "",
+        settings={**asdict(settings), "plugin_files": ()},
+        command=command,
+        plugins=Bundle.of(settings.plugin_files),
+        folder=str(Path.cwd()),
+    )
 
 
 class _Run:
@@ -117,9 +131,8 @@ class _Run:
         """References to what waiting stages read."""
         self._at_work: dict[Any, int] = {}
         """Position of the stage by the reference to its result."""
-        env = cluster.environment
-        self._task = ray.remote(max_retries=RETRIES, runtime_env=env, **cluster.resources)(ray_node.run)
-        board = ray.remote(num_cpus=0, runtime_env=env)(ray_node.Board)
+        self._task = ray.remote(max_retries=RETRIES, **cluster.resources)(ray_node.run)
+        board = ray.remote(num_cpus=0)(ray_node.Board)
         self._board = board.options(scheduling_strategy=ray_cluster.here()).remote()
         self._hearing, self._next = self._board.hear.remote(), 0.0
 
@@ -267,19 +280,31 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _connected(address: str | None, cpus: int | None) -> Iterator[None]:
-    """While this process is connected to a cluster; one that a caller has connected to stays so."""
+def _connected(address: str | None, cpus: int | None, environment: dict[str, Any] | None = None) -> Iterator[None]:
+    """While this process is connected to a cluster; one that a caller has connected to stays so.
+
+    Args:
+        address: None: a cluster of this machine alone.
+        cpus: of that one; None: all.
+        environment: ray's ``runtime_env``.
+    """
     try:
         import ray
     except ImportError:
         raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'") from None
     if ray.is_initialized():
+        if environment is not None:
+            raise UserError(
+                "a node has no LockBench, and ray is connected already.", "Connect after, or install it there."
+            )
         yield
         return
-    own = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
+    own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
     try:
         with _own_signals():
-            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(
+                address or "local", log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment, **own
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         remedy = "Start one: ray start --head; then name it: --address auto or --address HOST:PORT"
         raise UserError(f"no ray cluster answers at {address or 'local'}: {_first_line(error)}", remedy) from None

@@ -14,7 +14,7 @@ from bench.source_files import ROOT
 
 LOOK = 120.0
 """Seconds in which a node must say what it has."""
-FORGET = 5.0
+FORGET = 15.0
 """Seconds that nodes have to remove what a run leaves."""
 
 
@@ -24,7 +24,7 @@ class Cluster:
 
     Args:
         resources: of each stage, as ray's options.
-        environment: of ray's workers; None: as the nodes have it.
+        lacking: how many nodes have no LockBench.
         names: of the nodes that are alive, by ray's number.
         slots: stages at once.
         all_share: whether every node works in the driver's store.
@@ -32,7 +32,7 @@ class Cluster:
     """
 
     resources: dict[str, Any]
-    environment: dict[str, Any] | None = None
+    lacking: int = 0
     names: dict[str, str] = field(default_factory=dict)
     slots: int = 0
     all_share: bool = False
@@ -69,7 +69,7 @@ class Cluster:
         import ray
 
         with contextlib.suppress(Exception):
-            task = ray.remote(num_cpus=0, max_retries=0, runtime_env=self.environment)(ray_node.forget)
+            task = ray.remote(num_cpus=0, max_retries=0)(ray_node.forget)
             asked = [task.options(scheduling_strategy=_on(node)).remote(run) for node in _names(_alive())]
             ray.wait(asked, num_returns=len(asked), timeout=FORGET)
 
@@ -99,12 +99,15 @@ def examine(work: ray_node.Work, threads: int, gpus: float) -> Cluster:
         messages = [message for message, _ in refused]
         more = f", and {len(messages) - 3} more" if len(messages) > 3 else ""
         raise UserError(f"{'; '.join(messages[:3])}{more}.", refused[0][1])
-    if lacking := ray_probe.lacking(found):
-        cluster.environment = {"py_modules": [str(ROOT / name) for name in (*ray_probe.PACKAGES, "reports")]}
-        cluster.remarks.append(f"LockBench is sent to {len(lacking)} of {len(found)} nodes, which have none")
+    cluster.lacking = len(ray_probe.lacking(found))
     cluster.remarks += ray_probe.remarks(found, here)
     cluster.all_share = all(node["shares"] for node in found.values())
     return cluster
+
+
+def code() -> dict[str, Any]:
+    """Ray's ``runtime_env`` that brings this machine's LockBench."""
+    return {"py_modules": [str(ROOT / name) for name in (*ray_probe.PACKAGES, "reports")]}
 
 
 def probe(work: ray_node.Work, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
