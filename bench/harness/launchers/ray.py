@@ -301,7 +301,7 @@ def _connected(address: str | None, cpus: int | None, environment: dict[str, Any
         return
     own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
     try:
-        with _own_signals():
+        with _own_signals(), _quiet():
             ray.init(
                 address or "local", log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment, **own
             )
@@ -328,6 +328,24 @@ def _own_signals() -> Iterator[None]:
         for number, handler in handlers.items():
             if handler is not None:
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let a driver that connects in the block print no pages about nodes that die: the watch hears of them.
+
+    Ray has no option for it. Where a version has no such function, nothing changes.
+    """
+    from ray._private import worker
+
+    name = "listen_error_messages"
+    listen = getattr(worker, name, None)
+    setattr(worker, name, lambda *_: None)
+    try:
+        yield
+    finally:
+        if listen is not None:
+            setattr(worker, name, listen)
 
 
 def _first_line(error: BaseException) -> str:
