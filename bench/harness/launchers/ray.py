@@ -142,7 +142,7 @@ class _Run:
 
         while not self._schedule.finished:
             self._look()
-            free = self._cluster.slots - len(self._at_work)
+            free = self._cluster.slots + self._cluster.ahead - len(self._at_work)
             for at in self._schedule.ready()[: max(0, free)]:
                 self._start(at)
             ready, _ = ray.wait(list(self._at_work), num_returns=1, timeout=POLL, fetch_local=False)

@@ -27,6 +27,7 @@ class Cluster:
         lacking: how many nodes have no LockBench.
         names: of the nodes that are alive, by ray's number.
         slots: stages at once.
+        ahead: stages that wait at the nodes beside those, one each, so that no node waits for the driver.
         all_share: whether every node works in the driver's store.
         remarks: what whoever waits should know.
     """
@@ -35,6 +36,7 @@ class Cluster:
     lacking: int = 0
     names: dict[str, str] = field(default_factory=dict)
     slots: int = 0
+    ahead: int = 0
     all_share: bool = False
     remarks: list[str] = field(default_factory=list)
     _most_memory: int = 0
@@ -48,7 +50,8 @@ class Cluster:
         if came:  # who is new may not see the store
             self.all_share = False
         self.names = names
-        self.slots = sum(_fit(node["Resources"], self.resources) for node in alive)
+        fits = [_fit(node["Resources"], self.resources) for node in alive]
+        self.slots, self.ahead = sum(fits), sum(fit > 0 for fit in fits)
         self._most_memory = max((int(node["Resources"].get("memory", 0)) for node in alive), default=0)
         lost = [f"the node {name} is lost; its stages run again elsewhere" for name in gone]
         return lost + [f"the node {name} has joined" for name in came]
