@@ -84,6 +84,22 @@ def seconds(cluster: Any, count: int, sleep: float, name: str) -> float:
     return ends["victim"] - ends["protected"]
 
 
+def bare(cluster: Any, count: int) -> float:
+    """Wall seconds of ``count`` ray tasks that do nothing, one after another."""
+    import ray
+
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        task = ray.remote(num_cpus=1)(int)
+        ray.get(task.remote())
+        start = time.perf_counter()
+        for _ in range(count):
+            ray.get(task.remote())
+        return time.perf_counter() - start
+    finally:
+        ray.shutdown()
+
+
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -94,9 +110,11 @@ def main() -> None:
     ray_node.run = nap
     walls: dict[int, float] = {}
     with clusters.nodes(1) as cluster:
+        own = bare(cluster, given.empty) / given.empty
+        print(f"a task of ray alone, one node: {1000 * own:.1f} ms")
         empty = seconds(cluster, given.empty, 0.0, "empty") / given.empty
         print(f"overhead of a stage, one node: {1000 * empty:.1f} ms ({given.empty} stages, {WEIGHTS} bytes each)")
-        for nodes in (1, 2, 4):
+        for nodes in (1, 2, 4) if given.stages else ():
             while len(cluster.worker_nodes) < nodes:
                 cluster.add_node(num_cpus=1, object_store_memory=clusters.MEMORY)
             cluster.wait_for_nodes()
