@@ -43,8 +43,8 @@ JobsOption = Annotated[
         "--jobs",
         min=1,
         max=1024,
-        help="cells at once, each in a process of its own",
-        show_default="one a core of the CPU, up to 8; 1 on a GPU",
+        help="stages at once, each in a process of its own",
+        show_default="one a core of the CPU, up to 8; one a GPU",
     ),
 ]
 SeedsOption = Annotated[

@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import datasets, plan, plugin_modules, plugin_source, registry, seeds, source_files
 from bench.cli import console
 from bench.errors import UserError
+from bench.plan.graph import Graph
 from bench.plan.wording import in_short
 from bench.store import code, identity
 from bench.store.settings import Settings
@@ -215,7 +216,7 @@ def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixt
     lines = [in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)
     assert any("(edit) × finetune [lock.steps=60, key.steps=1, threat.share=0.05" in line for line in lines)
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
+    console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
     printed = capsys.readouterr().out
     assert all(words in printed for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
 
@@ -224,7 +225,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     screen = Console(width=80, file=io.StringIO(), record=True)
     monkeypatch.setattr(console, "out", screen)
     planned = plan.build(plan.read_suite("attacks-quick"))
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
+    console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
     message = set(screen.export_text().split())
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
     settings = ("attack.trials=12", "threat.wordlist=", "published", "threat.unlabelled=true", "editor+settings")
