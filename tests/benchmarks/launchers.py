@@ -1,4 +1,6 @@
-"""Wall time of the first cells of a suite, with the launcher of this checkout and of another: `python launchers.py OTHER`.
+"""Wall time of the first cells of a suite, with the launcher of this checkout and of another.
+
+Run it as ``python launchers.py OTHER``.
 
 Both run the same cells with ``--jobs 2 --threads 1`` into new stores, one after the other, this one last.
 """
