@@ -13,11 +13,12 @@ from attacks.kit.selection import mutual_information
 from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import Augment, Batch, Classifier, Images, Run
+from bench.placement import uniform
 
 
 def mixed(images: Tensor, rng: torch.Generator) -> Tensor:
     """`recolour` of a random half of the images (N, 3, H, W), `jitter` of the others."""
-    half = torch.rand((len(images), 1, 1, 1), generator=rng).to(images.device) < 0.5
+    half = uniform((len(images), 1, 1, 1), rng, images.device) < 0.5
     return torch.where(half, recolour(images, rng), jitter(images, rng))
 
 

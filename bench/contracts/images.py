@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.placement import sent, unit
+
 EditStage = Callable[[int, Tensor], Tensor]
 """Called after each stage of a classifier with its index and its activation; the return value goes on."""
 
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Images (N, 3, H, W) in [0, 1] and a CPU generator to images of the same shape and range."""
+"""Images (N, 3, H, W) in [0, 1] and a generator to images of the same shape and range.
+
+The generator of `Run.fit` is on the CPU where training is, else on the GPU: draw with `bench.placement.uniform`, or
+with ``device=rng.device``."""
 
 KINDS = ("classification", "segmentation")
 """Kinds of task: a class for each image, or a class for each of its pixels."""
@@ -106,12 +111,9 @@ class Batch:
         """This batch with other labels in place of its own."""
         return Batch(self.images, labels, self.index)
 
-    def to(self, device: torch.device) -> Batch:
-        """This batch on ``device``; the index stays where it is."""
-        if device.type == "cpu":
-            return self
-        labels = None if self._labels is None else self._labels.to(device)
-        return Batch(self.images.to(device), labels, self.index)
+    def with_index(self, index: Tensor) -> Batch:
+        """This batch with another index in place of its own."""
+        return Batch(self.images, self._labels, index)
 
 
 class Images:
@@ -137,6 +139,7 @@ class Images:
         self._whole = images
         self._at: Tensor | None = None  # indices into the whole; None: all of it
         self._labels = labels
+        self._copies: dict[torch.device, Images] = {}
 
     def __len__(self) -> int:
         return len(self._whole if self._at is None else self._at)
@@ -185,10 +188,25 @@ class Images:
         """The labels as they are stored: (N,) int64, (N, H, W) uint8, or None."""
         return self._labels
 
-    def take(self, index: Tensor) -> Batch:
-        """The batch at ``index`` (M,) int64."""
-        labels = None if self._labels is None else _classes(self._labels[index])
-        return Batch(self._read(index).float() / 255, labels, index)
+    def take(self, index: Tensor, device: torch.device | None = None) -> Batch:
+        """The batch at ``index`` (M,) int64, which is where the images are.
+
+        Args:
+            device: where it is wanted, the index apart; None: where the images are.
+        """
+        pixels, labels = self._read(index), None if self._labels is None else self._labels[index]
+        if device is not None:
+            pixels, labels = sent(pixels, device), None if labels is None else sent(labels, device)
+        return Batch(unit(pixels), None if labels is None else _classes(labels), index)
+
+    def on(self, device: torch.device) -> Images:
+        """These images and labels on ``device``, copied there once and kept as long as this set is."""
+        if self._whole.device.type == device.type:
+            return self
+        if device not in self._copies:
+            labels = None if self._labels is None else self._labels.to(device)
+            self._copies[device] = Images(self._read(slice(None)).to(device), labels)
+        return self._copies[device]
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in their order, at most ``size`` in a batch."""
