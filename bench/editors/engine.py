@@ -29,7 +29,7 @@ FULL = 32
 LEAST = 8
 """Rows of the smallest batch a small request is run in."""
 ROOMY = 40 * 10**9
-"""Bytes of a GPU's memory from which a large editor runs `WIDE` rows: some 20 · 10^9, by what 16 rows took in float32."""
+"""Bytes of a GPU's memory from which a large editor runs `WIDE` rows: some 20 · 10^9 in float32, by what 16 took."""
 WIDE = 64
 """Rows of a batch of a large editor on a GPU with room for them."""
 _LATENTS_KEPT = 4096

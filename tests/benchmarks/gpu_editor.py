@@ -37,23 +37,25 @@ def main() -> None:
         each = full_editor.flops(settings, settings.size or 0, **widths)
         lines.add("edit", tflop=each / 1e12, size=settings.size, steps=settings.steps, guided=settings.guided)
 
-        stock, n = full_editor.Stock(editor, device, "bfloat16"), 4
-        pixels = full_editor.images(n, settings.size or 0)
-        took = seconds(lambda: stock.edit(pixels, PROMPT, settings), device, times=2)
-        lines.add("stock", dtype="bfloat16", images_per_second=n / took)
-        del stock
-
+        _stock(lines, editor, device, settings)
         for compiled, batch in ((False, 16), (False, 64), (True, 64)) if full else ((False, 8),):
             _engine(lines, str(editor), device, settings, each, rate, batch, compiled)
             if not compiled and batch != 16:
                 _search(lines, str(editor), device, settings, full)
 
 
+def _stock(lines: Lines, editor: Path, device: str, settings: EditSettings, n: int = 4) -> None:
+    """The stock pipeline, freed again at the end."""
+    stock, pixels = full_editor.Stock(editor, device, "bfloat16"), full_editor.images(n, settings.size or 0)
+    took = seconds(lambda: stock.edit(pixels, PROMPT, settings), device, times=2)
+    lines.add("stock", dtype="bfloat16", images_per_second=n / took)
+
+
 def _engine(
     lines: Lines, editor: str, device: str, settings: EditSettings, each: float, rate: float, batch: int, compiled: bool
 ) -> None:
     """Two batches: the first call warms up, and compiles where that is asked for."""
-    engine, pixels = Engine(editor, device, "bfloat16", batch=batch, compiled=compiled), None
+    engine = Engine(editor, device, "bfloat16", batch=batch, compiled=compiled)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     pixels = full_editor.images(2 * batch, settings.size or 0)

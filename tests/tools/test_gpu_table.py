@@ -51,9 +51,10 @@ def test_what_has_no_line_is_not_yet_measured_and_the_page_says_so() -> None:
     assert all(f"| {what} |" in page for what in rows), "docs/results/gpu.md lacks a row of gpu_table.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [False, True])
 def test_operations_are_of_encoder_decoder_and_of_each_step(guided: bool) -> None:
-    """Guidance takes three passes of the denoiser in a step; nothing else depends on it."""
+    """Guidance takes three passes of the denoiser in a step; nothing else depends on it. Slow: it builds 12 networks."""
     scale = {"guidance": 4.5, "image_guidance": 1.5} if guided else {}
     one, three = (flops(EditSettings(steps=steps, **scale), 64, **TINY) for steps in (1, 3))
     plain_one, plain_three = (flops(EditSettings(steps=steps), 64, **TINY) for steps in (1, 3))
