@@ -36,7 +36,7 @@ def main() -> None:
             start = time.perf_counter()
             ended = subprocess.run(command, check=False, capture_output=True, text=True)
             took = time.perf_counter() - start
-            records = Store(store, write=False).records()
+            records = Store(Path(store), write=False).records()
         if ended.returncode:
             print(ended.stdout[-2000:], ended.stderr[-2000:], file=sys.stderr)
         done = sum(record.status != "failed" for record in records)

@@ -22,6 +22,7 @@ from bench.precision import autocast
 from bench.training import Run, metered
 
 SIDE, CLASSES, WORKERS = 64, 10, 4
+MODELS = {True: "VGG-13", False: "miniature CNN"}
 
 
 class Pictures(Dataset[tuple[Tensor, Tensor]]):
@@ -105,7 +106,7 @@ def main() -> None:
     for precision in ("float32", "bf16") if full else ("float32",):
         for batch in (32, 256) if full else (4, 8):
             spec = Spec(SIDE, tuple(f"class {i}" for i in range(CLASSES)))
-            model = models.build("vgg13", spec, weights="random").to(device)
+            model = models.build("vgg13" if full else "cnn", spec, weights="random").to(device)
             loader = DataLoader(
                 Pictures(pixels, labels),
                 batch_size=batch,
@@ -123,7 +124,9 @@ def main() -> None:
             }.items():
                 call()  # warms up
                 took = seconds(call, device, times=3 if full else 1) / steps
-                lines.add("step", loop=name, precision=precision, batch=batch, milliseconds=took * 1e3)
+                lines.add(
+                    "step", model=MODELS[full], loop=name, precision=precision, batch=batch, milliseconds=took * 1e3
+                )
             del batches, loader
 
 

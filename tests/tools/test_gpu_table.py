@@ -30,7 +30,7 @@ def test_ratios_are_those_of_the_lines(tmp_path: Path) -> None:
     lines.add("stock", images_per_second=5.0)
     lines.add("engine", batch=64, compiled=True, images_per_second=90.0, share_of_matmul=0.45)
     for loop, took in {"ours": 2.0, "plain": 7.0, "bare": 1.9}.items():
-        lines.add("step", loop=loop, precision="bf16", batch=32, milliseconds=took)
+        lines.add("step", model="VGG-13", loop=loop, precision="bf16", batch=32, milliseconds=took)
     rows = _rows(gpu_table.read(tmp_path))
     assert rows["edit engine, bf16, 64 rows, compiled: against the stock loop"] == "18 times"
     assert rows["edit engine, bf16, 64 rows, compiled: share of the rate above"] == "45.0%"
@@ -54,7 +54,7 @@ def test_what_has_no_line_is_not_yet_measured_and_the_page_says_so() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("guided", [False, True])
 def test_operations_are_of_encoder_decoder_and_of_each_step(guided: bool) -> None:
-    """Guidance takes three passes of the denoiser in a step; nothing else depends on it. Slow: it builds 12 networks."""
+    """Guidance takes three passes of the denoiser in a step, and no other part depends on it. It builds 12 networks."""
     scale = {"guidance": 4.5, "image_guidance": 1.5} if guided else {}
     one, three = (flops(EditSettings(steps=steps, **scale), 64, **TINY) for steps in (1, 3))
     plain_one, plain_three = (flops(EditSettings(steps=steps), 64, **TINY) for steps in (1, 3))
