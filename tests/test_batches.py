@@ -89,3 +89,17 @@ def test_what_is_on_the_cpu_already_is_not_copied() -> None:
     tensor = torch.ones(3)
     assert sent(tensor, CPU) is tensor
     assert fits(10**15, CPU)
+
+
+def test_what_is_known_of_each_image_follows_the_batch() -> None:
+    """On the device or on the CPU; equal numbers, whether the index has been there or is sent."""
+    source, known = _images(), torch.arange(10) * 10
+    for resident in (False, True):
+        batch = _deck(source, 4, resident).deal()
+        batch = batch.with_images(batch.images * 0).with_labels(batch.labels)
+        assert torch.equal(batch.of(known), known[batch.index])
+        assert torch.equal(batch.there, batch.index)
+    there = _deck(source, 4, device=torch.device("meta")).deal()
+    assert (there.index.device.type, there.there.device.type) == ("cpu", "meta")
+    assert there.of(known).shape == there.of(known.to("meta")).shape == (4,)
+    assert there.of(known).device.type == "meta"

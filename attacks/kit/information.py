@@ -74,7 +74,7 @@ def maximise(
         out = -mutual_information(logits, shares)
         anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
         if answers is not None and anchor:
-            out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))
+            out = out + anchor * F.cross_entropy(logits, pool.of(answers))
         return out
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)
@@ -111,7 +111,7 @@ def train_on_answers(
         pool = pool.with_masks(answers)
 
     def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
-        labels = pool.labels if answers.ndim > 1 else answers[pool.index].to(logits.device)
+        labels = pool.labels if answers.ndim > 1 else pool.of(answers)
         return F.cross_entropy(logits, labels)
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)

@@ -76,13 +76,14 @@ class Batch:
     Args:
         images: (N, 3, H, W) float32 in [0, 1].
         labels: (N,) int64, or masks (N, H, W) int64 with `IGNORE` where a pixel is not judged, or None.
-        index: (N,) int64.
+        index: (N,) int64, on the CPU in a batch of `Run.steps`.
+        there: the same on the device of the images; None: it is sent there when it is asked for.
     """
 
-    __slots__ = ("_labels", "images", "index")
+    __slots__ = ("_labels", "_there", "images", "index")
 
-    def __init__(self, images: Tensor, labels: Tensor | None, index: Tensor) -> None:
-        self.images, self._labels, self.index = images, labels, index
+    def __init__(self, images: Tensor, labels: Tensor | None, index: Tensor, there: Tensor | None = None) -> None:
+        self.images, self._labels, self.index, self._there = images, labels, index, there
 
     def __len__(self) -> int:
         return len(self.images)
@@ -105,15 +106,31 @@ class Batch:
 
     def with_images(self, images: Tensor) -> Batch:
         """This batch with other images (N, 3, H, W) in place of its own."""
-        return Batch(images, self._labels, self.index)
+        return Batch(images, self._labels, self.index, self._there)
 
     def with_labels(self, labels: Tensor) -> Batch:
         """This batch with other labels in place of its own."""
-        return Batch(self.images, labels, self.index)
+        return Batch(self.images, labels, self.index, self._there)
 
     def with_index(self, index: Tensor) -> Batch:
-        """This batch with another index in place of its own."""
-        return Batch(self.images, self._labels, index)
+        """This batch with ``index`` in place of its own, which `there` keeps: equal numbers, elsewhere."""
+        return Batch(self.images, self._labels, index, self.index)
+
+    @property
+    def there(self) -> Tensor:
+        """The index, (N,) int64, on the device of the images."""
+        if self._there is None:
+            self._there = sent(self.index, self.images.device)
+        return self._there
+
+    def of(self, values: Tensor) -> Tensor:
+        """``values[index]``, on the device of the images: what is known of each of these images.
+
+        Args:
+            values: (M, ...) of the whole source, on any device; nobody waits for a GPU.
+        """
+        here = values.device.type == self.index.device.type
+        return sent(values[self.index if here else self.there], self.images.device)
 
 
 class Images:
