@@ -59,6 +59,10 @@ ThreadsOption = Annotated[
     int,
     typer.Option("--threads", min=1, max=1024, help="threads of each job; numbers depend on it"),
 ]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="of training: float32, tf32 or bf16; numbers depend on it, and no judge uses it"),
+]
 SuitePluginsOption = Annotated[
     str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")
 ]

@@ -20,6 +20,7 @@ from bench.cli.options import (
     ModelsOption,
     ParamOption,
     PluginOption,
+    PrecisionOption,
     SeedsOption,
     StoreOption,
     SuitePluginsOption,
@@ -45,6 +46,7 @@ def status(
     param: ParamOption = None,
     plugin: PluginOption = None,
     threads: ThreadsOption = 1,
+    precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -67,7 +69,9 @@ def status(
         for record in opened.records():
             add(record.hash, in_short(record.cell), _state(record), record.provenance.created)
     else:
-        settings = Settings(request.device_of(device), threads, plugin_files=files, entropy=opened.entropy)
+        settings = Settings(
+            request.device_of(device), threads, plugin_files=files, entropy=opened.entropy, precision=precision
+        )
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         records = {record.hash: record for record in opened.records()}
         for item in plan.build(request.lines_of(names, seeds, suite, param, editor)):
@@ -100,7 +104,12 @@ def why(
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
         device = next(reversed(match.provenance.machine.split()), "cpu")
-        settings = Settings(device=device, threads=match.provenance.threads, plugin_files=files)
+        settings = Settings(
+            device=device,
+            threads=match.provenance.threads,
+            plugin_files=files,
+            precision=match.provenance.dtype,
+        )
         now = identity.of(match.cell, settings)
         console.say(in_short(match.cell))
         if now.record == match.hash:

@@ -122,6 +122,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         versions=versions(),
         device=settings.device,
         threads=settings.threads,
+        **({"precision": settings.precision} if settings.precision != "float32" else {}),
         data=_data_identity(
             cell.scenario,
             cell.size,
