@@ -70,7 +70,8 @@ def status(
     else:
         settings = Settings(request.device_of(device), threads, plugin_files=files, entropy=opened.entropy)
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
-        lines, counts = _of_plan(opened, plan.build(request.lines_of(names, seeds, suite, param, editor)), settings, most)
+        planned = plan.build(request.lines_of(names, seeds, suite, param, editor))
+        lines, counts = _of_plan(opened, planned, settings, most)
     for line in lines:
         table.add_row(*map(Text, line))
     console.out.print(table)

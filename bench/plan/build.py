@@ -77,7 +77,7 @@ class _Asked:
 
 
 def _at(line: SuiteLine, task: str, model: str) -> list[_Asked]:
-    """What ``line`` asks for on ``task`` with ``model``: each cell before its controls. Replicates differ in nothing."""
+    """What ``line`` asks for on ``task`` with ``model`` in every replicate, each cell before its controls."""
     out: dict[str, _Asked] = {}
     for lock, attack, swept in itertools.product(line.locks, line.attacks, combinations(line.sweep)):
         params = {**line.params, **swept}

@@ -86,7 +86,7 @@ def _data_identity(
 
 
 def _seeds_of_lock(cell: Cell, entropy: str) -> dict[str, int]:
-    """The seed of each axis of ``cell`` but the attack: split, victim, key, lock. That of the key takes ``entropy`` in."""
+    """The seeds of split, victim, key and lock of ``cell``. That of the key takes ``entropy`` in."""
     return _derived(cell.name, cell.model, cell.replicate, cell.lock.name, entropy)
 
 

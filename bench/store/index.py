@@ -16,11 +16,10 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.hashing import canonical
 from bench.records import Cell, Record
@@ -32,7 +31,7 @@ NAME = "index.sqlite"
 REUSED = "reused"
 """A file beside a record, under no checksum: when a run last needed it and found it."""
 SETTLED = 2.0
-"""Seconds after its last change before a record is entered: a second change within one tick of a clock shows nowhere."""
+"""Seconds from a record's last change until it is entered: of two in one tick of a clock, one would not show."""
 BATCH = 500
 """Entries that are read or written at once."""
 BELIEF = ("records", "threat", "params", "selection", "hashing", "store/reading", "store/sums", "store/index")
@@ -51,8 +50,7 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, basis TEXT NOT NULL, body BLOB NOT NU
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a list of records needs of one of them.
 
     Args:
@@ -79,7 +77,7 @@ class Entry:
     @property
     def complete(self) -> bool:
         """As `Record.complete`."""
-        return self.status != "failed" and self.here
+        return self.status != "failed" and bool(self.here)
 
     @property
     def last(self) -> str:
@@ -105,10 +103,10 @@ def state_of(records: int, name: str, reused: bool) -> bytes | None:
         name: of the record's folder.
         reused: whether the file that says when it was last needed is among them.
     """
-    names = (name, f"{name}/{RECORD}", f"{name}/{EVIDENCE}", f"{name}/{SUMS}", *([f"{name}/{REUSED}"] if reused else ()))
+    files = (RECORD, EVIDENCE, SUMS, REUSED) if reused else (RECORD, EVIDENCE, SUMS)
     numbers: list[int] = []
     try:
-        for each in names:
+        for each in (name, *(f"{name}/{file}" for file in files)):
             s = os.stat(each, dir_fd=records)  # of a relative path: half the time of a full one
             numbers += s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
     except (OSError, ValueError):
@@ -133,8 +131,13 @@ def _cell_body(cell: Cell) -> bytes:
     return cell.model_dump_json(exclude={"replicate"}).encode()
 
 
-def _sum(entry: Entry) -> int:
-    return zlib.crc32(repr(entry).encode("utf-8", "surrogatepass"))
+def _stored(entry: Entry) -> tuple[Any, ...]:
+    """The fields as the database has them, whose truths are numbers."""
+    return tuple(int(field) if isinstance(field, bool) else field for field in entry)
+
+
+def _sum(fields: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(fields).encode())
 
 
 class Index:
@@ -160,14 +163,15 @@ class Index:
 
     def entries(self) -> dict[str, Entry]:
         """Every entry by hash."""
-        return {entry.hash: entry for entry in self._select("", ())}
+        return {entry.hash: entry for entry in self._select("SELECT * FROM entries", ())}
 
     def of(self, hashes: Sequence[str]) -> dict[str, Entry]:
         """Those of ``hashes`` that it has."""
         out: dict[str, Entry] = {}
         for start in range(0, len(hashes), BATCH):
-            part = hashes[start : start + BATCH]
-            out |= {entry.hash: entry for entry in self._select(f"WHERE hash IN ({_marks(part)})", part)}
+            part = canonical(hashes[start : start + BATCH])
+            query = "SELECT * FROM entries WHERE hash IN (SELECT value FROM json_each(?))"
+            out |= {entry.hash: entry for entry in self._select(query, (part,))}
         return out
 
     def hashes(self) -> set[str]:
@@ -179,14 +183,12 @@ class Index:
         query = "SELECT hash FROM entries WHERE row_key = ? AND replicate = ?"
         return {row[0] for place in places for row in self._rows(query, place)}
 
-    def records(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Record | None]]:
-        """Each of ``entries`` with its record, without ``provenance.inputs``; None where the index has lost it."""
-        for start in range(0, len(entries), BATCH):
-            part = entries[start : start + BATCH]
-            query = f"SELECT hash, body FROM bodies WHERE hash IN ({_marks(part)})"
-            bodies = dict(self._rows(query, [entry.hash for entry in part]))
-            for entry in part:
-                yield entry, self._record(entry, bodies.get(entry.hash))
+    def records(self, entries: Sequence[Entry]) -> dict[str, Record]:
+        """The records of at most `BATCH` entries by hash, without ``provenance.inputs``; some may be missing."""
+        query = "SELECT hash, body FROM bodies WHERE hash IN (SELECT value FROM json_each(?))"
+        bodies = dict(self._rows(query, (canonical([entry.hash for entry in entries]),)))
+        found = {entry.hash: self._record(entry, bodies.get(entry.hash)) for entry in entries}
+        return {hash: record for hash, record in found.items() if record is not None}
 
     def _record(self, entry: Entry, body: bytes | None) -> Record | None:
         cell = self._cell(entry.cell)
@@ -217,12 +219,12 @@ class Index:
 
     def add(self, records: Sequence[tuple[Record, Entry]]) -> bool:
         """Enter each record with its entry; whether that went well."""
-        entries = [(*astuple(entry), _sum(entry)) for _, entry in records]
+        entries = [(*fields, _sum(fields)) for _, entry in records for fields in [_stored(entry)]]
         bodies = [(record.hash, _packed(record)) for record, _ in records]
         cells = {entry.cell: record.cell for record, entry in records}
         with self._writing() as db:
             if db is not None:
-                db.executemany(f"INSERT OR REPLACE INTO entries VALUES ({_marks(range(13))})", entries)
+                db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
                 db.executemany("INSERT OR REPLACE INTO bodies VALUES (?, ?)", bodies)
                 packed = [(digest, zlib.compress(_cell_body(cell), 1)) for digest, cell in cells.items()]
                 db.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?)", packed)
@@ -249,13 +251,12 @@ class Index:
             if db is not None:
                 db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (name, basis, zlib.compress(body, 1)))
 
-    def _select(self, where: str, values: Sequence[Any]) -> Iterator[Entry]:
-        for *fields, own in self._rows(f"SELECT * FROM entries {where}", values):
-            entry = Entry(*fields[:7], bool(fields[7]), bool(fields[8]), *fields[9:])
-            if _sum(entry) != own:
+    def _select(self, query: str, values: Sequence[Any]) -> Iterator[Entry]:
+        for row in self._rows(query, values):
+            if _sum(row[:-1]) != row[-1]:
                 self._discard()
                 return
-            yield entry
+            yield Entry._make(row[:-1])
 
     def _rows(self, query: str, values: Sequence[Any]) -> Iterator[Any]:
         if self._db is None:
@@ -362,10 +363,6 @@ def _is_of(db: sqlite3.Connection, version: str) -> bool:
         if "no such" in str(error):
             return False
         raise
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _packed(record: Record) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bench.records import Record
@@ -45,7 +46,7 @@ def every(store: Store) -> Found:
             found = _scanned(store, names, index, known)
             if gone := known.keys() - {entry.hash for entry in found.entries}:
                 index.remove(gone)
-    found.entries.sort(key=lambda entry: (entry.created, entry.hash))
+    found.entries.sort(key=attrgetter("created", "hash"))
     return found
 
 
@@ -73,15 +74,17 @@ def beside(store: Store, entries: Iterable[Entry]) -> list[Entry]:
 def load(store: Store, entries: Sequence[Entry], records: Mapping[str, Record] | None = None) -> Iterator[Record]:
     """The records of ``entries``, in their order; of those in ``records`` these, of the others what the index holds."""
     there = records or {}
-    with Index(store.root, store.sums_required) if (store.root / NAME).exists() else suppress() as index:
+    with Index(store.root, store.sums_required) if (store.root / NAME).exists() else nullcontext() as index:
         for start in range(0, len(entries), BATCH):
             part = entries[start : start + BATCH]
             indexed = [] if index is None else [entry for entry in part if entry.hash not in there]
-            loaded = dict(there if index is None else index.records(indexed))
+            loaded = {} if index is None else index.records(indexed)
             for entry in part:
                 record = there.get(entry.hash) or loaded.get(entry.hash)
                 if record is None and (stored := store.believed(entry.hash, [])) is not None:
                     record = stored.record
+                    if index is not None:
+                        record.provenance.inputs = {}
                 if record is not None:
                     yield record
 
@@ -111,6 +114,7 @@ def _scanned(
             found.records.update((record.hash, record) for record, _ in fresh)
         fresh.clear()
 
+    there = {} if known is None else known
     with disk.clear_errors(store.root):
         try:
             folder = os.open(store.root / "records", os.O_RDONLY | os.O_DIRECTORY)
@@ -118,7 +122,7 @@ def _scanned(
             return found
     try:
         for name in names:
-            entry = None if known is None else known.get(name)
+            entry = there.get(name)
             if entry is not None and entry.state == state_of(folder, name, bool(entry.reused)):
                 found.entries.append(entry)
                 continue
@@ -132,7 +136,7 @@ def _scanned(
             else:
                 record.provenance.inputs = {}
                 if state is not None and is_settled(state) and is_kept_whole(record):
-                    entry = replace(entry, state=state)
+                    entry = entry._replace(state=state)
                     fresh.append((record, entry))
                 else:
                     found.records[name] = record

@@ -113,7 +113,8 @@ def _put(folder: Path, record: Record, evidence: bytes) -> None:
     folder.mkdir()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    sums = {name: {"sha256": own.sha256, "bytes": own.size} for name in sorted(contents) for own in [Sum.of(contents[name])]}
+    known = {name: Sum.of(contents[name]) for name in sorted(contents)}
+    sums = {name: {"sha256": own.sha256, "bytes": own.size} for name, own in known.items()}
     (folder / SUMS).write_text(json.dumps({"files": sums}, indent=1) + "\n", encoding="utf-8")
 
 
