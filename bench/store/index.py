@@ -57,7 +57,7 @@ class Entry(NamedTuple):
         here: whether it was measured here, and not imported.
         summed: whether checksums covered it.
         cell: digest of its cell, replicate apart.
-        place: its data set, or pair of them, and its model, in one word.
+        place: its task with all settings, and its model, in one word.
         state: that of its files when they were read; empty where they were changed too short a time before.
     """
 
@@ -77,7 +77,7 @@ class Entry(NamedTuple):
     @property
     def complete(self) -> bool:
         """As `Record.complete`."""
-        return self.status != "failed" and bool(self.here)
+        return bool(self.here) and self.status != "failed"
 
     @property
     def last(self) -> str:
@@ -91,7 +91,7 @@ def entry_of(record: Record, summed: bool) -> Entry:
     digest = hashlib.sha256(_cell_body(cell)).hexdigest()[:32]
     return Entry(
         made.hash, record.row_key, cell.replicate, record.split, record.status, made.created, made.reused,
-        record.third_party is None, summed, digest, canonical([cell.name, cell.model]),
+        record.third_party is None, summed, digest, canonical([cell.name, cell.model, cell.task_settings]),
     )  # fmt: skip
 
 

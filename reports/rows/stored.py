@@ -1,4 +1,4 @@
-"""The rows of a store, place by place: a place is a data set, or a pair of them, and a model.
+"""The rows of a store, place by place: a place is a task with its settings, and a model.
 
 Nothing in a row comes from another place. So the records of one place at a time are in memory, and the rows of a place
 whose records are as they were are read from the store's index, where they were noted. Their basis is every record of

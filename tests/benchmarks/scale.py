@@ -30,7 +30,7 @@ from bench.store.reading import EVIDENCE, RECORD
 from bench.store.settings import PLAN, Settings
 from bench.store.sums import SUMS, Sum
 
-TASKS, MODELS, SIZES = ("digits", "digits-m", "fonts", "shapes"), ("vit", "cnn"), (32, 40, 48, 56, 64, 72, 80, 96)
+TASKS, MODELS, SIZES = ("digits", "digits-m", "fonts", "shapes"), ("vit", "cnn"), tuple(range(32, 120, 8))
 SEEDS, IMAGES = 5, 100
 PLANNED = 10_000
 
