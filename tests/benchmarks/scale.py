@@ -31,7 +31,7 @@ from bench.store.settings import PLAN, Settings
 from bench.store.sums import SUMS, Sum
 
 TASKS, MODELS, SIZES = ("digits", "digits-m", "fonts", "shapes"), ("vit", "cnn"), tuple(range(32, 120, 8))
-SEEDS, IMAGES = 5, 100
+IMAGES = 100
 PLANNED = 10_000
 
 
@@ -45,20 +45,20 @@ class Took:
     status: int
 
 
-def suite(folder: Path, places: int) -> Path:
-    """A suite on the first ``places`` of task, model and size: every lock and attack that fit, 5 seeds."""
+def suite(folder: Path, places: int, seeds: int) -> Path:
+    """A suite on the first ``places`` of task, model and size: every lock and attack that fit."""
     plugins = registry.current()
     names = {kind: [n for n, i in plugins.all(kind).items() if i.role == "method" and not i.guest and not i.purpose
                     and "classification" in i.tasks] for kind in ("lock", "attack")}  # fmt: skip
-    lines = [f"seeds = {SEEDS}", ""]
+    lines = []
     for size, task, model in itertools.islice(itertools.product(SIZES, TASKS, MODELS), places):
         lines += [
             "[[row]]", f"locks = {json.dumps(names['lock'])}", f"attacks = {json.dumps(names['attack'])}",
-            f'tasks = ["{task}"]', f'models = ["{model}"]', 'unfit = "leave"', f"seeds = {SEEDS}",
+            f'tasks = ["{task}"]', f'models = ["{model}"]', 'unfit = "leave"', f"seeds = {seeds}",
             *([f'params = {{"task.size" = {size}}}'] if size != 32 else []), "",
         ]  # fmt: skip
-    file = folder / f"scale-{places}.toml"
-    file.write_text("\n".join(lines[2:]), encoding="utf-8")
+    file = folder / f"scale-{places}-{seeds}.toml"
+    file.write_text("\n".join(lines), encoding="utf-8")
     return file
 
 
@@ -139,13 +139,14 @@ print(len({identity.of(cell, Settings()).record for cell in cells}), "records")
 """
 
 
-def measure(records: int, folder: Path, html: bool) -> Iterator[tuple[str, Took]]:
+def measure(records: int, seeds: int, folder: Path, html: bool) -> Iterator[tuple[str, Took]]:
     """What each command takes on a store of ``records`` records in ``folder``, as it is measured."""
-    one = len(cells_of(suite(folder, 1)))
-    ten = suite(folder, -(-PLANNED // one))
+    few = suite(folder, 1, seeds)
+    one = len(cells_of(few))
+    ten = suite(folder, -(-PLANNED // one), seeds)
     yield f"plan {len(cells_of(ten)):,} cells", took("-c", PLANNING, str(ten), log=folder / "plan.txt")
-    store, few = folder / "store", suite(folder, 1)
-    cells = cells_of(suite(folder, -(-records // one)))
+    store = folder / "store"
+    cells = cells_of(suite(folder, -(-records // one), seeds))
     # Place by place, so that the rows of all but the last have all their seeds.
     fill(store, sorted(cells, key=lambda cell: (cell.size, cell.scenario, cell.model))[:records])
     time.sleep(3)  # what was changed a moment ago is not entered into the index
@@ -153,7 +154,8 @@ def measure(records: int, folder: Path, html: bool) -> Iterator[tuple[str, Took]
     commands = {
         "status, the index to be made": ("status",),
         "status": ("status",),
-        f"run, {one:,} cells, all done": ("run", "--suite", str(few), "--device", "cpu", "--seeds", "1"),
+        f"run, {one:,} cells, all done": ("run", "--suite", str(few), "--device", "cpu"),
+        "report, all rows to be made": ("report",),
         "report": ("report",),
         **({"report --html": ("report", "--html", str(folder / "page"))} if html else {}),
     }
@@ -165,6 +167,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, default=5, help="records of a row")
     parser.add_argument("--html", action="store_true", help="write the page too")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is not removed")
     chosen = parser.parse_args()
@@ -172,7 +175,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     try:
         print(f"| {chosen.records:,} records | wall s | processor s | peak MiB |\n|---|---|---|---|", flush=True)
-        for name, used in measure(chosen.records, folder, chosen.html):
+        for name, used in measure(chosen.records, chosen.seeds, folder, chosen.html):
             failed = f" (exit status {used.status})" if used.status else ""
             print(f"| {name}{failed} | {used.wall:.1f} | {used.processor:.1f} | {used.megabytes:.0f} |", flush=True)
     finally:
