@@ -45,7 +45,8 @@ class Execution:
         self._victims: dict[str, bool] = {}
         self.cells = [item.cell for item in planned]
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
-        self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
+        known = {} if store is None else store.known(self.hashes)
+        self.done = [h in known and known[h].complete for h in self.hashes]
 
     @property
     def opened(self) -> Store:
@@ -149,7 +150,8 @@ class Execution:
         """The records that the store has of the plan."""
         if self.store is None:
             return []
-        return [record for h in self.hashes if (record := self.store.get(h)) is not None]
+        known = self.store.known(self.hashes)
+        return list(self.store.load([known[h] for h in self.hashes if h in known]))
 
 
 def _lock(cell: Cell) -> str:

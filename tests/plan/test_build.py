@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,35 @@ def test_the_models_an_attack_runs_and_the_code_that_scores_it_are_part_of_the_i
     inputs = identity.of(cell, Settings()).inputs
     assert set(inputs["unlocked"]["assets"]) == {"pack:clip"}
     assert "bench.harness.scoring" in inputs["record"]["code"]
+
+
+def test_a_plan_of_several_seeds_is_that_of_each_seed() -> None:
+    line = plan.SuiteLine(
+        ["modellock", "ntl"], ["finetune", "tent"], ["digits"], ["vit"], sweep={"threat.share": [0.05, 0.1]},
+        replicates=[0, 2], unfit="leave",
+    )  # fmt: skip
+    both = plan.build([line])
+    alone = [planned for seed in (0, 2) for planned in plan.build([replace(line, replicates=[seed])])]
+    assert both == alone
+    assert {planned.cell.replicate for planned in both} == {0, 2}
+
+
+def test_what_cells_share_is_worked_out_once_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = plan.SuiteLine(["modellock"], ["finetune", "tent"], ["digits"], ["vit"], replicates=[0, 1], unfit="leave")
+    cells = [planned.cell for planned in plan.build([line])]
+    shared = [identity.of(cell, Settings()) for cell in cells]
+    for cell, own in zip(cells, shared, strict=True):
+        monkeypatch.setattr(identity, "_locked", {})
+        assert identity.of(cell, Settings()) == own
+    assert len({own.record for own in shared}) == len(cells)
+    assert len({own.hashes["judged"] for own in shared}) < len(cells)
+
+
+def test_a_file_that_changes_within_a_process_changes_the_identity(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"one")
+    cell = plan.make_cell("given", "none", "digits", "vit", {"lock.file": str(file), "lock.key": "none"})
+    before = identity.of(cell, Settings()).hashes["protected"]
+    assert identity.of(cell, Settings()).hashes["protected"] == before
+    file.write_bytes(b"two, which is longer")
+    assert identity.of(cell, Settings()).hashes["protected"] != before
