@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.harness.launchers.processes import Workers
 
 LAUNCHERS = ("local", "ray")
+NEWEST = 2000
+"""Records of a store that times are estimated by."""
 MOST_JOBS = 8
 """Processes that a run starts of its own accord."""
 
@@ -68,8 +70,10 @@ class Execution:
     def graph(self) -> Graph:
         """The stages of what is to do. Once `check` or `prepare` has asked the locks, without victims nobody needs."""
         todo = [item for item, done in zip(self.planned, self.done, strict=True) if not done]
-        has, records = (self.store.has, self.store.records()) if self.store else (lambda kind, hash: False, [])
-        return Graph.of(todo, self.settings, has, records, lambda cell: self._victims.get(_lock(cell), True))
+        if self.store is None:
+            return Graph.of(todo, self.settings)
+        records = list(self.store.load(self.store.listing()[-NEWEST:])) if todo else []
+        return Graph.of(todo, self.settings, self.store.has, records, lambda c: self._victims.get(_lock(c), True))
 
     def check(self) -> None:
         """Whether what is to do can run, as far as that is known before it runs.

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bench import plan
 from bench.api import request
+from bench.api.execution import Execution
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -66,7 +67,7 @@ def status(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("record", "cell", "state", "made"):
         table.add_column(name, overflow="fold")
-    most = None if all_lines else last
+    most, left = None if all_lines else last, ""
     if suite is None:
         lines, counts = _of_store(opened, most)
     else:
@@ -76,6 +77,8 @@ def status(
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
         planned = plan.build(request.lines_of(names, seeds, suite, param, editor))
         lines, counts = _of_plan(opened, planned, settings, most)
+        graph = Execution(planned, settings, opened).graph
+        left = f"; {len(graph)} stages to do, about {console.minutes(graph.seconds())} with 1 job" if len(graph) else ""
     for line in lines:
         table.add_row(*map(Text, line))
     console.out.print(table)
@@ -83,7 +86,8 @@ def status(
     if len(lines) < total:
         newest = "the newest last" if suite is None else "what is to do first"
         console.say(f"{len(lines):,} of {total:,} shown, {newest}; every one: --all", "dim")
-    console.say(", ".join(f"{n} {state}" for state, n in counts.items()) or f"{store} holds no records yet")
+    states = ", ".join(f"{n} {state}" for state, n in counts.items())
+    console.say(f"{states}{left}" if states else f"{store} holds no records yet")
 
 
 Line = tuple[str, str, str, str]
