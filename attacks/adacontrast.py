@@ -51,7 +51,7 @@ class AdaContrast(Attack):
             memory.refresh(slow.model)
 
         def loss(batch: Batch) -> Tensor:
-            index = batch.index.to(run.device)
+            index = batch.there
             with torch.no_grad():
                 slow.follow(course.model)
                 slow_embedding = slow.model.embed(weak(batch.images, rng))

@@ -134,7 +134,7 @@ class Consensus(Attack):
         shares = class_shares(student, raw)
 
         def loss(r: Batch, e: Batch) -> Tensor:
-            at = torch.cat([r.index, e.index % len(raw)]).to(labels.device)
+            at = torch.cat([r.there, e.there % len(raw)]).to(labels.device)
             images, goals, share = torch.cat([r.images, e.images]), labels[at], weights[at]
             if is_dense:
                 images, maps = jittered(images, torch.cat([goals, share[:, None]], 1), moves)

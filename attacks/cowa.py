@@ -56,7 +56,7 @@ class CoWA(Attack):
             labels.copy_(F.one_hot(data.argmax(1), course.k).float())
 
         def loss(batch: Batch) -> Tensor:
-            index = batch.index.to(device)
+            index = batch.there
             images, w, y = weak(batch.images, rng), weights[index], labels[index]
             other = torch.randperm(len(index), generator=rng).to(device)
             share = beta.sample((len(index),)).to(device)

@@ -68,7 +68,7 @@ class DIFO(Attack):
             targets.copy_(likely(self.omega * guide + (1 - self.omega) * p, self.likeliest))
 
         def loss(batch: Batch) -> Tensor:
-            index = batch.index.to(run.device)
+            index = batch.there
             logits = course.model.logits(weak(batch.images, rng))
             p = logits.softmax(1)
             agreement = soft_cross_entropy(logits, targets[index]).mean()

@@ -124,7 +124,7 @@ class EditImitation(Attack):
         source = Images((pairs.raw * 255).round().byte())
 
         def loss(batch: Batch) -> Tensor:
-            pair = both[batch.index]
+            pair = batch.of(both)
             # Moved copies teach it what does not depend on the place; the originals keep what does.
             copies = jitter(pair, rng)
             coin = torch.rand(len(pair), generator=rng).to(pair.device) < 0.5

@@ -49,7 +49,7 @@ class NRC(Attack):
 
         def loss(batch: Batch) -> Tensor:
             embedding, logits = course.both(weak(batch.images, rng))
-            p, index = logits.softmax(1), batch.index.to(logits.device)
+            p, index = logits.softmax(1), batch.there
             memory.write(index, embedding.detach(), p.detach())
             answers = memory.answers
             near, beyond, affinity = neighbourhood(

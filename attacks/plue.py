@@ -58,7 +58,7 @@ class PLUE(Attack):
             del past[: -self.history]
 
         def loss(batch: Batch) -> Tensor:
-            index = batch.index.to(run.device)
+            index = batch.there
             with torch.no_grad():
                 slow.follow(course.model)
                 slow_embedding = slow.model.embed(weak(batch.images, rng))

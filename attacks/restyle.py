@@ -73,7 +73,7 @@ class Restyle(Attack):
             out = out + F.cross_entropy(both[:n], a.labels[:n])
             out = out - self.information * (mutual_information(weak_other) + mutual_information(strong_other)) / 2
             if (rounds - 1) * self.every >= self.steps // 3:  # earlier votes are not worth learning
-                answers = votes[t.index.to(device)]
+                answers = t.of(votes)
                 targets = answers.square() / answers.square().sum(1, keepdim=True)
                 agreement = soft_cross_entropy(strong_other, targets).mean()
                 agreement = agreement + soft_cross_entropy(both[n:], targets[:n]).mean()

@@ -47,7 +47,7 @@ class SHOT(Attack):
 
         def loss(batch: Batch) -> Tensor:
             logits = course.model.logits(weak(batch.images, rng))
-            pseudo = F.cross_entropy(logits, labels[batch.index].to(logits.device))
+            pseudo = F.cross_entropy(logits, batch.of(labels))
             return self.beta * pseudo - mutual_information(logits)
 
         course.fit(loss, self.steps, rate=self.rate, batch=self.batch, refresh=refresh, every=self.every)

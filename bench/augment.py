@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Augment, Batch
+from bench.placement import uniform
 
 
 def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -36,7 +37,7 @@ def varied(batch: Batch, augment: Augment, rng: torch.Generator) -> Batch:
         raise ValueError("masks can follow jitter and recolour alone: choose one of them, or none")
     before = rng.get_state()
     images = augment(batch.images, rng)
-    again = torch.Generator().manual_seed(0)
+    again = torch.Generator(rng.device).manual_seed(0)
     again.set_state(before)
     return batch.with_images(images).with_labels(moved(batch.labels, again))
 
@@ -44,7 +45,7 @@ def varied(batch: Batch, augment: Augment, rng: torch.Generator) -> Batch:
 def _moves(images: Tensor, rng: torch.Generator) -> Tensor:
     """Where each pixel of ``images`` (N, C, H, W) comes from: (N, H, W, 2) in [-1, 1]."""
     n = len(images)
-    u = (torch.rand((n, 4), generator=rng) * 2 - 1).to(images.device)
+    u = uniform((n, 4), rng, images.device) * 2 - 1
     angle, scale = u[:, 0] * (math.pi / 18), 1 + 0.1 * u[:, 1]
     cos, sin = scale * angle.cos(), scale * angle.sin()
     move = u[:, 2:] * (2 * 2 / 32)
@@ -64,8 +65,8 @@ def recolour(images: Tensor, rng: torch.Generator) -> Tensor:
 def other_colours(images: Tensor, rng: torch.Generator) -> Tensor:
     """The colours of `recolour` without its moves."""
     n = len(images)
-    u = torch.rand((n, 2, 3, 1, 1), generator=rng).to(images.device)
-    dice = torch.rand((n, 4, 1, 1, 1), generator=rng).to(images.device)
+    u = uniform((n, 2, 3, 1, 1), rng, images.device)
+    dice = uniform((n, 4, 1, 1, 1), rng, images.device)
     low, high = u[:, 0], u[:, 1]
     close = (low - high).abs().mean(1, keepdim=True) < 0.35
     dark, light = 0.3 * low, 0.7 + 0.3 * high
@@ -83,7 +84,7 @@ def other_colours(images: Tensor, rng: torch.Generator) -> Tensor:
 
 def _binomial(images: Tensor) -> Tensor:
     """3×3 binomial blur, edges repeated."""
-    side = torch.tensor([0.25, 0.5, 0.25], device=images.device)
+    side = 0.5 - 0.25 * torch.arange(-1, 2, device=images.device).abs()  # ¼, ½, ¼, made on the device
     kernel = (side[:, None] * side[None, :]).expand(images.shape[1], 1, 3, 3)
     padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
     return nn.functional.conv2d(padded, kernel, groups=images.shape[1])

@@ -29,11 +29,14 @@ def canonical(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} is not a string")
-        return {k: _plain(v) for k, v in value.items()}
+        # Most values are text, and stand as they are.
+        return {k: v if type(v) is str else _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:

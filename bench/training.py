@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from bench import seeds
+from bench import layout, seeds
+from bench import precision as precisions
 from bench.augment import varied
+from bench.batches import Deck
 from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
+from bench.placement import generator
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what they are."""
@@ -25,7 +28,6 @@ Artefacts = Callable[[str, Mapping[str, Any], Callable[[], dict[str, Tensor]]], 
 
 Backward = Callable[[Callable[[], Tensor], Sequence[nn.Parameter]], Any]
 """Called with the loss of a step and the trained parameters; leaves their gradients in ``grad``."""
-PRECISIONS = ("float32", "bfloat16")
 
 
 def warm_cosine(share: float, n: int, warmup: float) -> float:
@@ -48,8 +50,9 @@ class Run:
         progress: called as the work goes on.
         artefacts: shares what `artefact` makes; None keeps it to this run.
         on_submit: called with each submission.
-        entropy: what secrets derive from, beside the seed.
         on_spend: called with ``edited`` or ``guesses`` and a count before it is spent; raises `BudgetSpent`.
+        entropy: what secrets derive from, beside the seed.
+        precision: of training steps, one of `bench.precision.PRECISIONS`.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Run:
         on_submit: Callable[[Submission], None] | None = None,
         on_spend: Callable[[str, int], None] | None = None,
         entropy: str = "",
+        precision: str = "float32",
     ) -> None:
         self.device = torch.device(device)
         self.meter = Meter()
@@ -74,8 +78,8 @@ class Run:
         self._on_submit = on_submit
         self._on_spend = on_spend
         self._entropy = entropy
+        self._precision = precision
         self._started = time.perf_counter()
-        self._images: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def seed(self, name: str) -> int:
         return seeds.derive("run", seed=self._seed, name=name)
@@ -94,19 +98,13 @@ class Run:
         self, n: int, *sources: Images, batch: int | Sequence[int] = 64, name: str = "steps"
     ) -> Iterator[tuple[Batch, ...]]:
         sizes = [batch] * len(sources) if isinstance(batch, int) else list(batch)
-        rngs = [self.rng(f"{name}/{i}") for i in range(len(sources))]
-        queues: list[Tensor] = [torch.empty(0, dtype=torch.int64) for _ in sources]
+        decks = []
+        for i, source in enumerate(sources if n > 0 else ()):
+            if len(source) == 0:
+                raise ValueError(f"source {i} of '{name}' has no images")
+            decks.append(Deck(source, sizes[i], self.device, self.rng(f"{name}/{i}")))
         for step in range(n):
-            out = []
-            for i, source in enumerate(sources):
-                if len(source) == 0:
-                    raise ValueError(f"source {i} of '{name}' has no images")
-                size = min(sizes[i], len(source))
-                while len(queues[i]) < size:
-                    queues[i] = torch.cat([queues[i], torch.randperm(len(source), generator=rngs[i])])
-                at, queues[i] = queues[i][:size], queues[i][size:]
-                out.append(source.take(at).to(self.device))
-            yield tuple(out)
+            yield tuple(deck.deal() for deck in decks)
             self.progress(step + 1, n, name)
 
     def fit(
@@ -128,10 +126,11 @@ class Run:
         schedule: Callable[[float], float] | None = None,
         backward: Backward | None = None,
         each: Callable[[int], None] | None = None,
-        precision: str = "float32",
+        precision: str | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r}, must be one of {', '.join(PRECISIONS)}")
+        kind = precision or self._precision
+        if kind not in precisions.PRECISIONS:
+            raise ValueError(f"precision={kind!r}, must be one of {', '.join(precisions.PRECISIONS)}")
         model.to(self.device)
         model.train(train_mode)
         if parameters is None:
@@ -140,19 +139,22 @@ class Run:
                 {"params": [p for p in own if p.ndim > 1], "weight_decay": decay},
                 {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
             ]
-        stepper = optimiser(parameters) if optimiser else torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+        stepper = optimiser(parameters) if optimiser else self._adamw(parameters, rate, decay)
         factor = schedule or (lambda share: warm_cosine(share, n, warmup))
         peak = [group["lr"] for group in stepper.param_groups]
         params = [p for group in stepper.param_groups for p in group["params"]]
-        rng = self.rng(f"{name}/augment")
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-        with _without_gradients(model, but=params):
+        rng = generator(self.seed(f"{name}/augment"), self.device)
+        autocast = precisions.autocast(kind, self.device)
+        last = self.device.type == "cuda" and kind != "float32" and layout.is_convolutional(model)
+        with _without_gradients(model, but=params), precisions.steps_in(kind), layout.channels_last(model, last):
             for step, sampled in enumerate(self.steps(n, *sources, batch=batch, name=name)):
                 if each is not None:
                     each(step)
                 for group, lr in zip(stepper.param_groups, peak, strict=True):
                     group["lr"] = lr * factor(step / n)
                 batches = sampled if augment is None else tuple(varied(b, augment, rng) for b in sampled)
+                if last:
+                    batches = tuple(b.with_images(layout.last(b.images)) for b in batches)
                 if backward is None:
                     with autocast:
                         value = loss(*batches)
@@ -166,6 +168,11 @@ class Run:
                     nn.utils.clip_grad_norm_(params, clip)
                 stepper.step()
         model.eval()
+
+    def _adamw(self, parameters: Any, rate: float, decay: float) -> torch.optim.Optimizer:
+        """AdamW; on a GPU, all of its step in few kernels."""
+        fused = True if self.device.type == "cuda" else None
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
     def edit(self, images: Tensor, prompt: str, settings: Mapping[str, Any]) -> Tensor:
         return next(iter(self.edits(images, [prompt], settings)))[1]

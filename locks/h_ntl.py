@@ -64,7 +64,7 @@ class HNTL(Lock):
 
         def loss(s: Batch, t: Batch) -> Tensor:
             outputs = student.logits(torch.cat([s.images, t.images])) / self.temperature
-            targets = torch.cat([answers[0][s.index], answers[1][t.index]]).to(outputs.device)
+            targets = torch.cat([s.of(answers[0]), t.of(answers[1])])
             if apart:
                 with batch_statistics(student):
                     outputs = torch.cat([outputs, student.logits(t.images) / self.temperature])

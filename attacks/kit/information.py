@@ -13,11 +13,12 @@ from attacks.kit.selection import mutual_information
 from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import Augment, Batch, Classifier, Images, Run
+from bench.placement import uniform
 
 
 def mixed(images: Tensor, rng: torch.Generator) -> Tensor:
     """`recolour` of a random half of the images (N, 3, H, W), `jitter` of the others."""
-    half = torch.rand((len(images), 1, 1, 1), generator=rng).to(images.device) < 0.5
+    half = uniform((len(images), 1, 1, 1), rng, images.device) < 0.5
     return torch.where(half, recolour(images, rng), jitter(images, rng))
 
 
@@ -73,7 +74,7 @@ def maximise(
         out = -mutual_information(logits, shares)
         anchor = recipe.anchor * max(0.0, 1 - 2 * step / recipe.steps)
         if answers is not None and anchor:
-            out = out + anchor * F.cross_entropy(logits, answers[pool.index].to(logits.device))
+            out = out + anchor * F.cross_entropy(logits, pool.of(answers))
         return out
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)
@@ -110,7 +111,7 @@ def train_on_answers(
         pool = pool.with_masks(answers)
 
     def loss(logits: Tensor, pool: Batch, _step: int) -> Tensor:
-        labels = pool.labels if answers.ndim > 1 else answers[pool.index].to(logits.device)
+        labels = pool.labels if answers.ndim > 1 else pool.of(answers)
         return F.cross_entropy(logits, labels)
 
     _train(model, pool, labelled, run, recipe, name, beside, loss)

@@ -107,7 +107,7 @@ def learn(
 
     def loss(soft: Batch, true: Batch | None = None) -> Tensor:
         n = len(soft.images)
-        answers, weights = (t[soft.index].to(soft.images.device) for t in (targets, weight))
+        answers, weights = (soft.of(t) for t in (targets, weight))
         if is_dense:
             moved, maps = jittered(soft.images, torch.cat([answers, weights[:, None]], 1), rng)
             soft, answers, weights = soft.with_images(moved), maps[:, :-1], maps[:, -1]

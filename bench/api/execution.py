@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LAUNCHERS = ("local", "ray", "slurm")
 NEEDS = {"ray": "ray", "slurm": "submitit"}
 """The package that a launcher needs: the extra has the launcher's name."""
+NEWEST = 2000
+"""Records of a store that times are estimated by."""
 MOST_JOBS = 8
 """Processes that a run starts of its own accord."""
 
@@ -66,7 +68,8 @@ class Execution:
         self._victims: dict[str, bool] = {}
         self.cells = [item.cell for item in planned]
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
-        self.done = [store is not None and (r := store.get(h)) is not None and r.complete for h in self.hashes]
+        known = {} if store is None else store.known(self.hashes)
+        self.done = [h in known and known[h].complete for h in self.hashes]
 
     @property
     def opened(self) -> Store:
@@ -88,8 +91,10 @@ class Execution:
     def graph(self) -> Graph:
         """The stages of what is to do. Once `check` or `prepare` has asked the locks, without victims nobody needs."""
         todo = [item for item, done in zip(self.planned, self.done, strict=True) if not done]
-        has, records = (self.store.has, self.store.records()) if self.store else (lambda kind, hash: False, [])
-        return Graph.of(todo, self.settings, has, records, lambda cell: self._victims.get(_lock(cell), True))
+        if self.store is None:
+            return Graph.of(todo, self.settings)
+        records = list(self.store.load(self.store.listing()[-NEWEST:])) if todo else []
+        return Graph.of(todo, self.settings, self.store.has, records, lambda c: self._victims.get(_lock(c), True))
 
     def check(self) -> None:
         """Whether what is to do can run, as far as that is known before it runs.
@@ -176,7 +181,8 @@ class Execution:
         """The records that the store has of the plan."""
         if self.store is None:
             return []
-        return [record for h in self.hashes if (record := self.store.get(h)) is not None]
+        known = self.store.known(self.hashes)
+        return list(self.store.load([known[h] for h in self.hashes if h in known]))
 
 
 def _request(where: Where, jobs: int | None) -> Request:

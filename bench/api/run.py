@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import plan
+from bench import precision as precisions
 from bench.api import request
 from bench.api.execution import Execution, usual_jobs
 from bench.api.results import Results
@@ -35,6 +36,7 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     threads: int = 1,
+    precision: str = "float32",
     entropy: str | None = None,
     wall_limit: float | None = 7200.0,
     memory_limit: float | None = None,
@@ -58,6 +60,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or ``cuda:N,M`` for several cards.
         jobs: stages at once; None: one for each thread that the CPU has room for, one on each GPU.
         threads: of each job; numbers depend on it, so it is part of a record's identity.
+        precision: of training: ``float32``, ``tf32`` or ``bf16``; part of a record's identity. The judge uses float32.
         entropy: what keys are drawn from beside task and seed, in a new store; None: random.
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
         memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
@@ -90,7 +93,9 @@ def run(
         entropy=opened.entropy,
         wall_limit=wall_limit,
         memory_limit=memory_limit,
+        precision=precision,
     )
+    precisions.check(precision, settings.device)
     cards = request.cards_of(device)
     with Execution(planned, settings, opened) as execution:
         execution.prepare(jobs or usual_jobs(settings, len(execution.todo), len(cards)), cards=cards)

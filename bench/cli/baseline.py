@@ -37,7 +37,7 @@ def save(
     asked = rows_and_seeds(suite, seeds)
     opened = Store(store, write=False)
     chosen = rows_and_seeds(None, seeds)
-    records = [r for r in opened.records() if chosen.keeps(r)]
+    records = [r for r in opened.verified() if chosen.keeps(r)]
     saved = snapshot.snapshot(records, opened.evidence, asked.rows, suite)
     needed = chosen.seeds or (set(saved.seeds()) if len(saved.seeds()) >= snapshot.SEEDS else range(snapshot.SEEDS))
     remake = Remake(store, suite, saved.threads, plugin or ())(saved.rows[0] if saved.rows else None, sorted(needed))

@@ -82,20 +82,21 @@ def _show_record(start: str, folder: Path) -> None:
     from bench.store import Store
 
     store = Store(folder, write=False)
-    matches = [record for record in store.records() if record.hash.startswith(start)]
+    matches = [entry for entry in store.listing() if entry.hash.startswith(start)]
     if not matches:
         raise UserError(
             f"no plugin '{start}', and no record of {folder} starts with it.", "See `bench list`, and `bench status`."
         )
     if len(matches) > 1:
-        hashes = ", ".join(record.hash for record in matches[:4]) + (", …" if len(matches) > 4 else "")
+        hashes = ", ".join(entry.hash for entry in matches[:4]) + (", …" if len(matches) > 4 else "")
         raise UserError(f"{len(matches)} records start with '{start}': {hashes}.", "Give more digits.")
     file = store.root / "records" / matches[0].hash / LOG
     try:
         log = file.read_text(encoding="utf-8", errors="backslashreplace")
     except OSError:
         log = ""
-    console.record_page(matches[0], log, file, _by_class(matches[0], store.evidence(matches[0])))
+    record = store.read(matches[0].hash).record
+    console.record_page(record, log, file, _by_class(record, store.evidence(record)))
 
 
 def _by_class(record: Record, evidence: Mapping[str, Any]) -> dict[str, list[float | None]]:

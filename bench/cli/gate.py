@@ -73,7 +73,7 @@ def _compared(
     before = snapshot.read(baseline)
     asked = rows_and_seeds(suite, seeds)
     opened = Store(candidate, write=False)
-    records = [r for r in opened.records() if asked.keeps(r)]
+    records = [r for r in opened.verified() if asked.keeps(r)]
     after = snapshot.snapshot(records, opened.evidence)
     remake = Remake(candidate, suite or before.suite, after.threads or before.threads, plugin or ())
     wanted = {row.row_key for row in before.rows} if asked.rows is None else set(asked.rows)

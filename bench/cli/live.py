@@ -198,7 +198,7 @@ def follow(
         if execution.todo:
             wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
             store = execution.opened
-            watch = Live(execution.todo, execution.graph, jobs, wanted, store.records(), store.evidence)
+            watch = Live(execution.todo, execution.graph, jobs, wanted, execution.records(), store.evidence)
             with watch.progress:
                 execution.run(watch, command(), where, wanted_jobs)
     return execution.records()

@@ -43,8 +43,8 @@ JobsOption = Annotated[
         "--jobs",
         min=1,
         max=1024,
-        help="cells at once, each in a process of its own",
-        show_default="one a core of the CPU, up to 8; 1 on a GPU",
+        help="stages at once, each in a process of its own",
+        show_default="one a core of the CPU, up to 8; one a GPU",
     ),
 ]
 SeedsOption = Annotated[
@@ -58,6 +58,10 @@ DeviceOption = Annotated[
 ThreadsOption = Annotated[
     int,
     typer.Option("--threads", min=1, max=1024, help="threads of each job; numbers depend on it"),
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="of training: float32, tf32 or bf16; numbers depend on it, and no judge uses it"),
 ]
 SuitePluginsOption = Annotated[
     str | None, typer.Option("--suite", help="know the plugins that this suite names: a name, or a .toml file")

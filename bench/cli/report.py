@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from bench.records import Cell, Record
     from reports.rows.filters import Filters
+    from reports.rows.row import Row
 
 
 def report(
@@ -43,9 +45,8 @@ def report(
     """Show what the store holds: tables, pictures, a page. --lock, --attack, --task and --model narrow all of them."""
     from bench.plan.ensemble import CURRENT
     from bench.store import Store
-    from reports.rows import aggregate, planned
+    from reports.rows import aggregate, planned, stored
     from reports.rows.filters import Filters
-    from reports.text import summary, tables, terminal
     from reports.write import write
 
     formats = ("md", "csv", "json", "latex", "terminal")
@@ -70,6 +71,9 @@ def report(
         for file in write(opened, out, "md" if format == "terminal" else format, keep):
             console.say(str(file))
         return
+    if suite is None and not tuning:
+        _show(stored.of_store(opened, ensemble or CURRENT), keep, format, details, store)
+        return
     records = opened.records()
     cells = None
     if suite is not None:
@@ -83,6 +87,14 @@ def report(
     rows = aggregate.rows(records, opened.evidence, listed=ensemble or CURRENT)
     if cells is not None:
         rows = planned.of_suite(rows, cells, records)
+    _show(rows, keep, format, details, store)
+
+
+def _show(
+    rows: list[Row], keep: Callable[[Sequence[Row]], list[Row]] | None, format: str, details: bool, store: Path
+) -> None:
+    from reports.text import summary, tables, terminal
+
     rows = rows if keep is None else keep(rows)
     if format == "terminal":
         console.out.print(terminal.terminal(rows) if details else summary.summary(rows, _details(store)))

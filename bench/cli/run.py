@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import plan
+from bench import precision as precisions
 from bench.api import request
 from bench.api.execution import Execution, Where, check_launcher
 from bench.cli import console
@@ -24,6 +25,7 @@ from bench.cli.options import (
     ModelsOption,
     ParamOption,
     PluginOption,
+    PrecisionOption,
     SeedsOption,
     StoreOption,
     TasksOption,
@@ -55,6 +57,7 @@ def run(
     device: DeviceOption = "auto",
     jobs: JobsOption = None,
     threads: ThreadsOption = 1,
+    precision: PrecisionOption = "float32",
     launcher: Annotated[str, typer.Option(help="local, ray or slurm: which machines run the stages")] = "local",
     address: Annotated[
         str | None,
@@ -97,7 +100,9 @@ def run(
         plugin_files=files,
         wall_limit=wall_limit or None,
         memory_limit=memory_limit,
+        precision=precision,
     )
+    precisions.check(precision, settings.device)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     planned = plan.build(request.lines_of(names, seeds, suite, param, editor, sweep))
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from rich.text import Text
 
 from bench import plan
 from bench.api import request
+from bench.api.execution import Execution
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -20,6 +23,7 @@ from bench.cli.options import (
     ModelsOption,
     ParamOption,
     PluginOption,
+    PrecisionOption,
     SeedsOption,
     StoreOption,
     SuitePluginsOption,
@@ -29,9 +33,12 @@ from bench.cli.options import (
 )
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.records import Record
+from bench.records import Cell, Record
 from bench.store import Store, identity
 from bench.store.settings import Settings
+
+LAST = 50
+"""Lines of `bench status`, where it is not asked for all of them."""
 
 
 def status(
@@ -45,38 +52,78 @@ def status(
     param: ParamOption = None,
     plugin: PluginOption = None,
     threads: ThreadsOption = 1,
+    precision: PrecisionOption = "float32",
     device: DeviceOption = "auto",
+    last: Annotated[int, typer.Option(min=0, help="lines to show: the newest records")] = LAST,
+    all_lines: Annotated[bool, typer.Option("--all", help="show a line for every record")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Say what the store holds; with --suite, what of it is done, failed or not measured.
 
-    With --suite, give the options that the suite was run with.
+    With --suite, give the options that the suite was run with. Where there are many records, the newest are shown.
     """
     files = plugin_files(plugin, suite)
     opened = Store(store, write=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("record", "cell", "state", "made"):
         table.add_column(name, overflow="fold")
-    counts: dict[str, int] = {}
-
-    def add(hash: str, cell: str, state: str, created: str) -> None:
-        counts[state.partition(":")[0]] = counts.get(state.partition(":")[0], 0) + 1
-        table.add_row(*map(Text, (hash[:10], cell, state, created[:19])))
-
+    most, left = None if all_lines else last, ""
     if suite is None:
-        for record in opened.records():
-            add(record.hash, in_short(record.cell), _state(record), record.provenance.created)
+        lines, counts = _of_store(opened, most)
     else:
-        settings = Settings(request.device_of(device), threads, plugin_files=files, entropy=opened.entropy)
+        settings = Settings(
+            request.device_of(device), threads, plugin_files=files, entropy=opened.entropy, precision=precision
+        )
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
-        records = {record.hash: record for record in opened.records()}
-        for item in plan.build(request.lines_of(names, seeds, suite, param, editor)):
-            hash = identity.of(item.cell, settings).record
-            stored = records.get(hash)
-            state = _state(stored) if stored else "not measured" if item.required else "not measured (optional)"
-            add(hash, in_short(item.cell), state, stored.provenance.created if stored else "")
+        planned = plan.build(request.lines_of(names, seeds, suite, param, editor))
+        lines, counts = _of_plan(opened, planned, settings, most)
+        graph = Execution(planned, settings, opened).graph
+        left = f"; {len(graph)} stages to do, about {console.minutes(graph.seconds())} with 1 job" if len(graph) else ""
+    for line in lines:
+        table.add_row(*map(Text, line))
     console.out.print(table)
-    console.say(", ".join(f"{n} {state}" for state, n in counts.items()) or f"{store} holds no records yet")
+    total = counts.total()
+    if len(lines) < total:
+        newest = "the newest last" if suite is None else "what is to do first"
+        console.say(f"{len(lines):,} of {total:,} shown, {newest}; every one: --all", "dim")
+    states = ", ".join(f"{n} {state}" for state, n in counts.items())
+    console.say(f"{states}{left}" if states else f"{store} holds no records yet")
+
+
+Line = tuple[str, str, str, str]
+"""Record, cell, state, when it was made."""
+
+
+def _of_store(opened: Store, most: int | None) -> tuple[list[Line], Counter[str]]:
+    """A line for each of the ``most`` newest records, and how many there are of each state."""
+    entries = opened.listing()
+    counts = Counter(entry.status for entry in entries)
+    shown = entries if most is None else entries[max(0, len(entries) - most) :]
+    return [_line(r.hash, r.cell, _state(r), r.provenance.created) for r in opened.load(shown)], counts
+
+
+def _of_plan(
+    opened: Store, planned: Sequence[plan.Planned], settings: Settings, most: int | None
+) -> tuple[list[Line], Counter[str]]:
+    """A line for each of ``planned``, of many those that are to do first, and how many there are of each state."""
+    hashes = [identity.of(item.cell, settings).record for item in planned]
+    known = opened.known(hashes)
+    missing = {True: "not measured", False: "not measured (optional)"}
+    states = [known[h].status if h in known else missing[i.required] for h, i in zip(hashes, planned, strict=True)]
+    chosen = list(range(len(planned)))
+    if most is not None and len(chosen) > most:
+        chosen = sorted(chosen, key=lambda i: states[i] == "ok")[:most]
+    records = {r.hash: r for r in opened.load([known[hashes[i]] for i in chosen if hashes[i] in known])}
+    lines = []
+    for i in chosen:
+        record = records.get(hashes[i])
+        state, made = (states[i], "") if record is None else (_state(record), record.provenance.created)
+        lines.append(_line(hashes[i], planned[i].cell, state, made))
+    return lines, Counter(states)
+
+
+def _line(hash: str, cell: Cell, state: str, made: str) -> Line:
+    return hash[:10], in_short(cell), state, made[:19]
 
 
 def _state(record: Record) -> str:
@@ -95,12 +142,17 @@ def why(
     """Say why a cell would run again: what changed since its record was made."""
     files = plugin_files(plugin, suite)
     opened = Store(store, write=False)
-    matches = [r for r in opened.records() if r.hash.startswith(record)]
+    matches = [opened.read(entry.hash).record for entry in opened.listing() if entry.hash.startswith(record)]
     if not matches:
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
         device = next(reversed(match.provenance.machine.split()), "cpu")
-        settings = Settings(device=device, threads=match.provenance.threads, plugin_files=files)
+        settings = Settings(
+            device=device,
+            threads=match.provenance.threads,
+            plugin_files=files,
+            precision=match.provenance.dtype,
+        )
         now = identity.of(match.cell, settings)
         console.say(in_short(match.cell))
         if now.record == match.hash:

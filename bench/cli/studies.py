@@ -132,7 +132,7 @@ def false_alarms(
     rows = {p.cell.row_key() for p in planned if p.required} or None
     if source.is_dir():
         store = Store(source, write=False)
-        saved = snapshot.snapshot(store.records(), store.evidence, rows)
+        saved = snapshot.snapshot(store.verified(), store.evidence, rows)
     else:
         saved = snapshot.read(source)
         saved.rows = [row for row in saved.rows if rows is None or row.row_key in rows]

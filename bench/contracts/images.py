@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.placement import sent, unit
+
 EditStage = Callable[[int, Tensor], Tensor]
 """Called after each stage of a classifier with its index and its activation; the return value goes on."""
 
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Images (N, 3, H, W) in [0, 1] and a CPU generator to images of the same shape and range."""
+"""Images (N, 3, H, W) in [0, 1] and a generator to images of the same shape and range.
+
+The generator of `Run.fit` is on the CPU where training is, else on the GPU: draw with `bench.placement.uniform`, or
+with ``device=rng.device``."""
 
 KINDS = ("classification", "segmentation")
 """Kinds of task: a class for each image, or a class for each of its pixels."""
@@ -71,13 +76,14 @@ class Batch:
     Args:
         images: (N, 3, H, W) float32 in [0, 1].
         labels: (N,) int64, or masks (N, H, W) int64 with `IGNORE` where a pixel is not judged, or None.
-        index: (N,) int64.
+        index: (N,) int64, on the CPU in a batch of `Run.steps`.
+        there: the same on the device of the images; None: it is sent there when it is asked for.
     """
 
-    __slots__ = ("_labels", "images", "index")
+    __slots__ = ("_labels", "_there", "images", "index")
 
-    def __init__(self, images: Tensor, labels: Tensor | None, index: Tensor) -> None:
-        self.images, self._labels, self.index = images, labels, index
+    def __init__(self, images: Tensor, labels: Tensor | None, index: Tensor, there: Tensor | None = None) -> None:
+        self.images, self._labels, self.index, self._there = images, labels, index, there
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,18 +106,31 @@ class Batch:
 
     def with_images(self, images: Tensor) -> Batch:
         """This batch with other images (N, 3, H, W) in place of its own."""
-        return Batch(images, self._labels, self.index)
+        return Batch(images, self._labels, self.index, self._there)
 
     def with_labels(self, labels: Tensor) -> Batch:
         """This batch with other labels in place of its own."""
-        return Batch(self.images, labels, self.index)
+        return Batch(self.images, labels, self.index, self._there)
 
-    def to(self, device: torch.device) -> Batch:
-        """This batch on ``device``; the index stays where it is."""
-        if device.type == "cpu":
-            return self
-        labels = None if self._labels is None else self._labels.to(device)
-        return Batch(self.images.to(device), labels, self.index)
+    def with_index(self, index: Tensor) -> Batch:
+        """This batch with ``index`` in place of its own, which `there` keeps: equal numbers, elsewhere."""
+        return Batch(self.images, self._labels, index, self.index)
+
+    @property
+    def there(self) -> Tensor:
+        """The index, (N,) int64, on the device of the images."""
+        if self._there is None:
+            self._there = sent(self.index, self.images.device)
+        return self._there
+
+    def of(self, values: Tensor) -> Tensor:
+        """``values[index]``, on the device of the images: what is known of each of these images.
+
+        Args:
+            values: (M, ...) of the whole source, on any device; nobody waits for a GPU.
+        """
+        here = values.device.type == self.index.device.type
+        return sent(values[self.index if here else self.there], self.images.device)
 
 
 class Images:
@@ -137,6 +156,7 @@ class Images:
         self._whole = images
         self._at: Tensor | None = None  # indices into the whole; None: all of it
         self._labels = labels
+        self._copies: dict[torch.device, Images] = {}
 
     def __len__(self) -> int:
         return len(self._whole if self._at is None else self._at)
@@ -185,10 +205,25 @@ class Images:
         """The labels as they are stored: (N,) int64, (N, H, W) uint8, or None."""
         return self._labels
 
-    def take(self, index: Tensor) -> Batch:
-        """The batch at ``index`` (M,) int64."""
-        labels = None if self._labels is None else _classes(self._labels[index])
-        return Batch(self._read(index).float() / 255, labels, index)
+    def take(self, index: Tensor, device: torch.device | None = None) -> Batch:
+        """The batch at ``index`` (M,) int64, which is where the images are.
+
+        Args:
+            device: where it is wanted, the index apart; None: where the images are.
+        """
+        pixels, labels = self._read(index), None if self._labels is None else self._labels[index]
+        if device is not None:
+            pixels, labels = sent(pixels, device), None if labels is None else sent(labels, device)
+        return Batch(unit(pixels), None if labels is None else _classes(labels), index)
+
+    def on(self, device: torch.device) -> Images:
+        """These images and labels on ``device``, copied there once and kept as long as this set is."""
+        if self._whole.device.type == device.type:
+            return self
+        if device not in self._copies:
+            labels = None if self._labels is None else self._labels.to(device)
+            self._copies[device] = Images(self._read(slice(None)).to(device), labels)
+        return self._copies[device]
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in their order, at most ``size`` in a batch."""

@@ -70,7 +70,10 @@ class Run(Protocol):
     def steps(
         self, n: int, *sources: Images, batch: int | Sequence[int] = 64, name: str = "steps"
     ) -> Iterator[tuple[Batch, ...]]:
-        """``n`` tuples with one shuffled batch of each source, on the device.
+        """``n`` tuples with one shuffled batch of each source, on the device; each batch's index is on the CPU.
+
+        On a GPU the images of a source live as uint8 and are gathered there, unless they would take more than half
+        of its free memory. The order is drawn on the CPU, and is the same on every device.
 
         Args:
             batch: images a batch, for all sources or one number each; at most the source's size.
@@ -100,11 +103,12 @@ class Run(Protocol):
         schedule: Callable[[float], float] | None = None,
         backward: Callable[[Callable[[], Tensor], Sequence[nn.Parameter]], Any] | None = None,
         each: Callable[[int], None] | None = None,
-        precision: str = "float32",
+        precision: str | None = None,
     ) -> None:
         """Minimise ``loss(*batches)``: AdamW, linear warm-up, cosine rate, gradient norm clipped.
 
-        Every step counts on the meter, and a spent budget raises `BudgetSpent`. The model ends in evaluation mode.
+        Every step counts on the meter. No step waits for a GPU, as long as ``loss`` reads no value from it with
+        ``item()``, ``float()`` or ``if``. The model ends in evaluation mode.
 
         Args:
             model: trained in place, on ``run.device``.
@@ -119,13 +123,19 @@ class Run(Protocol):
             warmup: share of the steps over which the rate rises.
             clip: largest gradient norm; 0: no clipping.
             train_mode: False keeps dropout off and batch-norm statistics frozen.
-            augment: applied to every batch of images, with a generator of its own.
+            augment: applied to every batch of images, with a generator of its own: on the CPU where training is,
+                else on the GPU, where its numbers are others.
             optimiser: makes the optimiser from ``parameters``; by default AdamW.
             schedule: share of the steps done, in [0, 1), to the factor of the rate; by default warm-up and cosine.
             backward: in place of ``loss().backward()``: gets the loss as a function and the trained parameters, and
                 leaves gradients in ``grad``.
             each: called before every step with the number of steps done.
-            precision: ``float32``, or ``bfloat16`` for autocast.
+            precision: ``float32``; ``tf32``, on a GPU; or ``bf16`` for autocast. None: that of the run, which
+                `bench run --precision` sets. On a GPU, the two fast ones lay convolutions out channels last.
+
+        Raises:
+            ValueError: another precision, or a source without images.
+            BudgetSpent: the budget of steps is spent.
         """
         ...
 

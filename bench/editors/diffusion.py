@@ -25,11 +25,12 @@ class Diffusion:
     Args:
         pipeline: a loaded ``StableDiffusionInstructPix2PixPipeline``; its modules are taken over.
         device: where to run.
-        dtype: of denoiser and autoencoder.
+        dtype: of denoiser and autoencoder. Bfloat16 has the range of float32: nothing overflows in it.
+        compiled: whether both are compiled, for each shape anew.
     """
 
-    def __init__(self, pipeline: Any, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+    def __init__(self, pipeline: Any, device: torch.device, dtype: torch.dtype, compiled: bool = False) -> None:
+        self.device, self.dtype, self.compiled = device, dtype, compiled
         # Measured on CPUs: in float32 channels last is as fast or faster and gives a row the same bits at every
         # batch shape, which channels first does not; in bfloat16 channels first is a fifth faster.
         plain = device.type == "cpu" and dtype == torch.bfloat16
@@ -37,6 +38,9 @@ class Diffusion:
         self.unet = self._settled(pipeline.unet, dtype).to(memory_format=self._format)
         self.vae = self._settled(pipeline.vae, dtype).to(memory_format=self._format)
         self.text = self._settled(pipeline.text_encoder, torch.float32)
+        if compiled:
+            for part in (self.unet, self.vae.encoder, self.vae.decoder):
+                part.compile(dynamic=False)
         self.tokenizer, self.scheduler = pipeline.tokenizer, pipeline.scheduler
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.channels = int(self.vae.config.latent_channels)
@@ -140,8 +144,10 @@ class Diffusion:
 
         Tried on random input, with rows from both ends of the full batch. Which kernel runs depends on the
         shape of a batch and not on its values, so that what thousands of random numbers do not tell apart
-        are the same sums in the same order.
+        are the same sums in the same order. What is compiled is compiled for one shape, and never tried.
         """
+        if self.compiled:
+            return []
         rng = torch.Generator().manual_seed(0)
         side, times = size // self.factor, 3 if guided else 1
         pixels = torch.randint(0, 256, (full, 3, size, size), dtype=torch.uint8, generator=rng)

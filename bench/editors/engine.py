@@ -28,6 +28,10 @@ FULL = 32
 """Rows of a batch of a small editor: more measured no faster in float32 on a CPU."""
 LEAST = 8
 """Rows of the smallest batch a small request is run in."""
+ROOMY = 40 * 10**9
+"""Bytes of a GPU's memory from which a large editor runs `WIDE` rows: some 20 · 10^9 in float32, by what 16 took."""
+WIDE = 64
+"""Rows of a batch of a large editor on a GPU with room for them."""
 _LATENTS_KEPT = 4096
 _PROMPTS_KEPT = 512
 
@@ -56,10 +60,11 @@ class Engine:
         device: a torch device.
         dtype: ``float32``, ``bfloat16``, or ``auto`` (bfloat16 where the device computes in it).
         cache: where raw edits are kept; None: nowhere.
-        batch: rows of a batch; None: 32 for a small editor, else 16 on an accelerator and 1 on a CPU.
+        batch: rows of a batch; None: 32 for a small editor, else 1 on a CPU and, on a GPU, 64 or 16 by its memory.
+        compiled: whether denoiser and autoencoder are compiled, which takes minutes once and rounds otherwise.
 
     Attributes:
-        fingerprint: digest of the editor's configuration, weights and precision.
+        fingerprint: digest of the editor's configuration, weights and precision, and of compilation where it is on.
         edited: images run through the diffusion model so far; neither cached ones nor padding count.
 
     Raises:
@@ -73,6 +78,7 @@ class Engine:
         dtype: str = "float32",
         cache: EditCache | None = None,
         batch: int | None = None,
+        compiled: bool = False,
     ) -> None:
         from bench.editors import diffusion, loading
 
@@ -82,11 +88,10 @@ class Engine:
         self.dtype = str(kind).removeprefix("torch.")
         folder = loading.find(editor)
         with loading.quiet():
-            self._net = diffusion.Diffusion(loading.load(folder), self.device, kind)
-        content = f"{loading.digest(folder)} {self.dtype}"
+            self._net = diffusion.Diffusion(loading.load(folder), self.device, kind, compiled)
+        content = f"{loading.digest(folder)} {self.dtype}" + (" compiled" if compiled else "")
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()[:20]
-        large = 1 if self.device.type == "cpu" else 16
-        self.batch = batch if batch is not None else FULL if self._net.small else large
+        self.batch = batch if batch is not None else rows(self._net.small, self.device.type, _memory(self.device))
         if self.batch < 1:
             raise ValueError(f"batch={self.batch}, must be at least 1")
         self._latents: OrderedDict[bytes, Tensor] = OrderedDict()
@@ -300,6 +305,23 @@ def _noise_seed(settings: EditSettings, mark: bytes) -> int:
         return settings.seed
     mixed = hashlib.blake2b(mark, digest_size=8, key=settings.seed.to_bytes(8, "big")).digest()
     return int.from_bytes(mixed, "big") >> 1
+
+
+def rows(small: bool, device: str, memory: int = 0) -> int:
+    """Rows of a batch of an editor by the card alone, not by what is free: another shape may round otherwise.
+
+    Args:
+        small: whether the denoiser is so small that one image does not fill a processor.
+        device: ``cpu`` or ``cuda``.
+        memory: bytes of the device, where it is a GPU.
+    """
+    if small:
+        return FULL
+    return 1 if device == "cpu" else WIDE if memory >= ROOMY else 16
+
+
+def _memory(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else 0
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -193,7 +193,15 @@ def serve(wire: Wire) -> None:
     def spend(what: str, n: int) -> None:
         speaker.ask("spend", {"what": what, "n": n})
 
-    run = training.Run(body["seed"], body["device"], budget, speaker.progress, on_submit=submitted, on_spend=spend)
+    run = training.Run(
+        body["seed"],
+        body["device"],
+        budget,
+        speaker.progress,
+        on_submit=submitted,
+        on_spend=spend,
+        precision=body["precision"],
+    )
     view = WiredAttackerView(speaker, task, threat, budget, body["known"], body["model"], body["seed"], run)
     spent = unlock(body["attack"], body["params"], view, run, body["seed"])
     wire.send("result", {"meter": run.meter.reading(), "spent": spent})

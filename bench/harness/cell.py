@@ -152,6 +152,7 @@ def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> 
             versions=identity.versions(),
             machine=_machine(settings.device),
             threads=settings.threads,
+            dtype=settings.precision,
             command=command,
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         ),

@@ -74,6 +74,7 @@ def materialise(
         words=words,
         device=settings.device,
         threads=settings.threads,
+        precision=settings.precision,
     )
 
 

@@ -27,7 +27,7 @@ class Job:
         classifier: the locked model as spec and weights, white-box only.
         known: key parts.
         words: the filtered word list, or None.
-        device, threads: where and with how many threads it computes.
+        device, threads, precision: where it computes, with how many threads, and what training steps are in.
     """
 
     attack: str
@@ -44,10 +44,11 @@ class Job:
     words: list[str] | None
     device: str = "cpu"
     threads: int = 2
+    precision: str = "float32"
 
     def to_json(self) -> dict[str, Any]:
         """What the process is told at its start; the rest it reads over the wire, as far as it is granted."""
-        plain = ("attack", "params", "plugin_files", "model", "seed", "known", "device", "threads")
+        plain = ("attack", "params", "plugin_files", "model", "seed", "known", "device", "threads", "precision")
         return {
             **{name: getattr(self, name) for name in plain},
             "task": self.task.to_json(),

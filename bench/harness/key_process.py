@@ -47,6 +47,7 @@ def make(
         "plugin_files": list(settings.plugin_files),
         "device": settings.device,
         "threads": settings.threads,
+        "precision": settings.precision,
         "key": info.name,
         "params": dict(params),
         "model": model,
@@ -67,7 +68,13 @@ def serve(wire: Wire) -> None:
     body = wire.receive().body
     prepare(body)
     speaker = Speaker(wire)
-    run = training.Run(body["seed"], body["device"], progress=speaker.progress, entropy=body["entropy"])
+    run = training.Run(
+        body["seed"],
+        body["device"],
+        progress=speaker.progress,
+        entropy=body["entropy"],
+        precision=body["precision"],
+    )
     torch.manual_seed(run.seed("global"))
     view = WiredDefenderView(speaker, Spec.from_json(body["task"]), body["model"], body["seed"], "jitter")
     key: Key = registry.current().make("key", body["key"], body["params"]).make(view, run)

@@ -38,7 +38,7 @@ class LockJob:
         task: the task.
         augment: name of the function of `bench.augment` that varied the victim's images.
         seed: of every random number of the lock.
-        plugin_files, device, threads: how it computes.
+        plugin_files, device, threads, precision: how it computes.
     """
 
     lock: str
@@ -51,6 +51,7 @@ class LockJob:
     plugin_files: tuple[str, ...] = ()
     device: str = "cpu"
     threads: int = 2
+    precision: str = "float32"
 
 
 def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Share, progress: Progress) -> Trained:
@@ -100,7 +101,13 @@ def serve(wire: Wire) -> None:
     body = message.body
     prepare(body)
     speaker, spec = Speaker(wire), Spec.from_json(body["task"])
-    run = training.Run(body["seed"], body["device"], progress=speaker.progress, artefacts=speaker.artefact)
+    run = training.Run(
+        body["seed"],
+        body["device"],
+        progress=speaker.progress,
+        artefacts=speaker.artefact,
+        precision=body["precision"],
+    )
     plugins = registry.current()
     method, value = body["key"]
     key: Key = registry.load(plugins.find("key", method)).from_json(value)

@@ -113,7 +113,8 @@ class Stages:
             if info.guest:
                 return key_process.make(info, params, view, seed, self.cell.model, self.context.settings, progress)
             entropy = digest({"entropy": self.context.settings.entropy, "seed": seed})
-            run = training.Run(seed, self.context.settings.device, progress=progress, entropy=entropy)
+            settings = self.context.settings
+            run = training.Run(seed, settings.device, progress=progress, entropy=entropy, precision=settings.precision)
             torch.manual_seed(run.seed("global"))
             key: Key = self.context.plugins.make("key", name, params).make(view, run)
             return key.to_json()
@@ -145,6 +146,7 @@ class Stages:
                 plugin_files=settings.plugin_files,
                 device=settings.device,
                 threads=settings.threads,
+                precision=settings.precision,
             )
             view = self._view(scenario, key, self.needs())
             return lock_process.protect(job, victim, view, self._shared, self.progress("protect"))

@@ -35,6 +35,7 @@ def train(
         "plugin_files": list(settings.plugin_files),
         "device": settings.device,
         "threads": settings.threads,
+        "precision": settings.precision,
         "model": model,
         "task": spec.to_json(),
         "augment": augmentation,
@@ -49,12 +50,13 @@ def serve(wire: Wire) -> None:
     """Train one victim; called in the process."""
     message = wire.receive()
     prepare(message.body)
-    run = training.Run(message.body["seed"], message.body["device"], progress=Speaker(wire).progress)
+    body, speaker = message.body, Speaker(wire)
+    run = training.Run(body["seed"], body["device"], progress=speaker.progress, precision=body["precision"])
     torch.manual_seed(run.seed("global"))
-    vary = getattr(augment, message.body["augment"])
+    vary = getattr(augment, body["augment"])
     with training.metered(run):
-        spec = Spec.from_json(message.body["task"])
-        model = victim.train(message.body["model"], spec, images_of(message.tensors), run, vary)
+        spec = Spec.from_json(body["task"])
+        model = victim.train(body["model"], spec, images_of(message.tensors), run, vary)
     wire.send("result", {"spec": model.spec, "meter": run.meter.reading(), "notes": {}}, model.state_dict())
 
 

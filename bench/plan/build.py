@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import datasets, registry
 from bench.editors.loading import check_if_folder
@@ -43,31 +43,55 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
     """
     if sum(line.cells for line in lines) > MOST_CELLS:
         raise UserError(f"the plan has more than {MOST_CELLS:,} cells.", "Ask for fewer seeds, or a smaller sweep.")
-    planned: dict[str, Planned] = {}
+    planned: dict[tuple[str, int, str], Planned] = {}
 
-    def add(cell: Cell, reason: str, required: bool) -> None:
-        at = f"{cell.row_key()}/{cell.replicate}/{cell.scenario}"
-        if at not in planned or (required and not planned[at].required):
-            planned[at] = Planned(cell, planned[at].reason if at in planned else reason, required)
+    def add(asked: _Asked, replicate: int, required: bool) -> None:
+        at = asked.row_key, replicate, asked.cell.scenario
+        there = planned.get(at)
+        if there is None:
+            planned[at] = Planned(asked.cell.model_copy(update={"replicate": replicate}), asked.reason, required)
+        elif required and not there.required:
+            planned[at] = replace(there, required=True)
 
     for line in lines:
         check_used(line)
-        for replicate, task, model in itertools.product(line.replicates, line.tasks, line.models):
+        for task in line.tasks:
             datasets.check(task)
-            for lock, attack, swept in itertools.product(line.locks, line.attacks, combinations(line.sweep)):
-                params = {**line.params, **swept}
-                if line.unfit == "leave" and not fits(attack, lock, task, params):
-                    continue
-                cell = make_cell(lock, attack, task, model, params, replicate)
-                _check_paths(cell)
-                add(cell, ASKED, line.required)
-                if line.controls:
-                    for control, why in controls_of(cell, line.public_baseline):
-                        add(control, why, line.required)
+        places = [(place, _at(line, *place)) for place in itertools.product(line.tasks, line.models)]
+        for replicate, (_, cells) in itertools.product(line.replicates, places):
+            for asked in cells:
+                add(asked, replicate, line.required)
     _check_names([p.cell.scenario for p in planned.values()])
     for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
         check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A cell of any replicate, with its row key, and why it is in the plan."""
+
+    cell: Cell
+    row_key: str
+    reason: str
+
+
+def _at(line: SuiteLine, task: str, model: str) -> list[_Asked]:
+    """What ``line`` asks for on ``task`` with ``model`` in every replicate, each cell before its controls."""
+    out: dict[str, _Asked] = {}
+    for lock, attack, swept in itertools.product(line.locks, line.attacks, combinations(line.sweep)):
+        params = {**line.params, **swept}
+        if line.unfit == "leave" and not fits(attack, lock, task, params):
+            continue
+        cell = make_cell(lock, attack, task, model, params)
+        _check_paths(cell)
+        listed = [(cell, ASKED)]
+        if line.controls:
+            listed += controls_of(cell, line.public_baseline)
+        for each, reason in listed:
+            row_key = each.row_key()
+            out.setdefault(row_key, _Asked(each, row_key, reason))
+    return list(out.values())
 
 
 def _check_names(tasks: Sequence[str]) -> None:

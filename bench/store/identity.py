@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,43 +85,101 @@ def _data_identity(
     }
 
 
-def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:
-    """The seed of each axis of ``cell``: split, victim, key, lock, attack. That of the key takes ``entropy`` in."""
-    task, replicate = cell.name, cell.replicate
-    trained = {"task": task, "model": cell.model, "replicate": replicate}
+def _seeds_of_lock(cell: Cell, entropy: str) -> dict[str, int]:
+    """The seeds of split, victim, key and lock of ``cell``. That of the key takes ``entropy`` in."""
+    return _derived(cell.name, cell.model, cell.replicate, cell.lock.name, entropy)
+
+
+@lru_cache(maxsize=4096)
+def _derived(task: str, model: str, replicate: int, lock: str, entropy: str) -> dict[str, int]:
+    trained = {"task": task, "model": model, "replicate": replicate}
     secret = {} if entropy == PLAN else {"entropy": entropy}
     return {
         "split": seeds.derive("split", task=task, replicate=replicate),
         "victim": seeds.derive("victim", **trained),
         "key": seeds.derive("key", task=task, replicate=replicate, **secret),
-        "lock": seeds.derive("lock", **trained, lock=cell.lock.name),
-        "attack": seeds.derive("attack", **trained, attack=cell.attack.name),
+        "lock": seeds.derive("lock", **trained, lock=lock),
     }
+
+
+def _seed_of_attack(cell: Cell) -> int:
+    """The seed of the attack of ``cell``."""
+    return seeds.derive("attack", task=cell.name, model=cell.model, replicate=cell.replicate, attack=cell.attack.name)
+
+
+class _Stages:
+    """Inputs and hashes of stages, in the order in which they are made."""
+
+    def __init__(self, before: _Stages | None = None) -> None:
+        self.inputs: dict[str, Any] = {} if before is None else dict(before.inputs)
+        self.hashes: dict[str, str] = {} if before is None else dict(before.hashes)
+
+    def add(self, name: str, parents: Iterable[str] = (), **own: Any) -> None:
+        """One more, of what entered it and the hashes of its parents."""
+        self.inputs[name] = {**own, "parents": {p: self.hashes[p] for p in parents}} if parents else own
+        self.hashes[name] = digest(self.inputs[name])
 
 
 def of(cell: Cell, settings: Settings) -> Identity:
     """The identity of ``cell``: a hash for each stage, in the order in which they are made.
+
+    Cells of one lock share their first stages, and the parts of their inputs.
 
     Raises:
         UserError: a plugin that is not known, or a parameter that names no file.
     """
     plugins = registry.current()
     lock, key, attack = (plugins.find(k, r.name) for k, r in _refs(cell).items())
+    contents, key_assets = _Contents.of(lock, cell.lock), assets.of(key, cell.key.params)
+    at = (
+        plugins, settings, cell.scenario, cell.model, cell.replicate, repr(cell.task_settings),
+        repr((cell.lock.name, cell.lock.params, cell.key.name, cell.key.params, contents, key_assets)),
+    )  # fmt: skip
+    if at not in _locked:
+        if len(_locked) >= KEPT:
+            _locked.clear()
+        _locked[at] = _judged(cell, settings, lock, key, contents, key_assets)
+    stages = _Stages(_locked[at])
+    cell_seeds = {**_seeds_of_lock(cell, settings.entropy), "attack": _seed_of_attack(cell)}
+    stages.add(
+        "unlocked",
+        ["protected"],
+        **_plugin(attack, cell.attack, _Contents.of(attack, cell.attack)),
+        threat=cell.threat.values(),
+        budget=cell.budget.values(),
+        seed=cell_seeds["attack"],
+        process=_code(plugins, "bench.harness.attack_process", "bench.harness.grants"),
+    )
+    stages.add(
+        "record",
+        ["judged", "unlocked"],
+        row=cell.row(),
+        replicate=cell.replicate,
+        code=_code(plugins, "bench.harness.scoring"),
+    )
+    return Identity(stages.hashes, stages.inputs, cell_seeds)
+
+
+def _judged(
+    cell: Cell,
+    settings: Settings,
+    lock: PluginInfo,
+    key: PluginInfo,
+    contents: _Contents,
+    key_assets: dict[str, Any],
+) -> _Stages:
+    """The stages of ``cell`` that its attack has no part in."""
+    plugins = registry.current()
     generator = 1 if seeds.is_tuning(cell.replicate) else 0
-    cell_seeds = seeds_of(cell, settings.entropy)
-    inputs: dict[str, Any] = {}
-    hashes: dict[str, str] = {}
-
-    def stage(name: str, parents: Iterable[str] = (), **own: Any) -> None:
-        inputs[name] = {**own, "parents": {p: hashes[p] for p in parents}} if parents else own
-        hashes[name] = digest(inputs[name])
-
-    stage(
+    cell_seeds = _seeds_of_lock(cell, settings.entropy)
+    stages = _Stages()
+    stages.add(
         "base",
         schema=SCHEMA,
         versions=versions(),
         device=settings.device,
         threads=settings.threads,
+        **({"precision": settings.precision} if settings.precision != "float32" else {}),
         data=_data_identity(
             cell.scenario,
             cell.size,
@@ -132,17 +190,17 @@ def of(cell: Cell, settings: Settings) -> Identity:
         ),
         split_seed=cell_seeds["split"],
     )
-    stage(
+    stages.add(
         "victim",
         ["base"],
         model=cell.model,
         seed=cell_seeds["victim"],
-        code=code_identity("bench.harness.victim_process", *_architecture(cell.model)),
+        code=_code(plugins, "bench.harness.victim_process", *_architecture(cell.model)),
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
         **_factory(cell.model),
         **_decoders(cell.model),
     )
-    stage(
+    stages.add(
         "key",
         ["base"],
         model=cell.model if _reads_model(key, cell.key) else None,
@@ -150,35 +208,33 @@ def of(cell: Cell, settings: Settings) -> Identity:
         params=cell.key.params,
         seed=cell_seeds["key"],
         entropy=digest(settings.entropy),
-        code=code_identity(key),
-        assets=assets.of(key, cell.key.params),
+        code=_code(plugins, key),
+        assets=key_assets,
     )
-    stage(
+    stages.add(
         "protected",
         ["victim", "key"],
-        **_plugin(lock, cell.lock),
+        **_plugin(lock, cell.lock, contents),
         seed=cell_seeds["lock"],
-        process=code_identity("bench.harness.lock_process"),
+        process=_code(plugins, "bench.harness.lock_process"),
     )
-    stage("judged", ["protected"], code=code_identity("bench.harness.judge"))
-    stage("conditions", ["judged"])
-    stage(
-        "unlocked",
-        ["protected"],
-        **_plugin(attack, cell.attack),
-        threat=cell.threat.values(),
-        budget=cell.budget.values(),
-        seed=cell_seeds["attack"],
-        process=code_identity("bench.harness.attack_process", "bench.harness.grants"),
-    )
-    stage(
-        "record",
-        ["judged", "unlocked"],
-        row=cell.row(),
-        replicate=cell.replicate,
-        code=code_identity("bench.harness.scoring"),
-    )
-    return Identity(hashes, inputs, cell_seeds)
+    stages.add("judged", ["protected"], code=_code(plugins, "bench.harness.judge"))
+    stages.add("conditions", ["judged"])
+    return stages
+
+
+KEPT = 4096
+"""Locked models whose stages are kept in memory."""
+_locked: dict[tuple[Any, ...], _Stages] = {}
+_codes: dict[tuple[Any, ...], dict[str, str]] = {}
+
+
+def _code(plugins: registry.Registry, *modules: str | PluginInfo) -> dict[str, str]:
+    """As `code_identity`, once for each registry."""
+    at = (plugins, *(m if isinstance(m, str) else (m.module, m.file) for m in modules))
+    if at not in _codes:
+        _codes[at] = code_identity(*modules)
+    return _codes[at]
 
 
 def _refs(cell: Cell) -> dict[str, PluginRef]:
@@ -209,14 +265,31 @@ def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
     return any(ref.params.get(name) in values for name, values in key.model_if.items())
 
 
-def _plugin(info: PluginInfo, ref: PluginRef) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Contents:
+    """What the files and the assets of a plugin hold under its parameters: digests by name."""
+
+    files: dict[str, str]
+    assets: dict[str, Any]
+
+    @classmethod
+    def of(cls, info: PluginInfo, ref: PluginRef) -> _Contents:
+        """Those of ``info`` under the parameters of ``ref``.
+
+        Raises:
+            UserError: a parameter that names no file.
+        """
+        return cls(_named_files(info, ref), assets.of(info, ref.params))
+
+
+def _plugin(info: PluginInfo, ref: PluginRef, contents: _Contents) -> dict[str, Any]:
     """What a plugin adds to the identity of its stage."""
     return {
         info.kind: ref.name,
         "params": {name: value for name, value in ref.params.items() if name not in info.files},  # content counts
-        "files": _named_files(info, ref),
-        "assets": assets.of(info, ref.params),
-        "code": code_identity(info),
+        "files": contents.files,
+        "assets": contents.assets,
+        "code": _code(registry.current(), info),
     }
 
 
@@ -228,5 +301,12 @@ def _named_files(info: PluginInfo, ref: PluginRef) -> dict[str, str]:
         if not path.is_file():
             problem = f"there is no file {path}" if ref.params[name] else "it names no file"
             raise UserError(f"{info.kind}.{name}: {problem}.", f"Give one: -p {info.kind}.{name}=PATH")
-        out[name] = file_digest(path)
+        state = path.stat()
+        out[name] = _digest(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     return out
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, *_state: int) -> str:
+    """Digest of the content of ``path``, read once as long as it is in the same state."""
+    return file_digest(path)

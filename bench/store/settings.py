@@ -20,6 +20,7 @@ class Settings:
         entropy: what keys are drawn from beside task and seed, as the store keeps it; `PLAN`: nothing.
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
         memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
+        precision: of training steps, one of `bench.precision.PRECISIONS`; the judge computes in float32.
     """
 
     device: str = "cpu"
@@ -29,3 +30,4 @@ class Settings:
     entropy: str = PLAN
     wall_limit: float | None = 7200.0
     memory_limit: float | None = None
+    precision: str = "float32"

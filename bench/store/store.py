@@ -18,7 +18,7 @@ import secrets
 import shutil
 import uuid
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,8 +29,9 @@ from bench.errors import UserError
 from bench.hashing import canonical, digest
 from bench.legible import visible
 from bench.records import SCHEMA, Record
-from bench.store import disk, local, locks, parts, sums
+from bench.store import disk, local, locks, parts, scan, sums
 from bench.store.disk import StoreError
+from bench.store.index import REUSED, Entry
 from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
 from bench.store.settings import PLAN
 
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REUSED = "reused"
-"""A file beside a record, under no checksum: when a run last needed it and found it."""
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
 MARK = "lockbench.json"
@@ -256,19 +255,55 @@ class Store:
         """
         if not hashes:
             return
+        own = self.known(hashes)
         last: dict[tuple[str, int], tuple[str, str]] = {}
-        own: dict[str, tuple[str, int]] = {}
-        for record in self.records():
-            at = own[record.hash] = record.row_key, record.cell.replicate
-            last[at] = max(last.get(at, ("", "")), (record.last, record.hash))
+        for entry in scan.beside(self, own.values()):
+            at = entry.row_key, entry.replicate
+            last[at] = max(last.get(at, ("", "")), (entry.last, entry.hash))
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        for hash in hashes:
-            if hash in own and last[own[hash]][1] != hash:
+        for hash, entry in own.items():
+            if last[entry.row_key, entry.replicate][1] != hash:
                 with suppress(OSError):  # a store that cannot be written can still be read
                     _write_atomically(self.root / "records" / hash / REUSED, now + "\n")
 
+    def known(self, hashes: Collection[str]) -> dict[str, Entry]:
+        """The entries of those of ``hashes`` that there are and that can be believed, by hash."""
+        return {entry.hash: entry for entry in scan.of(self, hashes).entries}
+
+    def listing(self) -> list[Entry]:
+        """An entry for every record that can be believed, oldest first; the others are named in a warning, once."""
+        found = scan.every(self)
+        self._name(found)
+        return found.entries
+
+    def load(self, entries: Sequence[Entry]) -> Iterator[Record]:
+        """The records of ``entries``, in their order, without ``provenance.inputs``: `read` has those.
+
+        A record that is gone or damaged since it was listed is left out.
+        """
+        return scan.load(self, entries)
+
     def records(self) -> list[Record]:
-        """Every record that can be believed, oldest first. What is left out is named in a warning, once."""
+        """Every record that can be believed, oldest first. What is left out is named in a warning, once.
+
+        Of a record whose files are as they were when they were last read, the index says what they hold, without
+        ``provenance.inputs``. `verified` reads all of them.
+        """
+        found = scan.every(self)
+        self._name(found)
+        return list(scan.load(self, found.entries, found.records))
+
+    def note(self, name: str, basis: str, body: bytes | None = None) -> bytes | None:
+        """What was noted in the index under ``name`` on that very ``basis``: once made, it need not be made again.
+
+        Args:
+            basis: all that it follows from, or a digest of it.
+            body: what to note; None: nothing.
+        """
+        return scan.note(self, name, basis, body)
+
+    def verified(self) -> list[Record]:
+        """As `records`, with every file read now, whatever the index says, and with ``provenance.inputs``."""
         contents = self.contents()
         self._name(contents)
         return contents.records
@@ -280,22 +315,45 @@ class Store:
     def contents(self) -> Contents:
         """Everything in ``records/``."""
         out = Contents()
-        for path in self.entries("records"):
-            if not HASH.fullmatch(path.name) and not (path / RECORD).is_file():
-                out.strays.append(path.name)
-                continue
-            try:
-                stored = self.read(path.name)
-            except Damaged as damage:
-                out.damaged.append(DamagedRecord(path.name, str(damage), damage.foreign))
-            except Absent:  # taken away meanwhile
-                pass
-            else:
+        out.strays = self._others()
+        for name in self.names():
+            if (stored := self.believed(name, out.damaged)) is not None:
                 out.records.append(stored.record)
                 if not stored.summed:
-                    out.without_sums.append(path.name)
+                    out.without_sums.append(name)
         out.records.sort(key=lambda r: (r.provenance.created, r.hash))
         return out
+
+    def names(self) -> list[str]:
+        """Names of what may be records, in order.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        others = set(self._others())
+        return [name for name in self._in_records() if name not in others]
+
+    def _others(self) -> list[str]:
+        """Names of what lies in ``records/`` and is none, in order."""
+        folder = self.root / "records"
+        return [n for n in self._in_records() if not HASH.fullmatch(n) and not (folder / n / RECORD).is_file()]
+
+    def _in_records(self) -> list[str]:
+        with disk.clear_errors(self.root):
+            try:
+                return sorted(os.listdir(self.root / "records"), key=os.fsencode)  # noqa: PTH208 - names alone, 100,000 of them
+            except FileNotFoundError:
+                return []
+
+    def believed(self, name: str, damaged: list[DamagedRecord]) -> Stored | None:
+        """The record called ``name``, read from its folder; None where there is none, or it joins the ``damaged``."""
+        try:
+            return self.read(name)
+        except Damaged as damage:
+            damaged.append(DamagedRecord(name, str(damage), damage.foreign))
+        except Absent:  # taken away meanwhile
+            pass
+        return None
 
     def entries(self, room: str) -> list[Path]:
         """What lies in ``room``, by name; nothing where the room is missing.
@@ -311,7 +369,7 @@ class Store:
 
     def strays(self) -> list[Path]:
         """Files and folders in the store's rooms that are none of its own."""
-        out = [p for p in self.entries("records") if not HASH.fullmatch(p.name) and not (p / RECORD).is_file()]
+        out = [self.root / "records" / name for name in self._others()]
         for kind in self.entries("artefacts"):
             if not kind.is_dir():
                 out.append(kind)
@@ -322,7 +380,7 @@ class Store:
         out += [p for p in self.entries("locks") if not locks.name_of(p) or not p.is_file()]
         return out
 
-    def _name(self, contents: Contents) -> None:
+    def _name(self, contents: Contents | scan.Found) -> None:
         """One line on what is left out and was not named before."""
         damaged = [d for d in contents.damaged if d.name not in self._named]
         strays = [str(p.relative_to(self.root)) for p in self.strays()]

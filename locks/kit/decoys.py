@@ -54,6 +54,6 @@ class Decoys:
         if self.kind == "fixed":
             wrong = torch.where(labels == self._class, (labels + 1) % k, self._class)
         else:
-            shift = self._shift[batch.index].to(labels.device)
+            shift = batch.of(self._shift)
             wrong = (labels + shift.view(-1, *(1,) * (labels.ndim - 1))) % k
         return torch.where(labels == IGNORE, IGNORE, wrong) if labels.ndim > 1 else wrong

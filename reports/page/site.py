@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ COLUMNS = (
     "UP", "LP", "RP", "advantage", "recovery", "public_baseline", "oracle", "victim_authorised", "UP_shipped",
     "LP_shipped", "authorised_after",
 )  # fmt: skip
+LARGE = 1000
+"""Rows from which the first page lists the tables in place of showing them."""
+PAGE_LENGTH = 200
+"""Rows of a table, controls apart, that are shown at once."""
+VERDICTS = ("broken", "undecided", "not broken by this attack", "no result")
 TONES = {"broken": "bad", "failed": "bad", "invalid": "bad", "undecided": "open", "not broken by this attack": "good"}
 COST_WORDS = {
     "extra_parameters": "lock: parameters more than the victim’s",
@@ -186,6 +192,27 @@ class Site:
     # What templates ask for.
 
     all_columns = (*COLUMNS, "floor")
+    page_length = PAGE_LENGTH
+    verdicts = VERDICTS
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the tables are too much for one page."""
+        return len(self.rows) > LARGE
+
+    def contents(self) -> list[dict[str, Any]]:
+        """Of each table its group, how much there is in it, and its rows by verdict."""
+        lines = []
+        for group in self.groups:
+            counts = Counter(row.verdict if row.status == "ok" else VERDICTS[-1] for row in group.methods)
+            names = {kind: len({getattr(row, f"{kind}_name") for row in group.methods}) for kind in ("lock", "attack")}
+            lines.append(
+                {
+                    "group": group, "locks": names["lock"], "attacks": names["attack"], "rows": len(group.rows),
+                    "verdicts": [counts[verdict] for verdict in VERDICTS],
+                }
+            )  # fmt: skip
+        return lines
 
     def of_row(self, row: Row) -> list[Record]:
         """The records that ``row`` was made of."""

@@ -36,6 +36,8 @@ UNITS = {
 """What each meter counts, in the plural and in the singular."""
 NAMES, NARROWEST = 19, 11
 """Columns of a lock's and of an attack's name where there are 80, and at least."""
+MOST = 1000
+"""Rows up to which the summary has the table of all attacks beside what stands for each lock."""
 ROOMY = 72
 """Columns from which the table has room for the interval of RP."""
 
@@ -62,10 +64,14 @@ class Summary:
             for pool in _locks(group):
                 yield from _block(group, pool, text, width)
                 yield text("")
-            yield _table(group, text, width)
-            yield text("")
+            if len(self.rows) <= MOST:
+                yield _table(group, text, width)
+                yield text("")
             yield from (text(fold(line, width, "  "), style) for line, style in _threats(group))
             yield from (text(fold(line, width, "  "), style) for line, style in _lines(group))
+        if len(self.rows) > MOST:
+            line = f"{len(self.rows):,} rows: the table of all attacks is left out; narrow it with --lock, --attack, "
+            yield text(fold(f"{line}--task or --model, or write a page with --html FOLDER", width, "  "), "dim")
         if self.more:
             yield text(fold(f"details: {self.more}", width, "  "), "dim")
 

@@ -10,6 +10,7 @@ from example_records import record, world
 from bench.cli import console
 from bench.cli.live import Live
 from bench.cli.screen import Screen
+from bench.plan.graph import Graph, Stage
 from bench.records import Record
 
 
@@ -22,7 +23,8 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def watching(records: list[Record], wanted: Record) -> Live:
     cells = [r.cell for r in records]
-    return Live(cells, frozenset({wanted.row_key}), [], lambda _: {}, lambda *_: 60.0)
+    stages = [Stage("scored", r.hash, r.cell, (), (), 60.0, 1.0) for r in records]
+    return Live(cells, Graph(stages, [(0,)] * len(stages)), 1, frozenset({wanted.row_key}), [], lambda _: {})
 
 
 def lines(stream: io.StringIO) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from bench import miniature
 from bench.editors import pixels
 from bench.editors.cache import EditCache
-from bench.editors.engine import Engine, get_engine
+from bench.editors.engine import FULL, ROOMY, WIDE, Engine, get_engine, rows
 from bench.editors.loading import quiet
 from bench.editors.settings import EditSettings, defaults
 from bench.errors import UserError
@@ -112,6 +112,35 @@ def test_bfloat16_is_close_and_named(engine: Engine) -> None:
     assert half.fingerprint != engine.fingerprint
     assert psnr(half.edit(x, PROMPT, SETTINGS), engine.edit(x, PROMPT, SETTINGS)) > 25
     assert Engine("miniature", dtype="auto").dtype in ("bfloat16", "float32")
+
+
+@pytest.mark.slow
+def test_a_compiled_editor_agrees_with_the_stock_pipeline() -> None:
+    """It compiles three networks, which takes a minute: that is what is tested. One shape serves all requests."""
+    compiled, x = Engine("miniature", batch=16, compiled=True), images(3)
+    assert compiled.fingerprint != Engine("miniature", batch=16).fingerprint
+    assert psnr(compiled.edit(x, PROMPT, GUIDED), stock(x, PROMPT, GUIDED)) >= 40
+    assert not any(compiled._agreeing.values())
+
+
+def test_the_rows_of_a_batch_follow_from_the_card() -> None:
+    assert rows(True, "cpu") == rows(True, "cuda", ROOMY) == FULL
+    assert rows(False, "cpu") == 1
+    assert [rows(False, "cuda", memory) for memory in (ROOMY - 1, ROOMY)] == [16, WIDE]
+
+
+def test_the_text_is_encoded_once_a_prompt_and_the_image_once_for_all(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two prompts over the same images in a request each: the empty prompt of guidance counts as one."""
+    embedded, encoded = [], []
+    embed, encode = engine._net.embed, engine._net.encode
+    monkeypatch.setattr(engine._net, "embed", lambda prompt: (embedded.append(prompt), embed(prompt))[1])
+    monkeypatch.setattr(engine._net, "encode", lambda x: (encoded.append(len(x)), encode(x))[1])
+    for prompt in (PROMPT, "as a mosaic", PROMPT):
+        engine.edit(images(4), prompt, GUIDED)
+    assert sorted(embedded) == sorted(["", PROMPT, "as a mosaic"])
+    assert len(encoded) <= 2  # the images, and once what shapes are tried on
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, GUIDED, SETTINGS.replace(noise="per-image")])

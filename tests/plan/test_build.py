@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 from bench import datasets, plan, plugin_modules, plugin_source, registry, seeds, source_files
 from bench.cli import console
 from bench.errors import UserError
+from bench.plan.graph import Graph
 from bench.plan.wording import in_short
 from bench.store import code, identity
 from bench.store.settings import Settings
@@ -215,7 +217,7 @@ def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixt
     lines = [in_short(p.cell) for p in planned]
     assert len(set(lines)) == len(lines)
     assert any("(edit) × finetune [lock.steps=60, key.steps=1, threat.share=0.05" in line for line in lines)
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
+    console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
     printed = capsys.readouterr().out
     assert all(words in printed for words in ("lock.steps=60", "key.steps=1", "0.05", "permuted-logits"))
 
@@ -224,7 +226,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     screen = Console(width=80, file=io.StringIO(), record=True)
     monkeypatch.setattr(console, "out", screen)
     planned = plan.build(plan.read_suite("attacks-quick"))
-    console.plan_table(planned, [False] * len(planned), [60.0] * len(planned), 1)
+    console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
     message = set(screen.export_text().split())
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
     settings = ("attack.trials=12", "threat.wordlist=", "published", "threat.unlabelled=true", "editor+settings")
@@ -236,3 +238,35 @@ def test_the_models_an_attack_runs_and_the_code_that_scores_it_are_part_of_the_i
     inputs = identity.of(cell, Settings()).inputs
     assert set(inputs["unlocked"]["assets"]) == {"pack:clip"}
     assert "bench.harness.scoring" in inputs["record"]["code"]
+
+
+def test_a_plan_of_several_seeds_is_that_of_each_seed() -> None:
+    line = plan.SuiteLine(
+        ["modellock", "ntl"], ["finetune", "tent"], ["digits"], ["vit"], sweep={"threat.share": [0.05, 0.1]},
+        replicates=[0, 2], unfit="leave",
+    )  # fmt: skip
+    both = plan.build([line])
+    alone = [planned for seed in (0, 2) for planned in plan.build([replace(line, replicates=[seed])])]
+    assert both == alone
+    assert {planned.cell.replicate for planned in both} == {0, 2}
+
+
+def test_what_cells_share_is_worked_out_once_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = plan.SuiteLine(["modellock"], ["finetune", "tent"], ["digits"], ["vit"], replicates=[0, 1], unfit="leave")
+    cells = [planned.cell for planned in plan.build([line])]
+    shared = [identity.of(cell, Settings()) for cell in cells]
+    for cell, own in zip(cells, shared, strict=True):
+        monkeypatch.setattr(identity, "_locked", {})
+        assert identity.of(cell, Settings()) == own
+    assert len({own.record for own in shared}) == len(cells)
+    assert len({own.hashes["judged"] for own in shared}) < len(cells)
+
+
+def test_a_file_that_changes_within_a_process_changes_the_identity(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"one")
+    cell = plan.make_cell("given", "none", "digits", "vit", {"lock.file": str(file), "lock.key": "none"})
+    before = identity.of(cell, Settings()).hashes["protected"]
+    assert identity.of(cell, Settings()).hashes["protected"] == before
+    file.write_bytes(b"two, which is longer")
+    assert identity.of(cell, Settings()).hashes["protected"] != before

@@ -135,7 +135,7 @@ def test_in_status(bench: Bench, tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     for r in RECORDS:
         store.put(r, {})
-    done = bench("status", "--store", str(tmp_path / "s"), columns=4000)
+    done = bench("status", "--all", "--store", str(tmp_path / "s"), columns=4000)
     lines = [line.split(None, 1)[1] for line in done.stdout.splitlines() if re.match(r"[0-9a-f]{10} ", line)]
     _differ(lines)
     assert any("lock.alpha=0.5," in line for line in lines), "settings are no markup"

@@ -13,64 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import DAMAGE, edit, flip
 from small_stores import filled, small_record
 
 from bench.errors import UserError
 from bench.records import SCHEMA
 from bench.store import Store, sums
-from bench.store.reading import EVIDENCE, RECORD
+from bench.store.reading import RECORD
 
-
-def _edit(file: Path, **changes: object) -> None:
-    value = json.loads(file.read_text())
-    for path, new in changes.items():
-        at = value
-        *way, last = path.split("__")
-        for step in way:
-            at = at[step]
-        at[last] = new
-    file.write_text(json.dumps(value))
-
-
-def _folder_for_file(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
-
-
-def _pipe_for_file(file: Path) -> None:
-    file.unlink()
-    os.mkfifo(file)
-
-
-def _flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(bytes(content))
-
-
-DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "truncated": (RECORD, lambda f: f.write_bytes(f.read_bytes()[:100]), "100 of"),
-    "empty": (RECORD, lambda f: f.write_bytes(b""), "0 of"),
-    "utf-16": (RECORD, lambda f: f.write_bytes(f.read_text().encode("utf-16")), "bytes"),
-    "latin-1": (RECORD, lambda f: f.write_bytes(f.read_bytes().replace(b"digits", b"d\xefgits")), "changed"),
-    "no JSON": (RECORD, lambda f: f.write_text("hello"), "5 of"),
-    "a list": (RECORD, lambda f: f.write_text("[]"), "2 of"),
-    "extra field": (RECORD, lambda f: _edit(f, mood="good"), "bytes"),
-    "RP 150": (RECORD, lambda f: _edit(f, UP__value=150.0), "bytes"),
-    "plausible": (RECORD, lambda f: f.write_text(f.read_text().replace('"value": 50.0', '"value": 30.0')), "changed"),
-    "schema": (RECORD, lambda f: _edit(f, schema_version=SCHEMA - 1), "bytes"),
-    "folder": (RECORD, _folder_for_file, "record.json is no file"),
-    "pipe": (RECORD, _pipe_for_file, "record.json is no file"),
-    "sums a pipe": (sums.SUMS, _pipe_for_file, "sums.json is damaged"),
-    "gone": (RECORD, Path.unlink, "record.json is missing"),
-    "evidence cut": (EVIDENCE, lambda f: f.write_bytes(f.read_bytes()[:50]), "50 of"),
-    "evidence flipped": (EVIDENCE, _flip, "evidence.safetensors was changed"),
-    "evidence gone": (EVIDENCE, Path.unlink, "evidence.safetensors is missing"),
-    "sums cut": (sums.SUMS, lambda f: f.write_bytes(f.read_bytes()[:20]), "sums.json is damaged"),
-    "sums a list": (sums.SUMS, lambda f: f.write_text("[1]"), "sums.json is damaged"),
-    "sums of nothing": (sums.SUMS, lambda f: f.write_text('{"files": {}}'), "lacks record.json"),
-    "sums gone": (sums.SUMS, Path.unlink, "sums.json is missing"),
-}
 AS_OLDER_CODE_WROTE = {
     "truncated": "record.json is cut or no JSON", "empty": "record.json is empty", "utf-16": "no JSON",
     "latin-1": "no JSON", "no JSON": "no JSON", "extra field": "mood: Extra inputs", "RP 150": "UP.value: ",
@@ -139,7 +89,7 @@ def test_values_that_no_measurement_has(change: dict[str, object], reason: str, 
     store = filled(tmp_path / "s", 1)
     (hash,) = (r.hash for r in store.records())
     folder = tmp_path / "s" / "records" / hash
-    _edit(folder / RECORD, **change)
+    edit(folder / RECORD, **change)
     (folder / sums.SUMS).unlink()
     sums.write(folder)
     assert reason in store.damaged()[0].reason
@@ -236,7 +186,7 @@ def _as_file(folder: Path) -> None:
 ARTEFACT_DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut": (lambda a: (a / "weights.bin").write_text("wei"), "3 of 7 bytes"),
     "missing": (lambda a: (a / "weights.bin").unlink(), "weights.bin is missing"),
-    "flipped": (lambda a: _flip(a / "weights.bin"), "weights.bin was changed"),
+    "flipped": (lambda a: flip(a / "weights.bin"), "weights.bin was changed"),
     "meta": (lambda a: (a / "meta.json").write_text(""), "meta.json has 0 of 2 bytes"),
     "sums": (lambda a: (a / sums.SUMS).unlink(), "sums.json is missing"),
     "file": (_as_file, "no folder"),

@@ -12,6 +12,37 @@
   };
   const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true }));
 
+  // A row that fits is shown if it is a control or among the first of its table: as many as the reader asked for.
+  const page = (table) => {
+    const paging = table.closest("figure")?.querySelector(".paging");
+    if (!paging) return;
+    const length = Number(paging.dataset.length);
+    const most = Number(table.dataset.most ?? length);
+    let fitting = 0;
+    for (const body of table.tBodies) {
+      const pinned = body.classList.contains("pinned");
+      let inBody = 0;
+      for (const row of all("tr[data-row]", body)) {
+        const fits = pinned || row.dataset.fits !== "no";
+        fitting += fits && !pinned;
+        delete row.dataset.beyond;
+        row.hidden = !fits || (!pinned && fitting > most);
+        inBody += !row.hidden;
+      }
+      body.hidden = inBody === 0;
+    }
+    paging.hidden = fitting <= most;
+    paging.querySelector("output").value = paging.hidden ? "" : `The first ${most} of ${fitting} rows that fit, in this order.`;
+    paging.querySelector("button").textContent = `Show ${Math.min(length, Math.max(0, fitting - most))} more`;
+  };
+  for (const button of all(".paging button")) {
+    button.addEventListener("click", () => {
+      const table = button.closest("figure").querySelector("table.board");
+      table.dataset.most = Number(table.dataset.most ?? button.parentElement.dataset.length) + Number(button.parentElement.dataset.length);
+      page(table);
+    });
+  }
+
   const sort = (table, heading) => {
     const next = { none: "ascending", ascending: "descending", descending: "none" }[heading.getAttribute("aria-sort")];
     for (const other of all("thead th[aria-sort]", table)) other.setAttribute("aria-sort", "none");
@@ -26,6 +57,7 @@
       });
       body.append(...placed.map((item) => item.row));
     }
+    page(table);
   };
   for (const table of all("table.sortable")) {
     for (const button of all("thead th button", table)) button.addEventListener("click", () => sort(table, button.closest("th")));
@@ -41,20 +73,17 @@
       let shown = 0;
       let total = 0;
       for (const group of all("section.group")) {
-        const here = ["scenario", "model"].every((name) => fields[name].value === "" || fields[name].value === group.dataset[name]);
+        const here = ["scenario", "model"].every((name) => !fields[name] || fields[name].value === "" || fields[name].value === group.dataset[name]);
         let inGroup = 0;
-        for (const body of all("table.board tbody", group)) {
-          let inBody = 0;
-          for (const row of all("tr[data-row]", body)) {
-            const fits = wanted.every((name) => row.dataset[name] === fields[name].value) && row.textContent.toLocaleLowerCase().includes(text);
-            const visible = body.classList.contains("pinned") || fits;
-            row.hidden = !visible;
-            inBody += visible;
+        for (const table of all("table.board", group)) {
+          for (const row of all("tr[data-row]", table)) {
+            const fits = wanted.every((name) => row.dataset[name] === fields[name].value) && (text === "" || row.textContent.toLocaleLowerCase().includes(text));
+            row.dataset.fits = fits ? "yes" : "no";
             inGroup += fits;
             total += 1;
             shown += here && fits;
           }
-          body.hidden = inBody === 0;
+          page(table);
         }
         group.hidden = !here || (narrowed && inGroup === 0);
       }
@@ -66,6 +95,8 @@
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(apply));
     apply();
+  } else {
+    all("table.board").forEach(page);
   }
 
   // A link to a row's command opens what is folded around it.

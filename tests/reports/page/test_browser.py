@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_records import FakeStore, record, world
+
+from reports.page import site as site_pages
 
 CHROMIUM = os.environ.get("LOCKBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS_OF_CHROMIUM = [
@@ -198,3 +201,67 @@ class TestBrowser:
         tab.emulate_media(color_scheme="dark")
         tab.wait_for_function(f"{colour} !== '{light}'")
         assert tab.evaluate(colour) != light
+
+
+class TestManyRows:
+    @pytest.fixture(scope="class")
+    def many(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A page whose tables are longer than what is shown at once, as the page of 10,000 rows is."""
+        limits = pytest.MonkeyPatch()
+        limits.setattr(site_pages, "LARGE", 10)
+        limits.setattr(site_pages.Site, "page_length", 4)
+        records = world((80.0,), (30.0,))
+        for i in range(10):
+            records += [
+                record("ntl", "finetune", RP=40.0 + i, attack_explicit={"steps": i}, threat={"wordlist": "none"})
+            ]
+        out = tmp_path_factory.mktemp("many") / "page"
+        site_pages.write(FakeStore(records), out)
+        limits.undo()
+        return out
+
+    def test_the_first_page_lists_the_tables(self, tab: Any, many: Path) -> None:
+        tab.goto((many / "index.html").as_uri())
+        assert tab.locator("table.board").count() == 0
+        counts = tab.locator("table.contents tbody tr td").all_inner_texts()
+        assert int(counts[0]) == 2
+        assert sum(map(int, counts[3:])) == 11
+        tab.locator("table.contents tbody a").first.click()
+        assert tab.locator("table.board").count() == 1
+
+    def test_a_long_table_shows_more_on_demand(self, tab: Any, many: Path) -> None:
+        tab.goto((many / "scenario-digits-vit.html").as_uri())
+        shown = tab.locator("tbody:not(.pinned) tr[data-row]:visible")
+        controls = tab.locator("tbody.pinned tr[data-row]:visible").count()
+        assert shown.count() == 4
+        assert controls > 0
+        more = tab.get_by_role("button", name="Show 4 more")
+        assert "The first 4 of 11 rows" in tab.locator(".paging output").inner_text()
+        more.focus()
+        tab.keyboard.press("Enter")
+        assert shown.count() == 8
+        tab.get_by_role("button", name="Show 3 more").click()
+        assert shown.count() == 11
+        assert not tab.locator(".paging").is_visible()
+        assert tab.locator("tbody.pinned tr[data-row]:visible").count() == controls
+
+    def test_sorting_and_filters_reach_the_rows_out_of_sight(self, tab: Any, many: Path) -> None:
+        tab.goto((many / "scenario-digits-vit.html").as_uri())
+        tab.locator("table.board thead th").get_by_role("button", name="RP", exact=True).click()
+        read = "[...document.querySelectorAll('tbody:not(.pinned) tr[data-row]')].filter((r) => !r.hidden)"
+        values = f"{read}.map((r) => Number(r.querySelector('[data-field=RP]').dataset.value))"
+        assert tab.evaluate(values) == [40.0, 41.0, 42.0, 43.0]
+        tab.locator("input[name=text]").fill("steps=9")
+        assert tab.evaluate(values) == [49.0]
+        tab.locator("input[name=text]").fill("nothing has this in it")
+        assert tab.locator("#nothing").is_visible()
+        tab.get_by_role("button", name="Clear").click()
+        tab.wait_for_function("document.getElementById('nothing').hidden")
+        assert len(tab.evaluate(values)) == 4
+
+    def test_without_a_script_the_table_is_whole(self, browser: Any, many: Path) -> None:
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto((many / "scenario-digits-vit.html").as_uri())
+        assert page.locator("tbody:not(.pinned) tr[data-row]:visible").count() == 11
+        context.close()
