@@ -182,6 +182,8 @@ def test_a_driver_that_was_killed_goes_on(cluster: Any, slow: tuple[Path, Path],
     driver.stdout.close()
     execution = clusters.execution(suite, tmp_path / "s", clusters.SLOW)
     heard = Heard()
+    assert execution.opened.leftovers(), "the token by which nodes knew the store of the first driver"
+    execution.opened.clean()
     clusters.run_on(cluster, execution, heard, share=False)
     assert {s.kind for s in heard.ended}.isdisjoint({"key", "victim", "protected"}), "those were there already"
     clusters.same(clusters.run_here(clusters.execution(suite, tmp_path / "here", clusters.SLOW)), execution)

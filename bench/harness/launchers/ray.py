@@ -10,6 +10,7 @@ import contextlib
 import logging
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -39,6 +40,8 @@ RETRIES = 3
 """How often ray starts a stage again whose worker or node is lost."""
 TRIES = 2
 """How often a stage is tried whose result is lost on its way."""
+KNOCK = 10.0
+"""Seconds in which a cluster's head must answer."""
 POLL = 0.3
 """Seconds between looks at what stages say."""
 
@@ -301,11 +304,12 @@ def _connected(address: str | None, cpus: int | None, environment: dict[str, Any
         return
     own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if address is None else {}
     try:
+        _knock(address)
         with _own_signals(), _quiet():
             ray.init(
                 address or "local", log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment, **own
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         remedy = "Start one: ray start --head; then name it: --address auto or --address HOST:PORT"
         raise UserError(f"no ray cluster answers at {address or 'local'}: {_first_line(error)}", remedy) from None
     try:
@@ -313,6 +317,20 @@ def _connected(address: str | None, cpus: int | None, environment: dict[str, Any
     finally:
         with _own_signals():
             ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Whether somebody listens at ``address``: ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: it has no port.
+    """
+    if address is None or address in ("auto", "local") or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK):
+        pass
 
 
 @contextlib.contextmanager
