@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -41,13 +42,25 @@ def every(store: Store) -> Found:
     if len(names) < LEAST:
         found = _scanned(store, names, None)
     else:
-        with Index(store.root, store.sums_required) as index:
+        with Index(store.root, store.sums_required) as index, _nothing_collected():
             known = index.entries()
             found = _scanned(store, names, index, known)
             if gone := known.keys() - {entry.hash for entry in found.entries}:
                 index.remove(gone)
     found.entries.sort(key=attrgetter("created", "hash"))
     return found
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While no garbage is looked for: 100,000 entries are none, and to look through them takes a fifth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def of(store: Store, hashes: Collection[str]) -> Found:
