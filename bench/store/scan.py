@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.records import Record
 from bench.store import disk
-from bench.store.index import BATCH, NAME, REUSED, Entry, Index, entry_of, is_kept_whole, is_settled, state_of
+from bench.store.index import BATCH, NAME, REUSED, Entry, Index, entry_of, is_faithful, is_settled, state_of
 
 if TYPE_CHECKING:
     from bench.store.store import DamagedRecord, Store
@@ -148,7 +148,7 @@ def _scanned(
                 found.records[name] = record
             else:
                 record.provenance.inputs = {}
-                if state is not None and is_settled(state) and is_kept_whole(record):
+                if state is not None and is_settled(state) and is_faithful(record):
                     entry = entry._replace(state=state)
                     fresh.append((record, entry))
                 else:

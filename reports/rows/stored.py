@@ -56,24 +56,24 @@ def newest(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _of_place(store: Store, place: str, entries: Sequence[Entry], listed: str) -> list[Row]:
-    def made() -> list[Row]:
+    def compute() -> list[Row]:
         return rows(store.load(entries), store.evidence, listed=listed)
 
     if not all(entry.state for entry in entries):  # changed a moment ago, or a store too small for an index
-        return made()
+        return compute()
     states = hashlib.sha256(b"".join(entry.state for entry in entries)).hexdigest()
     basis = digest([_code(), _plugins(), listed, [[e.hash, e.last] for e in entries], states])
-    return _noted(store, f"rows {listed} {place}", basis, made)
+    return _noted(store, f"rows {listed} {place}", basis, compute)
 
 
-def _noted(store: Store, name: str, basis: str, made: Callable[[], list[Row]]) -> list[Row]:
-    noted = store.note(name, basis)
-    if noted is not None:
+def _noted(store: Store, name: str, basis: str, compute: Callable[[], list[Row]]) -> list[Row]:
+    note = store.note(name, basis)
+    if note is not None:
         try:
-            return _adapter().validate_json(noted)
+            return _adapter().validate_json(note)
         except ValueError:  # damaged: made again, and noted anew
             pass
-    table = made()
+    table = compute()
     text = _adapter().dump_json(table)
     if _adapter().validate_json(text) == table:  # what JSON cannot say is made again each time
         store.note(name, basis, text)

@@ -54,16 +54,16 @@ def test_a_place_whose_records_changed_is_made_again(store: Store) -> None:
 def test_another_code_makes_them_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stored.of_store(store)
     monkeypatch.setattr(stored, "_code", lambda: "other")
-    made: list[int] = []
+    calls: list[int] = []
     rows = stored.rows
 
     def counted(*args: object, **named: object) -> object:
-        made.append(1)
+        calls.append(1)
         return rows(*args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stored, "rows", counted)
     stored.of_store(store)
-    assert len(made) == 2
+    assert len(calls) == 2
 
 
 def test_the_newest_entry_counts_as_the_newest_record_does(store: Store) -> None:
