@@ -1,4 +1,4 @@
-"""The benchmark of scale on a store of some hundred records: every command works. Its table is in docs/results/scale.md."""
+"""The benchmark of scale on some hundred records: every command works. Its table is in docs/results/scale.md."""
 
 from __future__ import annotations
 

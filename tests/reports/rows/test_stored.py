@@ -43,6 +43,14 @@ def test_they_are_those_of_all_records(store: Store, monkeypatch: pytest.MonkeyP
     assert stored.of_store(Store(store.root, write=False)) == truth
 
 
+def test_of_a_plan_they_are_those_of_its_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = store.verified()[:3]
+    truth = aggregate.rows(records, store.evidence)
+    assert stored.of_plan(store, records) == truth
+    monkeypatch.setattr(stored, "rows", None)
+    assert stored.of_plan(store, records) == truth
+
+
 def test_a_place_whose_records_changed_is_made_again(store: Store) -> None:
     stored.of_store(store)
     _put(store, [record("ntl", "prompt-search", 0, RP=12.0, created="2026-05-01T00:00:00.000")])
