@@ -117,7 +117,7 @@ def state_of(records: int, name: str, reused: bool) -> bytes | None:
 def is_settled(state: bytes) -> bool:
     """Whether what is in ``state`` was last changed long enough ago for another change to show."""
     numbers = struct.unpack(f"<{len(state) // 8}q", state)
-    newest = max(*numbers[2::4], *numbers[3::4])
+    newest: int = max(*numbers[2::4], *numbers[3::4])
     return newest < (time.time() - SETTLED) * 1e9
 
 
