@@ -161,12 +161,12 @@ def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
 
 
 def _show(store: Store, records: list[Record], details: bool) -> None:
-    from reports.rows import aggregate, calibration
+    from reports.rows import calibration, stored
     from reports.text import summary, terminal, trials
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
     if splits != {"judge-validation"}:
-        rows = aggregate.rows(records, store.evidence)
+        rows = stored.of_plan(store, records)
         more = f"bench report --store {shlex.quote(str(store.root))} --details"
         console.out.print(terminal.terminal(rows) if details else summary.summary(rows, more))
         for failed in calibration.failed(rows):

@@ -117,13 +117,13 @@ def _of_plan(
     lines = []
     for i in chosen:
         record = records.get(hashes[i])
-        state, made = (states[i], "") if record is None else (_state(record), record.provenance.created)
-        lines.append(_line(hashes[i], planned[i].cell, state, made))
+        state, created = (states[i], "") if record is None else (_state(record), record.provenance.created)
+        lines.append(_line(hashes[i], planned[i].cell, state, created))
     return lines, Counter(states)
 
 
-def _line(hash: str, cell: Cell, state: str, made: str) -> Line:
-    return hash[:10], in_short(cell), state, made[:19]
+def _line(hash: str, cell: Cell, state: str, created: str) -> Line:
+    return hash[:10], in_short(cell), state, created[:19]
 
 
 def _state(record: Record) -> str:

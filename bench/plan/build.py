@@ -45,11 +45,11 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
         raise UserError(f"the plan has more than {MOST_CELLS:,} cells.", "Ask for fewer seeds, or a smaller sweep.")
     planned: dict[tuple[str, int, str], Planned] = {}
 
-    def add(asked: _Asked, replicate: int, required: bool) -> None:
-        at = asked.row_key, replicate, asked.cell.scenario
+    def add(template: _Template, replicate: int, required: bool) -> None:
+        at = template.row_key, replicate, template.cell.scenario
         there = planned.get(at)
         if there is None:
-            planned[at] = Planned(asked.cell.model_copy(update={"replicate": replicate}), asked.reason, required)
+            planned[at] = Planned(template.cell.model_copy(update={"replicate": replicate}), template.reason, required)
         elif required and not there.required:
             planned[at] = replace(there, required=True)
 
@@ -59,8 +59,8 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
             datasets.check(task)
         places = [(place, _at(line, *place)) for place in itertools.product(line.tasks, line.models)]
         for replicate, (_, cells) in itertools.product(line.replicates, places):
-            for asked in cells:
-                add(asked, replicate, line.required)
+            for template in cells:
+                add(template, replicate, line.required)
     _check_names([p.cell.scenario for p in planned.values()])
     for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
         check_if_folder(editor)
@@ -68,7 +68,7 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Template:
     """A cell of any replicate, with its row key, and why it is in the plan."""
 
     cell: Cell
@@ -76,9 +76,9 @@ class _Asked:
     reason: str
 
 
-def _at(line: SuiteLine, task: str, model: str) -> list[_Asked]:
+def _at(line: SuiteLine, task: str, model: str) -> list[_Template]:
     """What ``line`` asks for on ``task`` with ``model`` in every replicate, each cell before its controls."""
-    out: dict[str, _Asked] = {}
+    out: dict[str, _Template] = {}
     for lock, attack, swept in itertools.product(line.locks, line.attacks, combinations(line.sweep)):
         params = {**line.params, **swept}
         if line.unfit == "leave" and not fits(attack, lock, task, params):
@@ -90,7 +90,7 @@ def _at(line: SuiteLine, task: str, model: str) -> list[_Asked]:
             listed += controls_of(cell, line.public_baseline)
         for each, reason in listed:
             row_key = each.row_key()
-            out.setdefault(row_key, _Asked(each, row_key, reason))
+            out.setdefault(row_key, _Template(each, row_key, reason))
     return list(out.values())
 
 

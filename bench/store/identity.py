@@ -136,7 +136,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         repr((cell.lock.name, cell.lock.params, cell.key.name, cell.key.params, contents, key_assets)),
     )  # fmt: skip
     if at not in _locked:
-        if len(_locked) >= KEPT:
+        if len(_locked) >= MOST_LOCKS:
             _locked.clear()
         _locked[at] = _judged(cell, settings, lock, key, contents, key_assets)
     stages = _Stages(_locked[at])
@@ -223,7 +223,7 @@ def _judged(
     return stages
 
 
-KEPT = 4096
+MOST_LOCKS = 4096
 """Locked models whose stages are kept in memory."""
 _locked: dict[tuple[Any, ...], _Stages] = {}
 _codes: dict[tuple[Any, ...], dict[str, str]] = {}

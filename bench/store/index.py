@@ -87,10 +87,10 @@ class Entry(NamedTuple):
 
 def entry_of(record: Record, summed: bool) -> Entry:
     """The entry of ``record``."""
-    cell, made = record.cell, record.provenance
+    cell, origin = record.cell, record.provenance
     digest = hashlib.sha256(_cell_body(cell)).hexdigest()[:32]
     return Entry(
-        made.hash, record.row_key, cell.replicate, record.split, record.status, made.created, made.reused,
+        origin.hash, record.row_key, cell.replicate, record.split, record.status, origin.created, origin.reused,
         record.third_party is None, summed, digest, canonical([cell.name, cell.model, cell.task_settings]),
     )  # fmt: skip
 
@@ -374,7 +374,7 @@ def _unpacked(body: bytes, cell: Cell) -> Record:
     return Record.model_validate({**_json(zlib.decompress(body)), "cell": cell})
 
 
-def is_kept_whole(record: Record) -> bool:
+def is_faithful(record: Record) -> bool:
     """Whether the index gives back ``record``, which has no inputs, as it is: it cannot say a NaN, for one."""
     try:
         return _unpacked(_packed(record), record.cell) == record

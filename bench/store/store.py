@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.hashing import canonical, digest
+from bench.hashing import LENGTH, canonical, digest
 from bench.legible import visible
 from bench.records import SCHEMA, Record
 from bench.store import disk, local, locks, parts, scan, sums
@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
 MARK = "lockbench.json"
-HASH = re.compile(r"[0-9a-f]{20}")
+DIGITS = "0123456789abcdef"
+HASH = re.compile(rf"[{DIGITS}]{{{LENGTH}}}")
 ROOMS = ("tmp", "locks", "records", "artefacts")
 _NAMED = 3
 
@@ -330,20 +331,25 @@ class Store:
         Raises:
             StoreError: they cannot be read.
         """
-        others = set(self._others())
-        return [name for name in self._in_records() if name not in others]
+        hashes, others = self._in_records()
+        return sorted([*hashes, *(name for name in others if self._has_record(name))])
 
     def _others(self) -> list[str]:
         """Names of what lies in ``records/`` and is none, in order."""
-        folder = self.root / "records"
-        return [n for n in self._in_records() if not HASH.fullmatch(n) and not (folder / n / RECORD).is_file()]
+        return sorted((n for n in self._in_records()[1] if not self._has_record(n)), key=os.fsencode)
 
-    def _in_records(self) -> list[str]:
+    def _has_record(self, name: str) -> bool:
+        return (self.root / "records" / name / RECORD).is_file()
+
+    def _in_records(self) -> tuple[list[str], list[str]]:
+        """What lies in ``records/``: names that are hashes, and the others."""
         with disk.clear_errors(self.root):
             try:
-                return sorted(os.listdir(self.root / "records"), key=os.fsencode)  # noqa: PTH208 - names alone, 100,000 of them
+                names = os.listdir(self.root / "records")  # noqa: PTH208 - names alone, 100,000 of them
             except FileNotFoundError:
-                return []
+                return [], []
+        others = [name for name in names if len(name) != LENGTH or name.strip(DIGITS)]
+        return (names, []) if not others else (list(set(names).difference(others)), others)
 
     def believed(self, name: str, damaged: list[DamagedRecord]) -> Stored | None:
         """The record called ``name``, read from its folder; None where there is none, or it joins the ``damaged``."""

@@ -23,6 +23,7 @@ from reports.rows.row import Row
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from bench.records import Record
     from bench.store import Store
     from bench.store.index import Entry
 
@@ -55,25 +56,44 @@ def newest(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(chosen.values(), key=lambda e: e.replicate)
 
 
-def _of_place(store: Store, place: str, entries: Sequence[Entry], listed: str) -> list[Row]:
-    def made() -> list[Row]:
-        return rows(store.load(entries), store.evidence, listed=listed)
+def of_plan(store: Store, records: Sequence[Record], listed: str = ensemble.CURRENT) -> list[Row]:
+    """The rows of ``records``, which ``store`` holds: those of a plan. Noted are those of the last plan alone.
 
+    Args:
+        listed: the ensemble whose worst cases are rows, by name.
+    """
+    known = store.known([record.hash for record in records])
+    entries = [known[record.hash] for record in records if record.hash in known]
+    if len(entries) < len(records):
+        return rows(records, store.evidence, listed=listed)
+    return _noted(store, "rows of a plan", entries, listed, lambda: rows(records, store.evidence, listed=listed))
+
+
+def _of_place(store: Store, place: str, entries: Sequence[Entry], listed: str) -> list[Row]:
+    return _noted(
+        store,
+        f"rows {listed} {place}",
+        entries,
+        listed,
+        lambda: rows(store.load(entries), store.evidence, listed=listed),
+    )
+
+
+def _noted(
+    store: Store, name: str, entries: Sequence[Entry], listed: str, compute: Callable[[], list[Row]]
+) -> list[Row]:
+    """The rows of ``entries``: as they were noted under ``name`` on the same basis, else computed and noted."""
     if not all(entry.state for entry in entries):  # changed a moment ago, or a store too small for an index
-        return made()
+        return compute()
     states = hashlib.sha256(b"".join(entry.state for entry in entries)).hexdigest()
     basis = digest([_code(), _plugins(), listed, [[e.hash, e.last] for e in entries], states])
-    return _noted(store, f"rows {listed} {place}", basis, made)
-
-
-def _noted(store: Store, name: str, basis: str, made: Callable[[], list[Row]]) -> list[Row]:
-    noted = store.note(name, basis)
-    if noted is not None:
+    note = store.note(name, basis)
+    if note is not None:
         try:
-            return _adapter().validate_json(noted)
+            return _adapter().validate_json(note)
         except ValueError:  # damaged: made again, and noted anew
             pass
-    table = made()
+    table = compute()
     text = _adapter().dump_json(table)
     if _adapter().validate_json(text) == table:  # what JSON cannot say is made again each time
         store.note(name, basis, text)

@@ -36,7 +36,7 @@ PLANNED = 10_000
 
 
 @dataclass(frozen=True)
-class Took:
+class Usage:
     """What a command took: seconds of the wall and of the processor, and 2^20 bytes at its peak."""
 
     wall: float
@@ -118,7 +118,7 @@ def _put(folder: Path, record: Record, evidence: bytes) -> None:
     (folder / SUMS).write_text(json.dumps({"files": sums}, indent=1) + "\n", encoding="utf-8")
 
 
-def took(*command: str, log: Path) -> Took:
+def usage(*command: str, log: Path) -> Usage:
     """What a process with ``command`` takes."""
     start = time.perf_counter()
     with log.open("wb") as out:
@@ -126,7 +126,7 @@ def took(*command: str, log: Path) -> Took:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - start
-    return Took(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode)
+    return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode)
 
 
 PLANNING = """
@@ -139,12 +139,12 @@ print(len({identity.of(cell, Settings()).record for cell in cells}), "records")
 """
 
 
-def measure(records: int, seeds: int, folder: Path, html: bool) -> Iterator[tuple[str, Took]]:
+def measure(records: int, seeds: int, folder: Path, html: bool) -> Iterator[tuple[str, Usage]]:
     """What each command takes on a store of ``records`` records in ``folder``, as it is measured."""
     few = suite(folder, 1, seeds)
     one = len(cells_of(few))
     ten = suite(folder, -(-PLANNED // one), seeds)
-    yield f"plan {len(cells_of(ten)):,} cells", took("-c", PLANNING, str(ten), log=folder / "plan.txt")
+    yield f"plan {len(cells_of(ten)):,} cells", usage("-c", PLANNING, str(ten), log=folder / "plan.txt")
     store = folder / "store"
     cells = cells_of(suite(folder, -(-records // one), seeds))
     # Place by place, so that the rows of all but the last have all their seeds.
@@ -160,7 +160,7 @@ def measure(records: int, seeds: int, folder: Path, html: bool) -> Iterator[tupl
         **({"report --html": ("report", "--html", str(folder / "page"))} if html else {}),
     }
     for name, command in commands.items():
-        yield name, took(*bench, *command, "--store", str(store), log=folder / f"{command[0]}.txt")
+        yield name, usage(*bench, *command, "--store", str(store), log=folder / f"{command[0]}.txt")
 
 
 def main() -> None:

@@ -95,8 +95,8 @@ def test_records_that_vanish_appear_or_are_replaced(store: Store, monkeypatch: p
     assert sorted(names) == sorted([others[0].hash, small_record(7, 12.5).hash])
     assert records == _bare(store.verified())
     assert {r.floor for r in records} == {None, 33.0}
-    with index.Index(store.root, store.sums_required) as made:
-        assert made.hashes() == {r.hash for r in records}
+    with index.Index(store.root, store.sums_required) as opened:
+        assert opened.hashes() == {r.hash for r in records}
 
 
 def _flip_in(file: Path) -> None:
@@ -170,8 +170,8 @@ def test_what_changed_a_moment_ago_is_read_again(tmp_path: Path, monkeypatch: py
 def test_a_number_that_json_cannot_say_is_read_from_its_folder(tmp_path: Path) -> None:
     point = CurvePoint(meter={}, RP=50.0, note={"loss": float("nan")})
     record = small_record(0).model_copy(update={"curve": [point]})
-    assert not index.is_kept_whole(record)
-    assert index.is_kept_whole(_bare([small_record(0)])[0])
+    assert not index.is_faithful(record)
+    assert index.is_faithful(_bare([small_record(0)])[0])
 
 
 def test_a_small_store_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

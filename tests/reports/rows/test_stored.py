@@ -43,6 +43,14 @@ def test_they_are_those_of_all_records(store: Store, monkeypatch: pytest.MonkeyP
     assert stored.of_store(Store(store.root, write=False)) == truth
 
 
+def test_of_a_plan_they_are_those_of_its_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = store.verified()[:3]
+    truth = aggregate.rows(records, store.evidence)
+    assert stored.of_plan(store, records) == truth
+    monkeypatch.setattr(stored, "rows", None)
+    assert stored.of_plan(store, records) == truth
+
+
 def test_a_place_whose_records_changed_is_made_again(store: Store) -> None:
     stored.of_store(store)
     _put(store, [record("ntl", "prompt-search", 0, RP=12.0, created="2026-05-01T00:00:00.000")])
@@ -54,16 +62,16 @@ def test_a_place_whose_records_changed_is_made_again(store: Store) -> None:
 def test_another_code_makes_them_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stored.of_store(store)
     monkeypatch.setattr(stored, "_code", lambda: "other")
-    made: list[int] = []
+    calls: list[int] = []
     rows = stored.rows
 
     def counted(*args: object, **named: object) -> object:
-        made.append(1)
+        calls.append(1)
         return rows(*args, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stored, "rows", counted)
     stored.of_store(store)
-    assert len(made) == 2
+    assert len(calls) == 2
 
 
 def test_the_newest_entry_counts_as_the_newest_record_does(store: Store) -> None:
