@@ -22,7 +22,7 @@ demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusi
 test: $(VENV)/.ready  ## the tests of minutes
 	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not slow"
 
-test-slow: $(VENV)/.ready  ## what needs longer: real networks, the whole tutorial, a browser, simulations
+test-slow: $(VENV)/.ready  ## what needs longer: real networks, clusters, the whole tutorial, a browser, simulations
 	$(VENV)/bin/pytest -n 2 --dist worksteal -m slow
 
 test-all: test test-slow  ## every test
@@ -51,7 +51,7 @@ benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
 
 lock: $(VENV)/bin/uv  ## write requirements.lock anew
-	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --python-version 3.11 pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --extra ray --extra slurm --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import plan
 from bench.errors import UserError
@@ -19,12 +20,32 @@ from bench.store.settings import Settings
 
 if TYPE_CHECKING:
     from bench.harness.launchers.processes import Workers
+    from bench.harness.launchers.slurm import Request
 
-LAUNCHERS = ("local", "ray")
+LAUNCHERS = ("local", "ray", "slurm")
+NEEDS = {"ray": "ray", "slurm": "submitit"}
+"""The package that a launcher needs: the extra has the launcher's name."""
 NEWEST = 2000
 """Records of a store that times are estimated by."""
 MOST_JOBS = 8
 """Processes that a run starts of its own accord."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which machines run the stages.
+
+    Args:
+        launcher: one of `LAUNCHERS`.
+        address: of a ray cluster, ``auto`` or host and port; None: one of this machine alone, for this run.
+        gpus: of each stage on a cluster, where it computes on a GPU; a fraction lets stages share one.
+        slurm: options of ``sbatch`` by name: ``partition``, ``time`` (minutes), ``mem`` (10^9 bytes), and any other.
+    """
+
+    launcher: str = "local"
+    address: str | None = None
+    gpus: float = 1.0
+    slurm: Mapping[str, str] = field(default_factory=dict)
 
 
 class Execution:
@@ -123,24 +144,30 @@ class Execution:
             self.check()
         _find_editors(self.todo)
 
-    def run(self, watch: Watch, command: str, launcher: str = "local") -> None:
+    def run(self, watch: Watch, command: str, where: Where | None = None, jobs: int | None = None) -> None:
         """Run what is to do, once it is prepared; a cell that fails leaves a record, and the others go on.
 
         Args:
             watch: hears of everything.
             command: what a record names as its origin.
-            launcher: one of `LAUNCHERS`.
+            where: None: this machine.
+            jobs: stages at once, where other machines run them; None: as many as there is room for.
 
         Raises:
             UserError: data cannot be read, or the store cannot be written.
         """
-        graph, root = self.graph, self.opened.root
+        graph, root, where = self.graph, self.opened.root, where or Where()
         if not self.todo:
             return
-        if launcher == "ray":
+        if where.launcher == "ray":
             from bench.harness.launchers import ray
 
-            ray.launch(graph, root, self.settings, command, watch)
+            options: dict[str, Any] = {"address": where.address, "gpus": where.gpus, "jobs": jobs}
+            ray.launch(graph, root, self.settings, command, watch, **options)
+        elif where.launcher == "slurm":
+            from bench.harness.launchers import slurm
+
+            slurm.launch(graph, root, self.settings, command, watch, _request(where, jobs))
         elif self._workers is not None:
             from bench.harness.launchers import processes
 
@@ -156,6 +183,28 @@ class Execution:
             return []
         known = self.store.known(self.hashes)
         return list(self.store.load([known[h] for h in self.hashes if h in known]))
+
+
+def _request(where: Where, jobs: int | None) -> Request:
+    """What a job asks of SLURM, as the user names it.
+
+    Raises:
+        UserError: a value that is no number where one is due.
+    """
+    from bench.harness.launchers.slurm import Request
+
+    more = dict(where.slurm)
+    numbers: dict[str, Any] = {"jobs": jobs} if jobs else {}
+    for option, name, kind in (("time", "minutes", int), ("mem", "gigabytes", float)):
+        if option in more:
+            try:
+                numbers[name] = kind(more.pop(option))
+            except ValueError:
+                raise UserError(
+                    f"--slurm {option}={where.slurm[option]} is no number.",
+                    "time counts minutes, mem 10^9 bytes: --slurm time=600 --slurm mem=16",
+                ) from None
+    return Request(partition=more.pop("partition", None), gpus=max(1, round(where.gpus)), more=more, **numbers)
 
 
 def _lock(cell: Cell) -> str:
@@ -181,9 +230,10 @@ def check_launcher(launcher: str) -> None:
         UserError: there is not.
     """
     if launcher not in LAUNCHERS:
-        raise UserError(f"no launcher '{launcher}'.", f"Use {' or '.join(LAUNCHERS)}.")
-    if launcher == "ray" and find_spec("ray") is None:
-        raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'")
+        raise UserError(f"no launcher '{launcher}'.", f"Use {', '.join(LAUNCHERS[:-1])} or {LAUNCHERS[-1]}.")
+    needed = NEEDS.get(launcher)
+    if needed is not None and find_spec(needed) is None:
+        raise UserError(f"{needed} is not installed.", f"Install it: pip install 'lockbench[{launcher}]'")
 
 
 def _find_editors(cells: Sequence[Cell]) -> None:

@@ -24,7 +24,7 @@ from reports.text.formatting import number
 from reports.text.summary import STYLES, short
 
 if TYPE_CHECKING:
-    from bench.api.execution import Execution
+    from bench.api.execution import Execution, Where
     from bench.plan.graph import Graph, Stage
     from bench.records import Cell, Record
     from reports.rows.row import Row
@@ -63,6 +63,7 @@ class Live(Watch):
         self._early: dict[str, Evidence] = {}
         self._shown: dict[tuple[str, int], str] = {}
         self._stages: dict[str, Any] = {}
+        self._where = ""
         self.progress = Progress(
             SpinnerColumn("line" if console.err.options.ascii_only else "dots"),
             TextColumn("{task.description}", markup=False),
@@ -107,6 +108,17 @@ class Live(Watch):
         self._add(record)
         self._expect()
 
+    def nodes(self, nodes: int, stages: int) -> None:
+        """Show how many nodes a cluster has, and how many stages are at work."""
+        shown = f", {stages} at work on {nodes} node{'' if nodes == 1 else 's'}"
+        if shown != self._where:
+            self._where = shown
+            self._expect()
+
+    def remark(self, text: str) -> None:
+        """Show ``text`` on a line of its own."""
+        self._print(f"[yellow]{escape(text)}[/]")
+
     def stage_ended(self, stage: Stage) -> None:
         """Count a stage."""
         self._left.ended(stage)
@@ -115,7 +127,7 @@ class Live(Watch):
     def _expect(self) -> None:
         seconds = self._left.seconds()
         words = f"cells, about {console.minutes(seconds)} left" if seconds else "cells"
-        self.progress.update(self._bar, description=words)
+        self.progress.update(self._bar, description=words + self._where)
 
     def _add(self, record: Record) -> None:
         """Keep ``record``, and show the rows whose numbers it completes."""
@@ -162,25 +174,33 @@ class Live(Watch):
         self.progress.console.print(line, soft_wrap=True)
 
 
-def follow(execution: Execution, jobs: int, launcher: str = "local", cards: Sequence[int] = (0,)) -> list[Record]:
+def follow(
+    execution: Execution,
+    jobs: int,
+    where: Where | None = None,
+    cards: Sequence[int] = (0,),
+    wanted_jobs: int | None = None,
+) -> list[Record]:
     """Run what ``execution`` has to do, with its progress on the screen; the records of its plan.
 
     Args:
         execution: a plan on a store.
-        jobs, launcher, cards: as `bench.api.execution.Execution.prepare` has them.
+        jobs, cards: as `bench.api.execution.Execution.prepare` has them.
+        where: which machines run it; None: this one.
+        wanted_jobs: how many stages at once the user asked for; None: as many as fit.
 
     Raises:
         UserError: what is to do cannot run.
     """
     with execution:
         with console.busy("checking the plan"):
-            execution.prepare(jobs, launcher, cards)
+            execution.prepare(jobs, "local" if where is None else where.launcher, cards)
         if execution.todo:
             wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
             store = execution.opened
             watch = Live(execution.todo, execution.graph, jobs, wanted, execution.records(), store.evidence)
             with watch.progress:
-                execution.run(watch, command(), launcher)
+                execution.run(watch, command(), where, wanted_jobs)
     return execution.records()
 
 

@@ -12,7 +12,7 @@ import typer
 from bench import plan
 from bench import precision as precisions
 from bench.api import request
-from bench.api.execution import Execution, check_launcher
+from bench.api.execution import Execution, Where, check_launcher
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -58,7 +58,18 @@ def run(
     jobs: JobsOption = None,
     threads: ThreadsOption = 1,
     precision: PrecisionOption = "float32",
-    launcher: Annotated[str, typer.Option(help="local, or ray")] = "local",
+    launcher: Annotated[str, typer.Option(help="local, ray or slurm: which machines run the stages")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="of a ray cluster: auto, or HOST:PORT of its head", show_default="this machine alone"),
+    ] = None,
+    gpus_per_cell: Annotated[
+        float, typer.Option(min=0.01, max=64, help="of a stage on a cluster; 0.25 lets four share a GPU")
+    ] = 1.0,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for sbatch: partition, time (minutes), mem (GB), account, ... (repeatable)"),
+    ] = None,
     wall_limit: Annotated[
         float | None, typer.Option(min=0, help="wall seconds of a stage in a plugin's process; 0: no limit")
     ] = 7200.0,
@@ -75,6 +86,8 @@ def run(
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
     check_launcher(launcher)
+    where = Where(launcher, address, gpus_per_cell, _slurm_options(slurm or ()))
+    asked_jobs = jobs
     if log:
         from reports.trackers.log import check
 
@@ -121,7 +134,7 @@ def run(
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
     from bench.cli import live
 
-    records = live.follow(execution, jobs, launcher, cards)
+    records = live.follow(execution, jobs, where, cards, asked_jobs)
     _show(opened, records, details)
     live.say_remarks(records)
     if log:
@@ -130,6 +143,16 @@ def run(
         for name, n in write_runs(list(dict.fromkeys(log)), records, opened, console.warn).items():
             console.say(f"{name}: {n} of {len(records)} cells written, the others are there already")
     live.end(records)
+
+
+def _slurm_options(values: Sequence[str]) -> dict[str, str]:
+    out = {}
+    for value in values:
+        name, is_set, own = value.partition("=")
+        if not is_set or not name.strip():
+            raise UserError(f"--slurm {value} has no value.", "Write NAME=VALUE, e.g. --slurm partition=gpu")
+        out[name.strip().lstrip("-")] = own.strip()
+    return out
 
 
 def _say_choices(chosen: dict[str, Sequence[str]]) -> None:

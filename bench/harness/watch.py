@@ -23,6 +23,12 @@ class Watch:
     def stage_ended(self, stage: Stage) -> None:
         """A stage of the graph has ended: it is made, or has failed."""
 
+    def nodes(self, nodes: int, stages: int) -> None:
+        """A cluster has ``nodes`` nodes just now, and ``stages`` stages are at work there."""
+
+    def remark(self, text: str) -> None:
+        """Something that whoever waits should know: a node is lost, say."""
+
     def measured(self, record: Record, evidence: Evidence) -> None:
         """RP of a cell is known, and the record is not complete yet: key conditions and the curve may be missing.
 

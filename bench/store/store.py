@@ -10,7 +10,6 @@ the next run. `bench doctor` lists it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -27,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.hashing import LENGTH, canonical
+from bench.hashing import LENGTH, canonical, digest
 from bench.legible import visible
 from bench.records import SCHEMA, Record
-from bench.store import disk, parts, scan, sums
+from bench.store import disk, local, locks, parts, scan, sums
 from bench.store.disk import StoreError
 from bench.store.index import REUSED, Entry
 from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
@@ -123,19 +122,20 @@ class Store:
         for name in ROOMS:
             (root / name).mkdir(exist_ok=True)
         if not mark.exists():
-            _write_once(mark, canonical({"schema": SCHEMA, "sums": True, "entropy": entropy}))
+            soft = {"locks": locks.SOFT} if locks.chosen(root) == locks.SOFT else {}
+            _write_once(mark, canonical({"schema": SCHEMA, "sums": True, "entropy": entropy, **soft}))
         probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
         try:
             probe.write_text("x")
         finally:
             probe.unlink(missing_ok=True)
-        use = os.open(root / "locks" / parts.IN_USE, os.O_RDWR | os.O_CREAT, 0o644)
-        weakref.finalize(self, os.close, use)
-        fcntl.flock(use, fcntl.LOCK_SH)  # waits while the store is being repaired
+        weakref.finalize(self, locks.share(root))  # waits while the store is being repaired
 
     @property
     def edits(self) -> Path:
-        """The edit cache."""
+        """The edit cache. Machines do not share a database: where they share the store, each has its own."""
+        if locks.kind(self.root) == locks.SOFT:
+            return local.folder() / f"edits-{digest(str(self.root.resolve()))}.sqlite"
         return self.root / "edits.sqlite"
 
     def artefact(self, kind: str, hash: str) -> Path:
@@ -169,7 +169,11 @@ class Store:
                 with disk.clear_errors(self.root):
                     sums.write(part)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    part.rename(target)
+                    try:
+                        part.rename(target)
+                    except OSError:  # a lock file was taken over from a maker that was only slow
+                        if not self._is_sound(kind, hash):
+                            raise
 
     def _is_sound(self, kind: str, hash: str) -> bool:
         target = self.artefact(kind, hash)
@@ -379,7 +383,7 @@ class Store:
                 own = self.entries(f"artefacts/{kind.name}")
                 out += [kind] if own and not any(map(_is_artefact, own)) else [p for p in own if not _is_artefact(p)]
         out += [p for p in self.entries("tmp") if not parts.PART.fullmatch(p.name)]
-        out += [p for p in self.entries("locks") if p.suffix != ".lock" or not p.is_file()]
+        out += [p for p in self.entries("locks") if not locks.name_of(p) or not p.is_file()]
         return out
 
     def _name(self, contents: Contents | scan.Found) -> None:

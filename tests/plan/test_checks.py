@@ -49,7 +49,7 @@ def _editor(root: Path, channels: int) -> Path:
         (["--model", "resnet18:²"], "no list of widths"),
         (["--model", "vit:"], "no list of widths"),
         (["--model", "vgg19", "-p", "task.size=16"], "cannot take images of 16 pixels"),
-        (["--launcher", "slurm"], "local or ray"),
+        (["--launcher", "cloud"], "local, ray or slurm"),
         (["--task", "folder:empty", *CHEAP], "0 sub-folders"),
         (["--task", "folder:few", *CHEAP], "'b' (3)"),
         (["--task", "folder:good:folder:other", *CHEAP, "--lock", "ntl"], "same classes"),

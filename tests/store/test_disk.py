@@ -110,7 +110,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("bench.store.store.fcntl.flock", refuse)
+    monkeypatch.setattr("bench.store.locks.fcntl.flock", refuse)
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     for act in (lambda: Store(tmp_path / "s"), lambda: store.put(small_record(5), {})):
         with pytest.raises(UserError, match=words) as error:

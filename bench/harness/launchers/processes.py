@@ -171,7 +171,7 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, workers:
                 break
             stage = schedule.start(at)
             worker.take(at, stage.gigabytes)
-            body = {"kind": stage.kind, "cell": stage.cell.model_dump_json(), "failures": _listed(schedule, at)}
+            body = {"kind": stage.kind, "cell": stage.cell.model_dump_json(), "failures": listed(schedule, at)}
             with suppress(WireClosed):  # it has died already: `receive` finds out
                 worker.wire.send("stage", {**body, **common})
         for worker in workers.ready(POLL):
@@ -187,7 +187,7 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, workers:
                 if deaths[at] < TRIES:
                     schedule.again(at)
                 else:
-                    _fail(schedule, at, _death(code), Store(store), settings, command, watch)
+                    fail(schedule, at, _death(code), Store(store), settings, command, watch)
                 continue
             if answer.kind in ("steps", "measured"):
                 _tell(stage, answer, watch)
@@ -202,7 +202,8 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, workers:
                 watch.done(Record.model_validate_json(str(record)))
 
 
-def _listed(schedule: Schedule, at: int) -> list[tuple[str, str, dict[str, Any]]]:
+def listed(schedule: Schedule, at: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """Kind, hash and failure of what the stage ``at`` reads and cannot have."""
     return [(kind, hash, value) for (kind, hash), value in schedule.failures(at).items()]
 
 
@@ -220,9 +221,7 @@ def _death(code: int) -> str:
     return f"the process of this stage died {TRIES} times ({how})"
 
 
-def _fail(
-    schedule: Schedule, at: int, error: str, store: Store, settings: Settings, command: str, watch: Watch
-) -> None:
+def fail(schedule: Schedule, at: int, error: str, store: Store, settings: Settings, command: str, watch: Watch) -> None:
     """Let the stage ``at`` stand as failed, whose process died each time; where it is a record, write it."""
     from bench.harness.cell import failed_record
     from bench.harness.failure import Failure
