@@ -188,8 +188,7 @@ def _context(work: Work) -> tuple[Any, bool]:
         settings = Settings(**{**work.settings, "plugin_files": files})
         is_shared = bool(work.token) and ray_probe.holds(work.token_file, work.token)
         root = Path(work.store) if is_shared else folder / "store"
-        if not is_shared:
-            _sweep()
+        _sweep()
         context = Context(Store(root, entropy=settings.entropy), settings, None, work.command)
         if is_shared:  # machines do not share a database
             session.current.cache = folder / "edits.sqlite"
@@ -247,9 +246,10 @@ def _node_id() -> str:
 
 
 def _sweep() -> None:
-    """Remove what runs that were killed left on this node long ago."""
+    """Remove what runs that were killed left on this node long ago; nodes of the shared store have none of their own."""
     for folder in local.folder().glob("node-*"):
+        own = folder / "store"
         with contextlib.suppress(OSError, UserError):
-            if time.time() - (folder / "store" / "tmp").stat().st_mtime > FORGOTTEN:
-                with parts.alone(folder / "store"):
+            if time.time() - (own / "tmp" if own.exists() else folder).stat().st_mtime > FORGOTTEN:
+                with parts.alone(own) if own.exists() else contextlib.nullcontext():
                     parts.remove(folder)
