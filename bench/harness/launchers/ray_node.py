@@ -246,7 +246,7 @@ def _node_id() -> str:
 
 
 def _sweep() -> None:
-    """Remove what runs that were killed left on this node long ago; nodes of the shared store have none of their own."""
+    """Remove what runs that were killed left on this node long ago; with a shared store there is no other."""
     for folder in local.folder().glob("node-*"):
         own = folder / "store"
         with contextlib.suppress(OSError, UserError):
