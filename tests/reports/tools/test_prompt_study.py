@@ -132,3 +132,13 @@ def test_the_scatter_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(prompt_scatter, "PANELS", (("printed LP", "LP"), ("size inside", "LP")))
     file = prompt_scatter.draw(prompts(RECORDS, SIZES), tmp_path / "scatter.png")
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_in_a_scatter_do_not_lie_on_one_another() -> None:
+    crowd = [(0.1 * i, 50.0 + 0.01 * i, f"p{i}") for i in range(10)]
+    lonely = [(0.0, 100.0, "far"), (10.0, 0.0, "away")]
+    names = [name for _, _, name in prompt_scatter.legible([*crowd, *lonely])]
+    assert {"far", "away"} <= set(names)
+    assert len(names) == 3
+    assert prompt_scatter.legible([]) == []
+    assert len(prompt_scatter.legible([(1.0, 1.0, "a"), (1.0, 1.0, "b")])) == 1
