@@ -112,7 +112,7 @@ class Live(Watch):
         """Show how many nodes a cluster has, and how many stages are at work."""
         shown = f", {stages} at work on {nodes} node{'' if nodes == 1 else 's'}"
         if shown != self._where:
-            self._where = shown
+            self._where, self._left.jobs = shown, max(1, stages)
             self._expect()
 
     def remark(self, text: str) -> None:

@@ -21,10 +21,12 @@ class TimeLeft:
     """
 
     def __init__(self, graph: Graph, jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._graph, self._jobs, self._clock = graph, jobs, clock
+        self._graph, self._clock = graph, clock
+        self.jobs = jobs
+        """Stages at once; a cluster may grow."""
         self._at = {(stage.kind, stage.hash): i for i, stage in enumerate(graph.stages)}
         self._left = set(range(len(graph)))
-        self._start, self._whole = clock(), graph.seconds(jobs)
+        self._start = clock()
 
     def ended(self, stage: Stage) -> None:
         """One stage less."""
@@ -32,7 +34,7 @@ class TimeLeft:
 
     def seconds(self) -> float:
         """An estimate; 0 where nothing is left."""
-        left = self._graph.seconds(self._jobs, self._left)
-        expected, spent = self._whole - left, self._clock() - self._start
+        left = self._graph.seconds(self.jobs, self._left)
+        expected, spent = self._graph.seconds(self.jobs) - left, self._clock() - self._start
         pace = (TRUSTED + spent) / (TRUSTED + max(0.0, expected))
         return left * pace

@@ -93,3 +93,9 @@ def test_jobs_where_nobody_says(
 def test_load_records_is_one_line_a_record(real_store: Path, results: Results) -> None:
     assert len(api.load_records(real_store)) == len(results.records)
     assert all(isinstance(record, Record) for record in results.records)
+
+
+def test_a_launcher_that_does_not_exist_is_named_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no launcher 'cloud'"):
+        api.run("ntl", where=api.Where("cloud"), store=tmp_path / "s")
+    assert not (tmp_path / "s").exists()

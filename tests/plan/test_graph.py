@@ -94,6 +94,11 @@ def test_the_pace_of_a_run_corrects_its_estimates() -> None:
     assert left.seconds() == pytest.approx(2 * TRUSTED)
     left.ended(graph.stages[1])
     assert left.seconds() == 0
+    now[0] = 0.0
+    wide = TimeLeft(_chain([TRUSTED] * 4, [()] * 4), 1, lambda: now[0])
+    before = wide.seconds()
+    wide.jobs = 4  # a cluster grew
+    assert wide.seconds() == pytest.approx(before / 4)
 
 
 def test_without_a_kind_those_that_read_it_wait_for_the_others_alone() -> None:
