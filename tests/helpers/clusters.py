@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Any]:
     """A cluster of a head without processors, where the driver is, and ``count`` nodes."""
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers wait for no other test
     cluster = Cluster(
         initialize_head=True,
         head_node_args={

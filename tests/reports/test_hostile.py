@@ -25,6 +25,7 @@ from bench.cli.live import Live
 from bench.cli.screen import Screen
 from bench.errors import UserError
 from bench.legible import visible
+from bench.plan.graph import Graph, Stage
 from bench.plan.wording import in_short
 from bench.records import Condition, CurvePoint, Flag, Measured, Record
 from bench.store import Store
@@ -126,7 +127,8 @@ def test_progress_reads_no_markup_and_no_emoji_codes(monkeypatch: pytest.MonkeyP
     screen = Screen(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "err", screen)
     failed = record(RP=None, status="failed", error=f"folder:art: [b]x[/] {ESC}")
-    shown = Live([failed.cell], frozenset({failed.row_key}), [], lambda _: {}, lambda *_: 0.0)
+    graph = Graph([Stage("scored", failed.hash, failed.cell, (), (), 0.0, 1.0)], [(0,)])
+    shown = Live([failed.cell], graph, 1, frozenset({failed.row_key}), [], lambda _: {})
     with shown.progress:
         shown.stage(failed.cell, "unlocked", 1, 2, f":art: [b]x[/] {ESC}")
         shown.progress.refresh()
