@@ -223,14 +223,24 @@ def usual_jobs(settings: Settings, cells: int, cards: int = 1) -> int:
     return max(1, min(cores() // settings.threads, cells, MOST_JOBS))
 
 
-def check_launcher(launcher: str) -> None:
-    """Whether there is such a launcher, and what it needs is installed.
+def check_launcher(where: Where) -> None:
+    """Whether there is such a launcher, what it needs is installed, and nothing is set that it does not read.
 
     Raises:
-        UserError: there is not.
+        UserError: it is not so.
     """
+    launcher = where.launcher
     if launcher not in LAUNCHERS:
         raise UserError(f"no launcher '{launcher}'.", f"Use {', '.join(LAUNCHERS[:-1])} or {LAUNCHERS[-1]}.")
+    for name, is_set, owners in (
+        ("address", where.address is not None, ("ray",)),
+        ("gpus-per-cell", where.gpus != Where.gpus, ("ray", "slurm")),
+        ("slurm", bool(where.slurm), ("slurm",)),
+    ):
+        if is_set and launcher not in owners:
+            raise UserError(
+                f"--{name} does not go with --launcher {launcher}.", f"Use --launcher {' or '.join(owners)}."
+            )
     needed = NEEDS.get(launcher)
     if needed is not None and find_spec(needed) is None:
         raise UserError(f"{needed} is not installed.", f"Install it: pip install 'lockbench[{launcher}]'")

@@ -77,7 +77,7 @@ def run(
     Raises:
         UserError: an unknown name, a value out of range, or nothing that can run.
     """
-    check_launcher("local" if where is None else where.launcher)
+    check_launcher(where or Where())
     files, _ = request.plugins(plugins, None if suite is None else str(suite))
     names = {kind: _listed(value) for kind, value in zip(KINDS, (lock, attack, task, model), strict=True)}
     values = [f"{name}={text_of(value)}" for name, value in {**(params or {}), **_grouped(more)}.items()]

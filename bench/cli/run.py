@@ -85,8 +85,8 @@ def run(
     ] = None,
 ) -> None:
     """Run locks against attacks. What is done already is not done again."""
-    check_launcher(launcher)
     where = Where(launcher, address, gpus_per_cell, _slurm_options(slurm or ()))
+    check_launcher(where)
     asked_jobs = jobs
     if log:
         from reports.trackers.log import check

@@ -99,3 +99,16 @@ def test_a_launcher_that_does_not_exist_is_named_before_anything_is_read(tmp_pat
     with pytest.raises(UserError, match="no launcher 'cloud'"):
         api.run("ntl", where=api.Where("cloud"), store=tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        (api.Where("local", address="auto"), "--address does not go with --launcher local"),
+        (api.Where("local", gpus=0.5), "--gpus-per-cell does not go with --launcher local"),
+        (api.Where("ray", slurm={"mem": "4"}), "--slurm does not go with --launcher ray"),
+    ],
+)
+def test_what_a_launcher_does_not_read_is_refused(where: api.Where, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        api.run("ntl", where=where)
