@@ -22,7 +22,6 @@ from bench.harness.launchers import ray_cluster
 from bench.harness.watch import Watch
 from bench.plan.graph import Graph, Stage
 from bench.records import Cell, Record
-from bench.store import local
 from bench.store.settings import Settings
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'lockbench[ray]'")
@@ -80,7 +79,6 @@ class Heard(Watch):
 def test_the_suite_gives_the_records_of_a_local_run(
     share: bool, cluster: Any, suite: Path, here: Execution, tmp_path: Path
 ) -> None:
-    before = set(local.folder().glob("node-*"))
     heard, execution = Heard(), clusters.execution(suite, tmp_path / "s")
     there = clusters.run_on(cluster, execution, heard, share=share)
     clusters.same(here, execution)
@@ -92,7 +90,7 @@ def test_the_suite_gives_the_records_of_a_local_run(
     assert any(" on " in words for words in heard.words), "progress names the node"
     assert execution.opened.entries("tmp") == []
     assert execution.opened.damaged() == []
-    assert set(local.folder().glob("node-*")) == before, "nodes forget the run"
+    assert clusters.folders(cluster) == [], "nodes forget the run"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from bench.harness.launchers import inline
 from bench.harness.launchers import ray as launcher
 from bench.harness.watch import Watch
 from bench.records import Record
-from bench.store import Store
+from bench.store import Store, local
 from bench.store.settings import Settings
 
 FAST = {
@@ -56,6 +56,12 @@ def nodes(count: int, cpus: int = 1) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def folders(cluster: Any) -> list[Path]:
+    """What the nodes of ``cluster`` keep of runs on this machine."""
+    names = [node.node_id[:12] for node in cluster.list_all_nodes()]
+    return [folder for name in names for folder in local.folder().glob(f"node-{name}-*")]
 
 
 def slow_suite(task: str, folder: Path, attacks: int = 3, seconds: float = 1.0) -> tuple[Path, Path]:
