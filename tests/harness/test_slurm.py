@@ -89,7 +89,7 @@ def test_the_suite_gives_the_records_of_a_local_run(queue: dict[str, str], small
 
 def test_what_a_lost_job_left_is_submitted_again(queue: dict[str, str], small_task: str, tmp_path: Path) -> None:
     heard = Heard()
-    file, notes = clusters.slow_suite(small_task, tmp_path / "suite", attacks=1, seconds=5.0)
+    file, notes = clusters.slow_suite(small_task, tmp_path / "suite", attacks=1, seconds=20.0)
     execution = clusters.execution(file, tmp_path / "s", clusters.SLOW)
     execution.check()
     killed: list[str] = []
@@ -123,7 +123,7 @@ slurm.launch(execution.graph, execution.opened.root, execution.settings, "", Wat
 
 
 def test_a_driver_that_was_killed_goes_on(queue: dict[str, str], small_task: str, tmp_path: Path) -> None:
-    file, notes = clusters.slow_suite(small_task, tmp_path / "suite", attacks=1, seconds=5.0)
+    file, notes = clusters.slow_suite(small_task, tmp_path / "suite", attacks=1, seconds=20.0)
     arguments = [sys.executable, "-c", DRIVER, str(file), str(tmp_path / "s"), str(Path(clusters.__file__).parent)]
     driver = subprocess.Popen(arguments, env=dict(os.environ))
     try:
