@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench import seeds
 from bench.hashing import digest
 from bench.selection import SelectionRule
 from bench.threat import Budget, ThreatModel
@@ -32,6 +33,7 @@ _FIRST_BUDGETS = ("steps", "queries", "edited", "guesses")
 
 Role = Literal["method", "control", "given"]
 Purpose = Literal["", "victim", "must-open", "must-not-open", "public-baseline", "no-attack"]
+Split = Literal["test", "judge-validation"]
 Kind = Literal["right", "none", "near", "wrong", "setting", "random", "partial"]
 
 
@@ -94,6 +96,11 @@ class Cell(_Model):
     def editor(self) -> str:
         """The editor that the key runs, or the usual one where it runs none."""
         return str(self.key.params.get("editor", EDITOR))
+
+    @property
+    def split(self) -> Split:
+        """What it is judged on."""
+        return "judge-validation" if seeds.is_tuning(self.replicate) else "test"
 
     def row(self) -> dict[str, Any]:
         """What decides comparison, replicate apart: names and the parameters that were set."""
@@ -199,7 +206,7 @@ class Record(_Model):
     error: str | None = None
     cell: Cell
     row_key: str
-    split: Literal["test", "judge-validation"] = "test"
+    split: Split = "test"
     metric: Metric = Field(default="accuracy", description="what percentages of this record are of")
     floor: float | None = Field(default=None, description="what the best constant answer reaches, percent")
     victim_authorised: Measured | None = None

@@ -12,7 +12,7 @@ from bench import datasets
 from bench.api import audit_plan, checkpoint, findings, request
 from bench.api.audit_plan import LeftOut, Plan, Scope
 from bench.api.checkpoint import Options, Reading
-from bench.api.execution import Execution, usual_jobs
+from bench.api.execution import Execution
 from bench.api.findings import Finding
 from bench.api.results import Results
 from bench.errors import UserError
@@ -189,8 +189,7 @@ def audit(
     settings = Settings(device=request.device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
     scope = Scope(key, quick, threats, attacks, params or {}, parse_seeds(str(seeds)))
     prepared = prepare(model, data, options, scope, store=store, settings=settings, entropy=entropy)
-    cards = request.cards_of(device)
     with execution_of(prepared) as execution:
-        execution.prepare(jobs or usual_jobs(execution.settings, len(execution.todo), len(cards)), cards=cards)
+        execution.prepare(jobs, cards=request.cards_of(device))
         execution.run(watch or Watch(), "bench.audit")
     return results(prepared, execution)

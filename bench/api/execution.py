@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import plan
 from bench.errors import UserError
+from bench.harness.needs import lock_of, victims
 from bench.harness.watch import Watch
 from bench.plan import Planned
 from bench.plan.graph import Graph
@@ -20,7 +21,6 @@ from bench.store.settings import Settings
 
 if TYPE_CHECKING:
     from bench.harness.launchers.processes import Workers
-    from bench.harness.launchers.slurm import Request
 
 LAUNCHERS = ("local", "ray", "slurm")
 NEEDS = {"ray": "ray", "slurm": "submitit"}
@@ -48,6 +48,10 @@ class Where:
     slurm: Mapping[str, str] = field(default_factory=dict)
 
 
+HERE = Where()
+"""This machine."""
+
+
 class Execution:
     """The cells of a plan, and which of them a store has. A context: its processes end with the block.
 
@@ -60,12 +64,16 @@ class Execution:
         cells: those of ``planned``.
         hashes: of each cell's record.
         done: for each cell, whether the store has a complete record of it.
+        at_once: stages at once on this machine, once `prepare` knows.
     """
 
     def __init__(self, planned: Sequence[Planned], settings: Settings, store: Store | None) -> None:
         self.planned, self.settings, self.store = planned, settings, store
         self._workers: Workers | None = None
         self._victims: dict[str, bool] = {}
+        self._where = HERE
+        self._jobs: int | None = None
+        self.at_once = 1
         self.cells = [item.cell for item in planned]
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
         known = {} if store is None else store.known(self.hashes)
@@ -94,7 +102,7 @@ class Execution:
         if self.store is None:
             return Graph.of(todo, self.settings)
         records = list(self.store.load(self.store.listing()[-NEWEST:])) if todo else []
-        return Graph.of(todo, self.settings, self.store.has, records, lambda c: self._victims.get(_lock(c), True))
+        return Graph.of(todo, self.settings, self.store.has, records, lambda c: self._victims.get(lock_of(c), True))
 
     def check(self) -> None:
         """Whether what is to do can run, as far as that is known before it runs.
@@ -102,11 +110,9 @@ class Execution:
         Raises:
             UserError: it cannot.
         """
-        from bench.harness.needs import reads_victim
-
         plan.check(self.todo)
         plan.check_accepts(self.planned)
-        self._victims = {_lock(cell): reads_victim(cell) for cell in self.todo}
+        self._victims = victims(self.todo)
 
     def __enter__(self) -> Execution:
         return self
@@ -115,12 +121,12 @@ class Execution:
         if self._workers is not None:
             self._workers.close()
 
-    def prepare(self, jobs: int, launcher: str = "local", cards: Sequence[int] = (0,)) -> None:
+    def prepare(self, jobs: int | None = None, where: Where = HERE, cards: Sequence[int] = (0,)) -> None:
         """Make ready what `run` needs, and find out what cannot run. Before this nothing imports torch.
 
         Args:
-            jobs: stages at once.
-            launcher: one of `LAUNCHERS`.
+            jobs: stages at once; None: as many as there is room for.
+            where: which machines run them.
             cards: numbers of the GPUs over which stages are spread; without effect on a CPU.
 
         Raises:
@@ -128,35 +134,34 @@ class Execution:
         """
         from bench.guests import process as guests
 
+        self._where, self._jobs = where, jobs
         self.opened.clean()
         self.opened.reuse([h for h, done in zip(self.hashes, self.done, strict=True) if done])
         if not self.todo:
             return
+        self.at_once = jobs or usual_jobs(self.settings, len(self.todo), len(cards))
         cards = () if self.settings.device == "cpu" else tuple(cards)
-        if launcher == "local" and (jobs > 1 or cards not in ((), (0,))):  # a card is chosen as a process starts
+        if where.launcher == "local" and (self.at_once > 1 or cards not in ((), (0,))):  # a process starts on its card
             from bench.harness.launchers import processes
 
-            self._workers = processes.Workers(max(jobs, len(cards)), cards)
-            victims = self._workers.check(self.todo, self.cells, self.settings)
-            self._victims = dict(zip(map(_lock, self.todo), victims, strict=True))
+            self._workers = processes.Workers(max(self.at_once, len(cards)), cards)
+            self._victims = self._workers.check(self.todo, self.cells, self.settings)
         else:
             guests.start()  # `check` is the first to import torch
             self.check()
         _find_editors(self.todo)
 
-    def run(self, watch: Watch, command: str, where: Where | None = None, jobs: int | None = None) -> None:
+    def run(self, watch: Watch, command: str) -> None:
         """Run what is to do, once it is prepared; a cell that fails leaves a record, and the others go on.
 
         Args:
             watch: hears of everything.
             command: what a record names as its origin.
-            where: None: this machine.
-            jobs: stages at once, where other machines run them; None: as many as there is room for.
 
         Raises:
             UserError: data cannot be read, or the store cannot be written.
         """
-        graph, root, where = self.graph, self.opened.root, where or Where()
+        graph, root, where, jobs = self.graph, self.opened.root, self._where, self._jobs
         if not self.todo:
             return
         if where.launcher == "ray":
@@ -167,7 +172,8 @@ class Execution:
         elif where.launcher == "slurm":
             from bench.harness.launchers import slurm
 
-            slurm.launch(graph, root, self.settings, command, watch, _request(where, jobs))
+            request = slurm.Request.of(where.slurm, jobs, where.gpus)
+            slurm.launch(graph, root, self.settings, command, watch, request)
         elif self._workers is not None:
             from bench.harness.launchers import processes
 
@@ -183,32 +189,6 @@ class Execution:
             return []
         known = self.store.known(self.hashes)
         return list(self.store.load([known[h] for h in self.hashes if h in known]))
-
-
-def _request(where: Where, jobs: int | None) -> Request:
-    """What a job asks of SLURM, as the user names it.
-
-    Raises:
-        UserError: a value that is no number where one is due.
-    """
-    from bench.harness.launchers.slurm import Request
-
-    more = dict(where.slurm)
-    numbers: dict[str, Any] = {"jobs": jobs} if jobs else {}
-    for option, name, kind in (("time", "minutes", int), ("mem", "gigabytes", float)):
-        if option in more:
-            try:
-                numbers[name] = kind(more.pop(option))
-            except ValueError:
-                raise UserError(
-                    f"--slurm {option}={where.slurm[option]} is no number.",
-                    "time counts minutes, mem 10^9 bytes: --slurm time=600 --slurm mem=16",
-                ) from None
-    return Request(partition=more.pop("partition", None), gpus=max(1, round(where.gpus)), more=more, **numbers)
-
-
-def _lock(cell: Cell) -> str:
-    return f"{cell.lock.name} {sorted(cell.lock.params.items())}"
 
 
 def cores() -> int:

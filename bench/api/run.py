@@ -9,7 +9,7 @@ from typing import Any
 from bench import plan
 from bench import precision as precisions
 from bench.api import request
-from bench.api.execution import Execution, Where, check_launcher, usual_jobs
+from bench.api.execution import HERE, Execution, Where, check_launcher
 from bench.api.results import Results
 from bench.errors import UserError
 from bench.harness.watch import Watch
@@ -41,7 +41,7 @@ def run(
     wall_limit: float | None = 7200.0,
     memory_limit: float | None = None,
     skip_bad: bool = False,
-    where: Where | None = None,
+    where: Where = HERE,
     watch: Watch | None = None,
     params: Mapping[str, Any] | None = None,
     **more: Any,
@@ -66,7 +66,7 @@ def run(
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
         memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
         skip_bad: whether image files that cannot be read are left out.
-        where: which machines run the stages, `bench.Where`; None: this one.
+        where: which machines run the stages, `bench.Where`.
         watch: hears of everything as it happens.
         params: settings by ``GROUP.NAME``, as ``-p`` takes them: ``{"lock.alpha": 0.3}``.
         more: the same as keywords, the group before the first underscore: ``lock_alpha=0.3``, ``threat_share=0.05``.
@@ -77,7 +77,7 @@ def run(
     Raises:
         UserError: an unknown name, a value out of range, or nothing that can run.
     """
-    check_launcher(where or Where())
+    check_launcher(where)
     files, _ = request.plugins(plugins, None if suite is None else str(suite))
     names = {kind: _listed(value) for kind, value in zip(KINDS, (lock, attack, task, model), strict=True)}
     values = [f"{name}={text_of(value)}" for name, value in {**(params or {}), **_grouped(more)}.items()]
@@ -99,11 +99,9 @@ def run(
         precision=precision,
     )
     precisions.check(precision, settings.device)
-    cards = request.cards_of(device)
     with Execution(planned, settings, opened) as execution:
-        at_once = jobs or usual_jobs(settings, len(execution.todo), len(cards))
-        execution.prepare(at_once, "local" if where is None else where.launcher, cards)
-        execution.run(watch or Watch(), "bench.run", where, jobs)
+        execution.prepare(jobs, where, request.cards_of(device))
+        execution.run(watch or Watch(), "bench.run")
     return Results(execution.records(), opened.root)
 
 

@@ -122,7 +122,8 @@ def audit(
         _show_left_out(prepared)
         return
     execution = api.execution_of(prepared)
-    live.follow(execution, jobs_of(jobs, settings, len(execution.todo), len(cards)), cards=cards)
+    jobs_of(jobs, settings, len(execution.todo), len(cards))  # warns
+    live.follow(execution, jobs, cards=cards)
     found = api.results(prepared, execution)
     _show(found)
     live.say_remarks(found.records)

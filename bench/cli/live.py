@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import plan
+from bench.api.execution import HERE, Where
 from bench.cli import console
 from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
@@ -24,7 +25,7 @@ from reports.text.formatting import number
 from reports.text.summary import STYLES, short
 
 if TYPE_CHECKING:
-    from bench.api.execution import Execution, Where
+    from bench.api.execution import Execution
     from bench.plan.graph import Graph, Stage
     from bench.records import Cell, Record
     from reports.rows.row import Row
@@ -40,8 +41,7 @@ class Live(Watch):
     """Shows what happens.
 
     Args:
-        cells: those to do.
-        graph: their stages.
+        graph: the stages of what is to do.
         jobs: stages at once.
         wanted: row keys of the rows that somebody waits for; the others are controls.
         known: records that are there already, controls of those to come among them.
@@ -50,19 +50,18 @@ class Live(Watch):
 
     def __init__(
         self,
-        cells: Sequence[Cell],
         graph: Graph,
         jobs: int,
         wanted: frozenset[str],
         known: Sequence[Record],
         evidence: Callable[[Record], Mapping[str, Any]],
     ) -> None:
-        self._cells, self._wanted, self._evidence = list(cells), wanted, evidence
+        self._cells, self._wanted, self._evidence = graph.cells, wanted, evidence
         self._left = TimeLeft(graph, jobs)
         self._records = {record.hash: record for record in known}
         self._early: dict[str, Evidence] = {}
         self._shown: dict[tuple[str, int], str] = {}
-        self._stages: dict[str, Any] = {}
+        self._stages: dict[tuple[str, str], Any] = {}
         self._where = ""
         self.progress = Progress(
             SpinnerColumn("line" if console.err.options.ascii_only else "dots"),
@@ -73,12 +72,12 @@ class Live(Watch):
             console=console.err,
             transient=True,
         )
-        self._bar = self.progress.add_task("cells", total=len(cells))
+        self._bar = self.progress.add_task("cells", total=len(self._cells))
         self._expect()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
         """Show how far the stage of ``cell`` is."""
-        at = in_short(cell)
+        at = in_short(cell), name
         if at not in self._stages:
             self._stages[at] = self.progress.add_task("", total=None)
         words = visible(f"  {self._name(cell)}: {name}: {what}")
@@ -93,9 +92,7 @@ class Live(Watch):
     def done(self, record: Record) -> None:
         """Count a cell, and show what was measured."""
         self._early.pop(record.hash, None)
-        stage = self._stages.pop(in_short(record.cell), None)
-        if stage is not None:
-            self.progress.remove_task(stage)
+        self._clear(record.cell)
         self.progress.advance(self._bar)
         own = (record.provenance.seconds.get(kind, 0.0) for kind in ("unlocked", "scored"))  # the rest is shared
         spent = console.minutes(sum(own))
@@ -121,8 +118,14 @@ class Live(Watch):
 
     def stage_ended(self, stage: Stage) -> None:
         """Count a stage."""
+        self._clear(stage.cell)
         self._left.ended(stage)
         self._expect()
+
+    def _clear(self, cell: Cell) -> None:
+        """Take the lines of ``cell`` away: a stage of it that is still at work comes back with its next step."""
+        for at in [at for at in self._stages if at[0] == in_short(cell)]:
+            self.progress.remove_task(self._stages.pop(at))
 
     def _expect(self) -> None:
         seconds = self._left.seconds()
@@ -174,33 +177,25 @@ class Live(Watch):
         self.progress.console.print(line, soft_wrap=True)
 
 
-def follow(
-    execution: Execution,
-    jobs: int,
-    where: Where | None = None,
-    cards: Sequence[int] = (0,),
-    wanted_jobs: int | None = None,
-) -> list[Record]:
+def follow(execution: Execution, jobs: int | None, where: Where = HERE, cards: Sequence[int] = (0,)) -> list[Record]:
     """Run what ``execution`` has to do, with its progress on the screen; the records of its plan.
 
     Args:
         execution: a plan on a store.
-        jobs, cards: as `bench.api.execution.Execution.prepare` has them.
-        where: which machines run it; None: this one.
-        wanted_jobs: how many stages at once the user asked for; None: as many as fit.
+        jobs, where, cards: as `bench.api.execution.Execution.prepare` has them.
 
     Raises:
         UserError: what is to do cannot run.
     """
     with execution:
         with console.busy("checking the plan"):
-            execution.prepare(jobs, "local" if where is None else where.launcher, cards)
+            execution.prepare(jobs, where, cards)
         if execution.todo:
             wanted = frozenset(item.cell.row_key() for item in execution.planned if item.reason == plan.ASKED)
             store = execution.opened
-            watch = Live(execution.todo, execution.graph, jobs, wanted, execution.records(), store.evidence)
+            watch = Live(execution.graph, execution.at_once, wanted, execution.records(), store.evidence)
             with watch.progress:
-                execution.run(watch, command(), where, wanted_jobs)
+                execution.run(watch, command())
     return execution.records()
 
 

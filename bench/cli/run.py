@@ -37,6 +37,7 @@ from bench.errors import UserError
 from bench.plan.wording import in_short
 from bench.records import Record
 from bench.store import Store
+from bench.store.locks import MARK
 from bench.store.settings import PLAN, Settings
 
 
@@ -87,7 +88,6 @@ def run(
     """Run locks against attacks. What is done already is not done again."""
     where = Where(launcher, address, gpus_per_cell, _slurm_options(slurm or ()))
     check_launcher(where)
-    asked_jobs = jobs
     if log:
         from reports.trackers.log import check
 
@@ -114,15 +114,15 @@ def run(
     opened = None
     if not dry_run:
         opened = Store(store, entropy=entropy)
-    elif (store / "lockbench.json").exists():
+    elif (store / MARK).exists():
         opened = Store(store, write=False, entropy=entropy)
     settings = replace(settings, entropy=PLAN if opened is None else opened.entropy)
     execution = Execution(planned, settings, opened)
     cards = request.cards_of(device)
-    jobs = jobs_of(jobs, settings, len(execution.todo), len(cards))
+    at_once = jobs_of(jobs, settings, len(execution.todo), len(cards))
     if dry_run or opened is None:
         execution.check()
-        console.plan_table(planned, execution.done, execution.graph, jobs)
+        console.plan_table(planned, execution.done, execution.graph, at_once)
         return
     if not execution.todo:
         console.say(f"nothing to do: all {len(planned)} cells are in {store}", "green")
@@ -134,7 +134,7 @@ def run(
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
     from bench.cli import live
 
-    records = live.follow(execution, jobs, where, cards, asked_jobs)
+    records = live.follow(execution, jobs, where, cards)
     _show(opened, records, details)
     live.say_remarks(records)
     if log:

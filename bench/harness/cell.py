@@ -10,7 +10,6 @@ from functools import cache
 
 import torch
 
-from bench import seeds
 from bench.datasets.scenario import Scenario
 from bench.guests.subjects import Model
 from bench.harness import red_flags
@@ -61,7 +60,7 @@ def measure(cell: Cell, context: Context) -> tuple[Record, Evidence, str]:
             output = stages.unlocked(scenario, None, model, key)
         victim = cache(lambda: stages.victim(scenario)) if needs.victim else None
         locked = stages.protected(scenario, victim, key)
-        judge = context.judge(scenario, key, own.hashes["key"], record.split, cell.replicate)
+        judge = stages.judge(scenario, key)
         verdict, lock_evidence = stages.judged(judge, victim, model)
         evidence |= judge.split_evidence(scenario.is_domain) | lock_evidence
         _fill_setting(record, scenario, judge, asdict(needs))
@@ -143,7 +142,7 @@ def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> 
     return Record(
         cell=cell,
         row_key=cell.row_key(),
-        split="judge-validation" if seeds.is_tuning(cell.replicate) else "test",
+        split=cell.split,
         provenance=Provenance(
             hash=own.record,
             parents={k: v for k, v in own.hashes.items() if k != "record"},

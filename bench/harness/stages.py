@@ -166,6 +166,10 @@ class Stages:
         """Whether every pixel has a class."""
         return datasets.kind(self.cell.scenario) == "segmentation"
 
+    def judge(self, scenario: Scenario, key: Key) -> Judge:
+        """Who judges the cell: one for every cell of its key and split."""
+        return self.context.judge(scenario, key, self.identity.hashes["key"], self.cell.split, self.cell.replicate)
+
     def judged(
         self, judge: Judge, original: Callable[[], Trained] | None, locked: Callable[[], Model]
     ) -> tuple[LockVerdict, Evidence]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.plan.build import ASKED, Planned
@@ -91,6 +91,11 @@ class Graph:
                 else:
                     ranks[at[kind, hash]] = min(ranks[at[kind, hash]], rank)
         return cls(*_needed(stages, ranks))
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The cells whose records are to be made."""
+        return [stage.cell for stage in self.stages if stage.kind == "scored"]
 
     def __len__(self) -> int:
         return len(self.stages)
@@ -181,9 +186,6 @@ def _needed(stages: Sequence[Stage], ranks: Ranks) -> tuple[list[Stage], list[tu
 
 def _subset(stages: Sequence[Stage], ranks: Ranks, keep: Sequence[int]) -> tuple[list[Stage], list[tuple[int, ...]]]:
     place = {old: new for new, old in enumerate(keep)}
-    out = []
-    for i in keep:
-        own = stages[i]
-        parents = tuple(place[p] for p in own.parents if p in place)
-        out.append(Stage(own.kind, own.hash, own.cell, parents, own.inputs, own.seconds, own.gigabytes))
+    own = [stages[i] for i in keep]
+    out = [replace(stage, parents=tuple(place[p] for p in stage.parents if p in place)) for stage in own]
     return out, [ranks[i] for i in keep]

@@ -32,6 +32,7 @@ from bench.records import SCHEMA, Record
 from bench.store import disk, local, locks, parts, scan, sums
 from bench.store.disk import StoreError
 from bench.store.index import REUSED, Entry
+from bench.store.locks import MARK
 from bench.store.reading import EVIDENCE, RECORD, Absent, Damaged, Stored, arrays, read
 from bench.store.settings import PLAN
 
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
-MARK = "lockbench.json"
 DIGITS = "0123456789abcdef"
 HASH = re.compile(rf"[{DIGITS}]{{{LENGTH}}}")
 ROOMS = ("tmp", "locks", "records", "artefacts")

@@ -22,9 +22,8 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def watching(records: list[Record], wanted: Record) -> Live:
-    cells = [r.cell for r in records]
     stages = [Stage("scored", r.hash, r.cell, (), (), 60.0, 1.0) for r in records]
-    return Live(cells, Graph(stages, [(0,)] * len(stages)), 1, frozenset({wanted.row_key}), [], lambda _: {})
+    return Live(Graph(stages, [(0,)] * len(stages)), 1, frozenset({wanted.row_key}), [], lambda _: {})
 
 
 def lines(stream: io.StringIO) -> list[str]:
@@ -69,6 +68,17 @@ def test_a_run_counts_its_cells(stream: io.StringIO) -> None:
         watch.stage(row.cell, "victim", 3, 500, "steps")
         watch.done(row)
     assert watch.progress.finished
+
+
+def test_a_stage_that_has_ended_takes_its_line_away_and_no_other(stream: io.StringIO) -> None:
+    row, other = record(RP=80.0), record("none", "from-scratch", RP=30.0)
+    watch = watching([row, other], row)
+    watch.stage(row.cell, "victim", 3, 500, "steps")
+    watch.stage(row.cell, "key", 1, 2, "images")
+    watch.stage(other.cell, "unlock", 3, 500, "steps")
+    assert len(watch.progress.tasks) == 4  # the cells, and three stages
+    watch.stage_ended(Stage("victim", "v", row.cell, (), (), 1.0, 1.0))
+    assert [task.description.split(":")[1].strip() for task in watch.progress.tasks[1:]] == ["unlock"]
 
 
 def test_a_wait_shows_at_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:

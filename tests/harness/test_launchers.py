@@ -15,7 +15,7 @@ from processes import runs, until
 
 from bench import plan, registry
 from bench.harness.launchers import processes
-from bench.harness.placement import Place
+from bench.harness.place import Place
 from bench.harness.watch import Watch
 from bench.plan.graph import Graph
 from bench.records import Record

@@ -29,6 +29,7 @@ def test_a_stage_is_there_once_however_many_cells_need_it() -> None:
     graph, planned = _graph(), _planned()
     names = [(stage.kind, stage.hash) for stage in graph.stages]
     assert len(names) == len(set(names))
+    assert graph.cells == [p.cell for p in planned]
     assert [s.hash for s in graph.stages if s.kind == "scored"] == [
         identity.of(p.cell, SETTINGS).record for p in planned
     ]

@@ -128,7 +128,7 @@ def test_progress_reads_no_markup_and_no_emoji_codes(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(console, "err", screen)
     failed = record(RP=None, status="failed", error=f"folder:art: [b]x[/] {ESC}")
     graph = Graph([Stage("scored", failed.hash, failed.cell, (), (), 0.0, 1.0)], [(0,)])
-    shown = Live([failed.cell], graph, 1, frozenset({failed.row_key}), [], lambda _: {})
+    shown = Live(graph, 1, frozenset({failed.row_key}), [], lambda _: {})
     with shown.progress:
         shown.stage(failed.cell, "unlocked", 1, 2, f":art: [b]x[/] {ESC}")
         shown.progress.refresh()

@@ -15,7 +15,7 @@ import numpy as np
 from bench.errors import UserError
 from bench.guests import child
 from bench.guests.wire import Message, Wire, WireClosed
-from bench.harness.placement import Place, places
+from bench.harness.place import Place, places
 from bench.harness.schedule import Schedule
 from bench.harness.watch import Watch
 from bench.plan.graph import Graph, Stage
@@ -87,7 +87,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def check(self, cells: Sequence[Cell], planned: Sequence[Cell], settings: Settings) -> list[bool]:
+    def check(self, cells: Sequence[Cell], planned: Sequence[Cell], settings: Settings) -> dict[str, bool]:
         """Ask the first worker what of a plan cannot run; the harness itself imports no torch for it.
 
         Args:
@@ -96,7 +96,7 @@ class Workers:
             settings: how cells are computed.
 
         Returns:
-            For each of ``cells``, whether its lock needs the unprotected model.
+            Whether each lock of ``cells`` needs the unprotected model, as `bench.harness.needs.victims` has it.
 
         Raises:
             UserError: something cannot.
@@ -116,12 +116,7 @@ class Workers:
             ) from None
         if answer.kind == "refused":
             raise _refusal(answer)
-        return [bool(value) for value in answer.body["victims"]]
-
-    def fill(self) -> None:
-        """Start the workers that are not there yet: after the first, so that it need not share the processor."""
-        for i in range(len(self._all), self._jobs):
-            self._all.append(Worker(self._places[i % len(self._places)]))
+        return {str(lock): bool(needs) for lock, needs in answer.body["victims"].items()}
 
     def close(self) -> None:
         """End all of them now."""
@@ -131,11 +126,19 @@ class Workers:
     def free(self, gigabytes: float) -> Worker | None:
         """A worker without a stage where ``gigabytes`` fit, on the place with the least at work; None: there is none.
 
+        A process starts when it is first needed: those of a small plan are few, and the first has the processor alone.
+
         Args:
             gigabytes: 10^9 bytes.
         """
         idle = [worker for worker in self._all if worker.stage is None and worker.place.fits(gigabytes)]
-        return min(idle, key=lambda worker: sum(worker.place.at_work), default=None)
+        if idle:
+            return min(idle, key=lambda worker: sum(worker.place.at_work))
+        emptiest = min(self._places, key=lambda place: sum(worker.place is place for worker in self._all))
+        if len(self._all) == self._jobs or not emptiest.fits(gigabytes):
+            return None
+        self._all.append(Worker(emptiest))
+        return self._all[-1]
 
     def busy(self) -> list[Worker]:
         """The workers that have a stage."""
@@ -163,7 +166,6 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, workers:
     """
     schedule, deaths = Schedule(graph), [0] * len(graph)
     common = {"store": str(store), "settings": asdict(settings), "command": command}
-    workers.fill()
     while not schedule.finished:
         for at in schedule.ready():
             worker = workers.free(graph.stages[at].gigabytes)

@@ -185,7 +185,6 @@ class _Run:
             inputs,
             listed(self._schedule, at),
             self._board,
-            "",
         )
         self._at_work[result] = at
 

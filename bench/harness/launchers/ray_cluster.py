@@ -73,8 +73,8 @@ class Cluster:
 
         with contextlib.suppress(Exception):
             task = ray.remote(num_cpus=0, max_retries=0)(ray_node.forget)
-            asked = [task.options(scheduling_strategy=_on(node)).remote(run) for node in _names(_alive())]
-            ray.wait(asked, num_returns=len(asked), timeout=FORGET)
+            answers = [task.options(scheduling_strategy=_on(node)).remote(run) for node in _names(_alive())]
+            ray.wait(answers, num_returns=len(answers), timeout=FORGET)
 
 
 def examine(work: ray_node.Work, threads: int, gpus: float) -> Cluster:
@@ -125,14 +125,14 @@ def probe(work: ray_node.Work, names: Mapping[str, str]) -> dict[str, dict[str, 
     cloudpickle.register_pickle_by_value(ray_probe)  # a node may have no LockBench to import it from
     try:
         task = ray.remote(num_cpus=0, max_retries=1)(ray_probe.look)
-        asked = {
+        answers = {
             name: task.options(scheduling_strategy=_on(node)).remote(work.token_file, work.token)
             for node, name in names.items()
         }
     finally:
         cloudpickle.unregister_pickle_by_value(ray_probe)
     out = {}
-    for name, answer in asked.items():
+    for name, answer in answers.items():
         try:
             out[name] = ray.get(answer, timeout=LOOK)
         except ray.exceptions.RayError as error:

@@ -13,7 +13,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.harness.launchers import ray_probe
 from bench.harness.launchers.plugin_bundle import Bundle
-from bench.harness.launchers.worker import INTERVAL, MOST_ANSWERS
+from bench.harness.launchers.report import Pace, early_answers
 from bench.harness.watch import Evidence, Watch
 from bench.records import Cell, Record
 from bench.store import disk, identity, local, packing, parts
@@ -55,36 +55,34 @@ class Board:
     """What stages say while they run, kept until the driver asks for it: an actor."""
 
     def __init__(self) -> None:
-        self._said: list[tuple[int, str, dict[str, Any]]] = []
+        self._messages: list[tuple[int, str, dict[str, Any]]] = []
 
     def say(self, at: int, kind: str, body: dict[str, Any]) -> None:
         """Keep a message of the stage ``at``."""
-        self._said.append((at, kind, body))
+        self._messages.append((at, kind, body))
 
     def hear(self) -> list[tuple[int, str, dict[str, Any]]]:
         """Position of the stage, kind and body of each message since the last call."""
-        said, self._said = self._said, []
-        return said
+        messages, self._messages = self._messages, []
+        return messages
 
 
 class BoardWatch(Watch):
     """Sends what happens to the board, and of the steps of a stage a few a second."""
 
     def __init__(self, board: Any, at: int, node: str) -> None:
-        self._board, self._at, self._node, self._next = board, at, node, 0.0
+        self._board, self._at, self._node, self._pace = board, at, node, Pace()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
-        """Send how far the stage is, at most every `INTERVAL`."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + INTERVAL
-        body = {"name": name, "done": done, "total": total, "what": what, "node": self._node}
-        self._board.say.remote(self._at, "steps", body)
+        """Send how far the stage is."""
+        if self._pace.is_due():
+            body = {"name": name, "done": done, "total": total, "what": what, "node": self._node}
+            self._board.say.remote(self._at, "steps", body)
 
     def measured(self, record: Record, evidence: Evidence) -> None:
         """Send what is measured so far."""
-        answers = {name: values for name, values in evidence.items() if not name.startswith("samples/")}
-        if sum(map(len, answers.values())) <= MOST_ANSWERS:  # the driver hears of the rest with the record
+        answers = early_answers(evidence)
+        if answers is not None:
             self._board.say.remote(self._at, "measured", {"record": record.model_dump_json(), "answers": answers})
 
 
@@ -97,7 +95,6 @@ def run(
     inputs: Sequence[tuple[str, str, Any]],
     failures: Sequence[tuple[str, str, Mapping[str, Any]]],
     board: Any,
-    node: str,
 ) -> dict[str, Any]:
     """Run one stage; never raises for what a user can mend.
 
@@ -109,16 +106,14 @@ def run(
         inputs: kind and hash of each artefact that it reads, with a reference to its bytes.
         failures: kind, hash and `bench.harness.failure.Failure` as JSON of each stage that is not tried again.
         board: of the driver.
-        node: the name of this node; empty: ray's number of it.
 
     Returns:
-        ``node``; ``packed``: the artefact, None where it lies in the driver's store; ``failure``: why there is none;
+        ``packed``: the artefact, None where it lies in the driver's store; ``failure``: why there is none;
         ``record``, ``evidence``, ``log``: where ``kind`` is ``scored``; ``refused``: what a user must mend.
     """
-    node = node or _node_id()
+    node = _node_id()
     board.say.remote(at, "started", {"node": node})
     out: dict[str, Any] = dict.fromkeys(("packed", "failure", "record", "evidence", "log", "refused"))
-    out["node"] = node
     try:
         out |= _run(work, kind, hash, Cell.model_validate_json(cell), inputs, failures, BoardWatch(board, at, node))
     except UserError as error:

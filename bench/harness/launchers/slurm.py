@@ -18,11 +18,12 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.harness.launchers.slurm_slice import run as run_slice
+from bench.harness.needs import victims
 from bench.harness.watch import Watch
 from bench.plan.build import ASKED
 from bench.plan.graph import Graph, Stage
 from bench.plan.slices import slices
-from bench.records import Cell
+from bench.records import Cell, Record
 from bench.store import parts
 from bench.store.disk import StoreError
 from bench.store.settings import Settings
@@ -57,6 +58,31 @@ class Request:
     gpus: int = 1
     gigabytes: float | None = None
     more: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], jobs: int | None, gpus: float) -> Request:
+        """What a user asks for.
+
+        Args:
+            options: of ``sbatch``, by name: ``partition``, ``time`` (minutes), ``mem`` (10^9 bytes), and any other.
+            jobs: in the array; None: the usual number.
+            gpus: of each job.
+
+        Raises:
+            UserError: a value that is no number where one is due.
+        """
+        more = dict(options)
+        numbers: dict[str, Any] = {"jobs": jobs} if jobs else {}
+        for option, name, kind in (("time", "minutes", int), ("mem", "gigabytes", float)):
+            if option in more:
+                try:
+                    numbers[name] = kind(more.pop(option))
+                except ValueError:
+                    raise UserError(
+                        f"--slurm {option}={options[option]} is no number.",
+                        "time counts minutes, mem 10^9 bytes: --slurm time=600 --slurm mem=16",
+                    ) from None
+        return cls(partition=more.pop("partition", None), gpus=max(1, round(gpus)), more=more, **numbers)
 
 
 @dataclass
@@ -142,7 +168,7 @@ class _Run:
         for file, cells in zip(files, lots, strict=True):
             body = {
                 "cells": [cell.model_dump_json() for cell in cells.values()],
-                "reads_victim": self._reads_victim(cells.values()),
+                "victims": victims(cells.values()),
                 "reason": ASKED,
                 "settings": asdict(self._settings),
                 "store": str(self._store.root.resolve()),
@@ -160,18 +186,6 @@ class _Run:
         self._slices += [_Slice(cells, file, job, tries) for cells, file, job in zip(lots, files, jobs, strict=True)]
         listed = [each.job.job_id for each in self._slices]
         (self._folder / "jobs.json").write_text(json.dumps(listed), encoding="utf-8")
-
-    def _reads_victim(self, cells: Iterable[Cell]) -> list[bool]:
-        from bench.harness.needs import reads_victim
-
-        known: dict[str, bool] = {}
-        out = []
-        for cell in cells:
-            at = f"{cell.lock.name} {sorted(cell.lock.params.items())}"
-            if at not in known:
-                known[at] = reads_victim(cell)
-            out.append(known[at])
-        return out
 
     def _executor(self) -> Any:
         """Submitit's, with what a job asks for.
@@ -211,10 +225,10 @@ class _Run:
         try:
             with file.open("rb") as opened:
                 opened.seek(each.read)
-                said = opened.read()
+                content = opened.read()
         except OSError:
             return
-        whole = said[: said.rfind(b"\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]
         each.read += len(whole)
         first = list(json.loads(each.file.read_text(encoding="utf-8"))["cells"]) if whole else []
         for line in whole.splitlines():
@@ -235,16 +249,20 @@ class _Run:
         if stage is not None and self._left.pop((stage.kind, stage.hash), None) is not None:
             self._watch.stage_ended(stage)
 
+    def _end_with(self, record: Record) -> None:
+        """``record`` is there: so is, or has failed, everything that it reads."""
+        own = self._stages[("scored", record.hash)]
+        for kind, hash in (*own.inputs, ("scored", record.hash)):
+            self._end(self._stages.get((kind, hash)))
+        self._watch.done(record)
+
     def _done(self, each: _Slice, hash: str) -> None:
-        """The record of that hash is there: so is, or has failed, everything that it reads."""
+        """The record of that hash is there."""
         record = self._store.get(hash)
         if record is None or each.cells.pop(hash, None) is None:
             return
         each.tries = 1
-        stage = self._stages[("scored", hash)]
-        for own in (*stage.inputs, ("scored", hash)):
-            self._end(self._stages.get(own))
-        self._watch.done(record)
+        self._end_with(record)
 
     def _look(self) -> None:
         """Submit again what lost jobs left."""
@@ -268,12 +286,9 @@ class _Run:
         from bench.harness.cell import failed_record
         from bench.harness.failure import Failure
 
-        for hash, cell in cells.items():
+        for cell in cells.values():
             record = failed_record(cell, self._store, self._settings, self._command, Failure("failed", error))
-            stage = self._stages[("scored", hash)]
-            for own in (*stage.inputs, ("scored", hash)):
-                self._end(self._stages.get(own))
-            self._watch.done(record)
+            self._end_with(record)
 
 
 def end_jobs_of(room: Path) -> None:
@@ -294,9 +309,9 @@ def queued(jobs: Iterable[str]) -> dict[str, str]:
     if not wanted:
         return {}
     arrays = ",".join(sorted({job.partition("_")[0] for job in wanted}))
-    asked = ["squeue", "--noheader", "--array", f"--jobs={arrays}", "--format=%F_%K|%N"]
+    query = ["squeue", "--noheader", "--array", f"--jobs={arrays}", "--format=%F_%K|%N"]
     try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"SLURM's queue does not answer: {error}.", "Run it again: what is done stays.") from None
     if answer.returncode != 0 and "Invalid job id" not in answer.stderr:

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.harness.launchers.report import Pace
+from bench.harness.needs import lock_of
 from bench.harness.watch import Watch
 from bench.plan.build import Planned
 from bench.plan.graph import Graph, Stage
@@ -33,13 +34,12 @@ class FileWatch(Watch):
     """
 
     def __init__(self, file: Path, cells: list[Cell]) -> None:
-        self._file, self._cells, self._next = file, cells, 0.0
+        self._file, self._cells, self._pace = file, cells, Pace(INTERVAL)
         self._node = socket.gethostname()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
         """Write how far the stage is, at most every `INTERVAL`."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + INTERVAL
+        if self._pace.is_due():
             steps = {"name": name, "done": done, "total": total, "what": f"{what} on {self._node}"}
             self.write("steps", {"cell": self._cells.index(cell), **steps})
 
@@ -73,9 +73,8 @@ def run(slice_file: str) -> None:
     try:
         registry.use(settings.plugin_files, run_guests=False)
         store = Store(Path(value["store"]), entropy=settings.entropy)
-        victims = dict(zip((cell.row_key() for cell in cells), value["reads_victim"], strict=True))
         planned = [Planned(cell, value["reason"]) for cell in cells]
-        graph = Graph.of(planned, settings, store.has, reads_victim=lambda cell: victims[cell.row_key()])
+        graph = Graph.of(planned, settings, store.has, reads_victim=lambda cell: value["victims"][lock_of(cell)])
         inline.launch(graph, store.root, settings, value["command"], watch)
     except UserError as error:
         body = {"message": error.message, "remedy": error.remedy, "store": isinstance(error, StoreError)}

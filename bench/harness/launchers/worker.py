@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.guests.wire import Wire, WireClosed
+from bench.harness.launchers.report import Pace, early_answers
 from bench.harness.watch import Evidence, Watch
 from bench.records import Cell, Record
 from bench.store.settings import Settings
@@ -22,11 +22,6 @@ from bench.store.store import Store
 
 if TYPE_CHECKING:
     from bench.harness.context import Context
-
-MOST_ANSWERS = 200_000
-"""Per-image answers that are sent ahead of a record: as JSON, since the harness imports no torch."""
-INTERVAL = 0.2
-"""Seconds between two messages about the steps of a stage."""
 
 
 def main(descriptor: int) -> None:
@@ -61,27 +56,26 @@ class WireWatch(Watch):
     """Sends what happens to the harness, and of the steps of a stage a few a second."""
 
     def __init__(self, wire: Wire) -> None:
-        self._wire, self._next = wire, 0.0
+        self._wire, self._pace = wire, Pace()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
-        """Send how far the stage is, at most every `INTERVAL`."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + INTERVAL
-        self._wire.send("steps", {"name": name, "done": done, "total": total, "what": what})
+        """Send how far the stage is."""
+        if self._pace.is_due():
+            self._wire.send("steps", {"name": name, "done": done, "total": total, "what": what})
 
     def measured(self, record: Record, evidence: Evidence) -> None:
         """Send what is measured so far."""
-        answers = {name: values.tolist() for name, values in evidence.items() if not name.startswith("samples/")}
-        if sum(map(len, answers.values())) <= MOST_ANSWERS:  # the harness hears of the rest with the record
-            self._wire.send("measured", {"record": record.model_dump_json(), "answers": answers})
+        answers = early_answers(evidence)
+        if answers is not None:  # as JSON, since the harness imports no torch
+            plain = {name: values.tolist() for name, values in answers.items()}
+            self._wire.send("measured", {"record": record.model_dump_json(), "answers": plain})
 
 
-def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, Any]) -> list[bool]:
+def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, Any]) -> dict[str, bool]:
     """Whether cells given as JSON can run, as far as that is known before they do.
 
     Returns:
-        For each of ``cells``, whether its lock needs the unprotected model.
+        Whether each lock of ``cells`` needs the unprotected model, as `bench.harness.needs.victims` has it.
 
     Raises:
         UserError: one cannot.
@@ -90,13 +84,13 @@ def check(cells: Sequence[str], planned: Sequence[str], settings: Mapping[str, A
 
     guests.start()  # before this process imports torch
     from bench import plan, registry
-    from bench.harness.needs import reads_victim
+    from bench.harness.needs import victims
 
     registry.use(tuple(settings["plugin_files"]), run_guests=False)
     todo = [Cell.model_validate_json(cell) for cell in cells]
     plan.check(todo)
     plan.check_accepts([plan.Planned(Cell.model_validate_json(cell), plan.ASKED) for cell in planned])
-    return [reads_victim(cell) for cell in todo]
+    return victims(todo)
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness import placement
-from bench.harness.placement import Place
+from bench.harness.place import Place, places
 
 
 def test_stages_share_a_card_until_its_memory_is_taken() -> None:
@@ -35,7 +34,7 @@ def test_cards_are_counted_among_those_that_may_be_seen(monkeypatch: pytest.Monk
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-a")
-    found = placement.places([0, 1])
+    found = places([0, 1])
     assert [place.card for place in found] == ["3", "GPU-a"]
     assert [place.gigabytes for place in found] == [
         pytest.approx(80000 * 2**20 / 1e9),
@@ -44,6 +43,6 @@ def test_cards_are_counted_among_those_that_may_be_seen(monkeypatch: pytest.Monk
 
 
 def test_without_cards_the_processors_are_one_place() -> None:
-    (place,) = placement.places([])
+    (place,) = places([])
     assert place.card is None
     assert place.gigabytes is None or place.gigabytes > 0.1
