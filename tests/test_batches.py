@@ -80,8 +80,8 @@ def test_normalised_pixels_are_the_nearest_float32_to_k_over_255() -> None:
 
 
 def test_random_numbers_on_the_cpu_are_those_of_its_generator() -> None:
-    drawn = uniform((3, 2), generator(5, CPU), CPU)
-    assert torch.equal(drawn, torch.rand((3, 2), generator=torch.Generator().manual_seed(5)))
+    numbers = uniform((3, 2), generator(5, CPU), CPU)
+    assert torch.equal(numbers, torch.rand((3, 2), generator=torch.Generator().manual_seed(5)))
     assert uniform((3, 2), generator(5, CPU), torch.device("meta")).device.type == "meta"
 
 

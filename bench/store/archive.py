@@ -28,7 +28,8 @@ from bench.legible import is_visible, visible
 from bench.records import SCHEMA, THIRD_PARTY, Flag, Provenance, Record
 from bench.store import Store
 from bench.store.reading import EVIDENCE, LARGEST, PARTS, RECORD, Absent, Damaged, arrays, evidence_problem, parse
-from bench.store.store import HASH, DamagedRecord
+from bench.store.rooms import HASH
+from bench.store.store import DamagedRecord
 
 FORMAT = 1
 SMALL, RATIO, LARGEST_TOTAL = 64 * 2**20, 100, 32 * 2**30

@@ -6,8 +6,9 @@ import errno
 import os
 import sqlite3
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import UserError
@@ -113,3 +114,22 @@ def _clear(error: OSError, root: Path) -> OSError | StoreError:
         return StoreError(f"{place} is a folder, not a file.", "Remove it, or name another folder with --store.")
     reason = error.strerror or type(error).__name__
     return StoreError(f"the store {root} cannot be used: {reason}.", "Name another folder with --store.")
+
+
+def write_once(file: Path, text: str) -> None:
+    """Write ``file`` where it is not there; of two writers at once, the first one's stays."""
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    part.write_text(text, encoding="utf-8")
+    with suppress(FileExistsError):
+        os.link(part, file)
+    part.unlink()
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write ``file``, whole or not at all, in the place of what is there."""
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

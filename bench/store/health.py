@@ -11,7 +11,8 @@ from bench.errors import UserError
 from bench.legible import visible
 from bench.store import sums
 from bench.store.parts import remove
-from bench.store.store import HASH, Store
+from bench.store.rooms import HASH
+from bench.store.store import Store
 
 SHARED = "shared"
 """The kind of artefacts that several locks compute from one victim: no record names them."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bench.records import Record
-from bench.store import disk
+from bench.store import disk, rooms
 from bench.store.index import BATCH, NAME, REUSED, Entry, Index, entry_of, is_faithful, is_settled, state_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Found:
 
 def every(store: Store) -> Found:
     """Every record of ``store``, oldest first. The index has them all after it, where it can be written."""
-    names = store.names()
+    names = rooms.records(store.root)
     if len(names) < LEAST:
         found = _scanned(store, names, None)
     else:
@@ -79,7 +79,7 @@ def beside(store: Store, entries: Iterable[Entry]) -> list[Entry]:
         found = every(store).entries
     else:
         with Index(store.root, store.sums_required) as index:
-            new, near = set(store.names()) - index.hashes(), index.beside(places)
+            new, near = set(rooms.records(store.root)) - index.hashes(), index.beside(places)
             found = _scanned(store, sorted(new | near), index, index.of(sorted(near))).entries
     return [entry for entry in found if (entry.row_key, entry.replicate) in places]
 

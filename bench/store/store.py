@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.hashing import LENGTH, canonical, digest
+from bench.hashing import canonical, digest
 from bench.legible import visible
 from bench.records import SCHEMA, Record
-from bench.store import disk, local, locks, parts, scan, sums
+from bench.store import disk, local, locks, parts, rooms, scan, sums
 from bench.store.disk import StoreError
 from bench.store.index import REUSED, Entry
 from bench.store.locks import MARK
@@ -43,9 +43,6 @@ log = logging.getLogger(__name__)
 
 LOG = "log.txt"
 """A file beside a record: what its plugins printed, where they did."""
-DIGITS = "0123456789abcdef"
-HASH = re.compile(rf"[{DIGITS}]{{{LENGTH}}}")
-ROOMS = ("tmp", "locks", "records", "artefacts")
 _NAMED = 3
 
 
@@ -119,11 +116,11 @@ class Store:
         if root.is_dir() and any(root.iterdir()) and not mark.exists():
             raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
         root.mkdir(parents=True, exist_ok=True)
-        for name in ROOMS:
+        for name in rooms.ROOMS:
             (root / name).mkdir(exist_ok=True)
         if not mark.exists():
             soft = {"locks": locks.SOFT} if locks.chosen(root) == locks.SOFT else {}
-            _write_once(mark, canonical({"schema": SCHEMA, "sums": True, "entropy": entropy, **soft}))
+            disk.write_once(mark, canonical({"schema": SCHEMA, "sums": True, "entropy": entropy, **soft}))
         probe = root / "tmp" / f"probe-{uuid.uuid4().hex}"
         try:
             probe.write_text("x")
@@ -265,7 +262,7 @@ class Store:
         for hash, entry in own.items():
             if last[entry.row_key, entry.replicate][1] != hash:
                 with suppress(OSError):  # a store that cannot be written can still be read
-                    _write_atomically(self.root / "records" / hash / REUSED, now + "\n")
+                    disk.write_atomically(self.root / "records" / hash / REUSED, now + "\n")
 
     def known(self, hashes: Collection[str]) -> dict[str, Entry]:
         """The entries of those of ``hashes`` that there are and that can be believed, by hash."""
@@ -316,40 +313,14 @@ class Store:
     def contents(self) -> Contents:
         """Everything in ``records/``."""
         out = Contents()
-        out.strays = self._others()
-        for name in self.names():
+        out.strays = rooms.no_records(self.root)
+        for name in rooms.records(self.root):
             if (stored := self.believed(name, out.damaged)) is not None:
                 out.records.append(stored.record)
                 if not stored.summed:
                     out.without_sums.append(name)
         out.records.sort(key=lambda r: (r.provenance.created, r.hash))
         return out
-
-    def names(self) -> list[str]:
-        """Names of what may be records, in order.
-
-        Raises:
-            StoreError: they cannot be read.
-        """
-        hashes, others = self._in_records()
-        return sorted([*hashes, *(name for name in others if self._has_record(name))])
-
-    def _others(self) -> list[str]:
-        """Names of what lies in ``records/`` and is none, in order."""
-        return sorted((n for n in self._in_records()[1] if not self._has_record(n)), key=os.fsencode)
-
-    def _has_record(self, name: str) -> bool:
-        return (self.root / "records" / name / RECORD).is_file()
-
-    def _in_records(self) -> tuple[list[str], list[str]]:
-        """What lies in ``records/``: names that are hashes, and the others."""
-        with disk.clear_errors(self.root):
-            try:
-                names = os.listdir(self.root / "records")  # noqa: PTH208 - names alone, 100,000 of them
-            except FileNotFoundError:
-                return [], []
-        others = [name for name in names if len(name) != LENGTH or name.strip(DIGITS)]
-        return (names, []) if not others else (list(set(names).difference(others)), others)
 
     def believed(self, name: str, damaged: list[DamagedRecord]) -> Stored | None:
         """The record called ``name``, read from its folder; None where there is none, or it joins the ``damaged``."""
@@ -362,29 +333,12 @@ class Store:
         return None
 
     def entries(self, room: str) -> list[Path]:
-        """What lies in ``room``, by name; nothing where the room is missing.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
-        with disk.clear_errors(self.root):
-            try:
-                return sorted((self.root / room).iterdir(), key=lambda p: os.fsencode(p.name))
-            except FileNotFoundError:
-                return []
+        """As `bench.store.rooms.entries`."""
+        return rooms.entries(self.root, room)
 
     def strays(self) -> list[Path]:
-        """Files and folders in the store's rooms that are none of its own."""
-        out = [self.root / "records" / name for name in self._others()]
-        for kind in self.entries("artefacts"):
-            if not kind.is_dir():
-                out.append(kind)
-            else:
-                own = self.entries(f"artefacts/{kind.name}")
-                out += [kind] if own and not any(map(_is_artefact, own)) else [p for p in own if not _is_artefact(p)]
-        out += [p for p in self.entries("tmp") if not parts.PART.fullmatch(p.name)]
-        out += [p for p in self.entries("locks") if not locks.name_of(p) or not p.is_file()]
-        return out
+        """As `bench.store.rooms.strays`."""
+        return rooms.strays(self.root)
 
     def _name(self, contents: Contents | scan.Found) -> None:
         """One line on what is left out and was not named before."""
@@ -450,10 +404,6 @@ def _header(mark: Path) -> dict[str, Any]:
     return header
 
 
-def _is_artefact(path: Path) -> bool:
-    return HASH.fullmatch(path.name) is not None
-
-
 def _time(file: Path) -> str:
     """The time that stands in ``file``; empty where none does."""
     try:
@@ -488,21 +438,3 @@ def _json(record: Record) -> str:
         value = record.model_dump()
         text = json.dumps(value, ensure_ascii=False, indent=1, default=lambda x: f"<{type(x).__name__}>")
         return re.sub("[\ud800-\udfff]", lambda match: f"\\\\u{ord(match[0]):04x}", text) + "\n"
-
-
-def _write_once(file: Path, text: str) -> None:
-    """Write ``file`` where it is not there; of two writers at once, the first one's stays."""
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    part.write_text(text, encoding="utf-8")
-    with suppress(FileExistsError):
-        os.link(part, file)
-    part.unlink()
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -106,21 +106,21 @@ def main() -> None:
     parser.add_argument("--stages", type=int, default=40, help="that sleep")
     parser.add_argument("--sleep", type=float, default=1.0, help="seconds of each")
     parser.add_argument("--empty", type=int, default=200, help="stages that do nothing")
-    given = parser.parse_args()
+    options = parser.parse_args()
     ray_node.run = nap
     walls: dict[int, float] = {}
     with clusters.nodes(1) as cluster:
-        own = bare(cluster, given.empty) / given.empty
+        own = bare(cluster, options.empty) / options.empty
         print(f"a task of ray alone, one node: {1000 * own:.1f} ms")
-        empty = seconds(cluster, given.empty, 0.0, "empty") / given.empty
-        print(f"overhead of a stage, one node: {1000 * empty:.1f} ms ({given.empty} stages, {WEIGHTS} bytes each)")
-        for nodes in (1, 2, 4) if given.stages else ():
+        empty = seconds(cluster, options.empty, 0.0, "empty") / options.empty
+        print(f"overhead of a stage, one node: {1000 * empty:.1f} ms ({options.empty} stages, {WEIGHTS} bytes each)")
+        for nodes in (1, 2, 4) if options.stages else ():
             while len(cluster.worker_nodes) < nodes:
                 cluster.add_node(num_cpus=1, object_store_memory=clusters.MEMORY)
             cluster.wait_for_nodes()
-            walls[nodes] = seconds(cluster, given.stages, given.sleep, f"naps on {nodes}")
+            walls[nodes] = seconds(cluster, options.stages, options.sleep, f"naps on {nodes}")
             gain = walls[1] / walls[nodes]
-            done = f"{given.stages} x {given.sleep} s"
+            done = f"{options.stages} x {options.sleep} s"
             print(f"{nodes} one-core nodes: {walls[nodes]:.1f} s for {done}, {gain:.2f} of {nodes}")
 
 

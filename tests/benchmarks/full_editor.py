@@ -73,8 +73,8 @@ def save_editor(folder: Path, unet: Widths = UNET, vae: Widths = VAE, text: Widt
         with quiet():
             part.half().save_pretrained(folder / name)
     for name in ("tokenizer", "scheduler", "model_index.json"):
-        given = miniature.PACK / "editor" / name
-        (shutil.copytree if given.is_dir() else shutil.copy)(given, folder / name)
+        source = miniature.PACK / "editor" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == PIPELINE
     return folder
 

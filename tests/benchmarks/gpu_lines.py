@@ -39,11 +39,11 @@ def arguments(what: str) -> tuple[bool, Path, str]:
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--size", choices=("small", "full"), default="full")
     parser.add_argument("--out", type=Path, default=Path("out"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if given.size == "full" and device == "cpu":
+    if options.size == "full" and device == "cpu":
         parser.error("the full size needs a GPU; --size small is a dry run on the CPU")
-    return given.size == "full", given.out, device
+    return options.size == "full", options.out, device
 
 
 def seconds(call: Callable[[], Any], device: str, times: int = 3) -> float:

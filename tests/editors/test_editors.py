@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from full_editor import Stock
 from PIL import Image
 from torch import Tensor
 
@@ -20,7 +21,6 @@ from bench import miniature
 from bench.editors import pixels
 from bench.editors.cache import EditCache
 from bench.editors.engine import FULL, ROOMY, WIDE, Engine, get_engine, rows
-from bench.editors.loading import quiet
 from bench.editors.settings import EditSettings, defaults
 from bench.errors import UserError
 
@@ -66,25 +66,12 @@ def images(n: int, side: int = 32, seed: int = 0) -> Tensor:
 
 def stock(x: Tensor, prompt: str, settings: EditSettings) -> Tensor:
     """The stock pipeline, called image by image with a fresh generator each; 8-bit values."""
-    from diffusers import StableDiffusionInstructPix2PixPipeline
-
-    with quiet():
-        pipeline: Any = StableDiffusionInstructPix2PixPipeline.from_pretrained(
-            miniature.PACK / "editor", safety_checker=None, use_safetensors=True
-        ).to(torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    out = []
-    for image in (x * 255).round().byte().permute(0, 2, 3, 1).numpy():
-        edit = pipeline(
-            prompt,
-            image=Image.fromarray(image),
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            image_guidance_scale=settings.image_guidance,
-            generator=torch.Generator().manual_seed(settings.seed),
-        ).images[0]
-        out.append(torch.frombuffer(bytearray(edit.tobytes()), dtype=torch.uint8).view(32, 32, 3).permute(2, 0, 1))
-    return torch.stack(out).float() / 255
+    pipeline = Stock(miniature.PACK / "editor", "cpu", "float32")
+    edits = pipeline.edit((x * 255).round().byte(), prompt, settings)
+    pixels = [
+        torch.frombuffer(bytearray(e.tobytes()), dtype=torch.uint8).view(32, 32, 3).permute(2, 0, 1) for e in edits
+    ]
+    return torch.stack(pixels).float() / 255
 
 
 def psnr(a: Tensor, b: Tensor) -> float:

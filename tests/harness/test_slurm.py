@@ -96,7 +96,7 @@ def test_what_a_lost_job_left_is_submitted_again(queue: dict[str, str], small_ta
 
     def kill() -> None:
         assert until(lambda: clusters.at_work(notes, "protect") is not None, 300)
-        listed = json.loads(next((execution.opened.root / slurm.FOLDER).glob("*/jobs.json")).read_text())
+        listed = json.loads(next((execution.opened.root / slurm.FOLDER).glob(f"*/{slurm.JOBS}")).read_text())
         killed.extend(listed)
         subprocess.run(["scancel", "--signal=KILL", "--full", *listed], check=True, timeout=60)
 

@@ -106,8 +106,8 @@ def _wait(condition, folder: Path, seconds: float = 90.0) -> None:  # type: igno
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            said = "\n".join(f"{f.name}: {f.read_text(errors='replace')[-800:]}" for f in folder.glob("*.[lo][ou][gt]"))
-            raise TimeoutError(f"SLURM did not start\n{said}")
+            logs = "\n".join(f"{f.name}: {f.read_text(errors='replace')[-800:]}" for f in folder.glob("*.[lo][ou][gt]"))
+            raise TimeoutError(f"SLURM did not start\n{logs}")
         time.sleep(0.2)
 
 

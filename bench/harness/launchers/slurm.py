@@ -24,13 +24,15 @@ from bench.plan.build import ASKED
 from bench.plan.graph import Graph, Stage
 from bench.plan.slices import slices
 from bench.records import Cell, Record
-from bench.store import parts
+from bench.store import disk, parts
 from bench.store.disk import StoreError
 from bench.store.settings import Settings
 from bench.store.store import Store
 
 FOLDER = "slurm"
 """In the store: what driver and jobs tell one another, and the jobs' logs."""
+JOBS = "jobs.json"
+"""Of a run: the jobs that it has submitted, for the driver that comes after one that was killed."""
 POLL = 2.0
 """Seconds between looks at what jobs write."""
 QUEUE = 10.0
@@ -174,9 +176,7 @@ class _Run:
                 "store": str(self._store.root.resolve()),
                 "command": self._command,
             }
-            part = file.with_suffix(".part")
-            part.write_text(json.dumps(body), encoding="utf-8")
-            part.replace(file)
+            disk.write_atomically(file, json.dumps(body))
         executor = self._executor()
         try:
             jobs = executor.map_array(run_slice, [str(file) for file in files])
@@ -184,8 +184,7 @@ class _Run:
             first = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise UserError(f"SLURM refuses the jobs: {first[:300]}", "Check partition, time and memory.") from error
         self._slices += [_Slice(cells, file, job, tries) for cells, file, job in zip(lots, files, jobs, strict=True)]
-        listed = [each.job.job_id for each in self._slices]
-        (self._folder / "jobs.json").write_text(json.dumps(listed), encoding="utf-8")
+        disk.write_atomically(self._folder / JOBS, json.dumps([each.job.job_id for each in self._slices]))
 
     def _executor(self) -> Any:
         """Submitit's, with what a job asks for.
@@ -295,7 +294,7 @@ def end_jobs_of(room: Path) -> None:
     """End the jobs that a driver which was killed has left, and remove what it wrote into ``room``."""
     for folder in room.glob("*"):
         with contextlib.suppress(OSError, ValueError):
-            cancel(map(str, json.loads((folder / "jobs.json").read_text(encoding="utf-8"))))
+            cancel(map(str, json.loads((folder / JOBS).read_text(encoding="utf-8"))))
         parts.remove(folder)
 
 
