@@ -97,7 +97,15 @@ class Execution:
 
     @cached_property
     def graph(self) -> Graph:
-        """The stages of what is to do. Once `check` or `prepare` has asked the locks, without victims nobody needs."""
+        """The stages of what is to do. Once `check` or `prepare` has asked the locks, without victims nobody needs.
+
+        Key conditions are made with the first record that needs them, after its RP is known. With ray they are a stage
+        of their own: what a task makes beside its own artefact stays on its node.
+        """
+        graph = self._stages()
+        return graph if self._where.launcher == "ray" else graph.folded("conditions")
+
+    def _stages(self) -> Graph:
         todo = [item for item, done in zip(self.planned, self.done, strict=True) if not done]
         if self.store is None:
             return Graph.of(todo, self.settings)

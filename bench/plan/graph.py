@@ -121,10 +121,28 @@ class Graph:
         """What stages that are ready are sorted by: required, seed, asked for, ends a cell, longest path, position."""
         return (*self._ranks[i], self.stages[i].kind != "scored", -self.remaining[i], i)
 
-    def without(self, kind: str) -> Graph:
-        """The graph without the stages of ``kind``: who reads one makes it."""
-        keep = [i for i, stage in enumerate(self.stages) if stage.kind != kind]
-        return Graph(*_subset(self.stages, self._ranks, keep))
+    def folded(self, kind: str) -> Graph:
+        """The graph without the stages of ``kind``: the most urgent of those that read one makes it.
+
+        The other readers wait for that one, so that nobody waits in a process. A reader has to be a record, which
+        nobody else reads.
+        """
+        folded = [i for i, stage in enumerate(self.stages) if stage.kind == kind]
+        stages, last = list(self.stages), set[int]()
+        for i in folded:
+            own, readers = self.stages[i], sorted(self.children[i], key=lambda j: (self._ranks[j], j))
+            makes = readers[0]
+            for reader in readers:
+                rest = tuple(parent for parent in stages[reader].parents if parent != i)
+                if reader == makes:
+                    longer = stages[reader].seconds + own.seconds
+                    stages[reader] = replace(stages[reader], parents=_union(rest, own.parents), seconds=longer)
+                else:
+                    stages[reader] = replace(stages[reader], parents=_union(rest, (makes,)))
+                    last.add(reader)
+        first = [i for i in range(len(stages)) if i not in last]
+        keep = [i for i in (*first, *sorted(last)) if self.stages[i].kind != kind]
+        return Graph(*_subset(stages, self._ranks, keep))
 
     def seconds(self, jobs: int = 1, left: Iterable[int] | None = None) -> float:
         """How long the stages may take with ``jobs`` at once: by their sum, or by the longest path through them.
@@ -168,6 +186,10 @@ def reads_of(cell: Cell, reads_victim: bool = True) -> dict[str, tuple[str, ...]
 
 def _name(cell: Cell) -> str:
     return f"{cell.row_key()}/{cell.replicate}/{cell.scenario}"
+
+
+def _union(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys((*some, *others)))
 
 
 Ranks = Sequence[tuple[int, ...]]

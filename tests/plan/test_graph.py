@@ -102,10 +102,29 @@ def test_the_pace_of_a_run_corrects_its_estimates() -> None:
     assert wide.seconds() == pytest.approx(before / 4)
 
 
-def test_without_a_kind_those_that_read_it_wait_for_the_others_alone() -> None:
-    graph, some = _graph(), _graph().without("conditions")
-    assert len(some) == len(graph) - sum(s.kind == "conditions" for s in graph.stages)
+def test_a_folded_kind_is_made_by_the_most_urgent_of_its_readers_and_the_others_wait_for_that_one() -> None:
+    graph, some = _graph(), _graph().folded("conditions")
+    others = {(s.kind, s.hash) for s in graph.stages if s.kind != "conditions"}
+    assert sorted(others) == sorted((s.kind, s.hash) for s in some.stages)
     assert all(parent < i for i, stage in enumerate(some.stages) for parent in stage.parents)
+    assert some.seconds(1) == pytest.approx(graph.seconds(1))
+    where = {(s.kind, s.hash): i for i, s in enumerate(some.stages)}
+    for i, stage in enumerate(graph.stages):
+        if stage.kind != "conditions":
+            continue
+        readers = [where[graph.stages[j].kind, graph.stages[j].hash] for j in graph.children[i]]
+        alone = [j for j in readers if not set(readers) & set(some.stages[j].parents)]
+        assert len(alone) == 1
+        assert all(alone[0] in some.stages[j].parents for j in readers if j != alone[0])
+        assert min(readers, key=lambda j: (some._ranks[j], j)) == alone[0]
+
+
+def test_the_asked_for_row_makes_what_is_folded_even_where_another_row_comes_before_it() -> None:
+    cell = _planned()[0].cell
+    rows = [("conditions", ()), ("scored", (0,)), ("scored", (0,))]
+    stages = [Stage(kind, str(i), cell, parents, (), 1.0, 1.0) for i, (kind, parents) in enumerate(rows)]
+    some = Graph(stages, [(0,), (1,), (0,)]).folded("conditions")
+    assert [(s.hash, s.parents, s.seconds) for s in some.stages] == [("2", (), 2.0), ("1", (0,), 1.0)]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 4))

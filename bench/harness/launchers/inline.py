@@ -18,13 +18,11 @@ from bench.store.store import Store
 def launch(graph: Graph, store: Path, settings: Settings, command: str, watch: Watch) -> None:
     """Run the stages of ``graph``; ``watch`` hears of each.
 
-    Key conditions are made with the first record that needs them, after its RP is known: nobody else waits for them.
-
     Raises:
         UserError: data cannot be read, or the store cannot be written.
     """
     context = Context(Store(store), settings, watch, command)
-    schedule = Schedule(graph.without("conditions"))
+    schedule = Schedule(graph)
     while not schedule.finished:
         at = schedule.ready()[0]
         stage = schedule.start(at)

@@ -75,7 +75,7 @@ def run(slice_file: str) -> None:
         store = Store(Path(value["store"]), entropy=settings.entropy)
         planned = [Planned(cell, value["reason"]) for cell in cells]
         graph = Graph.of(planned, settings, store.has, reads_victim=lambda cell: value["victims"][lock_of(cell)])
-        inline.launch(graph, store.root, settings, value["command"], watch)
+        inline.launch(graph.folded("conditions"), store.root, settings, value["command"], watch)
     except UserError as error:
         body = {"message": error.message, "remedy": error.remedy, "store": isinstance(error, StoreError)}
         watch.write("refused", body)
