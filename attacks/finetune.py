@@ -18,7 +18,6 @@ from bench.contracts import (
     Acceptance,
     Attack,
     AttackerView,
-    BadParameter,
     Batch,
     Classifier,
     Images,
@@ -51,6 +50,7 @@ class FineTune(Attack):
         "BitFit leaves a kept head's weights alone; batch-norm statistics stay frozen with it and with the head alone",
     )
     tasks = ("classification", "segmentation")
+    unsuited_values = {"segmentation": {"layers=layer-wise": "a decoder lies beside its encoder"}}
     defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "head_steps": 2}
 
@@ -100,8 +100,6 @@ class FineTune(Attack):
         return threat.grants(("weights",), labelled=self.data != "source", authorised=self.data != "target")
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        if target.spec.is_dense and self.layers == "layer-wise":
-            raise BadParameter("layers=layer-wise does not go with segmentation: a decoder lies beside its encoder")
         model = target.classifier
         if self.head == "new":
             models.forget_head(model, run.seed("head"))

@@ -11,7 +11,6 @@ from bench.contracts import (
     Acceptance,
     Attack,
     AttackerView,
-    BadParameter,
     Classifier,
     Images,
     Predictor,
@@ -37,6 +36,7 @@ class InformationMaximisation(Attack):
     )
     selection = "mutual-information"
     tasks = ("classification", "segmentation")
+    unsuited_values = {"segmentation": {"augment=mixed": "it draws moves that masks cannot follow"}}
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "answer_steps": 2}
 
@@ -54,8 +54,6 @@ class InformationMaximisation(Attack):
         return threat.grants(("weights",), unlabelled=True)
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
-        if target.spec.is_dense and self.augment == "mixed":
-            raise BadParameter("augment=mixed draws moves that masks cannot follow: choose jitter or recolour")
         model, pool = target.classifier, target.unlabelled
         near = target.labelled if target.threat.share > 0 else None
         far: list[Images] = [target.authorised] if self.source and target.threat.authorised > 0 else []

@@ -64,6 +64,7 @@ class PluginInfo:
     prefix: bool = False
     tasks: tuple[str, ...] = ("classification",)
     unsuited: str = ""
+    unsuited_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property

@@ -32,6 +32,12 @@ class MAP(Lock):
     paper = "Peng, Qu, Wu, Zou, He, Knoll, Chen, Jiang: MAP, CVPR 2024, arXiv 2403.04149"
     published = ("map_average.csv",)
     tasks = ("classification", "segmentation")
+    unsuited_values = {
+        "segmentation": {
+            "setting=source-free": "a generator of one class an image makes no masks",
+            "setting=data-free": "a generator of one class an image makes no masks",
+        },
+    }
     deviations = (
         "reconstruction: λ 0.1 is the family's, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",
         "reconstruction: the mask is a score per weight or channel, hard threshold forward, straight-through backward; "
@@ -93,11 +99,6 @@ class MAP(Lock):
         )
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        if data.spec.is_dense and self.setting != "source":
-            raise BadParameter(
-                f"setting={self.setting} does not go with segmentation: a generator of one class an image makes no "
-                "masks; choose setting=source"
-            )
         model = victim.eval()
         mask = Mask(model, self.granularity, self.start, self.threshold).to(run.device)
         if self.mask == "random":

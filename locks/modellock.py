@@ -25,6 +25,13 @@ class ModelLock(Lock):
     published = ("modellock_prompts.csv",)
     key = "edit"
     tasks = ("classification", "segmentation")
+    unsuited_values = {
+        "segmentation": {"decoys=random": "a class drawn for every pixel is noise; `shifted` draws one shift an image"},
+        "classification": {
+            "decoys=background": "no class stands for the ground of an image; `fixed` leads to one class",
+            "decoys=shifted": "an image has one label, so that a shift is a random class; `random` is the same",
+        },
+    }
     deviations = (
         "the training recipe is not published: AdamW, cosine rate, from the victim's weights, no mixup or cutmix",
         "the decoys' label is not published; the released Pets checkpoint has 38 outputs for 37 classes, which fits "

@@ -173,6 +173,8 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str
         rows["runs on"] = " and ".join(info.tasks)
         if info.unsuited:
             rows["not on segmentation"] = info.unsuited
+        for kind, values in info.unsuited_values.items():
+            rows[f"refused in {kind}"] = "; ".join(f"{value}: {why}" for value, why in values.items())
     for name, value in rows.items():
         out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
     for deviation in info.deviations:

@@ -126,6 +126,8 @@ class Lock(Plugin):
     """Kinds of task it runs on: see `bench.contracts.KINDS`."""
     unsuited: ClassVar[str] = ""
     """Why it does not run on the others; the end of a sentence."""
+    unsuited_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Of a kind of task, the values that do not go with it, as ``parameter=value``, and why; the end of a sentence."""
     key: ClassVar[str] = "edit"
     """Name of the default key method."""
     opened_by: ClassVar[str] = ""
@@ -166,6 +168,8 @@ class Attack(Plugin):
     """Kinds of task it runs on: see `bench.contracts.KINDS`."""
     unsuited: ClassVar[str] = ""
     """Why it does not run on the others; the end of a sentence."""
+    unsuited_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Of a kind of task, the values that do not go with it, as ``parameter=value``, and why; the end of a sentence."""
 
     @abc.abstractmethod
     def accepts(self, threat: ThreatModel) -> Acceptance:

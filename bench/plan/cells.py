@@ -8,7 +8,7 @@ from typing import Any
 from bench import datasets, registry
 from bench.errors import UserError
 from bench.params import BadParameter, Param
-from bench.plan.kinds import check_kind, reason_against
+from bench.plan.kinds import check_kind, check_values, reason_against
 from bench.plan.suite_file import GROUPS
 from bench.plan.suites import SuiteLine
 from bench.plugin_source import PluginInfo
@@ -116,6 +116,8 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         for info in (lock_info, key_info, attack_info)
     }
     _check_own_key(lock_info, key_info, explicit["key"])
+    for info in (lock_info, attack_info):
+        check_values(info, task, _values(info, explicit[info.kind]))
     usual = _by_group(attack_info.defaults)
     try:
         threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, groups["threat"])})
@@ -159,10 +161,14 @@ def _by_group(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return out
 
 
+def _values(info: PluginInfo, explicit: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: p.default for n, p in info.params.items()} | dict(explicit)
+
+
 def _ref(info: PluginInfo, explicit: dict[str, Any]) -> PluginRef:
     return PluginRef(
         name=info.name,
-        params={n: p.default for n, p in info.params.items()} | explicit,
+        params=_values(info, explicit),
         explicit=explicit,
         role=info.role,
         purpose=info.purpose,

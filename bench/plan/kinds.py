@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bench import datasets
 from bench.errors import UserError
+from bench.plan.wording import text_of
 from bench.plugin_source import PluginInfo
 
 
@@ -13,6 +17,19 @@ def reason_against(info: PluginInfo, task: str) -> str:
     if kind in info.tasks:
         return ""
     return f"{info.name} does not run on {kind}" + (f": {info.unsuited}" if info.unsuited else "")
+
+
+def check_values(info: PluginInfo, task: str, params: Mapping[str, Any]) -> None:
+    """Whether the values ``params`` of the lock or attack ``info`` go with ``task``.
+
+    Raises:
+        UserError: one does not; the message says why.
+    """
+    kind = datasets.kind(task)
+    for value, reason in info.unsuited_values.get(kind, {}).items():
+        name, _, text = value.partition("=")
+        if text_of(params.get(name)) == text:
+            raise UserError(f"{info.kind}.{value} does not go with {kind}: {reason}.", f"Set -p {info.kind}.{name}=… .")
 
 
 def check_pair(task: str) -> None:

@@ -5,16 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.contracts import IGNORE, BadParameter, Batch, Images, Spec
+from bench.contracts import IGNORE, Batch, Images, Spec
 
 KINDS = ("extra", "fixed", "random", "uniform", "background", "shifted", "none")
-PER_IMAGE = {"random": "a class drawn for every pixel is noise; decoys=shifted draws one shift an image"}
-"""Kinds that make no sense per pixel, and why."""
-PER_PIXEL = {
-    "background": "no class stands for the ground of an image; decoys=fixed leads to one class",
-    "shifted": "an image has one label, so that a shift is a random class: decoys=random",
-}
-"""Kinds that make no sense for a label per image, and why."""
 
 
 class Decoys:
@@ -29,14 +22,9 @@ class Decoys:
         images: the set that batches come from.
         task: the task; its K classes.
         rng: draws class or shifts.
-
-    Raises:
-        BadParameter: the kind makes no sense in a task of this kind.
     """
 
     def __init__(self, kind: str, images: Images, task: Spec, rng: torch.Generator) -> None:
-        if reason := (PER_IMAGE if task.is_dense else PER_PIXEL).get(kind):
-            raise BadParameter(f"decoys={kind} does not go with {task.kind}: {reason}")
         self.kind, self.k = kind, task.k
         self._class = int(torch.randint(self.k, (1,), generator=rng)) if kind == "fixed" else 0
         shifts = kind in ("random", "shifted")

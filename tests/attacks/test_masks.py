@@ -10,7 +10,6 @@ from toy_mask_attacks import unlock
 from toy_masks import SPEC, ToySegmenter, toy_masks, trained
 
 from bench import models, pixels, registry
-from bench.contracts import BadParameter
 from bench.predictors import Direct, Edited, describe
 
 PER_PIXEL = [n for n, i in registry.INSTALLED.all("attack").items() if "segmentation" in i.tasks]
@@ -71,13 +70,6 @@ def test_an_attack_that_does_not_run_on_pixels_says_why(name: str) -> None:
 )
 def test_a_lock_that_does_not_run_on_pixels_says_why(name: str) -> None:
     assert registry.INSTALLED.find("lock", name).unsuited
-
-
-def test_options_that_make_no_sense_per_pixel_are_refused() -> None:
-    with pytest.raises(BadParameter, match="masks cannot follow"):
-        unlock("information-maximisation", {"augment": "mixed", "steps": 2}, {})
-    with pytest.raises(BadParameter, match="does not go with segmentation"):
-        unlock("finetune", {"layers": "layer-wise"}, {"share": 0.5})
 
 
 def test_prompt_search_finds_the_edit_that_opens_pixels_with_and_without_labels() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench import assets, hashing, plan, public_weights
+from bench import assets, hashing, plan, public_weights, registry
 from bench.editors import loading
 from bench.errors import UserError
 from bench.plan.checks import check_model
@@ -145,3 +145,29 @@ plan.check([item.cell for item in plan.build(plan.read_suite("full"))])
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("lock", "attack", "task", "params", "words"), [
+    ("modellock", "none", "shapes-seg", {"lock.decoys": "random"}, "lock.decoys=random does not go with segmentation"),
+    ("modellock", "none", "digits", {"lock.decoys": "shifted"}, "lock.decoys=shifted does not go with classification"),
+    ("map", "none", "shapes-seg", {"lock.setting": "data-free"}, "lock.setting=data-free does not go with"),
+    ("none", "finetune", "shapes-seg", {"attack.layers": "layer-wise"}, "attack.layers=layer-wise does not go with"),
+    ("none", "information-maximisation", "shapes-seg", {"attack.augment": "mixed"}, "masks cannot follow"),
+])  # fmt: skip
+def test_a_value_that_does_not_go_with_the_kind_of_task_is_refused_before_anything_runs(
+    lock: str, attack: str, task: str, params: dict[str, str], words: str
+) -> None:
+    model = "unet:cnn" if task == "shapes-seg" else "cnn"
+    with pytest.raises(UserError, match=words):
+        plan.make_cell(lock, attack, task, model, params)
+
+
+def test_values_that_do_not_go_with_a_kind_of_task_are_values_that_there_are() -> None:
+    for kind in ("lock", "attack"):
+        for info in registry.INSTALLED.all(kind).values():
+            for task, values in info.unsuited_values.items():
+                assert task in info.tasks, info.name
+                for value, reason in values.items():
+                    name, _, text = value.partition("=")
+                    assert text in (info.params[name].choices or ()), f"{info.name}: {value}"
+                    assert not reason.endswith(".")
