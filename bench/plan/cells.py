@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import datasets, registry
+from bench.checkpoints import weights
 from bench.errors import UserError
 from bench.params import BadParameter, Param
 from bench.plan.kinds import check_kind, reason_against
@@ -127,7 +128,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
     settings = check_against("task.", known, {k: v for k, v in groups["task"].items() if k in known})
     return Cell(
         scenario=datasets.located(task),
-        model=model,
+        model=weights.located(model),
         lock=_ref(lock_info, explicit["lock"]),
         key=_ref(key_info, explicit["key"]),
         attack=_ref(attack_info, explicit["attack"]),
