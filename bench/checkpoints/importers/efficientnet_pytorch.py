@@ -50,9 +50,12 @@ def _convert(state: Mapping[str, T], own: Collection[str]) -> dict[str, T]:
         first, _, rest = name.partition(".")
         if first == "_blocks":
             number, layer, field = rest.split(".", 2)
-            stage = places[int(number)] if int(number) < len(places) else (len(places), int(number))
+            if int(number) >= len(places):
+                out[name] = value  # of a deeper network: what does not fit keeps its name
+                continue
+            stage, block = places[int(number)]
             layers = _OTHERS if number in expanded else _FIRST
-            out[f"blocks.{stage[0]}.{stage[1]}.{layers.get(layer, layer)}.{field}"] = value
+            out[f"blocks.{stage}.{block}.{layers.get(layer, layer)}.{field}"] = value
         else:
             out[f"{_OUTER.get(first, first)}.{rest}"] = value
     return out
