@@ -45,9 +45,7 @@ def lines_of(
     values = plan.parse_params([*(params or []), *([f"key.editor={editor}"] if editor else [])])
     swept = plan.parse_sweeps(sweeps or [])
     if suite is None:
-        line = plan.SuiteLine(
-            **chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1")
-        )
+        line = plan.SuiteLine(**chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))
         return [_with_weights(line, weights)]
     replicates = None if seeds is None else plan.parse_seeds(seeds)
     lines = plan.suite_lines(suite, names, replicates)

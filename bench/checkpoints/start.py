@@ -18,7 +18,17 @@ from bench.checkpoints.key_names import fitted
 from bench.checkpoints.model_names import ModelName
 from bench.errors import UserError
 
-_HEADS = ("head", "head_dist", "fc", "classifier", "last_linear", "fc_norm", "pre_logits", "AuxLogits", "aux_classifier")
+_HEADS = (
+    "head",
+    "head_dist",
+    "fc",
+    "classifier",
+    "last_linear",
+    "fc_norm",
+    "pre_logits",
+    "AuxLogits",
+    "aux_classifier",
+)
 """Beginnings of names that files of weights have for heads, whatever this network calls its own."""
 _COUNTER = "num_batches_tracked"
 
@@ -88,7 +98,7 @@ def _fit(
         raise UserError(
             f"the weights {file} do not fit '{name}': {len(missing)} are missing, {len(more)} unknown and "
             f"{len(other)} of another shape ({first}{shapes}).",
-            "Name the architecture that they were trained in: --model NAME, with ?ARGUMENT=VALUE where it has another size.",
+            "Name the architecture they were trained in: --model NAME, with ?ARGUMENT=VALUE where it has another size.",
         )
     return {n: value for n, value in adapted.items() if n in own}
 

@@ -65,7 +65,7 @@ def _tagged(text: str, model: ModelName) -> str:
 def _file(text: str) -> Path:
     path = user_path(text)
     if not path.is_file():
-        raise UserError(f"there is no file of weights {path}.", "Give --weights a file, or a name: `bench show weights`.")
+        raise UserError(f"there is no file of weights {path}.", "Give --weights another file, or a name.")
     return path.resolve()
 
 

@@ -14,6 +14,9 @@ from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan.kinds import check_pair
 from bench.plugin_source import PluginInfo
+from bench.public_weights import check_available as check_weights
+from bench.public_weights import check_clip as check_clip_weights
+from bench.public_weights import check_encoder, clips_of
 from bench.records import Cell, PluginRef
 
 
@@ -40,6 +43,8 @@ def check(cells: Sequence[Cell]) -> None:
             check_file(f"{kind}.{name}", str(ref.params[name]), weights=info.role == "given")
     for editor in dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params):
         check_available(editor)
+    for clip in dict.fromkeys(clip for cell in cells for clip in clips_of(cell)):
+        check_clip(clip)
 
 
 def _plugins(cells: Sequence[Cell]) -> list[tuple[str, PluginRef]]:
@@ -71,8 +76,6 @@ def check_model(model: str, size: int) -> None:
         return
     from bench import models
     from bench.forward_cost import multiply_adds
-    from bench.public_weights import check_available as check_weights
-    from bench.public_weights import check_encoder
 
     models.check(model)
     multiply_adds(model, size)
@@ -82,6 +85,22 @@ def check_model(model: str, size: int) -> None:
         check_encoder(parsed.source, parsed.name)
     elif parsed.start == "public" and not parsed.source:
         check_weights(parsed.name)
+
+
+def check_clip(clip: str) -> None:
+    """Whether the CLIP ``clip`` is one: that of the pack, a folder, or a model of open_clip.
+
+    Raises:
+        UserError: it is not, or its weights are neither here nor on the hub.
+    """
+    if clip == assets.MINIATURE:
+        return
+    if not user_path(clip).is_dir():
+        check_clip_weights(clip)
+        return
+    from bench.miniature.clip import check_folder
+
+    check_folder(user_path(clip))
 
 
 def _check_weights(model: str, parsed: ModelName, info: PluginInfo | None, size: int) -> None:

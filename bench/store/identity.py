@@ -104,7 +104,9 @@ def _derived(task: str, model: str, replicate: int, lock: str, entropy: str) -> 
 
 def _seed_of_attack(cell: Cell) -> int:
     """The seed of the attack of ``cell``."""
-    return seeds.derive("attack", task=cell.name, model=cell.model_name, replicate=cell.replicate, attack=cell.attack.name)
+    return seeds.derive(
+        "attack", task=cell.name, model=cell.model_name, replicate=cell.replicate, attack=cell.attack.name
+    )
 
 
 class _Stages:

@@ -59,7 +59,11 @@ def test_weights_take_the_place_of_others() -> None:
 
 def test_a_row_and_a_hash_know_a_file_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    files = [_save(tmp_path / "a.safetensors"), _save(tmp_path / "b/c.safetensors"), _save(tmp_path / "d.pt.safetensors", 4)]
+    files = [
+        _save(tmp_path / "a.safetensors"),
+        _save(tmp_path / "b/c.safetensors"),
+        _save(tmp_path / "d.pt.safetensors", 4),
+    ]
     cells = [plan.make_cell("none", "none", "digits", f"{MODEL}?weights={file}", {}) for file in files]
     rows = [cell.row_key() for cell in cells]
     hashes = [identity.of(cell, Settings()).record for cell in cells]

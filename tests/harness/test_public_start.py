@@ -53,16 +53,12 @@ def _of_attacker(cell: Cell) -> dict[str, Tensor]:
     settings = Settings(threads=1, plugin_files=(FILE,))
     shown = cell.model_copy(update={"attack": cell.attack.model_copy(update={"name": "shows-public"})})
     locked = models.build("cnn", data.spec, weights="random")
-    job = grants.materialise(
-        data, Trained(locked.spec, locked.state_dict()), Identity(), shown, 3, 5, settings
-    )
+    job = grants.materialise(data, Trained(locked.spec, locked.state_dict()), Identity(), shown, 3, 5, settings)
     (state,) = attack_process.run(job, None, lambda *_: None).states
     return {name.removeprefix("classifier."): value for name, value in state.items()}
 
 
-def test_the_attacker_has_the_file_that_the_victim_started_from(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_attacker_has_the_file_that_the_victim_started_from(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = _cell(f"{MODEL}?weights={str(weights).replace('&', '%26')}")
     start, public = _of_victim(cell, monkeypatch), _of_attacker(cell)
     assert start.keys() == public.keys()
