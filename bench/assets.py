@@ -37,6 +37,16 @@ def content(asset: str) -> Any:
     return _content_of_path(asset)
 
 
+def located_clip(clip: str) -> str:
+    """The CLIP ``clip``, a folder by its full path: plugins run in another working directory.
+
+    Raises:
+        UserError: what no path can be.
+    """
+    folder = user_path(clip)
+    return str(folder.resolve()) if clip != MINIATURE and folder.is_dir() else clip
+
+
 def content_of_clip(clip: str) -> Any:
     """What decides the content of the CLIP ``clip``: of a folder its files; a name of open_clip stands for itself."""
     return folder_digest(PACK / CLIP) if clip == MINIATURE else _content_of_path(clip)
