@@ -14,6 +14,7 @@ from bench.checkpoints import reading, start
 from bench.checkpoints.importers.catalogue import form_of
 from bench.checkpoints.importers.efficientnet_pytorch import FORM, LITE0
 from bench.checkpoints.model_names import parse
+from bench.checkpoints.preprocessing import IMAGENET
 
 NAME = "tf_efficientnet_lite0"
 EPSILON = 1e-3
@@ -129,9 +130,11 @@ def test_the_published_file_is_used_to_its_last_tensor_and_knows_a_flower() -> N
     net.load_state_dict(dict(own), strict=True)
     image = torch.tensor(datasets.load_sample_image("flower.jpg")).permute(2, 0, 1)[None, :, :, 106:533] / 255
     image = F.interpolate(image, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
-    images = (image - 0.5) / 0.5
+    images, (mean, std) = (image - 0.5) / 0.5, (torch.tensor(v).view(1, 3, 1, 1) for v in IMAGENET)
     daisy = 985  # ImageNet's nearest class to the dahlia of the photograph
     with torch.no_grad():
         logits = net(images)
         torch.testing.assert_close(logits, forward(state, images), rtol=1e-3, atol=1e-3)
+        other = net((image - mean) / std)
     assert int(logits.argmax()) == daisy
+    assert logits.softmax(1)[0, daisy] > other.softmax(1)[0, daisy], "0.5 and 0.5 fit better than ImageNet's values"
