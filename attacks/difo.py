@@ -21,7 +21,7 @@ class DIFO(Attack):
     title = "DIFO"
     paper = "Tang et al.: Source-Free Domain Adaptation with Frozen Multimodal Foundation Model, CVPR 2024"
     selection = "mutual-information"
-    assets = ("pack:clip",)
+    assets = ("clip",)
     deviations = (
         "class embeddings are learnt instead of the tokens of a prompt: the same freedom without the text tower",
         "ω is a fixed share; in the paper it is drawn from an exponential distribution",
@@ -32,7 +32,7 @@ class DIFO(Attack):
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3}
 
-    clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
+    clip: str = param("miniature", "`miniature`, an open_clip folder, or a model as ViT-B-32/laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
     steps: int = param(300, "optimiser steps of the model", ge=1, le=100_000, unit="steps")
     prompt_steps: int = param(5, "optimiser steps of CLIP's class embeddings at each turn", ge=0, le=1000, unit="steps")
@@ -80,10 +80,9 @@ class DIFO(Attack):
 
     def _clip(self, target: AttackerView, run: Run) -> tuple[Tensor, Tensor]:
         """Unit vectors of the unlabelled images (N, E) and of the classes (K, E)."""
-        from bench.miniature import PACK
         from bench.miniature.clip import MiniatureClip
 
-        clip = MiniatureClip.load(PACK / "clip" if self.clip == "miniature" else self.clip, run.device)
+        clip = MiniatureClip.load(self.clip, run.device)
         texts = clip.text_embedding([self.template.format(name) for name in target.spec.classes])
         images = clip.image_embedding(target.unlabelled.images)
         return images.clone().to(run.device), texts.clone().to(run.device)  # clones are no inference tensors

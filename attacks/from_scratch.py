@@ -106,7 +106,7 @@ class FromScratch(Attack):
     role = "control"
     purpose = "public-baseline"
     selection = "judge-validation"
-    assets = ("pack:clip",)
+    assets = ("clip",)
     tasks = ("classification", "segmentation")
     defaults = {"threat.access": "none", "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "label_steps": 3, "trials": 4, "probe_steps": 3, "embeddings": 20}
@@ -125,7 +125,7 @@ class FromScratch(Attack):
     )
     probe_steps: int = param(300, "optimiser steps of the probe", ge=1, le=100_000, unit="steps")
     looked_at: int = param(100, "images of the pool that looks are scored on", ge=2, le=4096, unit="images")
-    clip: str = param("miniature", "`miniature`, a folder, or an open_clip model as ViT-B-32:laion2b_s34b_b79k")
+    clip: str = param("miniature", "`miniature`, an open_clip folder, or a model as ViT-B-32/laion2b_s34b_b79k")
     template: str = param("a photo of {}", "text around a class name")
 
     def accepts(self, threat: ThreatModel) -> Acceptance:

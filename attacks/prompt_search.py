@@ -34,6 +34,7 @@ class PromptSearch(Attack):
     against = ("modellock",)
     selection = "own-scorer"
     tasks = ("classification", "segmentation")
+    assets = ("clip",)
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.known": "editor+settings"}
     quick = {"first": 2, "most": 2, "refine": 0}
 
@@ -46,6 +47,11 @@ class PromptSearch(Attack):
         "dictionary",
         "where guesses come from; clip needs leaked pairs",
         choices=("dictionary", "grammar", "clip", "evolutionary"),
+    )
+    clip: str = param(
+        "miniature",
+        "`miniature`, an open_clip folder, or a model as ViT-B-32/laion2b_s34b_b79k",
+        where={"proposer": ("clip",)},
     )
     first: int = param(4, "images each guess is scored on in the first rung", ge=1, le=256, unit="images")
     most: int = param(32, "images in the last rung", ge=1, le=1024, unit="images")
@@ -79,7 +85,7 @@ class PromptSearch(Attack):
             if self.proposer == "grammar":
                 guesses = proposers.grammar(words, rng)
             elif self.proposer == "clip":
-                guesses = proposers.by_clip(words, target.leaked_pairs)
+                guesses = proposers.by_clip(words, target.leaked_pairs, self.clip)
             else:
                 guesses = proposers.dictionary(words, rng)
             if run.budget.guesses is not None:

@@ -17,6 +17,10 @@ from bench.plugin_source import PluginInfo
 
 PACKED = "pack:"
 """Prefix of a folder of the miniature pack."""
+CLIP = "clip"
+"""The parameter, and asset, of every plugin that lets a user choose its CLIP."""
+MINIATURE = "miniature"
+"""The name of the pack's CLIP."""
 
 
 def content(asset: str) -> Any:
@@ -30,13 +34,36 @@ def content(asset: str) -> Any:
     editor = registry.current().get("editor", asset)
     if editor is not None:
         return of(editor, {})
-    folder = user_path(asset)
-    return folder_digest(folder) if folder.is_dir() else asset
+    return _content_of_path(asset)
+
+
+def located_clip(clip: str) -> str:
+    """The CLIP ``clip``, a folder by its full path: plugins run in another working directory.
+
+    Raises:
+        UserError: what no path can be.
+    """
+    folder = user_path(clip)
+    return str(folder.resolve()) if clip != MINIATURE and folder.is_dir() else clip
+
+
+def content_of_clip(clip: str) -> Any:
+    """What decides the content of the CLIP ``clip``: of a folder its files; a name of open_clip stands for itself."""
+    return folder_digest(PACK / CLIP) if clip == MINIATURE else _content_of_path(clip)
+
+
+def _content_of_path(text: str) -> Any:
+    folder = user_path(text)
+    return folder_digest(folder) if folder.is_dir() else text
 
 
 def of(info: PluginInfo, params: Mapping[str, Any]) -> dict[str, Any]:
     """The content of each asset of the plugin ``info`` under ``params``, by the asset's name."""
-    return {name: content(str(params[name]) if name in info.params else name) for name in info.assets}
+    contents = {}
+    for name in info.assets:
+        value = str(params[name]) if name in info.params else name
+        contents[name] = content_of_clip(value) if name == CLIP else content(value)
+    return contents
 
 
 def check(info: PluginInfo) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench import registry
-from bench.checkpoints import heads, model_names, networks, preprocessing
+from bench.checkpoints import heads, model_names, networks, preprocessing, start
 from bench.checkpoints.model_names import ModelName
 from bench.contracts import Architecture, Classifier, EditStage, Images, Spec
 from bench.errors import UserError
@@ -191,7 +191,11 @@ def build(name: str, task: Spec, extra: int = 0, weights: str = "public", seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture is not None:
-            model: Classifier = registry.load(architecture)().build(task, extra, list(parsed.hidden), public)
+            model: Classifier = registry.load(architecture)().build(
+                task, extra, list(parsed.hidden), public and not parsed.weights
+            )
+            if public and parsed.weights:
+                _start(model, parsed)
             return model
         return _network(parsed, task, extra, public)
 
@@ -222,8 +226,27 @@ def _network(model: ModelName, task: Spec, extra: int, public: bool) -> Classifi
         return segmenter
     classifier = TimmClassifier(network_spec(model, task, extra))
     if public:
-        load_but_head(classifier.net, networks.public_weights(model), task.k + extra)
+        _start(classifier, model)
     return classifier
+
+
+def _start(classifier: Classifier, model: ModelName) -> None:
+    """Load the public weights of ``model`` into ``classifier``, but for its head.
+
+    Raises:
+        UserError: they cannot be had or do not fit, or the architecture is a plugin's own class.
+    """
+    if not isinstance(classifier, TimmClassifier):
+        raise UserError(f"the model '{model.name}' takes no --weights.", "Leave them out.")
+    net, outputs = classifier.net, classifier.k + classifier.extra
+    load_but_head(net, start.state_of(model, net, _head_weights(net, outputs)), outputs)
+
+
+def _head_weights(net: Any, outputs: int) -> set[str]:
+    """Names of the weights of the head of ``net``."""
+    layers = {id(part) for layer in heads.layers_of(net, outputs) for part in layer.modules()}
+    modules = {k for k, m in net.named_modules() if id(m) in layers}
+    return {name for name in net.state_dict() if name.rpartition(".")[0] in modules}
 
 
 def network_spec(model: ModelName, task: Spec, extra: int = 0) -> dict[str, Any]:
@@ -243,7 +266,8 @@ def network_spec(model: ModelName, task: Spec, extra: int = 0) -> dict[str, Any]
     size = config.input_size[-1] if config and config.fixed_input_size else task.size
     size = _side(args.get("img_size", args.get("image_size"))) or size
     usual = preprocessing.IMAGENET if source else ((0.5,) * 3, (0.5,) * 3)
-    mean, std = (config.mean, config.std) if config else usual
+    usual = (config.mean, config.std) if config else usual
+    mean, std = start.normalisation(model) or usual
     other = {"source": source} if source else {}
     return timm_spec(name, task, extra, model.hidden, kwargs=args, size=size, mean=list(mean), std=list(std), **other)
 
@@ -261,9 +285,8 @@ def load_but_head(net: Any, state: Mapping[str, Tensor], outputs: int = 0) -> No
     """
     own = net.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    layers = {id(part) for layer in heads.layers_of(net, outputs) for part in layer.modules()}
-    names = {k for k, m in net.named_modules() if id(m) in layers}
-    net.load_state_dict({k: v for k, v in fitting.items() if k.rsplit(".", 1)[0] not in names}, strict=False)
+    head = _head_weights(net, outputs)
+    net.load_state_dict({k: v for k, v in fitting.items() if k not in head}, strict=False)
 
 
 def widen(model: Classifier, extra: int, seed: int) -> Classifier:

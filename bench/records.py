@@ -28,6 +28,9 @@ EDITOR = "miniature"
 _PLACE = re.compile(r"(?<=[^:]:)/.*?(?=:[^/:]+(?::/|$)|$)")
 """The full path of a folder in a task."""
 
+_WEIGHTS = re.compile(r"(?<=[?&]weights=)[^&]*@(?=sha256:[0-9a-f]+(?:&|$))")
+"""The path of a file of public weights in a model's name, where the digest of its content follows."""
+
 _FIRST_BUDGETS = ("steps", "queries", "edited", "guesses")
 """Budgets that a row names even where they are not set; later ones do not move the rows of older records."""
 
@@ -82,6 +85,11 @@ class Cell(_Model):
         return name_of(self.scenario)
 
     @property
+    def model_name(self) -> str:
+        """The model without the place of its file of weights: what seeds and rows know it by."""
+        return _WEIGHTS.sub("", self.model)
+
+    @property
     def size(self) -> int:
         """Side of the images, pixels."""
         return int(self.task_settings.get("task.size", 32))
@@ -106,7 +114,7 @@ class Cell(_Model):
         """What decides comparison, replicate apart: names and the parameters that were set."""
         return {
             "scenario": self.name,
-            "model": self.model,
+            "model": self.model_name,
             "editor": self.editor,
             "lock": [self.lock.name, self._lock_set()],
             "key": [self.key.name, {k: v for k, v in self.key.explicit.items() if k != "editor"}],

@@ -31,12 +31,11 @@ def grammar(words: Sequence[str], rng: random.Random) -> list[str]:
     return out
 
 
-def by_clip(words: Sequence[str], leaked: tuple[Images, Images]) -> list[str]:
-    """The dictionary, ranked by how well CLIP says each word explains what the key did to the leaked images."""
-    from bench.miniature import PACK
+def by_clip(words: Sequence[str], leaked: tuple[Images, Images], name: str = "miniature") -> list[str]:
+    """The dictionary, ranked by how well each word explains, to the CLIP ``name``, what a key did to leaked images."""
     from bench.miniature.clip import MiniatureClip
 
-    clip = MiniatureClip.load(PACK / "clip")
+    clip = MiniatureClip.load(name)
     raw, keyed = leaked
     prompts = [KEY_TEMPLATE.format(w) for w in words]
     text = clip.text_embedding(prompts)

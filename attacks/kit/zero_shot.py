@@ -16,7 +16,7 @@ class ZeroShot(Predictor):
     CLIP itself is loaded by its name wherever the predictor is rebuilt. Only the class embeddings travel.
 
     Args:
-        clip: ``miniature``, a folder, or an open_clip model as ``ViT-B-32:laion2b_s34b_b79k``.
+        clip: ``miniature``, a folder, or an open_clip model as ``ViT-B-32/laion2b_s34b_b79k``.
         k: classes.
         width: of an embedding, D.
         scale: CLIP's logit scale.
@@ -53,7 +53,6 @@ def load(clip: str) -> Any:
     Raises:
         UserError: its weights are not here.
     """
-    from bench.miniature import PACK
     from bench.miniature.clip import MiniatureClip
 
-    return MiniatureClip.load(PACK / "clip" if clip == "miniature" else clip)
+    return MiniatureClip.load(clip)

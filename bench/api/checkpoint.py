@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import datasets, models, registry
-from bench.checkpoints import class_order, factories, model_names, networks, preprocessing
+from bench.checkpoints import class_order, factories, model_names, networks, preprocessing, weights
 from bench.checkpoints.class_order import ClassOrder
 from bench.checkpoints.preprocessing import Preprocessing
 from bench.contracts import Spec
@@ -291,6 +291,9 @@ def _start(name: str, start: str) -> tuple[str, str]:
     if start == "random":
         return start, f"{random}, as asked"
     try:
+        if parsed.weights:
+            weights.file_of(parsed)
+            return "public", public
         if parsed.is_factory:
             raise UserError("a factory has no public weights")
         if parsed.has_decoder:

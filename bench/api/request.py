@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import datasets, plan, registry
-from bench.checkpoints.model_names import SEGMENTER
+from bench.checkpoints.model_names import SEGMENTER, with_weights
 from bench.errors import UserError
 from bench.paths import user_path
 
@@ -34,21 +34,32 @@ def lines_of(
     params: Sequence[str] | None,
     editor: str | None = None,
     sweeps: Sequence[str] | None = None,
+    weights: str | None = None,
 ) -> list[plan.SuiteLine]:
     """What a command asks for: the lines of a suite, narrowed and with more parameters, or one line of its own.
 
     Args:
         names: locks, attacks, tasks and models that the command names.
+        weights: the public weights of each model, in place of those that it has by itself.
     """
     values = plan.parse_params([*(params or []), *([f"key.editor={editor}"] if editor else [])])
     swept = plan.parse_sweeps(sweeps or [])
     if suite is None:
-        return [
-            plan.SuiteLine(**chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))
-        ]
+        line = plan.SuiteLine(**chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))
+        return [_with_weights(line, weights)]
     replicates = None if seeds is None else plan.parse_seeds(seeds)
     lines = plan.suite_lines(suite, names, replicates)
-    return [replace(line, params={**line.params, **values}, sweep={**line.sweep, **swept}) for line in lines]
+    changed = [replace(line, params={**line.params, **values}, sweep={**line.sweep, **swept}) for line in lines]
+    return [_with_weights(line, weights) for line in changed]
+
+
+def _with_weights(line: plan.SuiteLine, weights: str | None) -> plan.SuiteLine:
+    """``line`` with each of its models starting from ``weights``, where they are named."""
+    if weights is None:
+        return line
+    if not weights.strip():
+        raise UserError("--weights names nothing.", "Give a file, a name, or none.")
+    return replace(line, models=[with_weights(model, weights) for model in line.models])
 
 
 def chosen_of(names: Mapping[str, Sequence[str] | None]) -> dict[str, Any]:

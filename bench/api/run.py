@@ -30,6 +30,7 @@ def run(
     *,
     seeds: int | str | None = None,
     suite: str | Path | None = None,
+    weights: str | Path | None = None,
     editor: str | None = None,
     plugins: Sequence[str | Path] = (),
     store: str | Path = "runs",
@@ -55,6 +56,7 @@ def run(
         model: the same; None: ``vit``.
         seeds: how many, or a range such as ``"0:3"``; None: one, or what the suite says.
         suite: a suite by name, or a ``.toml`` file; the names above narrow it.
+        weights: the public weights that each model starts from, as ``--weights`` takes them; None: the model's own.
         editor: of an edit key: ``miniature``, a diffusers folder, or a hub name.
         plugins: plugin files outside the packages.
         store: folder of records and artefacts.
@@ -81,9 +83,8 @@ def run(
     files, _ = request.plugins(plugins, None if suite is None else str(suite))
     names = {kind: _listed(value) for kind, value in zip(KINDS, (lock, attack, task, model), strict=True)}
     values = [f"{name}={text_of(value)}" for name, value in {**(params or {}), **_grouped(more)}.items()]
-    lines = request.lines_of(
-        names, None if seeds is None else str(seeds), None if suite is None else str(suite), values, editor
-    )
+    texts = [None if value is None else str(value) for value in (seeds, suite, weights)]
+    lines = request.lines_of(names, texts[0], texts[1], values, editor, weights=texts[2])
     planned = plan.build(lines)
     if not planned:
         raise UserError(request.NOTHING, request.OTHERS)

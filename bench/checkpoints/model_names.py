@@ -21,6 +21,10 @@ SOURCES = ("torchvision", "factory", "hf-hub", *DECODERS)
 """Prefixes of names that are neither a plugin's nor timm's."""
 STARTS = ("public", "random")
 """The weights that training starts from."""
+NO_WEIGHTS = "none"
+"""What ``--weights`` takes for a start from random weights."""
+PIN = "@sha256:"
+"""What stands between the file of public weights and the digest of its content."""
 SEGMENTER = "unet:cnn"
 """The model of segmentation tasks where a user names none."""
 _WIDTHS = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})*")
@@ -31,12 +35,16 @@ _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ModelName:
     """The parts of a model's name ``[SOURCE:]NAME[:WIDTHS][?ARGUMENT=VALUE&…]``.
 
+    ``start`` and ``weights`` are arguments too.
+
     Args:
         source: one of `SOURCES`, or "" for a plugin or a timm classifier.
         name: of the architecture at its source.
         hidden: widths of layers before the outputs.
         args: arguments of the architecture, JSON values.
         start: ``public`` weights, or ``random`` ones in their place wherever public ones would be loaded.
+        weights: the public weights, as `bench.checkpoints.weights` reads them; "" for those of the source.
+        digest: of the content of their file, where it is known.
     """
 
     source: str
@@ -44,6 +52,8 @@ class ModelName:
     hidden: tuple[int, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
     start: str = "public"
+    weights: str = ""
+    digest: str = ""
 
     @property
     def plugin(self) -> str:
@@ -93,10 +103,16 @@ def parse(text: str) -> ModelName:
                 f"the head '{widths}' of model '{name}' is no list of widths.", "Write e.g. vgg13_bn:256-256."
             )
     args = _arguments(text, query)
+    weights, pin, digest = _decoded(args.pop("weights", "")).partition(PIN)
     start = args.pop("start", STARTS[0])
+    if weights == NO_WEIGHTS:
+        weights, start = "", STARTS[1]
     if start not in STARTS:
         raise UserError(f"start={start} is not allowed in '{text}'.", f"Use {' or '.join(STARTS)}.")
-    return ModelName(source, name, tuple(map(int, widths.split("-"))) if widths else (), args, str(start))
+    if weights and start != STARTS[0]:
+        raise UserError(f"'{text}' names weights and starts from random ones.", "Leave one of them out.")
+    hidden = tuple(map(int, widths.split("-"))) if widths else ()
+    return ModelName(source, name, hidden, args, str(start), weights, digest if pin else "")
 
 
 def kinds(text: str) -> tuple[str, ...]:
@@ -135,8 +151,33 @@ def _arguments(text: str, query: str) -> dict[str, Any]:
         name, equals, value = part.partition("=")
         if not equals or _ARGUMENT.fullmatch(name) is None:
             raise UserError(f"cannot read '{part}' in model '{text}'.", "Write NAME?ARGUMENT=VALUE&ARGUMENT=VALUE.")
-        out[name] = value_of(value)
+        out[name] = value if name == "weights" else value_of(value)
     return out
+
+
+def _decoded(text: str) -> str:
+    return text.replace("%26", "&").replace("%25", "%")
+
+
+def with_weights(text: str, weights: str, digest: str = "") -> str:
+    """The model ``text`` with these public weights in place of its own; ``none``: it starts from random ones.
+
+    Args:
+        weights: as `bench.checkpoints.weights` reads them.
+        digest: of the content of their file; a name that has it is the name of that content.
+
+    Raises:
+        UserError: as `parse`.
+    """
+    parse(text)
+    base, _, query = text.partition("?")
+    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in ("weights", "start")]
+    if weights == NO_WEIGHTS:
+        kept.append("start=random")
+    else:
+        value = weights.replace("%", "%25").replace("&", "%26")
+        kept.append(f"weights={value}{PIN}{digest}" if digest else f"weights={value}")
+    return f"{base}?{'&'.join(sorted(kept))}"
 
 
 def value_of(text: str) -> Any:

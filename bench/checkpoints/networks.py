@@ -134,11 +134,7 @@ def public_weights(model: ModelName) -> Mapping[str, Tensor]:
     """
     try:
         if model.source == "torchvision":
-            import torchvision
-
-            weights = torchvision.models.get_model_weights(model.name).DEFAULT
-            found: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-            return found
+            return torchvision_weights(model.name)
         if model.source == "factory":
             raise UserError(
                 f"the factory '{model.name}' has no public weights.",
@@ -155,6 +151,40 @@ def public_weights(model: ModelName) -> Mapping[str, Tensor]:
         raise UserError(
             f"the public weights of '{model.name}' cannot be loaded ({type(error).__name__}).", fetch
         ) from None
+
+
+def torchvision_entry(name: str, weights: str = "DEFAULT") -> Any:
+    """torchvision's entry of the weights ``weights``, such as ``IMAGENET1K_V2``, of its model ``name``.
+
+    Raises:
+        UserError: it has none of that name.
+    """
+    import torchvision
+
+    known = torchvision.models.get_model_weights(name)
+    if weights not in known.__members__:
+        raise UserError(
+            f"torchvision's '{name}' has no weights '{weights}'.", f"It has {', '.join(known.__members__)}."
+        )
+    return known[weights]
+
+
+def torchvision_weights(name: str, weights: str = "DEFAULT") -> Mapping[str, Tensor]:
+    """The weights of `torchvision_entry`.
+
+    Raises:
+        UserError: they are not here and cannot be fetched.
+    """
+    entry = torchvision_entry(name, weights)
+    try:
+        found: Mapping[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # of many kinds: no network, no room
+        raise UserError(
+            f"the weights '{weights}' of torchvision's '{name}' are not on this machine and cannot be fetched "
+            f"({type(error).__name__}).",
+            f"Put {entry.url} into the folder checkpoints of torch.hub.get_dir().",
+        ) from None
+    return found
 
 
 def probe(net: nn.Module, size: int) -> None:

@@ -112,7 +112,7 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], graph: Graph, j
     for item, cached, estimate in zip(planned, done, seconds, strict=True):
         cell = item.cell
         task = _below(name_text(cell.scenario), cell.task_settings)
-        model, seed = Text(name_text(cell.model)), Text(str(cell.replicate))
+        model, seed = Text(name_text(cell.model_name)), Text(str(cell.replicate))
         lock = _below(_lock(cell), plugins_set(cell, "lock", "key"), widths.get("lock"))
         attack = _below(
             name_text(cell.attack.name), plugins_set(cell, "attack") | rights_set(cell), widths.get("attack")

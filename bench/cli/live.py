@@ -168,7 +168,7 @@ class Live(Watch):
         """``cell`` in as few words as tell it from the others of this run."""
         parts = [f"{label(cell.lock)} × {label(cell.attack)}"]
         if len({(c.scenario, c.model) for c in self._cells}) > 1:
-            parts.append(f"{scenario_label(cell)} · {name_text(cell.model)}")
+            parts.append(f"{scenario_label(cell)} · {name_text(cell.model_name)}")
         if len({c.replicate for c in self._cells}) > 1:
             parts.append(f"seed {cell.replicate}")
         return ", ".join(parts)

@@ -33,6 +33,14 @@ ModelsOption = Annotated[
     list[str] | None,
     typer.Option("--model", help="an architecture: vit, cnn, a timm name, or unet:cnn for masks (repeatable)"),
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="public weights of the model: a file, hf-hub:OWNER/NAME, a tag, efficientnet-lite0, or none",
+        show_default="those of the model",
+    ),
+]
 EditorOption = Annotated[
     str | None,
     typer.Option("--editor", help="miniature, a diffusers folder, or a hub name; the same as -p key.editor=NAME"),

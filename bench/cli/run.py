@@ -30,6 +30,7 @@ from bench.cli.options import (
     StoreOption,
     TasksOption,
     ThreadsOption,
+    WeightsOption,
     jobs_of,
     plugin_files,
 )
@@ -46,6 +47,7 @@ def run(
     attack: AttacksOption = None,
     task: TasksOption = None,
     model: ModelsOption = None,
+    weights: WeightsOption = None,
     editor: EditorOption = None,
     seeds: SeedsOption = None,
     suite: Annotated[str | None, typer.Option(help="a suite by name, or a .toml file")] = None,
@@ -104,7 +106,7 @@ def run(
     )
     precisions.check(precision, settings.device)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
-    planned = plan.build(request.lines_of(names, seeds, suite, param, editor, sweep))
+    planned = plan.build(request.lines_of(names, seeds, suite, param, editor, sweep, weights))
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
         planned, left = plan.accepted(planned)
         for cell, reason in left:
@@ -129,7 +131,8 @@ def run(
     else:
         if suite is None:
             chosen = {kind.removesuffix("s"): used for kind, used in request.chosen_of(names).items()}
-            _say_choices({**chosen, "editor": [editor] if editor else [], "seeds": [seeds or "1"]})
+            more = {"weights": weights, "editor": editor, "seeds": seeds or "1"}
+            _say_choices({**chosen, **{name: [value] for name, value in more.items() if value}})
         if any(execution.done):
             console.say(f"{sum(execution.done)} of {len(planned)} cells are in {store} already")
     from bench.cli import live

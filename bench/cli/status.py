@@ -29,6 +29,7 @@ from bench.cli.options import (
     SuitePluginsOption,
     TasksOption,
     ThreadsOption,
+    WeightsOption,
     plugin_files,
 )
 from bench.errors import UserError
@@ -47,6 +48,7 @@ def status(
     attack: AttacksOption = None,
     task: TasksOption = None,
     model: ModelsOption = None,
+    weights: WeightsOption = None,
     editor: EditorOption = None,
     seeds: SeedsOption = None,
     param: ParamOption = None,
@@ -75,7 +77,7 @@ def status(
             request.device_of(device), threads, plugin_files=files, entropy=opened.entropy, precision=precision
         )
         names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
-        planned = plan.build(request.lines_of(names, seeds, suite, param, editor))
+        planned = plan.build(request.lines_of(names, seeds, suite, param, editor, weights=weights))
         lines, counts = _of_plan(opened, planned, settings, most)
         graph = Execution(planned, settings, opened).graph
         left = f"; {len(graph)} stages to do, about {console.minutes(graph.seconds())} with 1 job" if len(graph) else ""

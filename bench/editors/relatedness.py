@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bench.editors import vocabulary
-from bench.miniature import PACK
 
 if TYPE_CHECKING:
     from bench.miniature.clip import MiniatureClip
@@ -81,12 +80,23 @@ def nearest_first(concept: str, others: Sequence[str], clip: MiniatureClip | Non
     return [others[i] for i in torch.argsort(cosines, descending=True, stable=True).tolist()]
 
 
+def named(clip: str) -> MiniatureClip:
+    """The CLIP of that name, as `bench.miniature.clip` reads it.
+
+    Raises:
+        UserError: no such CLIP, or its weights are not here.
+    """
+    from bench.miniature.clip import MINIATURE, MiniatureClip
+
+    return packed() if clip == MINIATURE else MiniatureClip.load(clip)
+
+
 @cache
 def packed() -> MiniatureClip:
     """The CLIP of the miniature pack."""
-    from bench.miniature.clip import MiniatureClip
+    from bench.miniature.clip import MINIATURE, MiniatureClip
 
-    return MiniatureClip.load(PACK / "clip")
+    return MiniatureClip.load(MINIATURE)
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 from bench.editors import engine, vocabulary
-from bench.editors.relatedness import LOOKED_AT, measure, nearest_first
+from bench.editors.relatedness import LOOKED_AT, measure, named, nearest_first
 from bench.editors.settings import EditSettings, defaults
 
 
@@ -129,7 +129,7 @@ class Edit(KeyMethod):
         "the miniature editor runs at guidance 1 (one forward pass a step) and at the images' own size",
     )
 
-    assets = ("editor", "pack:clip")
+    assets = ("editor", "clip")
     model_if = {"key_choice": ("best-on-defender-validation",)}
     costly = True
     own = ("prompt",)
@@ -152,6 +152,11 @@ class Edit(KeyMethod):
         "which candidates it is drawn from, by CLIP: the third `least` related to the data (the paper's rule), the "
         "third `most` related, or `any`",
         choices=("least", "most", "any"),
+        where={"key_choice": ("drawn",)},
+    )
+    clip: str = param(
+        "miniature",
+        "what relatedness is measured by: `miniature`, an open_clip folder, or a model as ViT-B-32/laion2b_s34b_b79k",
         where={"key_choice": ("drawn",)},
     )
     editor: str = param("miniature", "miniature, a diffusers folder, or a hub name")
@@ -181,7 +186,7 @@ class Edit(KeyMethod):
             return EditKey(self._least_changing(concepts, data, settings), settings)
         if self.relatedness != "any":
             images = data.raw.take(torch.arange(min(LOOKED_AT, len(data.raw)))).images
-            concepts = measure(concepts, images, data.spec.classes).third(self.relatedness)
+            concepts = measure(concepts, images, data.spec.classes, named(self.clip)).third(self.relatedness)
         at = int(torch.randint(len(concepts), (1,), generator=run.rng("key")))
         return EditKey(vocabulary.KEY_TEMPLATE.format(concepts[at]), settings)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import datasets, registry
+from bench import assets, datasets, registry
+from bench.checkpoints import weights
 from bench.errors import UserError
 from bench.params import BadParameter, Param
 from bench.plan.kinds import check_kind, check_values, reason_against
@@ -115,6 +116,9 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         info.kind: check_params(info, {k: v for k, v in groups[info.kind].items() if k in info.params})
         for info in (lock_info, key_info, attack_info)
     }
+    for info in (lock_info, key_info, attack_info):
+        if assets.CLIP in info.assets and assets.CLIP in explicit[info.kind]:
+            explicit[info.kind][assets.CLIP] = assets.located_clip(str(explicit[info.kind][assets.CLIP]))
     _check_own_key(lock_info, key_info, explicit["key"])
     for info in (lock_info, attack_info):
         check_values(info, task, _values(info, explicit[info.kind]))
@@ -129,7 +133,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
     settings = check_against("task.", known, {k: v for k, v in groups["task"].items() if k in known})
     return Cell(
         scenario=datasets.located(task),
-        model=model,
+        model=weights.located(model),
         lock=_ref(lock_info, explicit["lock"]),
         key=_ref(key_info, explicit["key"]),
         attack=_ref(attack_info, explicit["attack"]),

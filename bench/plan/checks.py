@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench import assets, datasets, registry
-from bench.checkpoints import factories
+from bench.checkpoints import factories, weights
 from bench.checkpoints.forms import check_form
-from bench.checkpoints.model_names import check_kind, parse
+from bench.checkpoints.model_names import ModelName, check_kind, parse
 from bench.editors.loading import check_available
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan.kinds import check_pair
+from bench.plugin_source import PluginInfo
+from bench.public_weights import check_available as check_weights
+from bench.public_weights import check_clip as check_clip_weights
+from bench.public_weights import check_encoder, clips_of
 from bench.records import Cell, PluginRef
 
 
@@ -39,6 +43,8 @@ def check(cells: Sequence[Cell]) -> None:
             check_file(f"{kind}.{name}", str(ref.params[name]), weights=info.role == "given")
     for editor in dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params):
         check_available(editor)
+    for clip in dict.fromkeys(clip for cell in cells for clip in clips_of(cell)):
+        check_clip(clip)
 
 
 def _plugins(cells: Sequence[Cell]) -> list[tuple[str, PluginRef]]:
@@ -59,24 +65,58 @@ def check_model(model: str, size: int) -> None:
     info = registry.current().get("model", parsed.base)
     if info is not None:
         assets.check(info)
+    if parsed.weights:
+        _check_weights(model, parsed, info, size)
     if info is not None and not parsed.segments:
         return
     if parsed.is_factory:
         factories.find(parsed.name)
-        if parsed.start == "public":
+        if parsed.start == "public" and not parsed.weights:
             raise UserError(f"the factory '{parsed.name}' has no public weights.", f"Write '{model}?start=random'.")
         return
     from bench import models
     from bench.forward_cost import multiply_adds
-    from bench.public_weights import check_available as check_weights
-    from bench.public_weights import check_encoder
 
     models.check(model)
     multiply_adds(model, size)
+    if parsed.weights:
+        return
     if parsed.start == "public" and parsed.has_decoder:
         check_encoder(parsed.source, parsed.name)
     elif parsed.start == "public" and not parsed.source:
         check_weights(parsed.name)
+
+
+def check_clip(clip: str) -> None:
+    """Whether the CLIP ``clip`` is one: that of the pack, a folder, or a model of open_clip.
+
+    Raises:
+        UserError: it is not, or its weights are neither here nor on the hub.
+    """
+    if clip == assets.MINIATURE:
+        return
+    if not user_path(clip).is_dir():
+        check_clip_weights(clip)
+        return
+    from bench.miniature.clip import check_folder
+
+    check_folder(user_path(clip))
+
+
+def _check_weights(model: str, parsed: ModelName, info: PluginInfo | None, size: int) -> None:
+    """Whether the public weights that ``model`` names are here and fit it. A factory's network is not built here.
+
+    Raises:
+        UserError: they are not, or do not.
+    """
+    if parsed.segments or (info is not None and info.guest):
+        raise UserError(f"the model '{parsed.source or parsed.name}' takes no --weights.", "Leave them out.")
+    weights.file_of(parsed)
+    if not parsed.is_factory:
+        from bench import models
+        from bench.contracts import Spec
+
+        models.build(model, Spec(size, ("one", "other")))
 
 
 def check_file(parameter: str, value: str, weights: bool) -> None:

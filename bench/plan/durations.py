@@ -88,4 +88,4 @@ def _is_costly(cell: Cell) -> bool:
 
 def _like(kind: str, cell: Cell) -> str:
     by_lock = {"victim": "", "key": cell.key.name, "protected": cell.lock.name, "judged": "", "conditions": ""}
-    return f"{kind}/{cell.scenario}/{cell.size}/{cell.model}/{by_lock.get(kind, cell.attack.name)}"
+    return f"{kind}/{cell.scenario}/{cell.size}/{cell.model_name}/{by_lock.get(kind, cell.attack.name)}"

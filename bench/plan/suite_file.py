@@ -52,7 +52,10 @@ KEYS: dict[str, SuiteKey] = {
         "list of texts", "digits", 'tasks = ["digits", "digits:fonts", "folder:photos"]',
         "data sets, pairs SOURCE:TARGET, or folders; a folder is relative to where the command runs",
     ),
-    "models": SuiteKey("list of texts", "vit", 'models = ["cnn", "resnet18"]', "architectures by name"),
+    "models": SuiteKey(
+        "list of texts", "vit", 'models = ["cnn", "resnet18"]',
+        "architectures by name, with the public weights they start from where a suite names them",
+    ),
     "seeds": SuiteKey(
         "seeds", "1", 'seeds = "0:3"',
         "how many seeds, a whole number, or a range of them, a text; from 1000 up: tuning",

@@ -78,7 +78,7 @@ def in_short(cell: Cell) -> str:
     own = plugins_set(cell, "lock", "key", "attack")
     chosen = settings_of({**own, **unusual_rights(cell.threat.values(), cell.budget.values()), **cell.task_settings})
     extra = f" [{', '.join(chosen)}]" if chosen else ""
-    place = f"{name_text(cell.scenario)} · {name_text(cell.model)}"
+    place = f"{name_text(cell.scenario)} · {name_text(cell.model_name)}"
     plugins = f"{with_key(name_text(cell.lock.name), name_text(cell.key.name))} × {name_text(cell.attack.name)}"
     return f"{place} · {plugins}{extra} · seed {cell.replicate}"
 

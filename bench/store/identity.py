@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import assets, datasets, registry, seeds
-from bench.checkpoints import factories
+from bench.checkpoints import factories, weights
 from bench.checkpoints.model_names import parse
 from bench.errors import UserError
 from bench.hashing import digest, file_digest
@@ -87,7 +87,7 @@ def _data_identity(
 
 def _seeds_of_lock(cell: Cell, entropy: str) -> dict[str, int]:
     """The seeds of split, victim, key and lock of ``cell``. That of the key takes ``entropy`` in."""
-    return _derived(cell.name, cell.model, cell.replicate, cell.lock.name, entropy)
+    return _derived(cell.name, cell.model_name, cell.replicate, cell.lock.name, entropy)
 
 
 @lru_cache(maxsize=4096)
@@ -104,7 +104,9 @@ def _derived(task: str, model: str, replicate: int, lock: str, entropy: str) -> 
 
 def _seed_of_attack(cell: Cell) -> int:
     """The seed of the attack of ``cell``."""
-    return seeds.derive("attack", task=cell.name, model=cell.model, replicate=cell.replicate, attack=cell.attack.name)
+    return seeds.derive(
+        "attack", task=cell.name, model=cell.model_name, replicate=cell.replicate, attack=cell.attack.name
+    )
 
 
 class _Stages:
@@ -193,17 +195,18 @@ def _judged(
     stages.add(
         "victim",
         ["base"],
-        model=cell.model,
+        model=cell.model_name,
         seed=cell_seeds["victim"],
         code=_code(plugins, "bench.harness.victim_process", *_architecture(cell.model)),
-        weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
+        weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()}
+        | weights.identity(parse(cell.model)),
         **_factory(cell.model),
         **_decoders(cell.model),
     )
     stages.add(
         "key",
         ["base"],
-        model=cell.model if _reads_model(key, cell.key) else None,
+        model=cell.model_name if _reads_model(key, cell.key) else None,
         method=cell.key.name,
         params=cell.key.params,
         seed=cell_seeds["key"],

@@ -91,7 +91,7 @@ def names_of(cell: Cell) -> dict[str, Any]:
     """The fields of a row that come from its cell."""
     return {
         "scenario": scenario_label(cell),
-        "model": name_text(cell.model),
+        "model": name_text(cell.model_name),
         "lock": label(cell.lock),
         "key": key_label(cell),
         "attack": label(cell.attack),

@@ -79,7 +79,7 @@ class Controls:
                 continue
             cell, imported = record.cell, record.third_party is not None
             if record.conditions:
-                self._conditions.add((imported, scenario_of(cell), cell.model, label(cell.lock), key_label(cell)))
+                self._conditions.add((imported, scenario_of(cell), cell.model_name, label(cell.lock), key_label(cell)))
             if cell.attack.purpose == "public-baseline" and record.RP is not None:
                 # The public baseline is the best that public means reach. So of several with one data budget the best
                 # stands; judge-validation images decide, never test images.
@@ -88,7 +88,7 @@ class Controls:
                 if validated(record) > validated(best):
                     known[self._budget(record)] = record
             elif cell.lock.purpose in CALIBRATION and cell.attack.purpose != "no-attack" and record.RP is not None:
-                self._calibrated.add((imported, scenario_of(cell), cell.model, cell.lock.purpose))
+                self._calibrated.add((imported, scenario_of(cell), cell.model_name, cell.lock.purpose))
 
     @staticmethod
     def _budget(record: Record) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ class Controls:
         keyed = key_label(cell) if cell.threat.authorised else None  # authorised images depend on the key
         return (
             scenario_of(cell),
-            cell.model,
+            cell.model_name,
             cell.replicate,
             keyed,
             *(getattr(cell.threat, name) for name in DATA_BUDGET),
@@ -124,7 +124,7 @@ class Controls:
             lacks.append(Missing("public baseline", _command(alone, *names)))
         if role_of(cell) == "control":
             return tuple(lacks)
-        place = (scenario_of(cell), cell.model)
+        place = (scenario_of(cell), cell.model_name)
         sources = {False, first.third_party is not None}
         # Only an audit may come without its key, and so without key conditions.
         named = (*place, label(cell.lock), key_label(cell))

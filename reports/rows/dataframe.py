@@ -79,7 +79,7 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
         "reason": None if ok else reason_of(record),
         "split": record.split,
         "scenario": cell.scenario,
-        "model": cell.model,
+        "model": cell.model_name,
         "lock": cell.lock.name,
         "key": cell.key.name,
         "attack": cell.attack.name,

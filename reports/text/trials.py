@@ -75,7 +75,7 @@ def trials(records: Iterable[Record]) -> list[Trials]:
         attacked = cell.attack.purpose != "no-attack"
         lock = f"{name_text(cell.lock.name)}, key {name_text(cell.key.name)}"
         what = (name_text(cell.attack.name), _threat(cell)) if attacked else (lock, "")
-        groups.setdefault((name_text(cell.model), *what), []).append(record)
+        groups.setdefault((name_text(cell.model_name), *what), []).append(record)
     return [_trials(f"{what} · {model}", threat, groups[model, what, threat]) for model, what, threat in sorted(groups)]
 
 

@@ -35,7 +35,7 @@ def grid(records: Iterable[Record], lock: str = "modellock") -> Grid:
         cell = record.cell
         own = [f"{name} {value_text(value)}" for name, value in cell.lock.explicit.items() if name != "key"]
         own += [] if cell.key.name == usual else [f"key {name_text(cell.key.name)}"]
-        place = ", ".join([scenario_label(cell), name_text(cell.model), *own])
+        place = ", ".join([scenario_label(cell), name_text(cell.model_name), *own])
         if record.status != "ok" or cell.lock.name != lock or cell.key.explicit:
             continue
         if not record.conditions or (place, cell.replicate) in seen:

@@ -78,7 +78,7 @@ def _answers(record: Record) -> tuple[str, str, str] | None:
     cell = record.cell
     if cell.key.role == "control":  # such keys leave images as they are
         return None
-    where = f"{scenario_label(cell)}, {name_text(cell.model)}, {key_label(cell)} key"
+    where = f"{scenario_label(cell)}, {name_text(cell.model_name)}, {key_label(cell)} key"
     lock, attack = label(cell.lock), label(cell.attack)
     if cell.lock.params.get("use") == "ownership":
         if cell.attack.purpose == "no-attack":

@@ -117,7 +117,7 @@ def prompts(records: Iterable[Record], sizes: Iterable[EditSize], lock: str = "m
         cell = record.cell
         concept = concept_of(record, lock)
         if concept is not None and record.UP is not None and record.LP is not None:
-            at = (f"{scenario_label(cell)}, {name_text(cell.model)}", cell.name, concept)
+            at = (f"{scenario_label(cell)}, {name_text(cell.model_name)}", cell.name, concept)
             victim = None if record.victim_authorised is None else record.victim_authorised.value
             found.setdefault(at, {})[cell.replicate] = (record.UP.value, record.LP.value, victim)
     out = []

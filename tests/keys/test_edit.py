@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from tiny_clips import tiny_clip
 
 from bench.contracts import Images, Spec
 from bench.datasets import digits
 from bench.editors import vocabulary
+from bench.editors.relatedness import measure, named
 from bench.editors.settings import EditSettings
 from bench.keys.edit import Edit, EditKey
+from bench.miniature import PACK
 from bench.training import Run
 
 DIGITS = digits.build(32)
@@ -38,6 +43,18 @@ def _drawn(seed: int, **params: Any) -> str:
 def test_a_seed_draws_by_default_the_prompt_it_has_always_drawn() -> None:
     """Recorded before objects could be keys."""
     assert [_drawn(seed) for seed in range(4)] == BEFORE_DIGITS
+
+
+def test_relatedness_is_that_of_the_clip_that_is_named(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(PACK / "clip", copy)
+    assert [_drawn(seed, clip=str(copy)) for seed in range(4)] == BEFORE_DIGITS
+    other = str(tiny_clip(tmp_path / "tiny"))
+    names = [c for c in vocabulary.wordlist("styles") if c not in vocabulary.PHOTO]
+    least = measure(names, DIGITS.images[:256], DIGITS.classes, named(other)).third("least")
+    drawn = {_drawn(seed, clip=other) for seed in range(4)}
+    assert drawn <= {f"with {name}" for name in least}
+    assert [_drawn(seed, clip=other) for seed in range(4)] != BEFORE_DIGITS
 
 
 def test_keys_are_drawn_from_the_third_that_is_asked() -> None:

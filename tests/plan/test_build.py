@@ -236,7 +236,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
 def test_the_models_an_attack_runs_and_the_code_that_scores_it_are_part_of_the_identity() -> None:
     cell = plan.make_cell("modellock", "difo", "digits", "cnn", {"threat.access": "weights"})
     inputs = identity.of(cell, Settings()).inputs
-    assert set(inputs["unlocked"]["assets"]) == {"pack:clip"}
+    assert set(inputs["unlocked"]["assets"]) == {"clip"}
     assert "bench.harness.scoring" in inputs["record"]["code"]
 
 

@@ -1,0 +1,1 @@
+"""Published weights whose file has other names than timm's architectures: where they are, and how they are read."""
