@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Images, Spec
+from bench.datasets.alignment import aligned
 from bench.datasets.base import Dataset
 from bench.errors import UserError
 from bench.hashing import digest
@@ -241,6 +242,8 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
                 f"{name} declares tasks = ('{datasets.kind(name)}',), and its data are of {dataset.kind}.",
                 "Let the plugin's tasks and Dataset.kind say the same.",
             )
+        if sides and dataset.kind == sides[0].dataset.kind:
+            dataset = aligned(sides[0].dataset, dataset)
         sides.append(Side(dataset, split(dataset, seed)))
     source, target = sides[0], sides[-1]
     if source.dataset.kind != target.dataset.kind:

@@ -26,7 +26,7 @@ from bench.training import Run, metered
 PLUGIN_NAMES = [(kind, name) for kind in registry.KINDS for name in sorted(registry.INSTALLED.all(kind))]
 LOCKS = sorted(registry.INSTALLED.all("lock"))
 ATTACKS = sorted(registry.INSTALLED.all("attack"))
-OFFLINE_TASKS = [n for n, i in registry.INSTALLED.all("task").items() if not i.prefix and "fetched" not in i.doc]
+OFFLINE_TASKS = [i.name for i in infos() if facts.of(i).way == "built in"]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TINY = "tiny"
 # The tiny network shows that a contract is kept. The real ones are for what depends on the architecture.
