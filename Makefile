@@ -39,6 +39,7 @@ lint: $(VENV)/.ready  ## style, types and the direction of imports
 docs: $(VENV)/.ready  ## write the pages that are generated from the sources, and build the site strictly into site/
 	$(BENCH) fidelity > docs/explanation/fidelity.md
 	$(VENV)/bin/python -m tools.site.cli > docs/reference/cli.md
+	$(VENV)/bin/python -m tools.site.data_sets > docs/reference/data-sets.md
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 SUITE ?= ci-minute

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from bench import contracts, models, registry
 from bench.contracts import AccessDenied, Budget, DefenderNeeds, Images, NoLabels, Spec, ThreatModel
+from bench.datasets import facts, infos
 from bench.datasets.base import Dataset
 from bench.harness import attack_process
 from bench.harness.job import Job
