@@ -25,7 +25,7 @@ class Imagenette(DataSource):
     licence = "Apache-2.0; the images are of ImageNet, for research"
     archives = {
         "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz": (
-            None, "md5:3df6f0d01a2c9592104656642f5e78a3",
+            341_663_724, "md5:3df6f0d01a2c9592104656642f5e78a3",
         ),
     }  # fmt: skip
     unpacked = ("imagenette/imagenette2-320/train",)

@@ -105,7 +105,7 @@ class MNISTM(DataSource):
     licence = "that of MNIST, and of BSDS500 where its photographs are used: non-commercial research"
     archives = {
         **MNIST.archives,
-        "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz": (None, ""),
+        "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz": (70_763_455, ""),
     }
     unpacked = ("mnist/MNIST/raw/train-images-idx3-ubyte",)
     reads = {"ground=photographs": "bsds500"}

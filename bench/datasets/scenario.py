@@ -234,7 +234,7 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
     generator = 1 if seeds.is_tuning(replicate) else 0
     task = datasets.located(task)
     seed = derive("split", task=name_of(task), replicate=replicate)
-    sides = []
+    sides: list[Side] = []
     for name in datasets.pair(task) or (task,):
         dataset = datasets.load(name, generator_seed=generator, **options)
         if dataset.kind != datasets.kind(name):

@@ -17,7 +17,7 @@ class VisDA(DataSource):
     paper = "Peng et al., VisDA: The Visual Domain Adaptation Challenge, 2017, arXiv 1710.06924"
     licence = "research; real images: MS COCO's terms"
     archives = {
-        "http://csr.bu.edu/ftp/visda17/clf/train.tar": (None, ""),
+        "http://csr.bu.edu/ftp/visda17/clf/train.tar": (7_698_031_104, ""),
         "http://csr.bu.edu/ftp/visda17/clf/validation.tar": (None, ""),
     }
     parts = {
