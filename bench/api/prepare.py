@@ -132,8 +132,17 @@ def _editor(name: str) -> list[Need]:
     return [Need("editor", name, place is not None, str(place or name), None, "", remedy)]
 
 
+def to_do(found: Iterable[Need]) -> list[Need]:
+    """What `fetch` can do for: what is missing and can be fetched, and data that are here, which it reads."""
+    return [need for need in found if (need.fetched if not need.here else _is_set(need))]
+
+
+def _is_set(need: Need) -> bool:
+    return need.kind == "data" and datasets.source(need.name) is not None
+
+
 def fetch(need: Need) -> None:
-    """Fetch what is missing and can be fetched, and see that it can be read. Data are read once, at 16 pixels.
+    """Fetch ``need`` where it is missing, and read it once: data at 16 pixels, so that half a download is noticed.
 
     Raises:
         UserError: it cannot be fetched, or is damaged.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -34,23 +36,28 @@ def prepare(
     names = {"locks": None, "attacks": None, "tasks": task, "models": model}
     lines = request.lines_of(names, None, suite, param, editor)
     found = needs.needs(lines)
-    if not dry_run and _fetch([need for need in found if not need.here and need.fetched]):
-        found = needs.needs(lines)
+    damaged: set[str] = set()
+    if not dry_run:
+        damaged = _fetch(needs.to_do(found))
+        found = [replace(need, here=need.here and need.name not in damaged) for need in needs.needs(lines)]
     _say(found)
     if any(need.required and not need.here for need in found):
         raise typer.Exit(1)
 
 
-def _fetch(missing: list[needs.Need]) -> bool:
-    """Fetch each of ``missing``; whether there was anything to do."""
-    for at, need in enumerate(missing, 1):
-        size = "" if need.size is None else f", {size_words(need.size)}"
-        console.say(f"{at} of {len(missing)}: {need.kind} {need.name}{size}")
+def _fetch(wanted: list[needs.Need]) -> set[str]:
+    """Fetch and read each of ``wanted``; the names of those with which it fails."""
+    failed = set()
+    for at, need in enumerate(wanted, 1):
+        size = "" if need.here or need.size is None else f", {size_words(need.size)}"
+        console.say(f"{at} of {len(wanted)}: {'reading' if need.here else 'fetching'} {need.kind} {need.name}{size}")
         try:
-            needs.fetch(need)
+            with console.busy("at 16 pixels") if need.here else nullcontext():
+                needs.fetch(need)
         except UserError as error:
-            console.warn(error.message)
-    return bool(missing)
+            failed.add(need.name)
+            console.warn(f"{error.message} {error.remedy or ''}".strip())
+    return failed
 
 
 def _say(found: list[needs.Need]) -> None:

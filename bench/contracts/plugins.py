@@ -197,7 +197,8 @@ class DataSource(Plugin):
     """Where the data are published: URL -> bytes, or None where they are not stated, and a checksum such as
     ``md5:…``, or ``""``."""
     unpacked: ClassVar[tuple[str, ...]] = ()
-    """Files or folders, any of which is there where the data are here: below the folder of data, or a full path."""
+    """Files or folders, any of which is there where the data are here: below the folder of data, or a full path. Name
+    what comes last of a download."""
     package: ClassVar[str] = ""
     """The Python package that carries the data."""
     remedy: ClassVar[str] = ""

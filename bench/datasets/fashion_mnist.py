@@ -96,7 +96,7 @@ class FashionMNIST(DataSource):
     }  # fmt: skip
     unpacked = (
         "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",
-        "fashion-mnist/FashionMNIST/raw/train-images-idx3-ubyte",
+        "fashion-mnist/FashionMNIST/raw/t10k-labels-idx1-ubyte",
     )
     remedy = "Install Debian's package dataset-fashion-mnist."
 

@@ -28,7 +28,7 @@ class MNIST(DataSource):
             4_542, "md5:ec29112dd5afa0611ce80d1b7f02629c",
         ),
     }  # fmt: skip
-    unpacked = ("mnist/MNIST/raw/train-images-idx3-ubyte",)
+    unpacked = ("mnist/MNIST/raw/t10k-labels-idx1-ubyte",)
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
         return _torchvision.build("mnist", "MNIST", (("train", True),), CLASSES, size)

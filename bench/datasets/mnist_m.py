@@ -107,7 +107,7 @@ class MNISTM(DataSource):
         **MNIST.archives,
         "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz": (70_763_455, ""),
     }
-    unpacked = ("mnist/MNIST/raw/train-images-idx3-ubyte",)
+    unpacked = MNIST.unpacked
     reads = {"ground=photographs": "bsds500"}
     images_of = "mnist"
     split_alike = True

@@ -108,16 +108,32 @@ def test_what_is_missing_is_fetched_and_what_cannot_be_is_said(
             raise UserError("usps is not in that folder and cannot be fetched (OSError).")
         place = tmp_path / "LOCKBENCH_DATA" / "mnist" / "MNIST" / "raw"
         place.mkdir(parents=True)
-        (place / "train-images-idx3-ubyte").touch()
+        (place / "t10k-labels-idx1-ubyte").touch()
 
     monkeypatch.setattr(datasets, "load", load)
     got = bench("prepare", "--task", "mnist:usps", "--model", "vit")
     assert asked == ["mnist", "usps"]
     assert got.returncode == 1
     assert "cannot be fetched" in got.stderr
-    asked.clear()
-    assert bench("prepare", "--task", "mnist", "--model", "vit").returncode == 0
-    assert asked == []  # it is here: nothing is asked for
+    assert bench("prepare", "--task", "mnist:usps", "--model", "vit", "--dry-run").returncode == 1
+
+
+def test_data_that_are_here_are_read_so_that_half_a_download_is_noticed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "LOCKBENCH_DATA" / "mnist" / "MNIST" / "raw"
+    place.mkdir(parents=True)
+    (place / "t10k-labels-idx1-ubyte").touch()
+    assert bench("prepare", "--task", "mnist", "--model", "vit", "--dry-run").returncode == 0
+    monkeypatch.setattr("torchvision.datasets.MNIST", _offline)
+    got = bench("prepare", "--task", "mnist", "--model", "vit")
+    assert got.returncode == 1
+    assert "missing" in got.stdout
+    assert "mnist is not in" in " ".join(got.stderr.split())
+
+
+def _offline(*_: object, **__: object) -> None:
+    raise OSError("no network")
 
 
 def test_only_what_is_required_decides_the_exit_status(bench: Bench, tmp_path: Path) -> None:
