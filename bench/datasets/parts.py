@@ -58,7 +58,7 @@ def read(info: PluginInfo, part: str, settings: Mapping[str, Any]) -> tuple[Path
         )
     name = str(full.get(LISTS, "all"))
     if name != "all":
-        found = replace(found, images=_of_list(root, part, name, found.images))
+        found = replace(found, images=_of_list(data_home() / info.name, root, part, name, found.images))
     if "count" in full:
         found = replace(found, images=_first(found.images, len(found.classes), int(full["count"])))
     return root, found
@@ -74,15 +74,15 @@ def _first(images: list[listing.Entry], classes: int, most: int) -> list[listing
     return out
 
 
-def _of_list(root: Path, part: str, name: str, images: list[listing.Entry]) -> list[listing.Entry]:
+def _of_list(home: Path, root: Path, part: str, name: str, images: list[listing.Entry]) -> list[listing.Entry]:
     """Those of ``images`` that the file ``PART_NAME_kfold.txt`` names, one a line as ``PART/class/file label``.
 
-    It lies beside the folder of the part, or in ``splits``, ``pacs_label`` or ``Train val splits…`` beside it. A path
-    in it is only compared with those of images that were found, so that none leads out of the folder.
+    It lies in the folder of the set, in one above the part, or in a folder beside the part. A path in it is only
+    compared with those of images that were found, so that none leads out of the folder.
     """
     wanted = f"{part}_{name}_kfold.txt"
-    above = root.parent
-    places = [above, above.parent, *sorted(p for p in (*above.iterdir(), *above.parent.iterdir()) if p.is_dir())]
+    above = [place for place in root.parents if place.is_relative_to(home)]
+    places = [*above, *(p for place in above for p in sorted(place.iterdir()) if p.is_dir())]
     file = next((place / wanted for place in places if (place / wanted).is_file()), None)
     if file is None:
         raise UserError(f"There is no list {wanted} beside {root}.", "Put the published list there.")
