@@ -1,7 +1,8 @@
 """``mnist-m``: MNIST's digits blended into colour patches by absolute difference, by the published rule.
 
-The rule of Y. Ganin et al., "Domain-Adversarial Training of Neural Networks" (JMLR 2016): a digit, black and white
-alone, is taken from a random patch of a photograph, |patch − digit|. Their photographs are those of BSDS500.
+The rule of Y. Ganin et al., "Domain-Adversarial Training of Neural Networks" (JMLR 2016): |patch − digit|, with a random
+patch of a photograph of BSDS500. That the digit is made black and white first is not in the paper; the public script
+``create_mnistm.py`` of pumpikano/tf-dann does so.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class MNISTM(DataSource):
         "By default patches are our procedural textures, since no package carries BSDS500; ground=photographs is the "
         "published rule.",
         "Which patch a digit has is drawn anew: the authors publish no seed.",
+        "Digits are made black and white first, as the public script create_mnistm.py of pumpikano/tf-dann does; the "
+        "paper does not say so.",
     )
     licence = "that of MNIST, and of BSDS500 where its photographs are used: non-commercial research"
     archives = {
