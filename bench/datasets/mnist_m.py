@@ -1,8 +1,8 @@
 """``mnist-m``: MNIST's digits blended into colour patches by absolute difference, by the published rule.
 
-The rule of Y. Ganin et al., "Domain-Adversarial Training of Neural Networks" (JMLR 2016): |patch − digit|, with a random
-patch of a photograph of BSDS500. That the digit is made black and white first is not in the paper; the public script
-``create_mnistm.py`` of pumpikano/tf-dann does so.
+The rule of Y. Ganin et al., "Domain-Adversarial Training of Neural Networks" (JMLR 2016): |patch − digit|, with a
+random patch of a photograph of BSDS500. That the digit is made black and white first is not in the paper; the public
+script ``create_mnistm.py`` of pumpikano/tf-dann does so.
 """
 
 from __future__ import annotations
