@@ -39,6 +39,7 @@ lint: $(VENV)/.ready  ## style, types and the direction of imports
 docs: $(VENV)/.ready  ## write the pages that are generated from the sources, and build the site strictly into site/
 	$(BENCH) fidelity > docs/explanation/fidelity.md
 	$(VENV)/bin/python -m tools.site.cli > docs/reference/cli.md
+	$(VENV)/bin/python -m tools.site.data_sets > docs/reference/data-sets.md
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
 SUITE ?= ci-minute
@@ -51,7 +52,7 @@ benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
 
 lock: $(VENV)/bin/uv  ## write requirements.lock anew
-	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --extra ray --extra slurm --python-version 3.11 pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --extra data --extra ray --extra slurm --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache

@@ -65,6 +65,15 @@ class PluginInfo:
     tasks: tuple[str, ...] = ("classification",)
     unsuited: str = ""
     unsuited_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    licence: str = ""
+    archives: Mapping[str, Any] = field(default_factory=dict)
+    unpacked: tuple[str, ...] = ()
+    package: str = ""
+    remedy: str = ""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
+    images_of: str = ""
+    split_alike: bool = False
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property
@@ -293,6 +302,10 @@ def _check_privileges(info: PluginInfo) -> None:
     """
     if info.guest and (info.role == "control" or info.purpose):
         raise UserError(f"{info.file.name}: a plugin cannot be a control of the suite.", "Leave out role and purpose.")
+    if info.guest and (info.parts or info.reads):
+        raise UserError(
+            f"{info.file.name}: parts and reads are for the suite's own sets.", "Write prefix = True: NAME:FOLDER."
+        )
     if info.kind != "attack":
         return
     select = info.params.get("select")

@@ -13,9 +13,11 @@ import typer
 from bench import datasets, metrics, registry
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, SuitePluginsOption, plugin_files
+from bench.datasets import facts
 from bench.editors.vocabulary import WORDLISTS
 from bench.errors import UserError
 from bench.plan import suites
+from bench.plugin_source import PluginInfo
 from bench.records import Record
 from bench.threat import Budget, ThreatModel
 
@@ -40,7 +42,7 @@ def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None
     for kind in SHOWN:
         infos = sorted(plugins.all(kind).values(), key=lambda i: (i.role != "method", i.name))
         console.plugin_list(registry.PLURAL[kind], infos)
-    console.named_list("tasks", datasets.catalogue())
+    console.named_list("tasks", {datasets.form(info): _task_line(info) for info in datasets.infos()})
     known = {n: i.summary for n, i in plugins.all("model").items()}
     console.named_list("models", {**known, **OTHER_MODELS})
     console.named_list("editors", {n: i.summary for n, i in plugins.all("editor").items()})
@@ -75,7 +77,36 @@ def show(
             groups["key"] = plugins.find("key", info.key).params
         if info.kind == "attack":
             groups |= {"threat": ThreatModel.params, "budget": Budget.params}
-        console.plugin_page(info, groups, measured.of_plugin(info.name))
+        console.plugin_page(info, groups, measured.of_plugin(info.name), _task_facts(info))
+
+
+def _task_line(info: PluginInfo) -> str:
+    """What a data set is, with licence and size where others own it."""
+    known = facts.of(info)
+    if known.way in ("built in", "yours"):
+        return info.summary
+    size = "" if known.size is None else f"; {facts.size_words(known.size)}"
+    return f"{info.summary} Licence: {known.licence}{size}."
+
+
+def _task_facts(info: PluginInfo) -> dict[str, str]:
+    """Where a data set comes from and whether it is here; empty of another plugin."""
+    if info.kind != "task":
+        return {}
+    known = facts.of(info)
+    out = {"comes": f"{known.way}: {facts.WAYS[known.way]}"}
+    if known.licence:
+        out["licence"] = known.licence
+    for at, archive in enumerate(known.archives, 1):
+        checksum = archive.checksum or "no checksum stated"
+        out[f"archive {at}"] = f"{archive.url} ({facts.size_words(archive.size)}, {checksum})"
+    if info.parts:
+        out["parts"] = ", ".join(f"{info.name}:{part} ({count:,} images)" for part, (count, _) in info.parts.items())
+    if known.way not in ("built in", "yours"):
+        out["here"] = "yes" if known.here else f"no. {known.remedy or f'Fetch it: bench prepare --task {info.name}'}"
+        if known.place is not None:
+            out["place"] = str(known.place)
+    return out
 
 
 def _show_record(start: str, folder: Path) -> None:

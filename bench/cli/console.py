@@ -151,13 +151,27 @@ def named_list(title: str, items: dict[str, str]) -> None:
     out.print()
 
 
-def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str] = ()) -> None:
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of texts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in headings:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+    out.print()
+
+
+def plugin_page(
+    info: PluginInfo, groups: dict[str, Any], measured: Sequence[str] = (), facts: Mapping[str, str] | None = None
+) -> None:
     """Everything a plugin says about itself.
 
     Args:
         info: the plugin.
         groups: tables of parameters by prefix.
         measured: what the project measured of it, in words.
+        facts: more lines, by their names.
     """
     out.print(f"[bold]{info.kind} {escape(info.name)}[/]" + (f" — {escape(info.title)}" if info.title else ""))
     out.print(escape(info.doc), soft_wrap=True)
@@ -175,6 +189,7 @@ def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str
             rows["not on segmentation"] = info.unsuited
         for kind, values in info.unsuited_values.items():
             rows[f"refused in {kind}"] = "; ".join(f"{value}: {why}" for value, why in values.items())
+    rows |= facts or {}
     for name, value in rows.items():
         out.print(f"[bold]{name}[/]: {escape(value)}", soft_wrap=True)
     for deviation in info.deviations:

@@ -195,6 +195,29 @@ class DataSource(Plugin):
     """True: the task is ``NAME:FOLDER``. The folder is `path`; its name, and names and content of its files, are part
     of a cell's identity. Where it lies is not."""
     path: Path = Path()
+    licence: ClassVar[str] = ""
+    """The licence of the images, as their owners name it; empty where they are yours, or drawn here."""
+    archives: ClassVar[Mapping[str, tuple[int | None, str]]] = {}
+    """Where the data are published: URL -> bytes, or None where they are not stated, and a checksum such as
+    ``md5:…``, or ``""``."""
+    unpacked: ClassVar[tuple[str, ...]] = ()
+    """Files or folders, any of which is there where the data are here: below the folder of data, or a full path. Name
+    what comes last of a download."""
+    package: ClassVar[str] = ""
+    """The Python package that carries the data."""
+    remedy: ClassVar[str] = ""
+    """What to do where the data are not here and nothing fetches them."""
+    parts: ClassVar[Mapping[str, tuple[int, tuple[str, ...]]]] = {}
+    """Sets of which the task names one, as ``NAME:PART``: part -> images, and folders that may hold its classes, below
+    the folder of data. The name is in `part`. Names and content of the part's files are in a cell's identity."""
+    part: str = ""
+    reads: ClassVar[Mapping[str, str]] = {}
+    """Folders that are read under a value of a parameter: ``NAME=VALUE`` -> folder below that of the data. Its content
+    is part of a cell's identity."""
+    images_of: ClassVar[str] = ""
+    """The set whose images these are, or are made of: two sets of one such set are no pair."""
+    split_alike: ClassVar[bool] = False
+    """True where image i is made of image i of `images_of` and `Dataset.origin` names it: they are a pair then."""
 
     @staticmethod
     def progress(done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.datasets import listing, pairs
+from bench.datasets import listing, pairs, parts
 from bench.errors import UserError
 from bench.params import Param
 from bench.paths import user_path
@@ -33,19 +33,35 @@ SIZES = (16, 256)
 
 def catalogue() -> dict[str, str]:
     """What ``--task`` takes, with one line on each."""
-    tasks = registry.current().all("task").values()
-    return {f"{info.name}:PATH" if info.prefix else info.name: info.summary for info in _sorted(list(tasks))}
+    return {form(info): info.summary for info in infos()}
 
 
-def _sorted(infos: list[PluginInfo]) -> list[PluginInfo]:
-    return sorted(infos, key=lambda info: (info.prefix, info.name))
+def infos() -> list[PluginInfo]:
+    """The plugins of all data sets, those of one name first, then those of parts, then those of a folder."""
+    found = registry.current().all("task").values()
+    return sorted(found, key=lambda info: (info.prefix, bool(info.parts), info.name))
+
+
+def form(info: PluginInfo) -> str:
+    """What ``--task`` takes for the data set ``info``: ``NAME``, ``NAME:PART|PART`` or ``NAME:PATH``."""
+    if info.prefix:
+        return f"{info.name}:PATH"
+    return f"{info.name}:{'|'.join(info.parts)}" if info.parts else info.name
 
 
 def source(task: str) -> PluginInfo | None:
     """The plugin behind the one data set ``task``, or None."""
-    name, colon, _ = task.partition(":")
+    name, colon, rest = task.partition(":")
     info = registry.current().get("task", name)
+    if info is not None and info.parts:
+        return info if rest in info.parts else None
     return info if info is not None and info.prefix == bool(colon) else None
+
+
+def _parted(task: str) -> PluginInfo | None:
+    """The set of parts that ``task`` begins with; None where it begins with none."""
+    info = registry.current().get("task", task.partition(":")[0])
+    return info if info is not None and info.parts else None
 
 
 def kind(task: str) -> str:
@@ -63,7 +79,7 @@ def pair(task: str) -> tuple[str, str] | None:
         sides = task[:at], task[at + 1 :]
         if all(source(side) is not None for side in sides):
             return sides
-    if task.count(":") == 1 and source(task) is None:  # a name is wrong: `check` says which
+    if task.count(":") == 1 and source(task) is None and _parted(task) is None:  # a name is wrong: `check` says which
         first, _, second = task.partition(":")
         return first, second
     return None
@@ -81,8 +97,20 @@ def check(task: str) -> None:
         return
     if sides[0] == sides[1]:
         raise UserError(f"'{task}' has the same data on both sides.", "Name two: SOURCE:TARGET, e.g. digits:fonts.")
+    if (shared := _shared(*sides)) is not None:
+        raise UserError(f"'{task}' has images of {shared} on both sides.", "Pair two sets that share no image.")
     for side in sides:
         _check_one(side)
+
+
+def _shared(first: str, second: str) -> str | None:
+    """The set whose images both sides have, though their splits differ; None where there is none."""
+    sides = [source(first), source(second)]
+    made_of = [
+        task if info is None else info.images_of or task for task, info in zip((first, second), sides, strict=True)
+    ]
+    apart = any(info is not None and info.images_of and not info.split_alike for info in sides)
+    return made_of[0] if apart and made_of[0] == made_of[1] else None
 
 
 def _check_one(task: str) -> PluginInfo:
@@ -90,7 +118,15 @@ def _check_one(task: str) -> PluginInfo:
     if info is not None:
         if info.prefix:
             _check_folder(task)
+        if info.parts:
+            parts.folder(info, task.partition(":")[2])
         return info
+    parted = _parted(task)
+    if parted is not None:
+        first = next(iter(parted.parts))
+        raise UserError(
+            f"'{task}' names no part of {parted.name}.", f"Write {form(parted)}, e.g. {parted.name}:{first}."
+        )
     infos = registry.current().all("task")
     near = difflib.get_close_matches(task.lower(), [n for n, i in infos.items() if not i.prefix], n=1)
     if near:
@@ -197,11 +233,18 @@ def content(task: str, settings: Mapping[str, Any] | None = None) -> dict[str, A
     Links are followed, to files and to folders. Of a folder of images those count that are taken for images. Where the
     folder lies, and when its files were written, plays no part.
     """
-    if ":" not in task:
+    info = source(task)
+    if info is None or not (info.prefix or info.parts or info.reads):
         return {}
     from bench.datasets import contents
 
-    info = source(task)
+    if info.reads:
+        from bench.datasets import facts
+
+        read = facts.folders(info, settings or {})
+        return {"files": [contents.of_all(folder) if folder.is_dir() else "" for folder in read]} if read else {}
+    if info.parts:
+        return {"files": contents.of_images(*parts.read(info, task.partition(":")[2], settings or {}))}
     if info is None or info.name != FOLDER:
         return {"files": contents.of_all(folder_path(task))}
     from bench.datasets import decoding
@@ -237,6 +280,7 @@ def load(
     if not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"Image size {size} is not allowed.", f"Choose between {SIZES[0]} and {SIZES[1]} pixels.")
     path = folder_path(task) if info.prefix else None
+    part = task.partition(":")[2] if info.parts else ""
     own = {name: value for name, value in (settings or {}).items() if name in info.params}
     if info.guest:
         from bench.datasets.guests import load_guest
@@ -246,6 +290,7 @@ def load(
         plugin = registry.load(info)(**own)
         if path is not None:
             plugin.path = path
+        plugin.part = part
         if progress is not None:
             plugin.progress = progress
         dataset = plugin.load(size, generator_seed, skip_bad)

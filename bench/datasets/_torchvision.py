@@ -9,16 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.datasets import alignment
 from bench.datasets.base import Dataset, channels_first
 from bench.errors import UserError
 from bench.paths import data_home
 
-OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-STL_TO_CIFAR = (0, 2, 1, 3, 4, 5, 7, 6, 8, 9)
-"""STL10's classes (airplane, bird, car, cat, deer, dog, horse, monkey, …) in CIFAR10's order: monkey falls on frog.
-
-The family's shared protocol counts them so; the two classes are not the same thing, and the docs say it.
-"""
 MOST = 10_000
 """Images taken of a set, stratified by class: 5,000 to 8,000 train in the family's protocol."""
 
@@ -37,6 +32,17 @@ def build(task: str, name: str, options: tuple[tuple[str, Any], ...], classes: t
     Raises:
         UserError: the data are not here and cannot be fetched.
     """
+    pixels, labels = opened(task, name, options)
+    taken = stratified(labels, MOST)
+    return Dataset(task, channels_first(resized(pixels[taken], size)), torch.from_numpy(labels[taken]), classes)
+
+
+def opened(task: str, name: str, options: tuple[tuple[str, Any], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """All pixels and labels of a torchvision set, as `unpack` has them; arguments as of `build`.
+
+    Raises:
+        UserError: the data are not here and cannot be fetched.
+    """
     import torchvision.datasets
 
     try:
@@ -47,9 +53,7 @@ def build(task: str, name: str, options: tuple[tuple[str, Any], ...], classes: t
             "On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
             "without a network use digits, digits-m or fonts.",
         ) from None
-    pixels, labels = unpack(task, source)
-    taken = stratified(labels, MOST)
-    return Dataset(task, channels_first(resized(pixels[taken], size)), torch.from_numpy(labels[taken]), classes)
+    return unpack(task, source)
 
 
 def unpack(task: str, source: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +63,7 @@ def unpack(task: str, source: Any) -> tuple[np.ndarray, np.ndarray]:
     if pixels.ndim == 4 and pixels.shape[1] == 3:  # SVHN and STL10 keep channels first
         pixels = pixels.transpose(0, 2, 3, 1)
     if task == "stl10":
-        labels = np.asarray(STL_TO_CIFAR)[labels]
+        labels = np.asarray(alignment.STL_TO_CIFAR)[labels]
     return pixels, labels
 
 

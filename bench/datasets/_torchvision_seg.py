@@ -1,4 +1,4 @@
-"""Segmentation sets through torchvision's own loaders and checksums, fetched on first use."""
+"""Sets of photographs through torchvision's own loaders and checksums, fetched on first use."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from bench.paths import data_home
 from bench.pixels import main_class
 
 
-def opened(task: str, name: str, **options: Any) -> Any:
+def opened(task: str, name: str, instead: str = "shapes-seg or scenes-seg", **options: Any) -> Any:
     """The set ``name`` of `torchvision.datasets`: as it lies in the folder of ``task``, or fetched.
+
+    Args:
+        task: the name of the task.
+        name: the class.
+        instead: sets that need no network.
+        options: arguments of the class, apart from folder and download.
 
     Raises:
         UserError: it is not here and cannot be fetched.
@@ -34,7 +40,7 @@ def opened(task: str, name: str, **options: Any) -> Any:
         raise UserError(
             f"{task} is not in {folder} and cannot be fetched ({type(error).__name__}).",
             "On a connected machine run the same command once, then copy that folder here (or set LOCKBENCH_DATA); "
-            "without a network use shapes-seg or scenes-seg.",
+            f"without a network use {instead}.",
         ) from None
 
 

@@ -41,6 +41,7 @@ class Digits(DataSource):
 
     title = "digits"
     paper = "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998"
+    licence = "CC BY 4.0 (UCI)"
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
         return build(size)

@@ -23,13 +23,13 @@ def build(size: int, generator_seed: int) -> Dataset:
     """All 1797 digits on textures that ``generator_seed`` moves; strokes, order and labels stay."""
     grey, labels = greys(size)
     rng = np.random.default_rng(derive("digits-m", generator=generator_seed))
-    texture = _textures(len(grey), size, rng)
+    texture = textures(len(grey), size, rng)
     strokes = grey[..., None].astype(np.float32) / 255
     images = channels_first(to_uint8(np.abs(texture - strokes)))
     return Dataset("digits-m", images, torch.from_numpy(labels), CLASSES, origin="digits")
 
 
-def _textures(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
+def textures(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """(n, size, size, 3) float32 in [0, 1]."""
     # Where the texture is 1/2 a stroke does not show, so each channel keeps mostly to one side of it.
     depth = rng.uniform(0.08, 0.32, (n, 1, 1, 3)).astype(np.float32)

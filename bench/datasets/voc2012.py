@@ -30,6 +30,13 @@ class VOC2012(DataSource):
     title = "VOC 2012"
     paper = "Everingham et al., The PASCAL Visual Object Classes Challenge: A Retrospective, IJCV 2015"
     tasks = ("segmentation",)
+    licence = "the terms of Flickr, for research"
+    archives = {
+        "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar": (
+            1_999_639_040, "md5:6cd6e144f989b92b3379bac3b3de84fd",
+        ),
+    }  # fmt: skip
+    unpacked = ("voc2012/VOCdevkit/VOC2012",)
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:
         return build(size)

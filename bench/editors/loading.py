@@ -79,6 +79,15 @@ def find(editor: str) -> Path:
     return _named(editor) or _fetched(editor)
 
 
+def located(editor: str) -> Path | None:
+    """The folder of ``editor``, a folder of the user or complete in the hub's cache; None where it is not here.
+
+    Raises:
+        UserError: a name that is neither a folder nor a hub's.
+    """
+    return _named(editor) or _cached(editor)
+
+
 def _named(editor: str) -> Path | None:
     """The folder that ``editor`` is the path of, or None where it is the name of a hub.
 

@@ -40,6 +40,7 @@ PASSED = (
     "HF_HUB_CACHE",
     "TORCH_HOME",
     "XDG_CACHE_HOME",
+    "LOCKBENCH_DATA",
 )
 """What a guest's environment has of the run's, where it is set."""
 PASSED_LIKE = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_")

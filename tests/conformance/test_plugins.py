@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from bench import contracts, models, registry
 from bench.contracts import AccessDenied, Budget, DefenderNeeds, Images, NoLabels, Spec, ThreatModel
+from bench.datasets import facts, infos
 from bench.datasets.base import Dataset
 from bench.harness import attack_process
 from bench.harness.job import Job
@@ -26,7 +27,7 @@ from bench.training import Run, metered
 PLUGIN_NAMES = [(kind, name) for kind in registry.KINDS for name in sorted(registry.INSTALLED.all(kind))]
 LOCKS = sorted(registry.INSTALLED.all("lock"))
 ATTACKS = sorted(registry.INSTALLED.all("attack"))
-OFFLINE_TASKS = [n for n, i in registry.INSTALLED.all("task").items() if not i.prefix and "fetched" not in i.doc]
+OFFLINE_TASKS = [i.name for i in infos() if facts.of(i).way == "built in"]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TINY = "tiny"
 # The tiny network shows that a contract is kept. The real ones are for what depends on the architecture.

@@ -77,7 +77,7 @@ def test_generator_seed_moves_the_textures_but_no_digit() -> None:
 
 
 def test_digits_m_is_the_absolute_difference_of_texture_and_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits_m, "_textures", lambda n, size, rng: np.full((n, size, size, 3), 0.25, np.float32))
+    monkeypatch.setattr(digits_m, "textures", lambda n, size, rng: np.full((n, size, size, 3), 0.25, np.float32))
     blended = digits_m.build.__wrapped__(32, 0).images.float() / 255
     stroke = datasets.load("digits").images.float() / 255
     assert (blended - (0.25 - stroke).abs()).abs().max() < 1 / 255

@@ -7,10 +7,17 @@ import yaml
 from places import DOCS, ROOT
 
 from reports.tools import fidelity
-from tools.site import cli
+from tools.site import cli, data_sets
 
 
-@pytest.mark.parametrize(("name", "page"), [("reference/cli.md", cli.page), ("explanation/fidelity.md", fidelity.page)])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("reference/cli.md", cli.page),
+        ("reference/data-sets.md", data_sets.page),
+        ("explanation/fidelity.md", fidelity.page),
+    ],
+)
 def test_a_generated_page_is_up_to_date(name: str, page) -> None:
     assert (DOCS / name).read_text(encoding="utf-8").strip() == page().strip(), "run `make docs` and commit the page"
 

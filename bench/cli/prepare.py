@@ -1,0 +1,83 @@
+"""`bench prepare`: what a suite needs from elsewhere, fetched once, so that its runs need no network."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from bench.api import prepare as needs
+from bench.api import request
+from bench.cli import console
+from bench.cli.options import EditorOption, ModelsOption, ParamOption, PluginOption, TasksOption, plugin_files
+from bench.datasets.facts import size_words
+from bench.errors import UserError
+from bench.paths import data_home
+
+
+def prepare(
+    suite: Annotated[str | None, typer.Argument(help="a suite: a name, or a .toml file")] = None,
+    task: TasksOption = None,
+    model: ModelsOption = None,
+    editor: EditorOption = None,
+    param: ParamOption = None,
+    plugin: PluginOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="fetch nothing: say what is here and what is not")] = False,
+) -> None:
+    """Fetch the data, public weights and editors of a suite, or of --task and --model. Exit status 1: one is missing.
+
+    Runs need no network afterwards. Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
+    """
+    if suite is None and task is None and model is None and editor is None:
+        raise UserError("nothing is named to prepare.", "Name a suite, or --task and --model.")
+    plugin_files(plugin, suite)
+    names = {"locks": None, "attacks": None, "tasks": task, "models": model}
+    lines = request.lines_of(names, None, suite, param, editor)
+    found = needs.needs(lines)
+    damaged: set[str] = set()
+    if not dry_run:
+        damaged = _fetch(needs.to_do(found))
+        found = [replace(need, here=need.here and need.name not in damaged) for need in needs.needs(lines)]
+    _say(found)
+    if any(need.required and not need.here for need in found):
+        raise typer.Exit(1)
+
+
+def _fetch(wanted: list[needs.Need]) -> set[str]:
+    """Fetch and read each of ``wanted``; the names of those with which it fails."""
+    failed = set()
+    for at, need in enumerate(wanted, 1):
+        size = "" if need.here or need.size is None else f", {size_words(need.size)}"
+        console.say(f"{at} of {len(wanted)}: {'reading' if need.here else 'fetching'} {need.kind} {need.name}{size}")
+        try:
+            with console.busy("at 16 pixels") if need.here else nullcontext():
+                needs.fetch(need)
+        except UserError as error:
+            failed.add(need.name)
+            console.warn(f"{error.message} {error.remedy or ''}".strip())
+    return failed
+
+
+def _say(found: list[needs.Need]) -> None:
+    """What is needed, what of it is here, and what to do about the rest."""
+    if not found:
+        console.say("everything that this needs comes with the package", "green")
+        return
+    rows = [
+        (
+            need.kind, need.name, "yes" if need.here else "missing" if need.required else "missing, optional",
+            size_words(need.size), need.licence or "see its page", need.place or "nowhere",
+        )
+        for need in found
+    ]  # fmt: skip
+    console.grid(("what", "name", "here", "size", "licence", "where"), rows)
+    missing = [need for need in found if not need.here]
+    for need in missing:
+        console.say(f"{need.name}: {need.remedy}", "yellow")
+    if not missing:
+        console.say("all of it is here: runs need no network", "green")
+        return
+    due, free = needs.space(found, data_home())
+    console.say(f"{len(missing)} missing, {size_words(due)} as far as stated; {size_words(free)} free for data")
