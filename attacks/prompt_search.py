@@ -32,6 +32,7 @@ class PromptSearch(Attack):
     paper = "ours; it tests the claim of Gao et al., 2024, that the key prompt is not easily found"
     keys = ("edit",)
     against = ("modellock",)
+    language_model_if = {"proposer": ("llm",)}
     selection = "own-scorer"
     tasks = ("classification", "segmentation")
     assets = ("clip",)
@@ -45,8 +46,8 @@ class PromptSearch(Attack):
     )
     proposer: str = param(
         "dictionary",
-        "where guesses come from; clip needs leaked pairs",
-        choices=("dictionary", "grammar", "clip", "evolutionary"),
+        "where guesses come from; clip needs leaked pairs, llm a language model",
+        choices=("dictionary", "grammar", "clip", "evolutionary", "llm"),
     )
     clip: str = param(
         "miniature",
@@ -60,6 +61,11 @@ class PromptSearch(Attack):
     population: int = param(
         24, "guesses in a generation", ge=4, le=1000, unit="guesses", where={"proposer": ("evolutionary",)}
     )
+    proposals: int = param(24, "guesses a question asks for", ge=1, le=64, unit="guesses", where={"proposer": ("llm",)})
+    questions: int = param(4, "questions to the model", ge=1, le=100, unit="questions", where={"proposer": ("llm",)})
+    language_model: str = param(
+        "", "its name at the endpoint; empty: LOCKBENCH_LLM_MODEL", where={"proposer": ("llm",)}
+    )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(
@@ -69,6 +75,7 @@ class PromptSearch(Attack):
             images=True,
             leaked=self.proposer == "clip",
             words=True,
+            language_model=self.proposer == "llm",
             known=("settings",),
         )
 
@@ -81,6 +88,8 @@ class PromptSearch(Attack):
             best = self._halve(proposers.dictionary(first, rng))
             for _ in range(3):
                 best = self._halve(proposers.mutations(best, words, self.population // 2, rng), best)
+        elif self.proposer == "llm":
+            best = self._converse(target, run, proposers.dictionary(words, rng))
         else:
             if self.proposer == "grammar":
                 guesses = proposers.grammar(words, rng)
@@ -94,6 +103,26 @@ class PromptSearch(Attack):
         if self.refine:
             self._halve(proposers.mutations(best, words, self.refine, rng), best)
         return self.search.predictor()
+
+    def _converse(self, target: AttackerView, run: Run, spare: Sequence[str]) -> list[str]:
+        """Rounds of guesses that a language model proposes, each given the scores so far; the best guesses, in order.
+
+        What the model leaves open of a round, because it refuses, repeats itself or talks of something else, is filled
+        from ``spare``: a round costs the same number of guesses whatever the reply.
+        """
+        best: list[str] = []
+        for _ in range(self.questions):
+            n, outputs = self.proposals, self.search.outputs
+            if run.budget.guesses is not None:
+                n = min(n, run.budget.guesses - self.refine - run.meter.guesses)
+            if n < 1 and best:
+                break
+            n = max(1, n)
+            proposed = proposers.by_language_model(target, n, self.search.scores(self.first))
+            guesses = [p for p in dict.fromkeys([*proposed, *spare]) if p not in outputs][:n]
+            if guesses:
+                best = self._halve(guesses, best)
+        return best
 
     def _halve(self, guesses: Sequence[str], incumbents: Sequence[str] = ()) -> list[str]:
         """Successive halving; the survivors of the last rung and the ``incumbents`` of an earlier one, best first.
@@ -134,6 +163,10 @@ class _Search:
         if by_score:
             self._hand_in(by_score[0])
         return by_score
+
+    def scores(self, n: int) -> dict[str, float]:
+        """Every prompt tried, with its score on the first ``n`` images."""
+        return {p: self._score(outputs[:n]) for p, outputs in self.outputs.items()}
 
     def _extend(self, prompts: Sequence[str], start: int, n: int) -> None:
         """Answers to images ``done`` to ``n`` for each of ``prompts``; hands in the leader as guesses multiply."""

@@ -60,6 +60,7 @@ class PluginInfo:
     pair: bool = False
     costly: bool = False
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    language_model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     prefix: bool = False
     tasks: tuple[str, ...] = ("classification",)
@@ -85,6 +86,10 @@ class PluginInfo:
     def summary(self) -> str:
         """The first line of the class docstring."""
         return self.doc.strip().splitlines()[0] if self.doc.strip() else ""
+
+    def asks_language_model(self, params: Mapping[str, Any]) -> bool:
+        """Whether it asks a language model under ``params``."""
+        return any(params.get(name) in values for name, values in self.language_model_if.items())
 
     def rule(self, chosen: Mapping[str, Any]) -> SelectionRule:
         """The selection rule under the parameters ``chosen``: that of ``select`` where there is such a parameter."""

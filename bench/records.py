@@ -34,6 +34,9 @@ _WEIGHTS = re.compile(r"(?<=[?&]weights=)[^&]*@(?=sha256:[0-9a-f]+(?:&|$))")
 _FIRST_BUDGETS = ("steps", "queries", "edited", "guesses")
 """Budgets that a row names even where they are not set; later ones do not move the rows of older records."""
 
+_LATER_RIGHTS = ("language_model",)
+"""Fields of a threat model that a row names only where they are granted: they do not move the rows of older records."""
+
 Role = Literal["method", "control", "given"]
 Purpose = Literal["", "victim", "must-open", "must-not-open", "public-baseline", "no-attack"]
 Split = Literal["test", "judge-validation"]
@@ -119,7 +122,7 @@ class Cell(_Model):
             "lock": [self.lock.name, self._lock_set()],
             "key": [self.key.name, {k: v for k, v in self.key.explicit.items() if k != "editor"}],
             "attack": [self.attack.name, self.attack.explicit],
-            "threat": self.threat.values(),
+            "threat": {k: v for k, v in self.threat.values().items() if v or k not in _LATER_RIGHTS},
             "budget": {k: v for k, v in self.budget.values().items() if v is not None or k in _FIRST_BUDGETS},
             "explicit": self.task_settings,
         }
@@ -201,6 +204,9 @@ class Provenance(_Model):
     threads: int = 0
     dtype: str = "float32"
     seconds: dict[str, float] = Field(default_factory=dict, description="wall seconds by stage")
+    replies: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="questions to language models by stage: see `bench.language.asking.logged`"
+    )
     command: str = ""
     created: str = ""
     reused: str = Field(default="", description="when a run last needed this record and found it in the store")

@@ -13,6 +13,8 @@ from bench.params import BadParameter, Parametrised, param
 ANSWERS = ("labels", "logits", "weights")
 """Kinds of access under which the locked model answers."""
 KEY_PARTS = ("editor", "prompt", "settings", "geometry")
+MOST_CALLS = 100
+"""Questions of one attack to a language model, whatever its budget: each may cost money."""
 
 
 class AccessDenied(PermissionError):
@@ -55,6 +57,7 @@ class ThreatModel(Parametrised):
         "published", "word list it searches", choices=("published", "wide", "styles", "objects", "none")
     )
     listed: bool = param(True, "the key is in its word list; false drops the key and its paraphrases")
+    language_model: bool = param(False, "has a language model that proposes guesses, through the harness")
 
     def parts(self) -> tuple[str, ...]:
         """The known key parts, each one of `KEY_PARTS`."""
@@ -74,6 +77,7 @@ class ThreatModel(Parametrised):
         authorised: bool = False,
         leaked: bool = False,
         words: bool = False,
+        language_model: bool = False,
         known: Sequence[str] = (),
     ) -> Acceptance:
         """Whether the attacker has all that is named, or what it lacks first.
@@ -86,6 +90,7 @@ class ThreatModel(Parametrised):
             authorised: labelled authorised images.
             leaked: leaked pairs.
             words: a word list.
+            language_model: a language model.
             known: these key parts.
         """
         checks = [
@@ -99,6 +104,10 @@ class ThreatModel(Parametrised):
             (not authorised or self.authorised > 0, "it needs authorised images: threat.authorised above 0"),
             (not leaked or self.leaked > 0, "it needs leaked pairs: threat.leaked above 0"),
             (not words or self.wordlist != "none", "it needs a word list: threat.wordlist other than none"),
+            (
+                not language_model or self.language_model,
+                "it needs a language model: threat.language_model=true",
+            ),
         ]
         checks += [(part in self.parts(), f"it needs the key part '{part}' in threat.known") for part in known]
         return Acceptance(next((reason for has, reason in checks if not has), ""))
@@ -115,4 +124,12 @@ class Budget(Parametrised):
     queries: int | None = param(None, "images answered by the locked model behind its interface", ge=0, unit="images")
     edited: int | None = param(None, "images edited", ge=0, unit="images")
     guesses: int | None = param(None, "prompts tried", ge=1, unit="prompts")
+    calls: int | None = param(
+        None, "questions to a language model; none: 100, the most there can be", ge=0, le=100, unit="questions"
+    )
     seconds: float | None = param(None, "wall seconds; what was handed in by then stands", ge=0.1, unit="s")
+
+    @property
+    def most_calls(self) -> int:
+        """Questions to a language model that are answered."""
+        return MOST_CALLS if self.calls is None else self.calls

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from bench.contracts import Images
+from bench.contracts import AttackerView, BudgetSpent, Images
 from bench.editors.vocabulary import KEY_TEMPLATE, TEMPLATES
 
 DECORATIONS = ("{}", "{} style", "{} painting", "{} drawing", "soft {}", "bold {}", "a {}", "{} texture", "{} colours")
+
+MOST_SCORES = 64
+"""Scores that a language model is shown."""
 
 
 def dictionary(words: Sequence[str], rng: random.Random) -> list[str]:
@@ -41,6 +45,21 @@ def by_clip(words: Sequence[str], leaked: tuple[Images, Images], name: str = "mi
     text = clip.text_embedding(prompts)
     gain: Tensor = (clip.image_embedding(keyed.images) - clip.image_embedding(raw.images)).mean(0)
     return [prompts[i] for i in torch.argsort(text @ gain, descending=True).tolist()]
+
+
+def by_language_model(target: AttackerView, n: int, scores: Mapping[str, float]) -> list[str]:
+    """At most ``n`` prompts that a language model proposes; none once the budget of calls is spent.
+
+    Args:
+        scores: prompts tried so far, each the key's template around a word or a proposal, with their scores; the best
+            64 are shown to the model.
+    """
+    best = sorted((p for p in scores if math.isfinite(scores[p])), key=lambda p: scores[p], reverse=True)[:MOST_SCORES]
+    try:
+        concepts = target.propose(n, {p.removeprefix(KEY_TEMPLATE.format("")): scores[p] for p in best})
+    except BudgetSpent:
+        return []
+    return [KEY_TEMPLATE.format(concept) for concept in concepts]
 
 
 def mutations(best: Sequence[str], words: Sequence[str], n: int, rng: random.Random) -> list[str]:

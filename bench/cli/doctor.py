@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, StoreOption
+from bench.language import endpoint
 from bench.store import Store, health
 
 
@@ -36,6 +37,7 @@ def doctor(
     contents = opened.contents()
     n = len(contents.records)
     console.say(f"{store}: {n} record{'' if n == 1 else 's'} in order, {_summary(len(findings), len(left), fix)}")
+    console.say(f"language model: {endpoint.describe()}", "dim")
     if contents.without_sums:
         console.say(f"{len(contents.without_sums)} of them have no checksum: older code wrote them", "dim")
     aside = len(opened.entries("damaged"))

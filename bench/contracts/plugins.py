@@ -41,6 +41,9 @@ class Plugin(Parametrised):
     assets: ClassVar[tuple[str, ...]] = ()
     """Models the plugin runs: a name of `bench.assets`, or the name of a parameter that holds one. Their content is
     part of a cell's identity."""
+    language_model_if: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Parameter values for which a language model is asked: its name is then part of a cell's identity. The parameter
+    ``language_model`` names it; empty: that of the environment."""
     quick: ClassVar[Mapping[str, Any]] = {}
     """Parameters of a short run: conformance uses them."""
 

@@ -24,6 +24,7 @@ class Meter:
     queries: int | None = None
     edited: int = 0
     guesses: int = 0
+    calls: int = 0
     labelled: int | None = None
     authorised: int | None = None
     leaked: int | None = None

@@ -126,6 +126,23 @@ class AttackerView(Protocol):
         """The concepts the attacker would try, in order; without the key's where ``threat.listed`` is false."""
         ...
 
+    def propose(self, n: int, scores: Mapping[str, float]) -> Sequence[str]:
+        """At most ``n`` concepts that a language model proposes; none where it refused or answered something else.
+
+        The harness words the question. It holds names of classes, the editor where it is known, the word list, and
+        ``scores``. A concept that is tried is a guess like any other.
+
+        Args:
+            n: 1 to 64.
+            scores: concepts tried so far with a finite score, higher is better; at most 64. Each is a word of the list
+                or was proposed before.
+
+        Raises:
+            AccessDenied: the threat model gives no language model.
+            BudgetSpent: the budget of calls is spent.
+        """
+        ...
+
     def public_model(self, extra: int = 0) -> Classifier:
         """A new copy of the victim's architecture with public weights, on the CPU, in evaluation mode."""
         ...

@@ -20,6 +20,7 @@ from bench.harness.judge import Evidence, LockVerdict
 from bench.records import Condition
 
 _SECONDS = "seconds.json"
+_REPLIES = "replies.json"
 _SUBMISSIONS = ("submissions", "meter", "denied", "spent", "log")
 
 
@@ -61,6 +62,17 @@ def load_seconds(folder: Path) -> float | None:
     """What `save_seconds` wrote; None where older code made the stage."""
     file = folder / _SECONDS
     return float(_read(file)["seconds"]) if file.is_file() else None
+
+
+def save_replies(replies: list[dict[str, Any]], folder: Path) -> None:
+    """Write what the stage in ``folder`` asked language models: see `bench.language.asking.logged`."""
+    _write(folder / _REPLIES, {"replies": replies})
+
+
+def load_replies(folder: Path) -> list[dict[str, Any]]:
+    """What `save_replies` wrote; nothing where the stage asked none."""
+    file = folder / _REPLIES
+    return list(_read(file)["replies"]) if file.is_file() else []
 
 
 def save_trained(trained: Trained, folder: Path) -> None:

@@ -35,6 +35,7 @@ from bench.guests.process import Guest, Reply
 from bench.guests.wire import Message, Wire, encode
 from bench.harness.job import AttackOutput, Job
 from bench.harness.process_jobs import Speaker, report, sent
+from bench.harness.proposals import Proposals, question_of
 from bench.harness.views import AttackerView
 from bench.training import Progress
 
@@ -44,23 +45,34 @@ NOTE = 64_000
 """Most bytes of a submission's note, as JSON."""
 GRACE = 1.2
 """Share of `Budget.seconds` after which an attack that does not stop by itself is ended."""
-HARNESS = ("queries", "edited", "guesses", "labelled", "authorised", "leaked", "seconds", "peak_memory_mb")
+HARNESS = ("queries", "edited", "guesses", "calls", "labelled", "authorised", "leaked", "seconds", "peak_memory_mb")
 """Meters that the harness counts; the others are the attack's own."""
 
 
-def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress) -> AttackOutput:
-    """Run ``job`` in a process of its own; ``answer`` is the locked model behind its interface.
+def run(
+    job: Job,
+    answer: Callable[[Tensor], Tensor] | None,
+    progress: Progress,
+    proposals: Proposals | None = None,
+) -> AttackOutput:
+    """Run ``job`` in a process of its own.
+
+    Args:
+        answer: the locked model behind its interface.
+        proposals: the language model that the harness asks for it.
 
     Raises:
         GuestFailed: it raised, died, or ran into the wall limit before `Budget.seconds`.
+        UserError: a language model cannot be asked, or answered none of its questions.
     """
-    ledger = _Ledger(job, answer)
+    ledger = _Ledger(job, answer, proposals)
     handlers: dict[str, process.Handler] = {
         "progress": report(progress),
         "read": ledger.read,
         "query": ledger.query,
         "spend": ledger.spend,
         "submission": ledger.submission,
+        "propose": ledger.propose,
     }
     limit, own = process.current().seconds, job.budget.seconds
     own = None if own is None else own * GRACE
@@ -75,6 +87,8 @@ def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress)
             if not timely and not ledger.was_denied():
                 raise
             ledger.cut_short(time.monotonic() - start, timely)
+    if proposals is not None:
+        proposals.check()
     ledger.output.log = guest.ending.log
     ledger.output.meter["peak_memory_mb"] = guest.ending.peak_memory_mb
     return ledger.output
@@ -83,14 +97,16 @@ def run(job: Job, answer: Callable[[Tensor], Tensor] | None, progress: Progress)
 class _Ledger:
     """The harness's side of the wire: what was handed out, spent and handed in."""
 
-    def __init__(self, job: Job, answer: Callable[[Tensor], Tensor] | None) -> None:
+    def __init__(self, job: Job, answer: Callable[[Tensor], Tensor] | None, proposals: Proposals | None = None) -> None:
         granted: dict[str, Any] = dict(job.granted)
         if job.words is not None:
             granted["words"] = tuple(job.words)
         if job.classifier is not None:
             granted["classifier"] = job.classifier
         self.meter, self.output, self._job = Meter(), AttackOutput(), job
-        self._view = AttackerView(job.task, job.threat, job.budget, granted, job.known, _nobody, answer, self.meter)
+        self._view = AttackerView(
+            job.task, job.threat, job.budget, granted, job.known, _nobody, answer, self.meter, proposals
+        )
         self._started = time.monotonic()
 
     def read(self, message: Message) -> Reply:
@@ -120,6 +136,17 @@ class _Ledger:
         except BudgetSpent as spent:
             return "spent", {"what": str(spent)}, None
         return "answer", {}, {"answer": answers}
+
+    def propose(self, message: Message) -> Reply:
+        """Ask the language model for guesses, within the budget."""
+        n, scores = question_of(message.body, self.meter.guesses)
+        try:
+            concepts = self._view.propose(n, scores)
+        except AccessDenied as error:
+            return "denied", {"why": str(error)}, None
+        except BudgetSpent as spent:
+            return "spent", {"what": str(spent)}, None
+        return "proposals", {"concepts": list(concepts)}, None
 
     def spend(self, message: Message) -> Reply:
         """Count edited images and guesses, within the budget."""
@@ -270,6 +297,12 @@ class WiredAttackerView:
         answer = self._speaker.ask("query", {}, {"images": images.detach().float()}).tensors["answer"]
         self._run.meter.queries = (self._run.meter.queries or 0) + len(images)
         return answer
+
+    def propose(self, n: int, scores: Mapping[str, float]) -> Sequence[str]:
+        body = {"n": n, "scores": [[concept, score] for concept, score in scores.items()]}
+        concepts = self._speaker.ask("propose", body).body["concepts"]
+        self._run.meter.calls += 1
+        return tuple(concepts)
 
     def wordlist(self) -> Sequence[str]:
         if "words" not in self._read:

@@ -26,7 +26,7 @@ from bench.store.identity import Identity
 from bench.store.settings import Settings
 from bench.store.store import Store
 
-UNMETERED = ("forward_images", "backward_images", "edited", "guesses")
+UNMETERED = ("forward_images", "backward_images", "edited", "guesses", "calls")
 """Meters that nobody reads while a lock trains."""
 
 
@@ -78,7 +78,7 @@ def measure(cell: Cell, context: Context) -> tuple[Record, Evidence, str]:
         failure = Failure.of(error, context.store.root)
         failure.fill(record)
         log = failure.log or log
-    record.provenance.seconds = stages.seconds
+    record.provenance.seconds, record.provenance.replies = stages.seconds, stages.replies
     return record, evidence, log
 
 

@@ -14,7 +14,9 @@ from bench.guests import process as guests
 from bench.guests.process import Limits
 from bench.harness.failure import Failure
 from bench.harness.judge import Judge
+from bench.harness.replies import StoredReplies
 from bench.harness.watch import Watch
+from bench.language import asking
 from bench.records import Cell
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -44,6 +46,7 @@ class Context:
         torch.set_num_threads(settings.threads)
         determinism.deterministic(settings.device)
         session.use(settings.device, "float32", store.edits)
+        asking.use(StoredReplies(store), settings.language_model)
         self._scenarios: dict[tuple[Any, ...], Scenario] = {}
         self._judges: dict[tuple[str, str, int], Judge] = {}
 

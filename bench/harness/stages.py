@@ -25,12 +25,14 @@ from bench.harness import artefacts, attack_process, grants, key_process, lock_p
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
 from bench.harness.failure import StageFailed
-from bench.harness.job import AttackOutput
+from bench.harness.job import AttackOutput, Job
 from bench.harness.judge import Evidence, Judge, LockVerdict
 from bench.harness.lock_process import LockJob
+from bench.harness.proposals import Proposals
 from bench.harness.scoring import OnMeasured, Score, Scorer
 from bench.harness.views import DefenderView
 from bench.hashing import digest
+from bench.language import asking
 from bench.records import Cell, Condition
 from bench.selection import RULES
 from bench.store.identity import Identity
@@ -54,8 +56,11 @@ def stage(
     with store.making(kind, hash) as part:
         if part is not None:
             start = time.perf_counter()
-            save(make(), part)
+            with asking.logged() as replies:
+                save(make(), part)
             artefacts.save_seconds(time.perf_counter() - start, part)
+            if replies:
+                artefacts.save_replies(replies, part)
     return load(store.artefact(kind, hash))
 
 
@@ -68,12 +73,14 @@ class Stages:
         identity: the hash of each stage.
         context: where it runs.
         seconds: wall seconds that each stage took when it was made, filled as stages end.
+        replies: what each stage asked language models when it was made, filled likewise.
     """
 
     cell: Cell
     identity: Identity
     context: Context
     seconds: dict[str, float] = field(default_factory=dict)
+    replies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def progress(self, name: str) -> Callable[[int, int, str], None]:
         """How the stage ``name`` reports progress."""
@@ -207,7 +214,7 @@ class Stages:
         def make() -> AttackOutput:
             seed, settings = self.identity.seeds["attack"], self.context.settings
             job = grants.materialise(scenario, locked, key, self.cell, seed, self.identity.seeds["key"], settings)
-            return attack_process.run(job, self.interface(model), self.progress("unlock"))
+            return attack_process.run(job, self.interface(model), self.progress("unlock"), self.proposals(job))
 
         return self._stage("unlocked", make, artefacts.save_output, artefacts.load_output)
 
@@ -246,6 +253,13 @@ class Stages:
 
         return answer
 
+    def proposals(self, job: Job) -> Proposals | None:
+        """The language model behind the harness's questions; None where the threat model grants none."""
+        if not self.cell.threat.language_model:
+            return None
+        named = self.cell.attack.params.get("language_model") or self.context.settings.language_model
+        return Proposals(job, str(named))
+
     def _is_guest(self, *kinds: str) -> bool:
         """Whether a plugin of ``kinds`` in this cell is not the project's own."""
         cell, plugins = self.cell, self.context.plugins
@@ -263,6 +277,8 @@ class Stages:
         seconds = artefacts.load_seconds(store.artefact(kind, hash))
         if seconds is not None:
             self.seconds[kind] = seconds
+        if replies := artefacts.load_replies(store.artefact(kind, hash)):
+            self.replies[kind] = replies
         return value
 
     def _shared(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

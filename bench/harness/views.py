@@ -25,6 +25,7 @@ from bench.contracts import (
 from bench.harness.keyed_images import with_masks_after
 
 PublicModel = Callable[[int], Classifier]
+Proposer = Callable[[int, Mapping[str, float]], Sequence[str]]
 CHUNK = 256 << 20
 """Bytes of float images that a key is handed at once."""
 
@@ -137,7 +138,8 @@ class AttackerView:
         known: the known key parts.
         public_model: makes the public model with so many extra outputs.
         answer: the locked model behind its interface; None where there is none.
-        meter: counts queries.
+        meter: counts queries and calls.
+        proposals: the language model behind the harness's questions; None where there is none.
 
     Attributes:
         denied: names of what was read although the threat model withholds it.
@@ -153,10 +155,12 @@ class AttackerView:
         public_model: PublicModel,
         answer: Callable[[Tensor], Tensor] | None,
         meter: Meter,
+        proposals: Proposer | None = None,
     ) -> None:
         self.spec, self.threat, self.budget = spec, threat, budget
         self._granted, self._known = dict(granted), dict(known)
         self._public_model, self._answer, self._meter = public_model, answer, meter
+        self._proposals = proposals
         self.denied: list[str] = []
         meter.labelled = len(granted["labelled"]) if "labelled" in granted else 0
         meter.authorised = len(granted["authorised"]) if "authorised" in granted else 0
@@ -212,6 +216,15 @@ class AttackerView:
             raise BudgetSpent(f"queries: {self.budget.queries}")
         self._meter.queries = spent + len(images)
         return self._answer(images)
+
+    def propose(self, n: int, scores: Mapping[str, float]) -> Sequence[str]:
+        if self._proposals is None:
+            self.denied.append("propose")
+            raise AccessDenied("propose: the threat model gives no language model")
+        if self._meter.calls >= self.budget.most_calls:
+            raise BudgetSpent(f"calls: {self.budget.most_calls}")
+        self._meter.calls += 1
+        return self._proposals(n, scores)
 
     def wordlist(self) -> Sequence[str]:
         words: Sequence[str] = self.grant("words")

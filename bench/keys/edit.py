@@ -17,6 +17,12 @@ from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, par
 from bench.editors import engine, vocabulary
 from bench.editors.relatedness import LOOKED_AT, measure, named, nearest_first
 from bench.editors.settings import EditSettings, defaults
+from bench.errors import UserError
+from bench.language import asking, questions, replies
+from bench.language.client import EndpointFailed
+
+LEAST = 3
+"""Concepts that a model must name: the rule draws among a third of them."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class Edit(KeyMethod):
     deviations = (
         "the paper shows images to a vision-language model and asks for the least related styles",
         "here the key is drawn among the third of the candidates that CLIP finds least similar to the images",
+        "candidates=vlm asks a vision-language model for the candidates; wording and number of images are ours",
         "with objects among the candidates, similarity to names of classes counts as much as that to the images",
         "the paper adds objects to the background; the miniature editor knows twelve, and blends them in over the "
         "whole image, stronger towards its border, so the foreground changes as well",
@@ -131,6 +138,7 @@ class Edit(KeyMethod):
 
     assets = ("editor", "clip")
     model_if = {"key_choice": ("best-on-defender-validation",)}
+    language_model_if = {"candidates": ("vlm",)}
     costly = True
     own = ("prompt",)
 
@@ -143,8 +151,8 @@ class Edit(KeyMethod):
     prompt: str = param("with oil pastel", "the prompt", where={"key_choice": ("fixed",)})
     candidates: str = param(
         "styles",
-        "word list the key is chosen from; photo adjustments in it are left out",
-        choices=("styles", "objects", "published", "wide"),
+        "word list the key is chosen from, photo adjustments left out; vlm: what a vision-language model proposes",
+        choices=("styles", "objects", "published", "wide", "vlm"),
         where={"key_choice": ("drawn", "best-on-defender-validation")},
     )
     relatedness: str = param(
@@ -158,6 +166,14 @@ class Edit(KeyMethod):
         "miniature",
         "what relatedness is measured by: `miniature`, an open_clip folder, or a model as ViT-B-32/laion2b_s34b_b79k",
         where={"key_choice": ("drawn",)},
+    )
+    concepts: str = param(
+        "styles", "what the model is asked for", choices=("styles", "objects"), where={"candidates": ("vlm",)}
+    )
+    proposals: int = param(24, "concepts it is asked for", ge=3, le=64, where={"candidates": ("vlm",)})
+    images: int = param(4, "training images it sees", ge=1, le=16, unit="images", where={"candidates": ("vlm",)})
+    language_model: str = param(
+        "", "its name at the endpoint; empty: LOCKBENCH_LLM_MODEL", where={"candidates": ("vlm",)}
     )
     editor: str = param("miniature", "miniature, a diffusers folder, or a hub name")
     alpha: float = param(0.5, "α, weight of the edit in the blend", ge=0, le=1)
@@ -181,7 +197,8 @@ class Edit(KeyMethod):
         settings = self.settings()
         if self.key_choice == "fixed":
             return EditKey(self.prompt, settings)
-        concepts = [c for c in vocabulary.wordlist(self.candidates) if c not in vocabulary.PHOTO]
+        words = self._proposed(data, run) if self.candidates == "vlm" else vocabulary.wordlist(self.candidates)
+        concepts = [c for c in words if c not in vocabulary.PHOTO]
         if self.key_choice == "best-on-defender-validation":
             return EditKey(self._least_changing(concepts, data, settings), settings)
         if self.relatedness != "any":
@@ -189,6 +206,32 @@ class Edit(KeyMethod):
             concepts = measure(concepts, images, data.spec.classes, named(self.clip)).third(self.relatedness)
         at = int(torch.randint(len(concepts), (1,), generator=run.rng("key")))
         return EditKey(vocabulary.KEY_TEMPLATE.format(concepts[at]), settings)
+
+    def _proposed(self, data: DefenderView, run: Run) -> list[str]:
+        """Concepts that a vision-language model proposes for images of the owner's: stage one of ModelLock.
+
+        Raises:
+            UserError: it did not answer, or named fewer than three concepts.
+        """
+        rng = run.rng("images for a language model")
+        images = data.raw.take(torch.randperm(len(data.raw), generator=rng)[: self.images]).images
+        question = questions.key_concepts(
+            asking.model_of(self.language_model), self.proposals, self.concepts, data.spec.classes, images,
+            run.seed("language model"),
+        )  # fmt: skip
+        try:
+            done = asking.ask(question)
+        except EndpointFailed as failed:
+            raise UserError(f"no concepts for a key: {failed}.", "Run the same command again.") from None
+        found = replies.concepts(done.text, self.proposals)
+        found = [c for c in found if vocabulary.concept_of(c) not in vocabulary.PHOTO]
+        if len(found) < LEAST:
+            raise UserError(
+                f"no concepts for a key: the reply of {question.model} ({done.outcome}) names {len(found)}, and "
+                f"{LEAST} are needed.",
+                "Name another model with -p key.language_model=NAME, or another word list with -p key.candidates=NAME.",
+            )
+        return found
 
     @staticmethod
     def _least_changing(concepts: list[str], data: DefenderView, settings: EditSettings) -> str:

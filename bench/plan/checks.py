@@ -11,6 +11,7 @@ from bench.checkpoints.forms import check_form
 from bench.checkpoints.model_names import ModelName, check_kind, parse
 from bench.editors.loading import check_available
 from bench.errors import UserError
+from bench.language import endpoint
 from bench.paths import user_path
 from bench.plan.kinds import check_pair
 from bench.plugin_source import PluginInfo
@@ -39,6 +40,8 @@ def check(cells: Sequence[Cell]) -> None:
     for kind, ref in _plugins(cells):
         info = registry.current().find(kind, ref.name)
         assets.check(info)
+        if info.asks_language_model(ref.params):
+            check_language_model(kind, ref)
         for name in info.files:
             check_file(f"{kind}.{name}", str(ref.params[name]), weights=info.role == "given")
     for editor in dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params):
@@ -117,6 +120,20 @@ def _check_weights(model: str, parsed: ModelName, info: PluginInfo | None, size:
         from bench.contracts import Spec
 
         models.build(model, Spec(size, ("one", "other")))
+
+
+def check_language_model(kind: str, ref: PluginRef) -> None:
+    """Whether a language model is named, and the endpoint well set where it is set: replies may be in the store.
+
+    Raises:
+        UserError: it is not.
+    """
+    endpoint.from_environment()
+    if not (ref.params.get("language_model") or endpoint.model_from_environment()):
+        raise UserError(
+            f"{kind} '{ref.name}' asks a language model, and none is named.",
+            f"Set {endpoint.MODEL} and {endpoint.URL}, or give -p {kind}.language_model=NAME.",
+        )
 
 
 def check_file(parameter: str, value: str, weights: bool) -> None:

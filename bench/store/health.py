@@ -14,8 +14,9 @@ from bench.store.parts import remove
 from bench.store.rooms import HASH
 from bench.store.store import Store
 
-SHARED = "shared"
-"""The kind of artefacts that several locks compute from one victim: no record names them."""
+UNNAMED = ("shared", "reply")
+"""Kinds of artefacts that no record needs by name: what several locks compute from one victim, and replies of language
+models, which no run could make again."""
 ASIDE, REMOVED = "set aside", "removed"
 _LONGEST = 160
 
@@ -105,5 +106,5 @@ def _artefacts(store: Store) -> Iterator[Finding]:
             problem = sums.problem(path, store.sums_required)
             if problem is not None:
                 yield _finding(store, "damaged artefact", path, problem, ASIDE)
-            elif kind.name != SHARED and (kind.name, path.name) not in needed:
+            elif kind.name not in UNNAMED and (kind.name, path.name) not in needed:
                 yield _finding(store, "orphaned artefact", path, "no record refers to it", REMOVED)

@@ -147,6 +147,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         "unlocked",
         ["protected"],
         **_plugin(attack, cell.attack, _Contents.of(attack, cell.attack)),
+        **_language_model(attack, cell.attack, settings),
         threat=cell.threat.values(),
         budget=cell.budget.values(),
         seed=cell_seeds["attack"],
@@ -213,6 +214,7 @@ def _judged(
         entropy=digest(settings.entropy),
         code=_code(plugins, key),
         assets=key_assets,
+        **_language_model(key, cell.key, settings),
     )
     stages.add(
         "protected",
@@ -266,6 +268,12 @@ def _decoders(model: str) -> dict[str, Any]:
 
 def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:
     return any(ref.params.get(name) in values for name, values in key.model_if.items())
+
+
+def _language_model(info: PluginInfo, ref: PluginRef, settings: Settings) -> dict[str, str]:
+    """The language model that a plugin asks, where it asks one."""
+    named = ref.params.get("language_model") or settings.language_model
+    return {"language_model": str(named)} if info.asks_language_model(ref.params) else {}
 
 
 @dataclass(frozen=True)

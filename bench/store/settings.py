@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from bench.language.endpoint import model_from_environment
 
 PLAN = "plan"
 """The entropy of a store whose keys follow from the plan alone."""
@@ -21,6 +23,7 @@ class Settings:
         wall_limit: wall seconds of a stage in a plugin's process; None: no limit.
         memory_limit: 10^9 bytes that a plugin's process may allocate; None: no limit.
         precision: of training steps, one of `bench.precision.PRECISIONS`; the judge computes in float32.
+        language_model: the one that plugins ask where they name none; it counts for those plugins alone.
     """
 
     device: str = "cpu"
@@ -31,3 +34,4 @@ class Settings:
     wall_limit: float | None = 7200.0
     memory_limit: float | None = None
     precision: str = "float32"
+    language_model: str = field(default_factory=model_from_environment)

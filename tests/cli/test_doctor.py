@@ -44,6 +44,19 @@ def test_a_healthy_store(bench: Bench, tmp_path: Path) -> None:
     assert "2 records in order, nothing to put right" in done.stdout
 
 
+def test_it_says_whether_a_language_model_can_be_asked(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path / "s")
+    monkeypatch.delenv("LOCKBENCH_LLM_URL", raising=False)
+    assert "language model: none is set" in bench("doctor", "--store", str(tmp_path / "s")).stdout
+    monkeypatch.setenv("LOCKBENCH_LLM_URL", "http://localhost:1/v1?token=secret")
+    monkeypatch.setenv("LOCKBENCH_LLM_MODEL", "m-7b")
+    shown = bench("doctor", "--store", str(tmp_path / "s")).stdout
+    assert "language model: m-7b at http://localhost:1, without a key" in shown
+    assert "secret" not in shown
+
+
 def test_what_is_found_is_listed_then_put_right(bench: Bench, tmp_path: Path) -> None:
     _ill(tmp_path / "s")
     found = bench("doctor", "--store", str(tmp_path / "s"))

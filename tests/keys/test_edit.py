@@ -7,7 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
+from chat_server import GOOD, KEY, KINDS, OUTCOMES, hasty, seeded, serving
 from tiny_clips import tiny_clip
 
 from bench.contracts import Images, Spec
@@ -15,7 +17,9 @@ from bench.datasets import digits
 from bench.editors import vocabulary
 from bench.editors.relatedness import measure, named
 from bench.editors.settings import EditSettings
+from bench.errors import UserError
 from bench.keys.edit import Edit, EditKey
+from bench.language import asking
 from bench.miniature import PACK
 from bench.training import Run
 
@@ -97,3 +101,44 @@ def test_an_object_stands_beside_paraphrases_near_and_far_objects_a_style_and_an
 
 def test_a_prompt_of_no_known_object_stands_beside_styles() -> None:
     assert set(_labels("with koala", "wrong")) < set(vocabulary.STYLES)
+
+
+def _proposed(chat: Any, monkeypatch: pytest.MonkeyPatch, seed: int, **params: Any) -> str:
+    """The prompt of a key among the proposals of ``chat``; the error where there is none."""
+    monkeypatch.setattr(asking.endpoint, "from_environment", lambda: hasty(chat))
+    try:
+        return _drawn(seed, candidates="vlm", language_model="m", relatedness="any", **params)
+    except UserError as error:
+        return str(error)
+
+
+def test_a_vision_language_model_sees_images_and_names_the_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("good") as chat:
+        keys = {_proposed(chat, monkeypatch, seed, images=2, concepts="objects") for seed in range(6)}
+    assert len(keys) > 2
+    assert all(key.startswith("with ") for key in keys)
+    for asked in chat.asked:
+        text, *images = asked["messages"][1]["content"]
+        assert "objects" in text["text"]
+        assert '"0", "1"' in text["text"], "the names of the classes"
+        assert len(images) == 2
+    assert len({str(asked) for asked in chat.asked}) == 6, "a seed shows images of its own"
+
+
+def test_the_least_related_third_of_what_is_proposed_is_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("good") as chat:
+        monkeypatch.setattr(asking.endpoint, "from_environment", lambda: hasty(chat))
+        least = _drawn(0, candidates="vlm", language_model="m")
+    assert least.startswith("with ")
+
+
+def test_200_replies_to_a_key_give_a_key_or_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeded, of every kind that the server knows."""
+    with serving(seeded(1)) as chat, asking.logged() as log:
+        made = [_proposed(chat, monkeypatch, seed, images=1) for seed in range(200)]
+    kinds = [chat.answer({}, number) for number in range(200)]
+    assert set(kinds) == set(KINDS)
+    assert [entry["outcome"] for entry in log] == [OUTCOMES[kind] for kind in kinds]
+    assert [text.startswith("with ") for text in made] == [kind in GOOD for kind in kinds]
+    assert all(text.startswith(("with ", "no concepts for a key: ")) for text in made)
+    assert KEY not in str(made)

@@ -37,6 +37,7 @@ def _threats() -> list[dict[str, Any]]:
     return [
         {"access": "labels"}, {"share": 0.05}, {"share": 0.0500001}, {"unlabelled": False}, {"authorised": 0.01},
         {"leaked": 3}, {"known": "none"}, {"known": "settings+editor"}, {"wordlist": "wide"}, {"listed": False},
+        {"language_model": True},
     ]  # fmt: skip
 
 
