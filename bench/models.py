@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench import registry
 from bench.checkpoints import heads, model_names, networks, preprocessing, start
 from bench.checkpoints.model_names import ModelName
+from bench.checkpoints.start import load_but_head as load_but_head
 from bench.contracts import Architecture, Classifier, EditStage, Images, Spec
 from bench.errors import UserError
 from bench.guests import questions
@@ -239,14 +240,7 @@ def _start(classifier: Classifier, model: ModelName) -> None:
     if not isinstance(classifier, TimmClassifier):
         raise UserError(f"the model '{model.name}' takes no --weights.", "Leave them out.")
     net, outputs = classifier.net, classifier.k + classifier.extra
-    load_but_head(net, start.state_of(model, net, _head_weights(net, outputs)), outputs)
-
-
-def _head_weights(net: Any, outputs: int) -> set[str]:
-    """Names of the weights of the head of ``net``."""
-    layers = {id(part) for layer in heads.layers_of(net, outputs) for part in layer.modules()}
-    modules = {k for k, m in net.named_modules() if id(m) in layers}
-    return {name for name in net.state_dict() if name.rpartition(".")[0] in modules}
+    load_but_head(net, start.state_of(model, net, heads.weight_names(net, outputs)), outputs)
 
 
 def network_spec(model: ModelName, task: Spec, extra: int = 0) -> dict[str, Any]:
@@ -275,18 +269,6 @@ def network_spec(model: ModelName, task: Spec, extra: int = 0) -> dict[str, Any]
 def _side(value: Any) -> int | None:
     side = value[0] if isinstance(value, list | tuple) and value else value
     return side if isinstance(side, int) and not isinstance(side, bool) else None
-
-
-def load_but_head(net: Any, state: Mapping[str, Tensor], outputs: int = 0) -> None:
-    """Load the weights of ``state`` into the network ``net``, but for its head and what has another shape.
-
-    Args:
-        outputs: how many ``net`` has, where it does not name its head.
-    """
-    own = net.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    head = _head_weights(net, outputs)
-    net.load_state_dict({k: v for k, v in fitting.items() if k not in head}, strict=False)
 
 
 def widen(model: Classifier, extra: int, seed: int) -> Classifier:

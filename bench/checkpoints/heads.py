@@ -40,6 +40,13 @@ def layers_of(net: nn.Module, outputs: int) -> list[nn.Module]:
     return [fitting[-1]]
 
 
+def weight_names(net: nn.Module, outputs: int) -> set[str]:
+    """Names of the weights of the head of ``net``."""
+    layers = {id(part) for layer in layers_of(net, outputs) for part in layer.modules()}
+    modules = {k for k, m in net.named_modules() if id(m) in layers}
+    return {name for name in net.state_dict() if name.rpartition(".")[0] in modules}
+
+
 def is_plain(net: nn.Module, layers: Sequence[nn.Module]) -> bool:
     """Whether ``forward_head(pre_logits=True)`` of timm gives (N, D), and the one layer makes logits of it."""
     if not hasattr(net, "forward_head") or not hasattr(net, "get_classifier"):

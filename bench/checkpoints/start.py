@@ -11,7 +11,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from bench.checkpoints import networks, reading, weights
+from bench.checkpoints import heads, networks, reading, weights
 from bench.checkpoints.importers.catalogue import form_of
 from bench.checkpoints.importers.form import Form
 from bench.checkpoints.key_names import fitted
@@ -116,3 +116,15 @@ def _adapted(state: dict[str, Tensor], net: Any) -> dict[str, Tensor]:
         return dict(adapt(state, net))
     except (KeyError, IndexError, AttributeError, RuntimeError, ValueError, TypeError, AssertionError):
         return state  # of another architecture: what does not fit is said by name
+
+
+def load_but_head(net: Any, state: Mapping[str, Tensor], outputs: int = 0) -> None:
+    """Load the weights of ``state`` into the network ``net``, but for its head and what has another shape.
+
+    Args:
+        outputs: how many ``net`` has, where it does not name its head.
+    """
+    own = net.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    head = heads.weight_names(net, outputs)
+    net.load_state_dict({k: v for k, v in fitting.items() if k not in head}, strict=False)
