@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from bench.checkpoints.model_names import ModelName
 from bench.errors import UserError
 
 PATIENCE = 10.0
@@ -52,16 +53,33 @@ def check_encoder(decoder: str, name: str) -> None:
     _check_hub(place, f"{decoder}:{name}", remedy)
 
 
+def in_cache(place: str) -> bool:
+    """Whether the weights at ``place`` of the hub are on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(place, file), str) for file in files)
+
+
+def hub_place(model: ModelName) -> str | None:
+    """Where on the hub the public weights of a timm classifier are; None where they come from elsewhere, or not."""
+    import timm
+
+    if model.source == "hf-hub":
+        return model.name
+    config = None if model.source else timm.get_pretrained_cfg(model.name)
+    return None if config is None or config.file or not config.hf_hub_id else str(config.hf_hub_id)
+
+
 def _check_hub(place: str, name: str, remedy: str) -> None:
     """Whether the weights at ``place`` of the hub are here or there.
 
     Raises:
         UserError: they are not.
     """
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi
 
-    files = ("model.safetensors", "pytorch_model.bin")
-    if any(isinstance(try_to_load_from_cache(place, file), str) for file in files):
+    if in_cache(place):
         return
     try:
         HfApi().model_info(place, timeout=PATIENCE)

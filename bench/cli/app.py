@@ -24,6 +24,7 @@ from bench.cli import (
     gate,
     new,
     report,
+    reproduce,
     run,
     status,
     stopping,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "reproduce": reproduce.reproduce,
     "audit": audit.audit,
     "list": catalogue.list_,
     "show": catalogue.show,

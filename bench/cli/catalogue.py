@@ -46,6 +46,7 @@ def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None
     console.named_list("editors", {n: i.summary for n, i in plugins.all("editor").items()})
     console.named_list("word lists", dict.fromkeys(WORDLISTS, ""))
     console.named_list("suites", {name: suites.about(name) for name in suites.suite_names()})
+    console.named_list("recipes", {name: suites.about(name) for name in suites.recipe_names()})
 
 
 def show(

@@ -151,6 +151,17 @@ def named_list(title: str, items: dict[str, str]) -> None:
     out.print()
 
 
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of texts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in headings:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+    out.print()
+
+
 def plugin_page(info: PluginInfo, groups: dict[str, Any], measured: Sequence[str] = ()) -> None:
     """Everything a plugin says about itself.
 

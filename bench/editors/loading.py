@@ -129,6 +129,15 @@ def check_available(editor: str) -> None:
         raise _absent(editor) from error
 
 
+def is_here(editor: str) -> bool:
+    """Whether ``editor`` is on this machine: a plugin's, a folder, or complete in the hub's cache.
+
+    Raises:
+        UserError: a name that is none.
+    """
+    return registry.current().get("editor", editor) is not None or (_named(editor) or _cached(editor)) is not None
+
+
 def check_size(folder: Path, size: int | None) -> None:
     """Whether the editor in ``folder`` can work on images of ``size`` × ``size`` pixels; None: on its own size.
 

@@ -14,6 +14,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan import ensemble, suite_file
+from bench.plan.recipe import RECIPES, Recipe, of_config, recipe_names
 from bench.plan.suite_file import check_name
 from bench.seeds import TUNING_FROM
 
@@ -172,8 +173,26 @@ def suite_names() -> list[str]:
 
 
 def about(name: str) -> str:
-    """What the suite ``name`` of the package says of itself, one line."""
-    return str(tomllib.loads((SUITES / f"{name}.toml").read_text(encoding="utf-8")).get("about", ""))
+    """What the suite or recipe ``name`` of the package says of itself, one line."""
+    return str(tomllib.loads(_packaged(name).read_text(encoding="utf-8")).get("about", ""))
+
+
+def _packaged(name: str) -> Path:
+    """The file of the suite or recipe ``name`` of the package."""
+    return (RECIPES if name in recipe_names() else SUITES) / f"{name}.toml"
+
+
+def read_recipe(name: str) -> Recipe:
+    """What the recipe ``name``, or a suite file with a ``[recipe]``, says of its paper.
+
+    Raises:
+        UserError: no such recipe, or a file that does not have the form of one.
+    """
+    if not name.lower().endswith(".toml") and name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"no recipe '{name}'.{hint}", f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file.")
+    return of_config(*_content(name))
 
 
 def read_suite(name: str) -> list[SuiteLine]:
@@ -183,7 +202,7 @@ def read_suite(name: str) -> list[SuiteLine]:
         UserError: no such suite, or a file that does not have the form of one.
     """
     file, config = _content(name)
-    common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins")}
+    common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins", "recipe")}
     lines = []
     for row in config["row"]:
         full = {**common, **row}
@@ -207,12 +226,12 @@ def suite_plugins(name: str) -> list[Path]:
 
 def _content(name: str) -> tuple[Path, dict[str, Any]]:
     if not name.lower().endswith(".toml"):
-        if name not in suite_names():
-            near = difflib.get_close_matches(name, suite_names(), 1)
+        names = [*suite_names(), *recipe_names()]
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            known = ", ".join(suite_names())
-            raise UserError(f"no suite '{name}'.{hint}", f"Suites: {known}; or a path to a .toml file.")
-        name = str(SUITES / f"{name}.toml")
+            raise UserError(f"no suite '{name}'.{hint}", f"Suites: {', '.join(names)}; or a path to a .toml file.")
+        name = str(_packaged(name))
     if ensemble.is_ensemble(file := user_path(name)):
         return file, {"row": [{"ensemble": file.stem}]}
     return suite_file.read(name)

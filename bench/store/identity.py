@@ -199,6 +199,7 @@ def _judged(
         weights={k: v for info in _architecture(cell.model) for k, v in assets.of(info, {}).items()},
         **_factory(cell.model),
         **_decoders(cell.model),
+        **({"training": own} if (own := cell.victim_training) else {}),
     )
     stages.add(
         "key",
