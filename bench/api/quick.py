@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench import datasets, registry
+from bench.paths import data_home
 from bench.plan import SuiteLine
 from bench.plan.cells import key_method
 
@@ -38,15 +39,16 @@ def pictures(folder: Path, size: int) -> None:
                 Image.fromarray(pixels).save(file)
 
 
-def short(lines: Sequence[SuiteLine], folder: Path, editor: str | None = None) -> list[SuiteLine]:
-    """``lines`` in their short form, without controls: the first of each axis that only repeats, and one seed.
+def short(lines: Sequence[SuiteLine], editor: str | None = None) -> list[SuiteLine]:
+    """``lines`` in their short form, without controls: the first task, the first of what is swept, and one seed.
+
+    The pictures lie beside downloads, in `bench.paths.data_home`.
 
     Args:
         lines: of a recipe.
-        folder: where the generated pictures are written.
         editor: of edit keys; None: the miniature one.
     """
-    return [_short(line, folder, editor or EDITOR) for line in lines]
+    return [_short(line, data_home() / "quick", editor or EDITOR) for line in lines]
 
 
 def _short(line: SuiteLine, folder: Path, editor: str) -> SuiteLine:

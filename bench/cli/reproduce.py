@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="a recipe by name, or a .toml file; without it: the recipes")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="a recipe by name, or a .toml file; without it: the recipes")
+    ] = None,
     lock: LocksOption = None,
     attack: AttacksOption = None,
     task: TasksOption = None,
@@ -94,7 +96,7 @@ def reproduce(
     lines = request.lines_of(names, seeds, name, param, editor)
     if quick:
         store = store.with_name(f"{store.resolve().name}-quick")
-        lines = short_form.short(lines, store / "pictures", editor)
+        lines = short_form.short(lines, editor)
     absent = needs.missing(dict.fromkeys(each for line in lines for each in line.tasks))
     if absent and not dry_run:
         first, why = next(iter(absent.items()))
@@ -113,10 +115,13 @@ def reproduce(
     precisions.check(precision, settings.device)
     execution = _on_store(planned, settings, store, entropy, writes=not (dry_run or show))
     if dry_run:
-        _say_needs(recipe, execution, absent)
+        _say_needs(recipe, lines, execution, absent)
         return
     records = [] if show else _run(execution, jobs, request.cards_of(device))
-    _compare(recipe, [] if quick else plan.build(plan.read_suite(name)), execution.store, format)
+    if quick:
+        console.say(f"the short form of {recipe.name}: {len(planned)} cells in {store}; its numbers say nothing")
+    else:
+        _compare(recipe, plan.build(plan.read_suite(name)), execution.store, format)
     if records:
         from bench.cli import live
 
@@ -177,18 +182,16 @@ def _say_recipe(recipe: Recipe) -> None:
     """What the recipe does, what the paper does, and where each choice comes from."""
     console.say(f"{recipe.name}: {recipe.about}")
     console.say(recipe.paper, "dim")
-    console.grid(
-        ("choice", "theirs", "ours", "source"), [(c.name, c.theirs, c.ours, c.source) for c in recipe.choices]
-    )
+    console.grid(("choice", "theirs", "ours", "source"), [(c.name, c.theirs, c.ours, c.source) for c in recipe.choices])
     files = sorted({printed.file for printed in recipe.printed})
     console.say(f"published numbers: {', '.join(files) or 'none known to us'}")
 
 
-def _say_needs(recipe: Recipe, execution: Execution, absent: dict[str, str]) -> None:
+def _say_needs(recipe: Recipe, lines: Sequence[plan.SuiteLine], execution: Execution, absent: dict[str, str]) -> None:
     """What the recipe needs, what of it is here, and what the plan takes."""
     from bench.plan import work
 
-    found = needs.of_recipe(recipe, execution.cells)
+    found = needs.of_recipe(recipe, lines)
     console.grid(
         ("needs", "name", "here", "size", "what to do"),
         [(n.kind, n.name, n.state, "" if n.size is None else f"{n.size:,.0f} MB", n.remark) for n in found],

@@ -16,8 +16,8 @@ from bench.errors import UserError
 from bench.forward_cost import parameters
 from bench.paths import data_home
 from bench.plan.recipe import Recipe
+from bench.plan.suites import SuiteLine
 from bench.public_weights import hub_place, in_cache
-from bench.records import Cell
 
 EDITOR_PARAMETERS = 1_066_246_827
 """Of the full-size InstructPix2Pix: denoiser, autoencoder and text encoder, as `tests/benchmarks/full_editor.py` counts
@@ -43,15 +43,15 @@ class Need:
     remark: str = ""
 
 
-def of_recipe(recipe: Recipe, cells: Sequence[Cell]) -> list[Need]:
-    """What the recipe needs: the data sets that it names, and the weights and editors of its cells.
+def of_recipe(recipe: Recipe, lines: Sequence[SuiteLine]) -> list[Need]:
+    """What the recipe needs: the data sets that it names, and the weights and editors of its lines.
 
     Args:
         recipe: with its data sets.
-        cells: of its plan; those that could be planned.
+        lines: of its file; no data set of theirs need be known.
     """
-    editors = dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params)
-    models = dict.fromkeys((cell.model, cell.size) for cell in cells)
+    editors = dict.fromkeys(str(line.params["key.editor"]) for line in lines if "key.editor" in line.params)
+    models = dict.fromkeys((model, int(line.params.get("task.size", 32))) for line in lines for model in line.models)
     out = [_data(name) for name in recipe.images]
     out += [_weights(model, size) for model, size in models]
     return out + [_editor(name) for name in editors]

@@ -191,7 +191,9 @@ def read_recipe(name: str) -> Recipe:
     if not name.lower().endswith(".toml") and name not in recipe_names():
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise UserError(f"no recipe '{name}'.{hint}", f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file.")
+        raise UserError(
+            f"no recipe '{name}'.{hint}", f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
+        )
     return of_config(*_content(name))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,18 +97,21 @@ def beside(recipe: Recipe, planned: Sequence[Planned], rows: Iterable[Row]) -> l
         planned: the cells of the whole recipe, as its file has them.
         rows: of the store.
     """
-    own = [row for row in rows if row.ensemble is None]
+    own = [row for row in rows if row.ensemble is None and row.status == "ok"]
+    keys = {item.cell.row_key() for item in planned}
     out: list[Beside] = []
     for printed in recipe.printed:
         for line in load(printed.file):
             if _is_meant(line, printed):
-                out += _of_line(line, printed, planned, own)
+                out += _of_line(line, printed, planned, own, keys)
     return out
 
 
-def _of_line(line: Line, printed: Printed, planned: Sequence[Planned], rows: Sequence[Row]) -> list[Beside]:
+def _of_line(
+    line: Line, printed: Printed, planned: Sequence[Planned], rows: Sequence[Row], keys: Collection[str]
+) -> list[Beside]:
     cells = cells_of(line, printed, [item.cell for item in planned])
-    row, against = _nearest(cells, rows)
+    row, against = _nearest(cells, rows, keys)
     against = [*([printed.differs] if printed.differs else []), *against]
     first = cells[0] if cells else None
     attacked = first is not None and first.attack.purpose != "no-attack"
@@ -124,7 +127,7 @@ def _of_line(line: Line, printed: Printed, planned: Sequence[Planned], rows: Seq
                 file=printed.file,
                 task=printed.task,
                 lock=_lock_of(line, printed, first),
-                attack=first.attack.name if first is not None else line.get("attack", UNATTACKED),
+                attack=_attack_of(line, printed, first),
                 what=column,
                 number=number,
                 theirs=text,
@@ -169,7 +172,12 @@ def _is_cell(line: Line, printed: Printed, cell: Cell) -> bool:
         is_attack = cell.attack.purpose == "no-attack"
     else:
         is_attack = is_named("attack", cell.attack.name, named)
-    return is_attack and all(str(_setting(cell, name)) == value for name, value in wanted.items())
+    return is_attack and all(_same(_setting(cell, name), value) for name, value in wanted.items())
+
+
+def _same(ours: Any, printed: str) -> bool:
+    """Whether a setting is what is printed, in whatever case, with lines or spaces between words."""
+    return str(ours).lower() == printed.lower().replace("_", " ")
 
 
 def _setting(cell: Cell, name: str) -> Any:
@@ -187,18 +195,28 @@ def _lock_of(line: Line, printed: Printed, cell: Cell | None) -> str:
     return " ".join([name, *(value.format_map(line) for value in printed.params.values())])
 
 
+def _attack_of(line: Line, printed: Printed, cell: Cell | None) -> str:
+    """The attack in words, with its settings where two printed ones are one of ours."""
+    named = line.get("attack", UNATTACKED)
+    return printed.attacks.get(named) or (cell.attack.name if cell is not None else named)
+
+
 def _number(row: Row, name: str) -> Value | None:
     return row.values[name] if name in row.values else (row.drops or {}).get(name)
 
 
-def _nearest(cells: Sequence[Cell], rows: Sequence[Row]) -> tuple[Row | None, list[str]]:
-    """Our row in the setting of ``cells``, else the one nearest to it, and what speaks against comparing it."""
+def _nearest(cells: Sequence[Cell], rows: Sequence[Row], keys: Collection[str]) -> tuple[Row | None, list[str]]:
+    """Our row in the setting of ``cells``, else the one nearest to it, and what speaks against comparing it.
+
+    Rows with one of ``keys``, those of the recipe, stand for their own lines alone.
+    """
     if not cells:
         return None, ["the recipe does not run it"]
     cell, seeds = cells[0], {c.replicate for c in cells}
     found: list[tuple[list[str], Row]] = []
     for row in rows:
-        if row.status == "ok" and row.lock_name == cell.lock.name and row.attack_name == cell.attack.name:
+        other = row.row_key != cell.row_key() and row.row_key in keys
+        if not other and row.lock_name == cell.lock.name and row.attack_name == cell.attack.name:
             against = _against(cell, row)
             here = len(seeds & set(row.seeds))
             if here < len(seeds):
