@@ -5,7 +5,7 @@ It says whether a machine can run the recipe before anything is fetched. Its num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def _short(line: SuiteLine, folder: Path, editor: str) -> SuiteLine:
     pair = ":".join(f"folder:{folder / f'{name}-{size}'}" for name in names)
     task = pair if ":" in line.tasks[0] and _is_pair(line) else pair.partition(":folder:")[0]
     params: dict[str, Any] = {**line.params, **{name: values[0] for name, values in line.sweep.items()}}
-    params |= SHORT | _steps("lock", line.locks) | _steps("attack", line.attacks)
+    params |= SHORT | _steps("lock", line.locks, params) | _steps("attack", line.attacks, params)
     if any("editor" in _key(lock, task, line).params for lock in line.locks):
         params["key.editor"] = editor
     models = [f"{model}{'&' if '?' in model else '?'}start=random" for model in line.models]
@@ -78,11 +78,19 @@ def _key(lock: str, task: str, line: SuiteLine) -> Any:
     return key_method(registry.current().find("lock", lock), task, line.params)
 
 
-def _steps(kind: str, names: Sequence[str]) -> dict[str, int]:
-    """Settings that make training short, for whichever of the plugins ``names`` has them."""
+def _steps(kind: str, names: Sequence[str], params: Mapping[str, Any]) -> dict[str, int]:
+    """Settings that make training short, for whichever of the plugins ``names`` has them, where they have an effect."""
     out = {}
     for name in names:
-        for own in registry.current().find(kind, name).params.values():
+        declared = registry.current().find(kind, name).params
+        for own in declared.values():
+            set_otherwise = [
+                other
+                for other, values in own.where.items()
+                if params.get(f"{kind}.{other}", declared[other].default) not in values
+            ]
+            if set_otherwise:
+                continue
             if own.unit in ("steps", "rounds"):
                 out[f"{kind}.{own.name}"] = STEPS
             elif own.name == "batch":
