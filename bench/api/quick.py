@@ -39,7 +39,9 @@ def pictures(folder: Path, size: int) -> None:
                 Image.fromarray(pixels).save(file)
 
 
-def short(lines: Sequence[SuiteLine], editor: str | None = None) -> list[SuiteLine]:
+def short(
+    lines: Sequence[SuiteLine], editor: str | None = None, params: Mapping[str, Any] | None = None
+) -> list[SuiteLine]:
     """``lines`` in their short form, without controls: the first task, the first of what is swept, and one seed.
 
     The pictures lie beside downloads, in `bench.paths.data_home`.
@@ -47,18 +49,19 @@ def short(lines: Sequence[SuiteLine], editor: str | None = None) -> list[SuiteLi
     Args:
         lines: of a recipe.
         editor: of edit keys; None: the miniature one.
+        params: what the recipe sets besides, so that a few pictures are enough.
     """
-    return [_short(line, data_home() / "quick", editor or EDITOR) for line in lines]
+    return [_short(line, data_home() / "quick", editor or EDITOR, params or {}) for line in lines]
 
 
-def _short(line: SuiteLine, folder: Path, editor: str) -> SuiteLine:
+def _short(line: SuiteLine, folder: Path, editor: str, own: Mapping[str, Any]) -> SuiteLine:
     size = int(line.params.get("task.size", 32))
     names = ("source", "target")
     for name in names:
         pictures(folder / f"{name}-{size}", size)
     pair = ":".join(f"folder:{folder / f'{name}-{size}'}" for name in names)
     task = pair if ":" in line.tasks[0] and _is_pair(line) else pair.partition(":folder:")[0]
-    params: dict[str, Any] = {**line.params, **{name: values[0] for name, values in line.sweep.items()}}
+    params: dict[str, Any] = {**line.params, **{name: values[0] for name, values in line.sweep.items()}, **own}
     params |= SHORT | _steps("lock", line.locks, params) | _steps("attack", line.attacks, params)
     if any("editor" in _key(lock, task, line).params for lock in line.locks):
         params["key.editor"] = editor

@@ -96,7 +96,7 @@ def reproduce(
     lines = request.lines_of(names, seeds, name, param, editor)
     if quick:
         store = store.with_name(f"{store.resolve().name}-quick")
-        lines = short_form.short(lines, editor)
+        lines = short_form.short(lines, editor, recipe.quick)
     absent = needs.missing(dict.fromkeys(each for line in lines for each in line.tasks))
     if absent and not dry_run:
         first, why = next(iter(absent.items()))

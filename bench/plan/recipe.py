@@ -89,7 +89,7 @@ class Recipe:
         images: how many images the run reads of each data set.
         choices: in the file's order; every name of `CHOICES` is among them.
         printed: published numbers; empty where none are known to us.
-        quick: generated stand-ins of the short form: ``tasks``, ``models`` and ``editor``.
+        quick: parameters by GROUP.NAME that the short form sets besides.
     """
 
     name: str
@@ -156,7 +156,7 @@ def _printed(where: str, value: Any) -> Printed:
     texts = {name: _text(where, value, name) for name in ("file", "task")}
     texts |= {name: _text(where, value, name) for name in ("lock", "differs") if name in value}
     tables = {name: _table(where, value, name) for name in ("lines", "attacks", "params") if name in value}
-    return Printed(columns=_table(where, value, "columns"), **texts, **tables)
+    return Printed(**{"columns": _table(where, value, "columns"), **texts, **tables})
 
 
 def _known(where: str, value: Mapping[str, Any], names: Sequence[str]) -> None:

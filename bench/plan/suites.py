@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan import ensemble, suite_file
@@ -145,8 +146,23 @@ def narrowed(
             for kind, wanted in names.items()
         }
         if all(chosen.values()):
-            out.append(replace(line, **chosen, **seeds))  # type: ignore[arg-type]
+            own = replace(line, **chosen, **seeds)  # type: ignore[arg-type]
+            out.append(replace(own, params=_left(line, own, line.params), sweep=_left(line, own, line.sweep)))
     return out
+
+
+def _left(whole: SuiteLine, own: SuiteLine, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` of ``whole`` without those that only locks and attacks speak to which ``own`` has no more."""
+    plugins = registry.current()
+
+    def have(line: SuiteLine) -> set[str]:
+        kinds = (("lock", line.locks), ("attack", line.attacks))
+        infos = [(kind, plugins.get(kind, name)) for kind, names in kinds for name in names]
+        return {f"{kind}.{name}" for kind, info in infos if info is not None for name in info.params}
+
+    reach_keys = {f"lock.{name}" for info in plugins.all("key").values() for name in info.params}
+    gone = have(whole) - have(own) - reach_keys
+    return {name: value for name, value in values.items() if name not in gone}
 
 
 def suite_lines(

@@ -43,7 +43,7 @@ def test_the_short_form_keeps_architecture_and_size(name: str, tmp_path: Path, m
     monkeypatch.setenv("LOCKBENCH_DATA", str(tmp_path))
     monkeypatch.setattr(quick, "EACH", 1)
     lines = plan.read_suite(name)
-    short = quick.short(lines)
+    short = quick.short(lines, params=plan.read_recipe(name).quick)
     assert len(short) == len(lines)
     for line, own in zip(lines, short, strict=True):
         assert [model.partition("?")[0] for model in own.models] == [m.partition("?")[0] for m in line.models]
