@@ -156,7 +156,8 @@ def _printed(where: str, value: Any) -> Printed:
     texts = {name: _text(where, value, name) for name in ("file", "task")}
     texts |= {name: _text(where, value, name) for name in ("lock", "differs") if name in value}
     tables = {name: _table(where, value, name) for name in ("lines", "attacks", "params") if name in value}
-    return Printed(**{"columns": _table(where, value, "columns"), **texts, **tables})
+    own: dict[str, Any] = {"columns": _table(where, value, "columns"), **texts, **tables}
+    return Printed(**own)
 
 
 def _known(where: str, value: Mapping[str, Any], names: Sequence[str]) -> None:
