@@ -106,6 +106,21 @@ def clips_of(cell: Cell) -> list[str]:
     ]
 
 
+def place_of(need: Need) -> Path | None:
+    """Where the file of ``need`` lies on this machine; None where it is not here, or lies in a package."""
+    if need.kind == "url":
+        file = _torch_cache(need.files[0])
+        return file if file.is_file() else None
+    if need.kind == "file":
+        return Path(need.place) if need.here else None
+    if need.kind == "package":
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [try_to_load_from_cache(need.place, file) for file in need.files]
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
 def fetch(need: Need) -> None:
     """Put what is needed on this machine, where the libraries look for it. What is here is left.
 

@@ -99,9 +99,15 @@ class Cell(_Model):
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """The task settings that its data sets read, by name: all but the size."""
+        """The task settings that its data sets read, by name: all but the size and the victim's training."""
         own = {name.removeprefix("task."): value for name, value in self.task_settings.items()}
-        return {name: value for name, value in own.items() if name != "size"}
+        return {name: value for name, value in own.items() if name != "size" and not name.startswith("victim_")}
+
+    @property
+    def victim_training(self) -> dict[str, Any]:
+        """What was set of the victim's training, by name: ``steps``, ``rate``, ``batch``."""
+        start = "task.victim_"
+        return {name.removeprefix(start): v for name, v in self.task_settings.items() if name.startswith(start)}
 
     @property
     def editor(self) -> str:

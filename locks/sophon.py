@@ -28,10 +28,10 @@ class SOPHON(Lock):
     quick = {"rounds": 1, "inner": 2, "repairs": 1}
 
     fail: str = param("inverse", "loss that the simulated attacker is left with", choices=("inverse", "uniform"))
-    rounds: int = param(120, "simulated attacks", ge=1, le=100_000)
-    inner: int = param(8, "batches an attacker trains on at most", ge=1, le=1000)
+    rounds: int = param(120, "simulated attacks", ge=1, le=100_000, unit="rounds")
+    inner: int = param(8, "batches an attacker trains on at most", ge=1, le=1000, unit="steps")
     inner_rate: float = param(1e-3, "the simulated attacker's learning rate (Adam)", ge=1e-6, le=1)
-    repairs: int = param(4, "source batches after each attack", ge=0, le=1000)
+    repairs: int = param(4, "source batches after each attack", ge=0, le=1000, unit="steps")
     fail_weight: float = param(3.0, "weight of the failure loss", ge=0, le=100)
     keep_weight: float = param(5.0, "weight of the source loss", ge=0, le=100)
     rate: float = param(3e-4, "learning rate of Adam", ge=1e-6, le=1)

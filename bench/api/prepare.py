@@ -8,12 +8,16 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-from bench import datasets, plan, registry
-from bench.api import public_files
+from bench import assets, datasets, plan, public_weights, registry
 from bench.datasets import facts
 from bench.editors import loading
 from bench.errors import UserError
+from bench.forward_cost import parameters
 from bench.paths import data_home
+
+FULL_EDITOR, EDITOR_PARAMETERS = "timbrooks/instruct-pix2pix", 1_066_246_827
+"""The full-size InstructPix2Pix: denoiser, autoencoder and text encoder, as `tests/benchmarks/full_editor.py` counts
+them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Need:
     """One thing that a plan needs.
 
     Args:
-        kind: ``data``, ``weights`` or ``editor``.
+        kind: ``data``, ``weights``, ``clip`` or ``editor``.
         name: as a suite names it.
         here: whether it is on this machine.
         place: where it lies, or where it comes from.
@@ -50,10 +54,14 @@ def needs(lines: Sequence[plan.SuiteLine]) -> list[Need]:
     out: dict[tuple[str, str], Need] = {}
     for line in lines:
         settings = {name.partition(".")[2]: value for name, value in line.params.items() if name.startswith("task.")}
-        editors = [value for name, value in _all_values(line) if name == "key.editor"]
+        values = list(_all_values(line))
+        editors = [value for name, value in values if name == "key.editor"]
+        clips = [value for name, value in values if name.partition(".")[2] == assets.CLIP]
+        side = int(line.params.get("task.size", 32))
         found = [
             *(need for task in line.tasks for side in datasets.pair(task) or (task,) for need in _data(side, settings)),
-            *(need for model in line.models for need in _weights(model)),
+            *(need for model in line.models for need in _weights(model, side)),
+            *(need for clip in dict.fromkeys(clips) for need in _clip(str(clip))),
             *(need for editor in dict.fromkeys(editors) for need in _editor(str(editor))),
         ]
         for need in found:
@@ -106,30 +114,57 @@ def _data(task: str, settings: dict[str, Any]) -> list[Need]:
     return out
 
 
-def _weights(model: str) -> list[Need]:
+def _weights(model: str, side: int) -> list[Need]:
     try:
-        found = public_files.needed(model)
+        found = public_weights.needs(model)
     except UserError as error:
-        remedy = f"{error.message} {error.remedy or ''}".strip()
-        return [Need("weights", model, False, remedy=remedy, fetched=False)]
-    return [
-        Need(
-            "weights", each.model, each.place is not None, str(each.place or each.source),
-            None if each.place is None else each.place.stat().st_size, "", each.remedy,
-        )
-        for each in found
-    ]  # fmt: skip
+        return [_impossible("weights", model, error)]
+    return [_public(each, model, "weights", side) for each in found]
+
+
+def _clip(clip: str) -> list[Need]:
+    try:
+        found = public_weights.clip_needs(clip)
+    except UserError as error:
+        return [_impossible("clip", clip, error)]
+    return [_public(each, clip, "clip", 0) for each in found]
+
+
+def _impossible(kind: str, name: str, error: UserError) -> Need:
+    return Need(kind, name, False, remedy=f"{error.message} {error.remedy or ''}".strip(), fetched=False)
+
+
+def _public(need: public_weights.Need, name: str, kind: str, side: int) -> Need:
+    """``need`` of the model or CLIP ``name``; where nobody states a size, that of its parameters in float32."""
+    place = public_weights.place_of(need)
+    size = place.stat().st_size if place is not None else need.bytes
+    if size is None and kind == "weights" and not need.here:
+        size = 4 * parameters(name, side) or None
+    where = str(place or need.place)
+    return Need(kind, name, need.here, where, size, "", need.remedy, fetched=need.kind in ("hub", "url"))
 
 
 def _editor(name: str) -> list[Need]:
     if registry.current().get("editor", name) is not None:
         return []
-    remedy = f"On a connected machine run: hf download {name}"
     try:
         place = loading.located(name)
     except UserError as error:
-        return [Need("editor", name, False, remedy=f"{error.message} {error.remedy or ''}".strip(), fetched=False)]
-    return [Need("editor", name, place is not None, str(place or name), None, "", remedy)]
+        return [_impossible("editor", name, error)]
+    size = 4 * EDITOR_PARAMETERS if place is None and name == FULL_EDITOR else None
+    remedy = f"On a connected machine run: hf download {name}"
+    return [Need("editor", name, place is not None, str(place or name), size, "", remedy)]
+
+
+def unknown(tasks: Iterable[str]) -> dict[str, str]:
+    """Those of ``tasks`` whose data cannot be looked for, each with the reason."""
+    out = {}
+    for task in tasks:
+        try:
+            datasets.check(task)
+        except UserError as error:
+            out[task] = f"{error.message} {error.remedy or ''}".strip()
+    return out
 
 
 def to_do(found: Iterable[Need]) -> list[Need]:
@@ -150,8 +185,11 @@ def fetch(need: Need) -> None:
     if need.kind == "data":
         datasets.load(need.name, size=datasets.SIZES[0], settings=dict(need.settings))
     elif need.kind == "weights":
-        for weights in public_files.needed(need.name):
-            public_files.fetch(weights)
+        for each in public_weights.needs(need.name):
+            public_weights.fetch(each)
+    elif need.kind == "clip":
+        for each in public_weights.clip_needs(need.name):
+            public_weights.fetch(each)
     else:
         loading.find(need.name)
 

@@ -25,6 +25,7 @@ from bench.cli import (
     new,
     prepare,
     report,
+    reproduce,
     run,
     status,
     stopping,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "reproduce": reproduce.reproduce,
     "audit": audit.audit,
     "list": catalogue.list_,
     "show": catalogue.show,

@@ -17,6 +17,7 @@ from bench.datasets import facts
 from bench.editors.vocabulary import WORDLISTS
 from bench.errors import UserError
 from bench.plan import suites
+from bench.plan.recipe import recipe_names
 from bench.plugin_source import PluginInfo
 from bench.records import Record
 from bench.threat import Budget, ThreatModel
@@ -48,6 +49,7 @@ def list_(plugin: PluginOption = None, suite: SuitePluginsOption = None) -> None
     console.named_list("editors", {n: i.summary for n, i in plugins.all("editor").items()})
     console.named_list("word lists", dict.fromkeys(WORDLISTS, ""))
     console.named_list("suites", {name: suites.about(name) for name in suites.suite_names()})
+    console.named_list("recipes", {name: suites.about(name) for name in recipe_names()})
 
 
 def show(

@@ -40,7 +40,7 @@ def prepare(
     if not dry_run:
         damaged = _fetch(needs.to_do(found))
         found = [replace(need, here=need.here and need.name not in damaged) for need in needs.needs(lines)]
-    _say(found)
+    say_needs(found)
     if any(need.required and not need.here for need in found):
         raise typer.Exit(1)
 
@@ -60,7 +60,7 @@ def _fetch(wanted: list[needs.Need]) -> set[str]:
     return failed
 
 
-def _say(found: list[needs.Need]) -> None:
+def say_needs(found: list[needs.Need]) -> None:
     """What is needed, what of it is here, and what to do about the rest."""
     if not found:
         console.say("everything that this needs comes with the package", "green")

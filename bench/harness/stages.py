@@ -105,6 +105,7 @@ class Stages:
                 self.identity.seeds["victim"],
                 self.context.settings,
                 self.progress("victim"),
+                self.cell.victim_training,
             )
 
         return self._stage("victim", make, artefacts.save_trained, artefacts.load_trained)

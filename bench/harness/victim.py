@@ -10,7 +10,16 @@ from bench.contracts import Augment, Batch, Classifier, Images, Spec
 from bench.training import Run
 
 
-def train(model: str, spec: Spec, data: Images, run: Run, augment: Augment) -> Classifier:
+def train(
+    model: str,
+    spec: Spec,
+    data: Images,
+    run: Run,
+    augment: Augment,
+    steps: int | None = None,
+    rate: float | None = None,
+    batch: int = 64,
+) -> Classifier:
     """Public weights fine-tuned on the owner's labelled images: cross-entropy, images varied by ``augment``.
 
     Args:
@@ -18,12 +27,17 @@ def train(model: str, spec: Spec, data: Images, run: Run, augment: Augment) -> C
         spec: the task.
         data: the defender's labelled training images, before any key.
         augment: `bench.augment.jitter`, or `recolour` where the victim serves another domain too.
+        steps: optimiser steps; None: the architecture's own.
+        rate: peak rate; None: the architecture's own.
+        batch: images of a step.
     """
     victim = models.build(model, spec, 0, "public", run.seed("head")).to(run.device)
 
     def loss(batch: Batch) -> Tensor:
         return F.cross_entropy(victim(batch.images), batch.labels)
 
-    steps, rate = models.recipe(model)
-    run.fit(victim, loss, steps, data, rate=rate, augment=augment, name="victim")
+    usual_steps, usual_rate = models.recipe(model)
+    run.fit(
+        victim, loss, steps or usual_steps, data, rate=rate or usual_rate, batch=batch, augment=augment, name="victim"
+    )
     return victim

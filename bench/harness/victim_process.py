@@ -21,12 +21,20 @@ from bench.training import Progress
 
 
 def train(
-    model: str, spec: Spec, data: Images, augmentation: str, seed: int, settings: Settings, progress: Progress
+    model: str,
+    spec: Spec,
+    data: Images,
+    augmentation: str,
+    seed: int,
+    settings: Settings,
+    progress: Progress,
+    recipe: Mapping[str, Any],
 ) -> Trained:
     """The victim trained in a process of its own.
 
     Args:
         augmentation: name of a function of `bench.augment`.
+        recipe: ``steps``, ``rate`` and ``batch`` of the training, as far as they are set.
 
     Raises:
         GuestFailed: the architecture raised, died or ran into a limit.
@@ -40,6 +48,7 @@ def train(
         "task": spec.to_json(),
         "augment": augmentation,
         "seed": seed,
+        "recipe": dict(recipe),
     }
     with Guest("bench.harness.victim_process:serve", f"model {model}") as guest:
         answer = guest.call("train", body, sent(data)[2], {"progress": report(progress)})
@@ -56,7 +65,7 @@ def serve(wire: Wire) -> None:
     vary = getattr(augment, body["augment"])
     with training.metered(run):
         spec = Spec.from_json(body["task"])
-        model = victim.train(body["model"], spec, images_of(message.tensors), run, vary)
+        model = victim.train(body["model"], spec, images_of(message.tensors), run, vary, **body["recipe"])
     wire.send("result", {"spec": model.spec, "meter": run.meter.reading(), "notes": {}}, model.state_dict())
 
 

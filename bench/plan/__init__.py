@@ -4,6 +4,7 @@ from bench.plan.build import ASKED, Planned, accepted, build, check_accepts
 from bench.plan.cells import TASK, fits, key_method, make_cell
 from bench.plan.checks import check
 from bench.plan.controls import controls_of
+from bench.plan.recipe import Recipe, recipe_names
 from bench.plan.suite_file import GROUPS
 from bench.plan.suites import (
     DEFAULTS,
@@ -13,6 +14,7 @@ from bench.plan.suites import (
     parse_params,
     parse_seeds,
     parse_sweeps,
+    read_recipe,
     read_suite,
     suite_lines,
     suite_names,
@@ -20,7 +22,7 @@ from bench.plan.suites import (
 )
 
 __all__ = [
-    "ASKED", "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "SuiteLine", "accepted", "build", "check",
+    "ASKED", "DEFAULTS", "GROUPS", "SUITES", "TASK", "Planned", "Recipe", "SuiteLine", "accepted", "build", "check",
     "check_accepts", "controls_of", "fits", "key_method", "make_cell", "narrowed", "parse_params", "parse_seeds",
-    "parse_sweeps", "read_suite", "suite_lines", "suite_names", "suite_plugins",
+    "parse_sweeps", "read_recipe", "read_suite", "recipe_names", "suite_lines", "suite_names", "suite_plugins",
 ]  # fmt: skip

@@ -19,7 +19,16 @@ from bench.threat import Budget, ThreatModel
 
 TASK = {
     "size": Param("size", "int", 32, "side of the images", ge=datasets.SIZES[0], le=datasets.SIZES[1], unit="pixels"),
-}
+    "victim_steps": Param(
+        "victim_steps", "int | None", None, "optimiser steps of the victim; none: the architecture's own",
+        ge=1, le=1_000_000, unit="steps",
+    ),
+    "victim_rate": Param(
+        "victim_rate", "float | None", None, "the victim's peak rate of AdamW; none: the architecture's own",
+        ge=1e-6, le=1,
+    ),
+    "victim_batch": Param("victim_batch", "int", 64, "images of a step of the victim's training", ge=2, le=4096),
+}  # fmt: skip
 """Settings of every task, by name; those of its data sets come beside them."""
 
 

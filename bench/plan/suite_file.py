@@ -32,8 +32,9 @@ class SuiteKey:
     """
 
     type: Literal[
-        "text", "list of texts", "true or false", "table of parameters", "table of lists", "seeds", "refuse or leave"
-    ]
+        "text", "list of texts", "true or false", "table of parameters", "table of lists", "seeds", "refuse or leave",
+        "table of facts",
+    ]  # fmt: skip
     default: str
     example: str
     help: str
@@ -45,6 +46,10 @@ KEYS: dict[str, SuiteKey] = {
     "plugins": SuiteKey(
         "list of texts", "none", 'plugins = ["my_lock.py"]',
         "plugin files outside the packages, relative to the suite file; the same as --plugin", "file",
+    ),
+    "recipe": SuiteKey(
+        "table of facts", "none", 'recipe = { paper = "Me, 2026" }',
+        "the paper whose setting the suite has; `bench reproduce` reads it", "file",
     ),
     "locks": SuiteKey("list of texts", "modellock", 'locks = ["modellock", "ntl"]', "locks by name"),
     "attacks": SuiteKey("list of texts", "prompt-search", 'attacks = ["none", "finetune"]', "attacks by name"),
@@ -249,6 +254,11 @@ def _seeds(where: str, value: Any, example: str) -> None:
         raise UserError(f"{where} is neither a whole number nor a range.", f"Write seeds = 3 or {example}")
 
 
+def _facts(where: str, value: Any, example: str) -> None:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where} is no table.", f"Write e.g. {example}")
+
+
 def _unfit(where: str, value: Any, example: str) -> None:
     if value not in ("refuse", "leave"):
         raise UserError(f'{where} is neither "refuse" nor "leave".', f"Write e.g. {example}")
@@ -261,5 +271,6 @@ _TYPES: dict[str, Callable[[str, Any, str], None]] = {
     "table of parameters": _params,
     "table of lists": _sweep,
     "seeds": _seeds,
+    "table of facts": _facts,
     "refuse or leave": _unfit,
 }

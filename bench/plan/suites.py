@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.errors import UserError
 from bench.paths import user_path
 from bench.plan import ensemble, suite_file
+from bench.plan.recipe import RECIPES, Recipe, of_config, recipe_names
 from bench.plan.suite_file import check_name
 from bench.seeds import TUNING_FROM
 
@@ -144,8 +146,23 @@ def narrowed(
             for kind, wanted in names.items()
         }
         if all(chosen.values()):
-            out.append(replace(line, **chosen, **seeds))  # type: ignore[arg-type]
+            own = replace(line, **chosen, **seeds)  # type: ignore[arg-type]
+            out.append(replace(own, params=_left(line, own, line.params), sweep=_left(line, own, line.sweep)))
     return out
+
+
+def _left(whole: SuiteLine, own: SuiteLine, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` of ``whole`` without those that only locks and attacks speak to which ``own`` has no more."""
+    plugins = registry.current()
+
+    def have(line: SuiteLine) -> set[str]:
+        kinds = (("lock", line.locks), ("attack", line.attacks))
+        infos = [(kind, plugins.get(kind, name)) for kind, names in kinds for name in names]
+        return {f"{kind}.{name}" for kind, info in infos if info is not None for name in info.params}
+
+    reach_keys = {f"lock.{name}" for info in plugins.all("key").values() for name in info.params}
+    gone = have(whole) - have(own) - reach_keys
+    return {name: value for name, value in values.items() if name not in gone}
 
 
 def suite_lines(
@@ -172,8 +189,28 @@ def suite_names() -> list[str]:
 
 
 def about(name: str) -> str:
-    """What the suite ``name`` of the package says of itself, one line."""
-    return str(tomllib.loads((SUITES / f"{name}.toml").read_text(encoding="utf-8")).get("about", ""))
+    """What the suite or recipe ``name`` of the package says of itself, one line."""
+    return str(tomllib.loads(_packaged(name).read_text(encoding="utf-8")).get("about", ""))
+
+
+def _packaged(name: str) -> Path:
+    """The file of the suite or recipe ``name`` of the package."""
+    return (RECIPES if name in recipe_names() else SUITES) / f"{name}.toml"
+
+
+def read_recipe(name: str) -> Recipe:
+    """What the recipe ``name``, or a suite file with a ``[recipe]``, says of its paper.
+
+    Raises:
+        UserError: no such recipe, or a file that does not have the form of one.
+    """
+    if not name.lower().endswith(".toml") and name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(
+            f"no recipe '{name}'.{hint}", f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
+        )
+    return of_config(*_content(name))
 
 
 def read_suite(name: str) -> list[SuiteLine]:
@@ -183,7 +220,7 @@ def read_suite(name: str) -> list[SuiteLine]:
         UserError: no such suite, or a file that does not have the form of one.
     """
     file, config = _content(name)
-    common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins")}
+    common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins", "recipe")}
     lines = []
     for row in config["row"]:
         full = {**common, **row}
@@ -207,12 +244,12 @@ def suite_plugins(name: str) -> list[Path]:
 
 def _content(name: str) -> tuple[Path, dict[str, Any]]:
     if not name.lower().endswith(".toml"):
-        if name not in suite_names():
-            near = difflib.get_close_matches(name, suite_names(), 1)
+        names = [*suite_names(), *recipe_names()]
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            known = ", ".join(suite_names())
-            raise UserError(f"no suite '{name}'.{hint}", f"Suites: {known}; or a path to a .toml file.")
-        name = str(SUITES / f"{name}.toml")
+            raise UserError(f"no suite '{name}'.{hint}", f"Suites: {', '.join(names)}; or a path to a .toml file.")
+        name = str(_packaged(name))
     if ensemble.is_ensemble(file := user_path(name)):
         return file, {"row": [{"ensemble": file.stem}]}
     return suite_file.read(name)

@@ -203,6 +203,7 @@ def _judged(
         | weights.identity(parse(cell.model)),
         **_factory(cell.model),
         **_decoders(cell.model),
+        **({"training": own} if (own := cell.victim_training) else {}),
     )
     stages.add(
         "key",

@@ -13,6 +13,7 @@ file has them; the others hold the numbers.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ UNATTACKED = "none"
 """What stands in the column ``attack`` for a lock that nobody attacked."""
 MARKS = ("second-hand", "digitised")
 """Words of a provenance that speak against a number."""
+_ERRORS = re.compile(r"about ([0-9.]+)(?: reading \+ ([0-9.]+) sampling)?")
+"""Points that a provenance says a number was read to, and points of its sampling."""
 
 Line = Mapping[str, str]
 """A line of a file, by column."""
@@ -86,6 +89,22 @@ def marks(provenance: str) -> list[str]:
     return [mark for mark in MARKS if mark in provenance]
 
 
+def reading_error(printed: str, provenance: str) -> float:
+    """How far the number ``printed`` may lie from what was measured: by its rounding, and by how it was read.
+
+    A provenance that says "about 0.5" is of a number that was read off a figure. Otherwise it is half a unit of the
+    last digit. What the paper's own seeds or images add is not part of it: papers seldom say.
+    """
+    digits = len(printed.strip().partition(".")[2])
+    read = _ERRORS.search(provenance)
+    return max(0.5 * 10.0**-digits, sum(float(part) for part in read.groups() if part) if read else 0.0)
+
+
+def provenance_of(line: Line, column: str) -> str:
+    """Where the number in ``column`` of ``line`` stands."""
+    return line.get(f"{column}_provenance") or line.get("provenance", "")
+
+
 def _is_about(line: Line, info: PluginInfo) -> bool:
     if any("not to be shown" in text for text in line.values()):
         return False
@@ -95,14 +114,14 @@ def _is_about(line: Line, info: PluginInfo) -> bool:
 
 
 def _is_setting(line: Line, row: Row) -> bool:
-    if _plain(row.scenario) != _plain(line["pair"]) or not _is_named("lock", row.lock_name, line["lock"]):
+    if _plain(row.scenario) != _plain(line["pair"]) or not is_named("lock", row.lock_name, line["lock"]):
         return False
     if line["attack"] == UNATTACKED:
         return row.attack_purpose == "no-attack"
-    return _is_named("attack", row.attack_name, line["attack"])
+    return is_named("attack", row.attack_name, line["attack"])
 
 
-def _is_named(kind: str, name: str, printed: str) -> bool:
+def is_named(kind: str, name: str, printed: str) -> bool:
     """Whether the paper's name ``printed`` stands for our plugin ``name``."""
     info = registry.current().get(kind, name)
     return _plain(printed) in ({_plain(name)} if info is None else _names(info))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench import datasets, plan
-from bench.api import prepare, public_files
+from bench import datasets, plan, public_weights
+from bench.api import prepare
 from bench.errors import UserError
 from bench.guests.process import environment
 
@@ -20,7 +20,7 @@ Bench = Callable[..., Any]
 def _empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOCKBENCH_DATA", "HF_HOME", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setattr(public_files, "_cached", lambda _place: None)
+    monkeypatch.setattr(public_weights, "_has_any", lambda _repo, _files: False)
 
 
 def _line(**more: object) -> plan.SuiteLine:
@@ -71,7 +71,7 @@ def test_unknown_names_are_missing_and_say_why() -> None:
     ],
 )
 def test_weights_that_a_name_stands_for(model: str, source: list[str]) -> None:
-    assert [each.source for each in public_files.needed(model)] == source
+    assert [each.place for each in public_weights.needs(model)] == source
 
 
 def test_weights_are_found_where_they_lie(tmp_path: Path) -> None:

@@ -143,3 +143,20 @@ def test_a_plan_without_end_is_refused_before_it_is_made() -> None:
     line = plan.SuiteLine(["modellock"], ["none"], ["digits"], ["cnn"], sweep=sweep)
     with pytest.raises(UserError, match="more than 100,000 cells"):
         plan.build([line])
+
+
+def test_a_lock_that_is_picked_leaves_the_parameters_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(
+        '[[row]]\nlocks = ["ntl", "cuti"]\nattacks = ["none", "finetune"]\ntasks = ["digits:fonts"]\n'
+        'params = { "lock.beta" = 0.2, "lock.steps" = 3, "attack.head" = "new", "task.size" = 32 }\n'
+        'sweep = { "lock.modulation" = ["learned", "random"] }\n'
+    )
+    (ntl,) = plan.suite_lines(str(file), {"locks": ["ntl"]})
+    assert set(ntl.params) == {"lock.beta", "lock.steps", "attack.head", "task.size"}
+    assert ntl.sweep == {}
+    (cuti,) = plan.suite_lines(str(file), {"locks": ["cuti"], "attacks": ["none"]})
+    assert set(cuti.params) == {"lock.steps", "task.size"}
+    assert set(cuti.sweep) == {"lock.modulation"}
+    assert plan.build([ntl])
+    assert plan.build([cuti])

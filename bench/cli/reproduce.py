@@ -1,0 +1,215 @@
+"""`bench reproduce`: a paper's setting by one command, and ours beside print. No torch here before cells are run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench import plan
+from bench import precision as precisions
+from bench.api import prepare, request
+from bench.api import quick as short_form
+from bench.api.execution import Execution
+from bench.cli import console
+from bench.cli.options import (
+    DEFAULT_STORE,
+    AttacksOption,
+    DeviceOption,
+    EditorOption,
+    EntropyOption,
+    JobsOption,
+    LocksOption,
+    ModelsOption,
+    ParamOption,
+    PluginOption,
+    PrecisionOption,
+    SeedsOption,
+    StoreOption,
+    TasksOption,
+    ThreadsOption,
+    WeightsOption,
+    plugin_files,
+)
+from bench.cli.prepare import say_needs
+from bench.errors import UserError
+from bench.plan.recipe import Recipe
+from bench.store import Store
+from bench.store.locks import MARK
+from bench.store.settings import PLAN, Settings
+
+if TYPE_CHECKING:
+    from bench.records import Record
+
+
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="a recipe by name, or a .toml file; without it: the recipes")
+    ] = None,
+    lock: LocksOption = None,
+    attack: AttacksOption = None,
+    task: TasksOption = None,
+    model: ModelsOption = None,
+    weights: WeightsOption = None,
+    editor: EditorOption = None,
+    seeds: SeedsOption = None,
+    param: ParamOption = None,
+    plugin: PluginOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = None,
+    threads: ThreadsOption = 1,
+    precision: PrecisionOption = "float32",
+    wall_limit: Annotated[
+        float | None, typer.Option(min=0, help="wall seconds of a stage in a plugin's process; 0: no limit")
+    ] = 0.0,
+    memory_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="GB that a plugin's process may allocate", show_default="no limit")
+    ] = None,
+    entropy: EntropyOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what is needed, what is here, how long it takes; run nothing")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="compare what the store has; run nothing")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="two steps on generated pictures with random weights, in STORE-quick: can this machine run it?",
+        ),
+    ] = False,
+    format: Annotated[str, typer.Option(help="of the comparison: terminal, md or csv")] = "terminal",
+) -> None:
+    """Run a paper's setting, and print ours beside theirs. The same command goes on where it stopped."""
+    from reports.text.comparison import FORMATS
+
+    if format not in FORMATS:
+        raise UserError(f"no format '{format}'.", f"Formats: {', '.join(FORMATS)}.")
+    if name is None:
+        console.named_list("recipes", {each: plan.read_recipe(each).about for each in plan.recipe_names()})
+        console.say("What one needs: bench reproduce NAME --dry-run", "dim")
+        return
+    recipe = plan.read_recipe(name)
+    files = plugin_files(plugin, name)
+    names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
+    lines = request.lines_of(names, seeds, name, param, editor, weights=weights)
+    if quick:
+        store = store.with_name(f"{store.resolve().name}-quick")
+        lines = short_form.short(lines, editor, recipe.quick)
+    absent = prepare.unknown(dict.fromkeys(each for line in lines for each in line.tasks))
+    if absent and not dry_run:
+        first, why = next(iter(absent.items()))
+        raise UserError(f"recipe '{recipe.name}' needs data that is not here: {first}: {why}", _see(name))
+    if dry_run:
+        _say_recipe(recipe)
+    planned = [] if absent else plan.build(lines)
+    settings = Settings(
+        device=request.device_of(device),
+        threads=threads,
+        plugin_files=files,
+        wall_limit=wall_limit or None,
+        memory_limit=memory_limit,
+        precision=precision,
+    )
+    precisions.check(precision, settings.device)
+    execution = _on_store(planned, settings, store, entropy, writes=not (dry_run or show))
+    if dry_run:
+        _say_needs(recipe, lines, execution, absent)
+        return
+    records = [] if show else _run(execution, jobs, request.cards_of(device))
+    if quick:
+        console.say(f"the short form of {recipe.name}: {len(planned)} cells in {store}; its numbers say nothing")
+    else:
+        _compare(recipe, plan.build(plan.read_suite(name)), execution.store, format)
+    if records:
+        from bench.cli import live
+
+        live.say_remarks(records)
+        live.end(records)
+
+
+def _see(name: str) -> str:
+    return f"See bench reproduce {shlex.quote(name)} --dry-run"
+
+
+def _on_store(
+    planned: Sequence[plan.Planned], settings: Settings, store: Path, entropy: str | None, writes: bool
+) -> Execution:
+    """The plan on its store; where nothing is to be written, on the store that is there, if one is."""
+    from dataclasses import replace
+
+    opened = None
+    if writes or (store / MARK).exists():
+        opened = Store(store, write=writes, entropy=entropy)
+    return Execution(planned, replace(settings, entropy=PLAN if opened is None else opened.entropy), opened)
+
+
+def _run(execution: Execution, jobs: int | None, cards: Sequence[int]) -> list[Record]:
+    from bench.cli import live
+
+    n = len(execution.planned)
+    if not execution.todo:
+        console.say(f"nothing to do: all {n} cells are in {execution.opened.root}", "green")
+        return []
+    if any(execution.done):
+        console.say(f"{sum(execution.done)} of {n} cells are in {execution.opened.root} already")
+    return live.follow(execution, jobs, cards=cards)
+
+
+def _compare(recipe: Recipe, planned: Sequence[plan.Planned], store: Store | None, format: str) -> None:
+    """Print every published number of ``recipe`` with ours."""
+    from reports.rows import stored
+    from reports.rows.comparison import beside, words
+    from reports.text import comparison
+
+    found = beside(recipe, planned, [] if store is None else stored.of_store(store))
+    if format == "csv":
+        console.raw(comparison.as_csv(found))
+        return
+    if format == "md":
+        console.raw(comparison.markdown(found))
+        return
+    if not found:
+        console.say(f"no published number of this setting is known: there is nothing to compare ({recipe.paper})")
+        return
+    console.out.print(comparison.terminal(found))
+    counts = ", ".join(f"{n} {word}" for word, n in words(found).items())
+    console.say(f"{len(found)} published numbers of {recipe.paper}: {counts}")
+
+
+def _say_recipe(recipe: Recipe) -> None:
+    """What the recipe does, what the paper does, and where each choice comes from."""
+    console.say(f"{recipe.name}: {recipe.about}")
+    console.say(recipe.paper, "dim")
+    console.grid(("choice", "theirs", "ours", "source"), [(c.name, c.theirs, c.ours, c.source) for c in recipe.choices])
+    files = sorted({printed.file for printed in recipe.printed})
+    console.say(f"published numbers: {', '.join(files) or 'none known to us'}")
+
+
+def _say_needs(recipe: Recipe, lines: Sequence[plan.SuiteLine], execution: Execution, absent: dict[str, str]) -> None:
+    """What the recipe needs, what of it is here, and what the plan takes."""
+    from bench.plan import work
+
+    say_needs(prepare.needs(lines))
+    for task, why in absent.items():
+        console.warn(f"{task} cannot be planned: {why}")
+    if absent:
+        console.say("time and disk: not known without its data", "yellow")
+        return
+    done, n = sum(execution.done), len(execution.planned)
+    total = work.of_stages(execution.graph.stages, recipe.images)
+    console.say(f"{n} cells, {done} done, {len(execution.graph)} stages to do")
+    console.say(
+        f"about {hours(total.hours)} of a GPU that sustains {work.SUSTAINED / 1e12:g} TFLOP/s, an assumption: "
+        f"{total.trained + total.answered + total.edited:.2g} multiply-adds, of which {total.trained:.2g} train, "
+        f"{total.answered:.2g} answer and {total.edited:.2g} edit"
+    )
+    console.say(f"about {total.disk / 1e9:,.1f} GB of the store: weights of each stage, and edited images")
+
+
+def hours(value: float) -> str:
+    """``0.35`` as ``21 min``; ``12.3`` as ``12 h``."""
+    return f"{value * 60:,.0f} min" if value < 1 else f"{value:,.0f} h"
