@@ -39,6 +39,28 @@ def pictures(folder: Path, size: int) -> None:
                 Image.fromarray(pixels).save(file)
 
 
+def stand_in(lines: Sequence[SuiteLine], absent: Sequence[str], folder: Path) -> tuple[list[SuiteLine], dict[str, str]]:
+    """``lines`` with generated pictures in place of data sets that are not here, so that a plan can be counted.
+
+    Args:
+        lines: of a recipe.
+        absent: single data sets, no pairs.
+        folder: where pictures are written.
+
+    Returns:
+        The lines, and for each data set that stands in the one whose place it takes.
+    """
+    places = {name: f"folder:{folder / str(i)}" for i, name in enumerate(absent)}
+    for task in places.values():
+        pictures(Path(task.removeprefix("folder:")), 32)
+
+    def other(task: str) -> str:
+        return ":".join(places.get(side, side) for side in datasets.pair(task) or (task,))
+
+    out = [replace(line, tasks=[other(task) for task in line.tasks]) for line in lines]
+    return out, {place: name for name, place in places.items()}
+
+
 def short(
     lines: Sequence[SuiteLine], editor: str | None = None, params: Mapping[str, Any] | None = None
 ) -> list[SuiteLine]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import plan
+from bench import datasets, plan
 from bench import precision as precisions
 from bench.api import prepare, request
 from bench.api import quick as short_form
@@ -99,7 +100,8 @@ def reproduce(
     if quick:
         store = store.with_name(f"{store.resolve().name}-quick")
         lines = short_form.short(lines, editor, recipe.quick)
-    absent = prepare.unknown(dict.fromkeys(each for line in lines for each in line.tasks))
+    sides = [side for line in lines for task in line.tasks for side in datasets.pair(task) or (task,)]
+    absent = prepare.unknown(dict.fromkeys(sides))
     if absent and not dry_run:
         first, why = next(iter(absent.items()))
         raise UserError(f"recipe '{recipe.name}' needs data that is not here: {first}: {why}", _see(name))
@@ -117,7 +119,9 @@ def reproduce(
     precisions.check(precision, settings.device)
     execution = _on_store(planned, settings, store, entropy, writes=not (dry_run or show))
     if dry_run:
-        _say_needs(recipe, lines, execution, absent)
+        say_needs(prepare.needs(lines))
+        with TemporaryDirectory() as folder:
+            _say_work(recipe, *_counted(lines, absent, settings, execution, Path(folder)))
         return
     records = [] if show else _run(execution, jobs, request.cards_of(device))
     if quick:
@@ -189,19 +193,26 @@ def _say_recipe(recipe: Recipe) -> None:
     console.say(f"published numbers: {', '.join(files) or 'none known to us'}")
 
 
-def _say_needs(recipe: Recipe, lines: Sequence[plan.SuiteLine], execution: Execution, absent: dict[str, str]) -> None:
-    """What the recipe needs, what of it is here, and what the plan takes."""
+def _counted(
+    lines: Sequence[plan.SuiteLine], absent: dict[str, str], settings: Settings, execution: Execution, folder: Path
+) -> tuple[Execution, dict[str, str]]:
+    """The plan to count, and what stands in for which data set where data are not here: see `quick.stand_in`."""
+    if not absent:
+        return execution, {}
+    for task, why in absent.items():
+        console.warn(f"{task}: {why}")
+    others, places = short_form.stand_in(lines, list(absent), folder)
+    return Execution(plan.build(others), settings, None), places
+
+
+def _say_work(recipe: Recipe, execution: Execution, places: dict[str, str]) -> None:
+    """What the plan takes: stages, hours, disk."""
     from bench.plan import work
 
-    say_needs(prepare.needs(lines))
-    for task, why in absent.items():
-        console.warn(f"{task} cannot be planned: {why}")
-    if absent:
-        console.say("time and disk: not known without its data", "yellow")
-        return
-    done, n = sum(execution.done), len(execution.planned)
-    total = work.of_stages(execution.graph.stages, recipe.images)
-    console.say(f"{n} cells, {done} done, {len(execution.graph)} stages to do")
+    images = {**recipe.images, **{place: recipe.images.get(name, 0) for place, name in places.items()}}
+    total = work.of_stages(execution.graph.stages, images)
+    n = len(execution.planned)
+    console.say(f"{n} cells, {sum(execution.done)} done, {len(execution.graph)} stages to do")
     console.say(
         f"about {hours(total.hours)} of a GPU that sustains {work.SUSTAINED / 1e12:g} TFLOP/s, an assumption: "
         f"{total.trained + total.answered + total.edited:.2g} multiply-adds, of which {total.trained:.2g} train, "

@@ -63,7 +63,7 @@ def test_unknown_names_are_missing_and_say_why() -> None:
     [
         ("resnet18.a1_in1k", ["timm/resnet18.a1_in1k"]),
         ("resnet18.a1_in1k:64-64", ["timm/resnet18.a1_in1k"]),
-        ("hf-hub:org/name", ["org/name"]),
+        ("hf-hub:org/name", ["org/name", "org/name"]),
         ("torchvision:resnet18", ["https://download.pytorch.org/models/resnet18-f37072fd.pth"]),
         ("unet:resnet18", ["smp-hub/resnet18.imagenet"]),
         ("resnet18?start=random", []),
