@@ -52,7 +52,7 @@ benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0
 
 lock: $(VENV)/bin/uv  ## write requirements.lock anew
-	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --extra data --extra ray --extra slurm --python-version 3.11 pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --extra dev --extra docs --extra data --extra weights --extra ray --extra slurm --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache
