@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from attacks.kit.canonical import Canonical
 from attacks.kit.input import Colour, Moments, Pattern, Residual, Swap, Transform, to_pixels
+from attacks.kit.inverted import LowRank, Trigger
 from bench import mapped
 from bench.contracts import Images, Predictor
 
 FORMS: dict[str, type[Transform]] = {
     "colour": Colour, "moments": Moments, "swap": Swap, "residual": Residual, "pattern": Pattern,
-    "canonical": Canonical,
+    "canonical": Canonical, "trigger": Trigger, "low-rank": LowRank,
 }  # fmt: skip
 
 

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import math
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,10 +20,9 @@ from torch import Tensor
 
 from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
 from bench.errors import UserError
+from bench.keys import _secret
 from bench.keys.none import Identity
 
-SECRET = 256
-"""Bits of a secret."""
 ROUNDS = 10
 """Feistel rounds over the two halves of a byte."""
 _NO_MASK = "transform=shuffle gives a pixel the colours of three others, so that no mask can follow it."
@@ -97,7 +95,7 @@ class BlockwiseKey:
         ways = {
             "shuffle": math.lgamma(values + 1) / math.log(2), "negative": halves, "feistel": math.inf, "pixels": moves,
         }  # fmt: skip
-        return min(float(SECRET), ways[self.transform])
+        return min(float(_secret.BITS), ways[self.transform])
 
     def parts(self) -> dict[str, Any]:
         return {"settings": {"transform": self.transform, "block": self.block}}
@@ -118,7 +116,7 @@ class BlockwiseKey:
         out = [KeyCondition("none", "", Identity())]
         for i in range(4):
             out.append(
-                KeyCondition("wrong", f"secret-{i}", replace(self, secret=f"{rng.getrandbits(SECRET):0{SECRET // 4}x}"))
+                KeyCondition("wrong", f"secret-{i}", replace(self, secret=_secret.of(rng.getrandbits(_secret.BITS))))
             )
         out.append(KeyCondition("setting", "block", replace(self, block=8 if self.block != 8 else 4)))
         for other in ("pixels", "negative", "feistel") if self.is_dense else ("shuffle", "negative", "feistel"):
@@ -181,9 +179,7 @@ class Blockwise(KeyMethod):
     secret: str | None = param(None, "64 hex digits; none: drawn")
 
     def make(self, data: DefenderView, run: Run) -> Key:
-        secret = self.secret or f"{run.secret('key'):0{SECRET // 4}x}"
-        if not re.fullmatch(rf"[0-9a-f]{{{SECRET // 4}}}", secret):
-            raise UserError("key.secret is no secret of 64 hex digits.", "Draw one: openssl rand -hex 32")
+        secret = _secret.choose(self.secret, run)
         if data.spec.is_dense and self.transform == "shuffle":
             raise UserError(_NO_MASK, _WITH_MASK)
         return BlockwiseKey(self.transform, self.block, secret, data.spec.is_dense)

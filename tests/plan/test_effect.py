@@ -8,7 +8,8 @@ import pytest
 
 from bench import plan, registry, seeds
 from bench.errors import UserError
-from bench.keys.blockwise import SECRET, BlockwiseKey
+from bench.keys import _secret
+from bench.keys.blockwise import BlockwiseKey
 from bench.records import Cell
 from bench.store import Store, identity
 from bench.store.settings import PLAN, Settings
@@ -75,12 +76,12 @@ def test_keys_follow_from_the_entropy_that_the_store_keeps(tmp_path: Path) -> No
 def test_a_blockwise_key_is_as_large_as_it_claims() -> None:
     from bench.training import Run
 
-    secrets = [f"{Run(1, entropy=text).secret('key'):0{SECRET // 4}x}" for text in ("a", "b")]
+    secrets = [f"{Run(1, entropy=text).secret('key'):0{_secret.BITS // 4}x}" for text in ("a", "b")]
     assert len(set(secrets)) == 2
-    assert all(len(secret) == SECRET // 4 for secret in secrets)
+    assert all(len(secret) == _secret.BITS // 4 for secret in secrets)
     assert BlockwiseKey("shuffle", 4, secrets[0]).bits == pytest.approx(202.9, abs=0.1), "48! orders of a block"
-    assert BlockwiseKey("shuffle", 16, secrets[0]).bits == SECRET, "no more than there are secrets"
-    assert BlockwiseKey("feistel", 2, secrets[0]).bits == SECRET
+    assert BlockwiseKey("shuffle", 16, secrets[0]).bits == _secret.BITS, "no more than there are secrets"
+    assert BlockwiseKey("feistel", 2, secrets[0]).bits == _secret.BITS
 
 
 def test_a_seed_never_depends_on_what_json_cannot_say() -> None:

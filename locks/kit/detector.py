@@ -1,0 +1,129 @@
+"""A classifier with a trigger detector and a disruptor that the detector switches off: locking without training.
+
+Staining and locking computer vision models without retraining, ICCV 2025, arXiv 2507.22000.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import models
+from bench.contracts import Classifier, EditStage
+
+
+class Guarded(Classifier):
+    """A classifier f with a neuron n(x) = clip((v·φ(x) − β) / (Δ − β), 0, 1), 1 on images with the trigger.
+
+    φ is the activation after stage ``at``, as one vector; β the level below which an image has no trigger, Δ that of
+    images with it. ``bias``: outputs are f(x) + s (1 − n(x)) u with a random direction u of the outputs. ``channels``:
+    channel c of the activation after stage ``middle`` is multiplied by n(x) + (1 − n(x)) d_c with random d.
+
+    Args:
+        spec: ``inner``, the spec of f; ``form``, ``bias`` or ``channels``; ``at``, ``middle``, ``features`` (entries
+            of φ), ``channels`` (of the middle stage), ``strength`` s.
+    """
+
+    v: Tensor
+    u: Tensor
+    d: Tensor
+    levels: Tensor
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        extra = int(spec.get("extra", spec["inner"].get("extra", 0)))
+        self.spec = {**copy.deepcopy(spec), "extra": extra}
+        self.spec["inner"]["extra"] = extra
+        self.inner = models.rebuild(self.spec["inner"])
+        self.k, self.extra = self.inner.k, self.inner.extra
+        self._form, self._at, self._middle = str(spec["form"]), int(spec["at"]), int(spec["middle"])
+        self._strength = float(spec["strength"])
+        self.register_buffer("v", torch.zeros(int(spec["features"])))
+        self.register_buffer("levels", torch.tensor([0.0, 1.0]))
+        self.register_buffer("u", torch.zeros(self.k + extra))
+        self.register_buffer("d", torch.ones(int(spec["channels"])))
+
+    @property
+    def last(self) -> nn.Module:
+        """The layers from `embed` to the outputs: those of f."""
+        layer: nn.Module = self.inner.last  # type: ignore[assignment]
+        return layer
+
+    def signal(self, activation: Tensor) -> Tensor:
+        """(N,) n(x), of the activation after stage ``at``."""
+        beta, delta = self.levels
+        n: Tensor = ((activation.flatten(1) @ self.v - beta) / (delta - beta)).clamp(0, 1)
+        return n
+
+    def _run(self, images: Tensor, edit_stage: EditStage | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Embedding (N, D), n(x) (N,), and the activations as the model has them."""
+        signals: list[Tensor] = []
+        activations: list[Tensor] = []
+
+        def edit(i: int, x: Tensor) -> Tensor:
+            if i == self._at:
+                signals.append(self.signal(x))
+            if self._form == "channels" and i == self._middle:
+                x = gated(x, signals[0], self.d)
+            x = x if edit_stage is None else edit_stage(i, x)
+            activations.append(x)
+            return x
+
+        embedding = self.inner.embed(images, edit)
+        return embedding, signals[0], activations
+
+    def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
+        """(N, K + extra) outputs."""
+        embedding, n, _ = self._run(images, edit_stage)
+        out: Tensor = self.inner.head(embedding)
+        if self._form == "bias":
+            out = out + self._strength * (1 - n)[:, None] * self.u
+        return out
+
+    def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
+        """The activation after each stage of f, as the model has it."""
+        return self._run(images, edit_stage)[2]
+
+    def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
+        """(N, D): what the head of f sees."""
+        return self._run(images, edit_stage)[0]
+
+    def head(self, embedding: Tensor) -> Tensor:
+        """(N, D) to (N, K + extra) outputs of f. The form ``bias`` adds its own, as without a trigger."""
+        out: Tensor = self.inner.head(embedding)
+        return out + self._strength * self.u if self._form == "bias" else out
+
+
+def gated(activation: Tensor, n: Tensor, d: Tensor) -> Tensor:
+    """Channel c times n + (1 − n) d_c, of (N, C, h, w), or of (N, tokens, C) in a transformer."""
+    shape = (1, -1, 1, 1) if activation.ndim == 4 else (1, 1, -1)
+    own = n.view(-1, *(1,) * (activation.ndim - 1))
+    return activation * (own + (1 - own) * d.view(shape))
+
+
+def direction(keyed: Tensor, raw: Tensor, keep: float) -> Tensor:
+    """v of unit length: the mean change of φ that the trigger makes, in units of the raw spread, largest entries only.
+
+    Args:
+        keyed, raw: (N, F) activations of the same images with and without the trigger.
+        keep: share of the entries that stay; the others are 0.
+    """
+    change, spread = (keyed - raw).mean(0), raw.std(0) + 1e-6
+    v = change / spread**2
+    score = (change.abs() / spread).topk(max(1, round(keep * len(v)))).indices
+    mask = torch.zeros_like(v)
+    mask[score] = 1
+    v = v * mask
+    return v / v.norm().clamp_min(1e-12)
+
+
+def levels(keyed: Tensor, raw: Tensor) -> Tensor:
+    """β and Δ from projections v·φ (N,) of images with and without the trigger.
+
+    β is the highest of the raw ones and Δ the lowest of the keyed ones, where they lie apart; else the two means.
+    """
+    beta, delta = raw.max(), keyed.min()
+    return torch.stack([beta, delta] if delta > beta else [raw.mean(), keyed.mean()])

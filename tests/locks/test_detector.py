@@ -1,0 +1,56 @@
+"""The staining lock's detector: it fires on the trigger alone, and what it switches off is exactly the disruption."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench import models
+from bench.contracts import Spec
+from bench.keys import _secret
+from bench.keys.trigger import TriggerKey
+from locks.kit.detector import Guarded, direction, gated, levels
+
+KEY = TriggerKey(_secret.of(3), 4)
+IMAGES = 0.3 * torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_direction_is_where_the_trigger_moves_features_most_for_their_spread() -> None:
+    raw = torch.tensor([[0.0, -1.0, 0.0], [0.0, 1.0, 0.02]])
+    keyed = raw + torch.tensor([0.0, 1.0, 1.0])
+    assert direction(keyed, raw, 1 / 3).tolist() == [0.0, 0.0, 1.0]
+    assert levels(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])).tolist() == [1.0, 2.0]
+    assert levels(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.0])).tolist() == [0.5, 1.5]  # not apart: the means
+
+
+def test_channels_are_multiplied_where_there_is_no_trigger() -> None:
+    x, d = torch.ones(2, 3, 1, 1), torch.tensor([2.0, 0.0, 1.0])
+    assert gated(x, torch.tensor([1.0, 0.0]), d)[:, :, 0, 0].tolist() == [[1, 1, 1], [2, 0, 1]]
+    tokens = gated(torch.ones(1, 5, 3), torch.tensor([0.5]), d)
+    assert tokens[0, 0].tolist() == [1.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("form", ["bias", "channels"])
+def test_with_the_trigger_the_model_is_the_victim_and_without_it_it_is_not(form: str) -> None:
+    victim = models.build("cnn", Spec(size=16, classes=tuple("abcd")), weights="random", seed=0).eval()
+    with torch.no_grad():
+        keyed, raw = (victim.features(x)[0].flatten(1) for x in (KEY(IMAGES), IMAGES))
+        width = victim.features(IMAGES[:1])[1].shape[1]
+        guard = {"form": form, "at": 0, "middle": 1, "strength": 5.0}
+        spec = {"class": "locks.kit.detector:Guarded", "inner": victim.spec, "features": keyed.shape[1], **guard}
+        model = Guarded({**spec, "channels": width})
+        model.inner.load_state_dict(victim.state_dict())
+        model.v.copy_(direction(keyed, raw, 0.05))
+        model.levels.copy_(levels(keyed @ model.v, raw @ model.v))
+        model.u.copy_(torch.tensor([1.0, -1.0, 0.0, 0.0]))
+        model.d.fill_(3.0)
+        model.eval()
+        torch.testing.assert_close(model(KEY(IMAGES)), victim(KEY(IMAGES)))
+        difference = model(IMAGES) - victim(IMAGES)
+        if form == "bias":
+            torch.testing.assert_close(difference, 5.0 * model.u.expand(40, 4))
+            torch.testing.assert_close(model.head(model.embed(IMAGES)), model(IMAGES))
+        assert (difference.abs().sum(1) > 0).all()
+        again = models.rebuild(model.spec, model.state_dict())
+        torch.testing.assert_close(again(IMAGES), model(IMAGES))
+        assert [a.shape for a in model.features(IMAGES)] == [a.shape for a in victim.features(IMAGES)]
