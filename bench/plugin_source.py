@@ -61,6 +61,7 @@ class PluginInfo:
     costly: bool = False
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
+    in_weights: bool = False
     prefix: bool = False
     tasks: tuple[str, ...] = ("classification",)
     unsuited: str = ""

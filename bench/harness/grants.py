@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from bench.contracts import Images, Key
@@ -48,7 +50,7 @@ def materialise(
         rng = torch.Generator().manual_seed(derive("leaked", task=side.dataset.name, split=side.splits.fingerprint))
         raw = side.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
         granted["leaked_pairs"] = (raw, keyed(key, raw))
-    parts = key.parts()
+    parts = {**key.parts(), **_places(locked)}
     words = None
     if threat.wordlist != "none":
         words = list(vocabulary.wordlist(threat.wordlist))
@@ -76,6 +78,13 @@ def materialise(
         threads=settings.threads,
         precision=settings.precision,
     )
+
+
+def _places(locked: Trained | None) -> dict[str, Any]:
+    """Which weights are withheld, as the key part ``geometry``; nothing where none are. Values are no part of it."""
+    if locked is None or not locked.withheld:
+        return {}
+    return {"geometry": {name: part.at.tolist() for name, part in locked.withheld.items()}}
 
 
 def _unlisted(words: list[str], prompt: str, key_seed: int) -> list[str]:
