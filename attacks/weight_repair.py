@@ -21,7 +21,7 @@ class WeightRepair(MaskRecovery):
 
     title = "weight repair"
     paper = "ours; it inverts NNSplitter, ICML 2023, and AdaLoc, arXiv 2511.18772"
-    against = ("nn-splitter", "ada-loc")
+    against = ("nn-splitter", "ada-loc")  # type: ignore[assignment]
 
     fill: str = param(
         "auto",

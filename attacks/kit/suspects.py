@@ -67,8 +67,7 @@ def find_suspects(model: Classifier, public: Classifier | None, rules: Sequence[
 
 
 def of_places(model: Classifier, places: Mapping[str, Any]) -> Zeros:
-    """The weights whose places in each flattened parameter are known; parameters that are none of a layer's stay out.
-    """
+    """The weights whose places in each flattened parameter are known; those of no layer are left out."""
     out = {}
     for name, weight in layers(model).items():
         known = [int(i) for i in places.get(name, ()) if 0 <= int(i) < weight.numel()]

@@ -75,7 +75,7 @@ class Key(Protocol):
         ...
 
     # A key that moves pixels also has `labels(masks)`: masks (N, H, W) int64 after the same moves. See `moved_masks`.
-    # A key in the weights also has `apply(weights, withheld)`: the state dict of the working model. See `weights_after`.
+    # A key in the weights also has `apply(weights, withheld)`: the working model's state dict. See `weights_after`.
 
 
 def moved_masks(key: Callable[[Tensor], Tensor], masks: Tensor) -> Tensor:

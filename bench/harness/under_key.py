@@ -34,13 +34,18 @@ class LockedModel:
         self._last: tuple[Key, Model] | None = None
 
     def outputs(self, images: Tensor | Images) -> Tensor:
+        """What ships answers, as `Model.outputs`."""
         return self._shipped.outputs(images)
 
     def adapted(self, pool: Tensor | Images, images: Tensor | Images) -> Tensor:
+        """As `Model.adapted`."""
         return self._shipped.adapted(pool, images)
 
     def close(self) -> None:
+        """End the processes of what ships and of the last model under a key."""
         self._shipped.close()
+        if self._last is not None:
+            self._last[1].close()
 
     def under(self, key: Key) -> Model:
         """The model after ``key``. The last one is kept, since the judge asks for the right key's more than once."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.contracts import Batch, Classifier, Images, Run
 
 
-def matrices(model: nn.Module) -> dict[str, nn.Parameter]:
+def matrices(model: nn.Module) -> dict[str, Tensor]:
     """Weights of convolutions and linear layers by name, in the order of modules; dimension 0 is filters."""
     layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     return {f"{name}.weight": module.weight for name, module in layers}

@@ -55,7 +55,8 @@ def test_the_mean_stands_for_suspects_and_the_rest_stays() -> None:
     model = models.build("cnn", SPEC, seed=3)
     at = torch.zeros(3, 128, dtype=torch.bool)
     at[0, :7] = True
-    old, new = (m.get_parameter("net.fc.weight").detach() for m in (model, suspects.levelled(model, {"net.fc.weight": at})))
+    level = suspects.levelled(model, {"net.fc.weight": at})
+    old, new = (m.get_parameter("net.fc.weight").detach() for m in (model, level))
     assert torch.equal(new[~at], old[~at])
     torch.testing.assert_close(new[at], old[~at].mean().expand(7))
 
