@@ -40,7 +40,7 @@ class NNSplitter(Lock):
 
     filters: int = param(1, "filters of each layer that the controller chooses", ge=1, le=1024)
     centre: float = param(0.0, "c, in standard deviations of the layer from its mean", ge=-4, le=4)
-    epsilon: float = param(0.05, "ε, in standard deviations of the layer", ge=1e-4, le=8)
+    epsilon: float = param(0.3, "ε, in standard deviations of the layer", ge=1e-4, le=8)
     reach: float = param(1.0, "range of changed weights, of that of their layer", ge=0.01, le=10)
     sparsity: float = param(0.0, "λ, weight of ‖w‖₁ of the changed weights", ge=0, le=10)
     policy: str = param(

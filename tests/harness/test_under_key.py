@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import PLUGINS
 from torch import Tensor, nn
 
 from bench import models, plan
@@ -18,12 +19,15 @@ from bench.guests import checks
 from bench.guests.failure import InvalidResult
 from bench.guests.subjects import LocalModel
 from bench.harness.artefacts import Trained, flat, load_trained, parted, save_trained
+from bench.harness.cell import run_cell
+from bench.harness.context import Context
 from bench.harness.grants import materialise
 from bench.harness.judge import Judge
 from bench.harness.under_key import LockedModel, under
 from bench.keys.none import Identity
 from bench.keys.weights import WeightKey
 from bench.records import Cell, PluginRef
+from bench.store import Store
 from bench.store.settings import Settings
 
 WITHHELD = {"dummy": Withheld(torch.tensor([0]), torch.tensor([1.0]))}
@@ -155,3 +159,24 @@ def test_a_key_and_a_lock_that_do_not_go_together_are_refused_before_anything_ru
     assert plan.make_cell("none", "none", "digits", "cnn", {"lock.key": "weights"}).key.name == "weights"
     assert plan.make_cell("ada-loc", "finetune", "digits", "cnn", {}).key.name == "weights"
     assert isinstance(WeightKey().conditions(0)[0].key, Identity)
+
+
+@pytest.mark.slow
+def test_a_lock_of_someone_elses_withholds_weights_through_its_process(tmp_path: Path) -> None:
+    """The victim is trained, and lock and models run in processes: what crosses them is what is under test."""
+    files = tuple(str(PLUGINS / f"{name}.py") for name in ("tiny", "withholding"))
+    context = Context(Store(tmp_path / "store", entropy="plan"), Settings(threads=1, plugin_files=files))
+    params = {"task.size": 16}
+    cell = plan.make_cell("withholding", "none", "shapes", "tiny", params)
+    record = run_cell(cell, context)
+    assert record.status == "ok", record.error
+    assert record.UP == record.victim_authorised == record.oracle
+    assert record.LP is not None
+    assert record.UP is not None
+    assert record.LP.value < record.UP.value
+    assert record.RP == record.LP, "the attack has what ships"
+    assert {c.kind for c in record.conditions} == {"right", "none", "partial", "near", "wrong"}
+    assert record.key == WeightKey().to_json()
+    wrong = run_cell(plan.make_cell("withholding", "none", "shapes", "tiny", {**params, "lock.beyond": True}), context)
+    assert wrong.status == "invalid"
+    assert "beyond its" in str(wrong.error)
