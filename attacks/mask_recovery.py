@@ -69,21 +69,17 @@ class MaskRecovery(Attack):
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
-        return threat.grants(("weights",), images=self.fill not in ("public", "neighbours"))
+        return threat.grants(("weights",), images=self.fill in ("auto", "train"))
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
-        zeros = find_zeros(model)
+        zeros = self._places(target)
         facts = {"zeros": sum(int(z.sum()) for z in zeros.values()), "layers": len(zeros)}
         if not zeros:
             run.submit(Direct(model), **facts, what="no weight is zero: the model as it is")
             return Direct(model)
-        candidates = {"as it is": model}
-        if self.fill in ("auto", "public", "train"):
-            candidates["public"] = refill(model, zeros, public=target.public_model(model.extra))
-        if self.fill in ("auto", "neighbours"):
-            candidates["neighbours"] = refill(model, zeros, rng=run.rng("fill"))
-        if self.fill in ("public", "neighbours"):
+        candidates = {"as it is": model, **self._fills(target, zeros, run)}
+        if self.fill not in ("auto", "train"):
             run.submit(Direct(candidates[self.fill]), **facts, what=self.fill)
             return Direct(candidates[self.fill])
         labelled = target.labelled if target.threat.share > 0 else None
@@ -119,6 +115,19 @@ class MaskRecovery(Attack):
         best, scores = most_informative(candidates, validation, class_shares(model, validation))
         run.submit(Direct(candidates[best]), **facts, what=best, scores=scores)
         return Direct(candidates[best])
+
+    def _places(self, target: AttackerView) -> Zeros:
+        """Weights that are filled in."""
+        return find_zeros(target.classifier)
+
+    def _fills(self, target: AttackerView, zeros: Zeros, run: Run) -> dict[str, Classifier]:
+        """The model with them filled in, by name of the fill; training starts from ``public``."""
+        model, fills = target.classifier, {}
+        if self.fill in ("auto", "public", "train"):
+            fills["public"] = refill(model, zeros, public=target.public_model(model.extra))
+        if self.fill in ("auto", "neighbours"):
+            fills["neighbours"] = refill(model, zeros, rng=run.rng("fill"))
+        return fills
 
     def _train(self, model: Classifier, zeros: Zeros, labelled: Images | None, free: Images | None, run: Run) -> None:
         """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""

@@ -62,6 +62,7 @@ class PluginInfo:
     model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     language_model_if: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
+    in_weights: bool = False
     prefix: bool = False
     tasks: tuple[str, ...] = ("classification",)
     unsuited: str = ""

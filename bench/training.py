@@ -18,7 +18,7 @@ from bench import layout, seeds
 from bench import precision as precisions
 from bench.augment import varied
 from bench.batches import Deck
-from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission
+from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission, Withheld
 from bench.placement import generator
 
 Progress = Callable[[int, int, str], None]
@@ -72,6 +72,7 @@ class Run:
         self.budget = budget or Budget()
         self.submissions: list[Submission] = []
         self.notes: dict[str, Any] = {}
+        self.withheld: dict[str, Withheld] = {}
         self._seed = seed
         self._progress = progress
         self._artefacts = artefacts
@@ -205,6 +206,9 @@ class Run:
 
     def note(self, **values: Any) -> None:
         self.notes |= values
+
+    def withhold(self, weights: Mapping[str, Withheld]) -> None:
+        self.withheld |= weights
 
     def submit(self, predictor: Predictor, **note: Any) -> None:
         self.meter.seconds = round(time.perf_counter() - self._started, 3)

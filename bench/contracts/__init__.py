@@ -22,6 +22,7 @@ from bench.contracts.plugins import (
 )
 from bench.contracts.run import Meter, Run, Submission
 from bench.contracts.views import AttackerView, DefenderNeeds, DefenderView
+from bench.contracts.withheld import Withheld
 from bench.params import BadParameter, param
 from bench.selection import SelectionRule
 from bench.threat import Acceptance, AccessDenied, Budget, BudgetSpent, ThreatModel
@@ -60,5 +61,6 @@ __all__ = [
     "Spec",
     "Submission",
     "ThreatModel",
+    "Withheld",
     "param",
 ]

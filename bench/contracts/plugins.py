@@ -14,6 +14,7 @@ from bench.contracts.images import Spec
 from bench.contracts.models import Classifier, Predictor
 from bench.contracts.run import Run
 from bench.contracts.views import AttackerView, DefenderNeeds, DefenderView
+from bench.contracts.withheld import Withheld
 from bench.params import Parametrised
 from bench.threat import Acceptance, ThreatModel
 
@@ -77,12 +78,26 @@ class Key(Protocol):
         ...
 
     # A key that moves pixels also has `labels(masks)`: masks (N, H, W) int64 after the same moves. See `moved_masks`.
+    # A key in the weights also has `apply(weights, withheld)`: the working model's state dict. See `weights_after`.
 
 
 def moved_masks(key: Callable[[Tensor], Tensor], masks: Tensor) -> Tensor:
     """Masks (N, H, W) int64 after ``key``: as its ``labels`` moves them, or as they are where it has none."""
     move = getattr(key, "labels", None)
     return masks if move is None else move(masks)
+
+
+def weights_after(key: Key, weights: Mapping[str, Tensor], withheld: Mapping[str, Withheld]) -> Mapping[str, Tensor]:
+    """The classifier's weights by name after ``key``: as its ``apply`` changes them, or as they are where it has none.
+
+    A key works on the state dict, not on a classifier, since the harness builds none of a guest's.
+
+    Args:
+        weights: of the classifier that ships.
+        withheld: what its lock withheld, by parameter.
+    """
+    apply = getattr(key, "apply", None)
+    return weights if apply is None else apply(weights, withheld)
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,8 @@ class KeyMethod(Plugin):
     """Parameters that say which key it is. Where a lock was made elsewhere, one of them must be given."""
     model_if: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameter values for which the key depends on the public model: it is then part of the key's identity."""
+    in_weights: ClassVar[bool] = False
+    """True: the key is the weights that its lock withholds. It goes with locks whose own key is such a key."""
 
     @abc.abstractmethod
     def make(self, data: DefenderView, run: Run) -> Key:

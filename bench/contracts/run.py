@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.contracts.images import Augment, Batch, Images
 from bench.contracts.models import Predictor
+from bench.contracts.withheld import Withheld
 from bench.threat import Budget
 
 
@@ -164,6 +165,13 @@ class Run(Protocol):
 
     def note(self, **values: Any) -> None:
         """Keep JSON values about the lock in the record, as `Record.lock_notes`."""
+        ...
+
+    def withhold(self, weights: Mapping[str, Withheld]) -> None:
+        """Hand over what the lock's classifier lacks, by parameter: it becomes the rightful user's key.
+
+        It never ships, and no attack sees it. `bench.contracts.withheld.difference` finds it.
+        """
         ...
 
     def submit(self, predictor: Predictor, **note: Any) -> None:

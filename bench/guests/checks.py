@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from bench.contracts import Withheld
 from bench.guests.failure import InvalidResult
 
 NOT_FINITE, WRONG_SHAPE = "not-finite", "wrong-shape"
@@ -77,3 +78,22 @@ def weights(state: Mapping[str, Tensor], what: str) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InvalidResult(NOT_FINITE, f"{what} has weights that are not finite: {name}")
+
+
+def withheld(parts: Mapping[str, Withheld], state: Mapping[str, Tensor], what: str) -> None:
+    """Whether ``parts`` are entries of the parameters of ``state``, each once, with finite values.
+
+    Raises:
+        InvalidResult: they are not; the message names the first that is wrong.
+    """
+    for name, part in parts.items():
+        if name not in state or not state[name].is_floating_point():
+            raise InvalidResult(WRONG_SHAPE, f"{what} withholds {name}, which is no parameter of its classifier")
+        at, values, size = part.at, part.values, state[name].numel()
+        if at.ndim != 1 or at.dtype != torch.int64 or at.shape != values.shape or not values.is_floating_point():
+            shapes = f"places {tuple(at.shape)} {at.dtype} and values {tuple(values.shape)} {values.dtype}"
+            raise InvalidResult(WRONG_SHAPE, f"{what} withholds {shapes} of {name}, not (n,) int64 and (n,) floating")
+        if len(at) and (int(at.min()) < 0 or int(at.max()) >= size or len(at.unique()) < len(at)):
+            raise InvalidResult(WRONG_SHAPE, f"{what} withholds places of {name} twice, or beyond its {size} entries")
+        if not torch.isfinite(values).all():
+            raise InvalidResult(NOT_FINITE, f"{what} withholds values of {name} that are not finite")

@@ -38,9 +38,9 @@ class RemoteKey:
         self._guest, self._facts, self._what = guest, facts, f"key {info.name}"
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.apply(images, 0)
+        return self.changed(images, 0)
 
-    def apply(self, images: Tensor, at: int) -> Tensor:
+    def changed(self, images: Tensor, at: int) -> Tensor:
         """``images`` after the key number ``at``: 0 is this key, others are its conditions.
 
         Raises:
@@ -53,7 +53,7 @@ class RemoteKey:
         return self.moved(masks, 0)
 
     def moved(self, masks: Tensor, at: int) -> Tensor:
-        """Masks (N, H, W) int64 after the key number ``at``, as `apply` counts them.
+        """Masks (N, H, W) int64 after the key number ``at``, as `changed` counts them.
 
         The guest is asked where each pixel goes, and never sees a mask.
 
@@ -91,7 +91,7 @@ class RemoteCondition:
         self._key, self._at, self._description = key, at, description
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self._key.apply(images, self._at)
+        return self._key.changed(images, self._at)
 
     def labels(self, masks: Tensor) -> Tensor:
         return self._key.moved(masks, self._at)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bench.contracts import Withheld
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
 from bench.harness.job import AttackOutput
@@ -21,6 +22,8 @@ from bench.records import Condition
 
 _SECONDS = "seconds.json"
 _REPLIES = "replies.json"
+_WITHHELD = "withheld.safetensors"
+_AT, _VALUE = "at ", "value "
 _SUBMISSIONS = ("submissions", "meter", "denied", "spent", "log")
 
 
@@ -33,12 +36,14 @@ class Trained:
         state: its weights by name, on the CPU.
         meter: what its training spent.
         notes: the lock's own notes, JSON.
+        withheld: what the rightful user holds of its weights, by parameter; no part of ``state``.
     """
 
     spec: dict[str, Any]
     state: dict[str, Tensor]
     meter: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    withheld: dict[str, Withheld] = field(default_factory=dict)
 
     @classmethod
     def checked(cls, spec: object, state: dict[str, Tensor], meter: object, notes: object) -> Trained:
@@ -80,12 +85,29 @@ def save_trained(trained: Trained, folder: Path) -> None:
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in trained.state.items()}
     save_file(weights, folder / "classifier.safetensors")
     _write(folder / "meta.json", {"spec": trained.spec, "meter": trained.meter, "notes": trained.notes})
+    if trained.withheld:
+        save_file(flat(trained.withheld), folder / _WITHHELD)
 
 
 def load_trained(folder: Path) -> Trained:
     """What `save_trained` wrote."""
     meta = _read(folder / "meta.json")
-    return Trained(meta["spec"], dict(load_file(folder / "classifier.safetensors")), meta["meter"], meta["notes"])
+    state = dict(load_file(folder / "classifier.safetensors"))
+    withheld = parted(load_file(folder / _WITHHELD))[1] if (folder / _WITHHELD).is_file() else {}
+    return Trained(meta["spec"], state, meta["meter"], meta["notes"], withheld)
+
+
+def flat(withheld: Mapping[str, Withheld]) -> dict[str, Tensor]:
+    """``withheld`` as tensors by name: ``at NAME`` and ``value NAME``."""
+    places = {f"{_AT}{name}": part.at.contiguous() for name, part in withheld.items()}
+    return places | {f"{_VALUE}{name}": part.values.contiguous() for name, part in withheld.items()}
+
+
+def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Withheld]]:
+    """Tensors of other names, and what `flat` made tensors of."""
+    names = [name.removeprefix(_AT) for name in tensors if name.startswith(_AT)]
+    withheld = {n: Withheld(tensors[f"{_AT}{n}"], tensors[f"{_VALUE}{n}"]) for n in names if f"{_VALUE}{n}" in tensors}
+    return {n: tensor for n, tensor in tensors.items() if not n.startswith((_AT, _VALUE))}, withheld
 
 
 def save_json(value: Mapping[str, Any], folder: Path) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from bench.contracts import Images, Key
 from bench.datasets.scenario import Scenario, Side, draw_share
 from bench.editors import vocabulary
+from bench.errors import UserError
 from bench.harness.artefacts import Trained
 from bench.harness.job import Job
 from bench.harness.views import keyed
 from bench.records import Cell
 from bench.seeds import derive
 from bench.store.settings import Settings
+
+MOST_PLACES = 300_000
+"""Places of withheld weights that an attack may be told: ten characters each, in a message of 4 MiB."""
 
 
 def materialise(
@@ -48,7 +54,7 @@ def materialise(
         rng = torch.Generator().manual_seed(derive("leaked", task=side.dataset.name, split=side.splits.fingerprint))
         raw = side.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
         granted["leaked_pairs"] = (raw, keyed(key, raw))
-    parts = key.parts()
+    parts = {**key.parts(), **(_places(locked) if "geometry" in threat.parts() else {})}
     words = None
     if threat.wordlist != "none":
         words = list(vocabulary.wordlist(threat.wordlist))
@@ -76,6 +82,23 @@ def materialise(
         threads=settings.threads,
         precision=settings.precision,
     )
+
+
+def _places(locked: Trained | None) -> dict[str, Any]:
+    """Which weights are withheld, as the key part ``geometry``; nothing where none are. Values are no part of it.
+
+    Raises:
+        UserError: they are more than a message to the attack's process holds.
+    """
+    if locked is None or not locked.withheld:
+        return {}
+    count = sum(map(len, locked.withheld.values()))
+    if count > MOST_PLACES:
+        raise UserError(
+            f"threat.known=geometry: {count:,} places of weights are withheld, and {MOST_PLACES:,} can be handed over.",
+            "Let the lock withhold fewer, or leave geometry out of threat.known.",
+        )
+    return {"geometry": {name: part.at.tolist() for name, part in locked.withheld.items()}}
 
 
 def _unlisted(words: list[str], prompt: str, key_seed: int) -> list[str]:

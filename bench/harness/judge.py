@@ -21,6 +21,7 @@ from bench.guests.failure import InvalidResult
 from bench.guests.subjects import Answerer, Model
 from bench.harness import red_flags
 from bench.harness.keyed_images import KeyedImages, labels_after
+from bench.harness.under_key import held_megabytes, under
 from bench.records import Condition, Flag, Measured, condition_name
 
 BATCH = 64
@@ -114,9 +115,9 @@ class Judge:
     def lock(self, victim: Model | None, locked: Model) -> tuple[LockVerdict, Evidence]:
         """UP, LP, both as shipped, the victim (if any) on both sides, the lock's red flags."""
         raw, k = self.images, self.k
-        for model, what in ((victim, "victim"), (locked, "locked model")):
-            if model is not None and model.k != k:
-                raise InvalidResult(WRONG_SHAPE, f"the {what} has {model.k} classes, not {k}")
+        for subject, what in ((victim, "victim"), (locked, "locked model")):
+            if subject is not None and subject.k != k:
+                raise InvalidResult(WRONG_SHAPE, f"the {what} has {subject.k} classes, not {k}")
         evidence: Evidence = {}
         measured: dict[str, Measured] = {}
 
@@ -127,8 +128,11 @@ class Judge:
         if victim is not None:
             score("victim_authorised", self._of(victim, self.authorised)[0], self.authorised_labels)
             score("oracle", self._of(victim, raw)[0], self.labels)
-        for name, images, labels in (("UP", self.authorised, self.authorised_labels), ("LP", raw, self.labels)):
-            answers, shipped = self._of(locked, images)
+        for name, model, images, labels in (
+            ("UP", under(locked, self.key), self.authorised, self.authorised_labels),
+            ("LP", locked, raw, self.labels),
+        ):
+            answers, shipped = self._of(model, images)
             score(name, answers, labels)
             score(f"{name}_shipped", shipped, labels)
         verdict = LockVerdict(
@@ -139,7 +143,7 @@ class Judge:
             UP_shipped=measured["UP_shipped"],
             LP_shipped=measured["LP_shipped"],
             key_ms_per_image=self._key_cost(),
-            key_megabytes=round(self.key.megabytes(), 3),
+            key_megabytes=round(self.key.megabytes() + held_megabytes(locked), 3),
             extra_parameters=None if victim is None else locked.parameters - victim.parameters,
             LP_after_batch_norm=self._adapted(locked),
         )
@@ -162,14 +166,15 @@ class Judge:
             n = len(raw) if kind == "none" else min(SOME, len(raw))
             labels = self.authorised_labels if kind == "right" else labels_after(condition.key, raw, n)
             some = self.authorised if kind == "right" else KeyedImages(raw.subset(torch.arange(n)), condition.key)
-            answers, shipped = self._of(locked, some, labels)
+            model = under(locked, condition.key)
+            answers, shipped = self._of(model, some, labels)
             evidence[self._name(f"condition/{name}")] = answers
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
                 at = torch.from_numpy(_one_a_class(self._main_classes[:n], SAMPLES))
                 images = some.at(at)
                 evidence |= {
                     f"samples/{kind}": _pixels(images),
-                    f"samples/pred_{kind}": self._classes(locked.outputs(images)),
+                    f"samples/pred_{kind}": self._classes(model.outputs(images)),
                     f"samples/labels_{kind}": labels[at].numpy(),
                 }
             out.append(
@@ -340,7 +345,7 @@ class Judge:
         answers = {
             "labels": self.labels[at].numpy(),
             "pred_raw": self._classes(locked.outputs(raw)),
-            "pred_key": self._classes(locked.outputs(key)),
+            "pred_key": self._classes(under(locked, self.key).outputs(key)),
         }
         if predictor is not None:
             order = self._order(predictor, len(raw))

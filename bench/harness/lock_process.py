@@ -12,11 +12,12 @@ from torch import Tensor
 
 from bench import augment, models, registry, seeds, training
 from bench.contracts import AccessDenied, Classifier, Images, Key, Spec
+from bench.guests import checks
 from bench.guests.answering import prepare
 from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest
 from bench.guests.wire import Message, Wire
-from bench.harness.artefacts import Trained
+from bench.harness.artefacts import Trained, flat, parted
 from bench.harness.process_jobs import Speaker, report, sent
 from bench.harness.victim_process import trained_of
 from bench.harness.views import DefenderView
@@ -87,7 +88,10 @@ def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Sha
     start = time.perf_counter()
     with Guest("bench.harness.lock_process:serve", f"lock {job.lock}") as guest:
         answer = guest.call("protect", body, None if victim is None else victim.state, handlers)
-        trained = trained_of(answer.body, answer.tensors)
+        state, withheld = parted(answer.tensors)
+        checks.withheld(withheld, state, f"lock {job.lock}")
+        trained = trained_of(answer.body, state)
+        trained.withheld = withheld
         trained.meter |= {"seconds": round(time.perf_counter() - start, 3)}
     trained.meter["peak_memory_mb"] = guest.ending.peak_memory_mb
     if view.denied:
@@ -122,7 +126,8 @@ def serve(wire: Wire) -> None:
         locked = lock.protect(own.to(run.device), key, view, run)
     if not isinstance(locked, Classifier):
         raise TypeError(f"protect() must return a Classifier, not {type(locked).__name__}")
-    wire.send("result", {"spec": locked.spec, "meter": run.meter.reading(), "notes": run.notes}, locked.state_dict())
+    body = {"spec": locked.spec, "meter": run.meter.reading(), "notes": run.notes}
+    wire.send("result", body, {**locked.state_dict(), **flat(run.withheld)})
 
 
 class WiredDefenderView:

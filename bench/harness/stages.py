@@ -6,7 +6,7 @@ An artefact is made once. Every cell that needs it finds it again, and so does t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from bench import datasets, models, registry, seeds, training
 from bench.checkpoints.model_names import parse
 from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
+from bench.errors import UserError
 from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey
 from bench.guests.subjects import Model
@@ -30,6 +31,7 @@ from bench.harness.judge import Evidence, Judge, LockVerdict
 from bench.harness.lock_process import LockJob
 from bench.harness.proposals import Proposals
 from bench.harness.scoring import OnMeasured, Score, Scorer
+from bench.harness.under_key import LockedModel
 from bench.harness.views import DefenderView
 from bench.hashing import digest
 from bench.language import asking
@@ -157,7 +159,13 @@ class Stages:
                 precision=settings.precision,
             )
             view = self._view(scenario, key, self.needs())
-            return lock_process.protect(job, victim, view, self._shared, self.progress("protect"))
+            trained = lock_process.protect(job, victim, view, self._shared, self.progress("protect"))
+            if trained.withheld and not hasattr(key, "apply"):
+                raise UserError(
+                    f"the lock {cell.lock.name} withholds weights, and no {cell.key.name} key holds them.",
+                    "Write key = 'weights' in the lock, or set lock.key=weights.",
+                )
+            return trained
 
         if original is not None and not self.context.store.has("protected", self.identity.hashes["protected"]):
             original()  # before the lock is timed
@@ -167,7 +175,12 @@ class Stages:
         """``trained`` as the judge asks it: in a process of its own where a guest's code is in it."""
         guest = self._is_guest("lock", "model")
         device, dense = self.context.settings.device, self.is_dense
-        return subjects.model(trained.spec, trained.state, device, guest, what, dense)
+
+        def rebuild(state: Mapping[str, Tensor]) -> Model:
+            return subjects.model(trained.spec, state, device, guest, what, dense)
+
+        shipped = rebuild(trained.state)
+        return LockedModel(shipped, trained.state, trained.withheld, rebuild) if trained.withheld else shipped
 
     @property
     def is_dense(self) -> bool:

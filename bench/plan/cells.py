@@ -41,7 +41,8 @@ def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> Plugin
     """The key method of ``lock`` on ``task``: what ``lock.key`` says, else that of a pair, else the lock's own.
 
     Raises:
-        UserError: no such key, a key that images are changed by on a pair of domains, or a pair's key on one data set.
+        UserError: no such key, a key that images are changed by on a pair of domains, a pair's key on one data set, or
+            a key in the weights of a lock that withholds none.
     """
     is_pair = datasets.pair(task) is not None
     keys = registry.current().all("key")
@@ -52,7 +53,22 @@ def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> Plugin
             f"key '{info.name}' does not go with --task {task}.",
             "The key 'domain' is for SOURCE:TARGET, e.g. digits:fonts; every other key is for one data set.",
         )
+    _check_weights(lock, info)
     return info
+
+
+def _check_weights(lock: PluginInfo, key: PluginInfo) -> None:
+    """Whether the lock withholds weights just where the key is in them. A control goes with every key."""
+    if key.in_weights and key.guest:
+        raise UserError(
+            f"key '{key.name}' is in the weights and no part of LockBench.",
+            "A key outside LockBench gets images alone: withhold weights from the lock, and use lock.key=weights.",
+        )
+    own = registry.current().find("key", lock.key)
+    if key.in_weights == own.in_weights or lock.role == "control":
+        return
+    what = "withholds no weights" if key.in_weights else "withholds weights, and they are its key"
+    raise UserError(f"key '{key.name}' does not go with the lock '{lock.name}', which {what}.", "Leave lock.key out.")
 
 
 def fits(attack: str, lock: str, task: str, params: Mapping[str, Any]) -> bool:

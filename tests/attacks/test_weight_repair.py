@@ -1,0 +1,84 @@
+"""Weights that look changed: which are found, what is put in their place, and that it opens a lock in the weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from toy_locks import POOL, SPEC, TEST, locked, toy_images
+
+from attacks.kit import suspects
+from bench import models, registry
+from bench.contracts import Budget, Classifier, ThreatModel
+from bench.harness.views import AttackerView
+from bench.training import Run, metered
+
+
+def weight(seed: int = 0) -> torch.Tensor:
+    return torch.randn(8, 50, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_value_that_occurs_twice_is_suspect() -> None:
+    w = weight()
+    w[1, 2] = w[5, 6] = 0.125
+    found = suspects.repeated(w)
+    assert found.nonzero().tolist() == [[1, 2], [5, 6]]
+
+
+def test_an_outlier_is_beyond_z_robust_deviations() -> None:
+    values = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0, 4.0])
+    # median 0 of the lower middle, distances 1 .5 0 .5 1 4, their lower median .5: σ = 0.7413
+    assert suspects.outliers(values, 5.3).tolist() == [False] * 5 + [True]
+    assert not suspects.outliers(values, 5.5).any()
+
+
+def _view(model: Classifier, public: Classifier, **threat: object) -> tuple[AttackerView, Run]:
+    full = ThreatModel(**{"access": "weights", "share": 0.0, "wordlist": "none", "known": "none", **threat})
+    granted = {"classifier": model, "unlabelled": POOL.unlabelled(), "labelled": POOL.subset(torch.arange(24))}
+    known = {"geometry": {"net.layer1.0.conv1.weight": [3, 5]}} if "geometry" in full.parts() else {}
+    run = Run(7)
+    return AttackerView(SPEC, full, Budget(), granted, known, lambda _: copy.deepcopy(public), None, run.meter), run
+
+
+def test_places_that_are_known_are_the_suspects() -> None:
+    model = models.build("cnn", SPEC, seed=3)
+    view, _ = _view(model, model, known="geometry")
+    attack = registry.INSTALLED.make("attack", "weight-repair", {})
+    found = attack._places(view)
+    assert {name: at.flatten().nonzero().flatten().tolist() for name, at in found.items()} == {
+        "net.layer1.0.conv1.weight": [3, 5]
+    }
+    assert suspects.of_places(model, {"net.bn1.weight": [1], "net.fc.weight": [10**9]}) == {}
+
+
+def test_the_mean_stands_for_suspects_and_the_rest_stays() -> None:
+    model = models.build("cnn", SPEC, seed=3)
+    at = torch.zeros(3, 128, dtype=torch.bool)
+    at[0, :7] = True
+    level = suspects.levelled(model, {"net.fc.weight": at})
+    old, new = (m.get_parameter("net.fc.weight").detach() for m in (model, level))
+    assert torch.equal(new[~at], old[~at])
+    torch.testing.assert_close(new[at], old[~at].mean().expand(7))
+
+
+def test_weights_pushed_to_a_limit_are_found_and_the_model_works_again() -> None:
+    """The victim is trained, since only a model that worked can be repaired; the repair itself trains nothing."""
+    victim = copy.deepcopy(locked("statistics"))
+    models.reestimate_batch_norm(victim, toy_images(60, 0).images)
+    broken = copy.deepcopy(victim)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, w in suspects.layers(broken).items():
+            if "fc" not in name:
+                places = torch.randperm(w.numel(), generator=rng)[: max(2, w.numel() // 50)]
+                w.view(-1)[places] = 4 * w.abs().max()
+    view, run = _view(broken, victim)
+    attack = registry.INSTALLED.make("attack", "weight-repair", {"fill": "mean", "find": "repeated"})
+    with metered(run):
+        repaired = attack.unlock(view, run)
+    answers = {}
+    with torch.no_grad():
+        for name, predict in (("victim", victim), ("broken", broken), ("repaired", repaired)):
+            answers[name] = float((predict(TEST.images)[:, :3].argmax(1) == TEST.labels).float().mean())
+    assert answers["broken"] < answers["victim"] - 0.2
+    assert answers["repaired"] > answers["victim"] - 0.1
