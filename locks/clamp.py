@@ -88,7 +88,7 @@ class CLAMP(Lock):
         start = F.cross_entropy(attacker.logits(last.images), last.labels)
         at_start = torch.autograd.grad(start, params, materialize_grads=True)
         total = [torch.zeros_like(p) for p in params]
-        if float(start) < self.cap:
+        if float(start.detach()) < self.cap:
             total = [t - self.harm_weight * g for t, g in zip(total, at_start, strict=True)]
         for batch in batches[:-1]:
             phi = attacker.embed(batch.images)
@@ -113,7 +113,7 @@ class CLAMP(Lock):
             terms = terms + self.contraction_weight * F.softplus(c - self.contraction)
             more = torch.autograd.grad(terms, params, materialize_grads=True)
         total = [t + g for t, g in zip(total, more, strict=True)]
-        if float(gain) > self.margin:  # L_H(ω_0) is part of ΔL_∞
+        if float(gain.detach()) > self.margin:  # L_H(ω_0) is part of ΔL_∞
             total = [t + self.tail_weight * g for t, g in zip(total, at_start, strict=True)]
         return total
 
@@ -126,7 +126,11 @@ def unit(params: Sequence[Tensor], rng: torch.Generator) -> list[Tensor]:
 
 
 def long_run(
-    loss: Callable[[Sequence[Tensor]], Tensor], params: Sequence[Tensor], v: Sequence[Tensor], epsilon: float, rate: float
+    loss: Callable[[Sequence[Tensor]], Tensor],
+    params: Sequence[Tensor],
+    v: Sequence[Tensor],
+    epsilon: float,
+    rate: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """L_H(ω_K), ĉ, and the bound of ΔL_tail, each with its gradient towards ``params``.
 

@@ -1,4 +1,4 @@
-"""Condition-number immunisation: features on which gradient descent trains a linear head slowly, on one domain alone."""
+"""Condition-number immunisation: features on which gradient descent trains a linear head slowly, on one domain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConditionNumber(Lock):
         "the singular values of both terms are divided by their mean, so that larger or smaller features satisfy "
         "neither (`scale=none`: as in the paper)",
         "H is that of a batch; k is the lesser of images and features, since the other singular values are always 0",
-        "κ in RIR is that of H plus a millionth of its mean singular value: a channel that is never active has a σ of 0",
+        "κ in RIR is that of H plus a millionth of its mean singular value: a channel that never fires has a σ of 0",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the weights of the terms are "
         "a reconstruction",
     )

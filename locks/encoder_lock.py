@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.domains import augmented_domains
 from locks.kit.probing import body, chosen, gathered
@@ -30,8 +31,8 @@ class EncoderLock(Lock):
     published = ("encoder_lock.csv",)
     unsuited = "its prober reads one embedding for each image"
     deviations = (
-        "known from the abstract: few weights, linear probing, three levels of knowledge; losses, the choice of weights "
-        "and the schedule are a reconstruction",
+        "known from the abstract: few weights, linear probing, three levels of knowledge; losses, choice of weights "
+        "and schedule are a reconstruction",
         "`synthetic` moves copies of the own images away from themselves, as NTL's source-only form does; the paper "
         "has a generator draw the prohibited theme",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the own head stays as it is",
@@ -58,7 +59,8 @@ class EncoderLock(Lock):
         model = victim.eval()
         own = data.authorised
         other = augmented_domains(model, own, run) if self.level == "synthetic" else data.unauthorised
-        prober = copy.deepcopy(model.last)  # type: ignore[arg-type]
+        prober = copy.deepcopy(model)
+        models.forget_head(prober, run.seed("prober"))
         self._probe(model, prober, other, run, 0)
         masks = self._weights(model, prober, own, other, run)
         weights = body(model)
@@ -73,7 +75,7 @@ class EncoderLock(Lock):
             n = len(s.images)
             phi = model.embed(torch.cat([s.images, t.images]))
             keep = F.cross_entropy(model.head(phi[:n])[:, : model.k], s.labels)
-            return keep + self._fail(prober, phi[n:], phi[:n], t, model.k)
+            return keep + self._fail(prober, phi[n:], phi[:n], t)
 
         groups = [{"params": list(weights.values()), "weight_decay": 0.0}]
         run.fit(
@@ -86,13 +88,13 @@ class EncoderLock(Lock):
         run.note(weights_changed=changed, share_changed=round(changed / total, 4))
         return model
 
-    def _fail(self, prober: torch.nn.Module, phi_t: Tensor, phi_s: Tensor, t: Batch, k: int) -> Tensor:
+    def _fail(self, prober: Classifier, phi_t: Tensor, phi_s: Tensor, t: Batch) -> Tensor:
         """The prohibited term, to be minimised."""
         if self.level == "unlabelled":
             return self.alpha * gathered(phi_t, phi_s.detach())
-        return -(self.alpha * F.cross_entropy(prober(phi_t)[:, :k], t.labels)).clamp(max=self.cap)
+        return -(self.alpha * F.cross_entropy(prober.head(phi_t)[:, : prober.k], t.labels)).clamp(max=self.cap)
 
-    def _probe(self, model: Classifier, prober: torch.nn.Module, images: Images, run: Run, at: int) -> None:
+    def _probe(self, model: Classifier, prober: Classifier, images: Images, run: Run, at: int) -> None:
         """Train the prober's head on the features as they are."""
         if self.level == "unlabelled":
             return
@@ -100,19 +102,23 @@ class EncoderLock(Lock):
         def loss(batch: Batch) -> Tensor:
             with torch.no_grad():
                 phi = model.embed(batch.images)
-            return F.cross_entropy(prober(phi)[:, : model.k], batch.labels)
+            return F.cross_entropy(prober.head(phi)[:, : model.k], batch.labels)
 
-        run.fit(prober, loss, self.probe, images, rate=1e-2, batch=self.batch, name=f"probe/{at}")
+        head = [prober.get_parameter(name) for name in models.head_names(prober)]
+        run.fit(
+            prober, loss, self.probe, images,
+            rate=1e-2, batch=self.batch, parameters=head, train_mode=False, name=f"probe/{at}",
+        )  # fmt: skip
 
     def _weights(
-        self, model: Classifier, prober: torch.nn.Module, own: Images, other: Images, run: Run
+        self, model: Classifier, prober: Classifier, own: Images, other: Images, run: Run
     ) -> dict[str, Tensor]:
         """Which weights of the encoder may change."""
         weights = body(model)
         some = [images.take(torch.arange(min(AT_ONCE, len(images))), run.device) for images in (own, other)]
         phi_s, phi_t = (model.embed(batch.images) for batch in some)
         keep = F.cross_entropy(model.head(phi_s)[:, : model.k], some[0].labels)
-        fail = self._fail(prober, phi_t, phi_s, some[1], model.k)
+        fail = self._fail(prober, phi_t, phi_s, some[1])
         every = list(weights.values())
         on_own = torch.autograd.grad(keep, every, retain_graph=True, materialize_grads=True)
         on_other = torch.autograd.grad(fail, every, materialize_grads=True)

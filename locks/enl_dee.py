@@ -72,7 +72,9 @@ class ENLDEE(Lock):
             last = victim.embed(one).shape[1]
         early = self.exits - 1
         if early > len(widths):
-            raise BadParameter(f"exits={self.exits} needs {early} stages before the last exit; the model has {len(widths)}")
+            raise BadParameter(
+                f"exits={self.exits} needs {early} stages before the last exit; the model has {len(widths)}"
+            )
         at = [i * len(widths) // early for i in range(early)]
         spec = {
             "class": "locks.kit.exits:Routed", "inner": victim.spec, "stages": at, "latent": self.latent,

@@ -47,6 +47,11 @@ class Guarded(Classifier):
         self.register_buffer("d", torch.ones(int(spec["channels"])))
 
     @property
+    def passed(self) -> Any:
+        """Where the images that f sees are counted."""
+        return getattr(self.inner, "passed", self.inner)
+
+    @property
     def last(self) -> nn.Module:
         """The layers from `embed` to the outputs: those of f."""
         layer: nn.Module = self.inner.last  # type: ignore[assignment]

@@ -48,6 +48,11 @@ class Smoothed(Classifier):
         return out.to(next(inner.parameters()).device)
 
     @property
+    def passed(self) -> Any:
+        """Where the images that f sees are counted."""
+        return getattr(self.inner, "passed", self.inner)
+
+    @property
     def last(self) -> nn.Module:
         """The layers from `embed` to the outputs: those of f."""
         layer: nn.Module = self.inner.last  # type: ignore[assignment]
