@@ -30,8 +30,8 @@ class Merging(Attack):
     """θ = θ_pre + a (θ_locked − θ_pre) + b (θ_own − θ_pre), with the public weights θ_pre.
 
     θ_own is the public model under the locked head, trained on the attacker's labelled images. Heads are averaged by a
-    and b. Where `restore` is set, weights of the locked model that are the public ones bit for bit are trained first,
-    and nothing else: a lock against merging puts them back there.
+    and b. A lock against merging puts weights back to the public ones. Where `restore` is set, those that equal them
+    bit for bit are trained first, and nothing else.
     """
 
     title = "merging"

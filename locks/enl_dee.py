@@ -23,8 +23,9 @@ class ENLDEE(Lock):
     paper = "ENL-DEE, CVPR 2026"
     unsuited = "an exit answers for a whole image"
     deviations = (
-        "known from a note on the paper: frozen network, exits with a Gaussian latent, routing by entropy, the source "
-        "at the last exit and the target at the first; the loss is a reconstruction",
+        "known from a note on the paper: a frozen network, exits with a Gaussian latent, and routing by entropy, the "
+        "source to the last exit and the target to the first",
+        "the loss is a reconstruction",
         "an early exit reads the mean over places of its stage's activation, the last one the network's embedding",
         "answers are the mixture of all exits under the routing weights, in place of one exit's",
         "in evaluation the latent is its mean, so that answers repeat",

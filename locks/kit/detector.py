@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from bench import models
 from bench.contracts import Classifier, EditStage
 
-
 LEAK = 0.01
 """Gradient of n(x) beyond its ends, where it has none: a white-box attacker would go round that in one line."""
 
