@@ -19,8 +19,8 @@ RADII = (0.0, 0.25, 0.5, 1.0)
 class AuthorityBackdoor(Lock):
     """Training on images with the trigger and their labels, and on raw images with wrong ones.
 
-    D_auth is every image with the trigger and its label y. D_rand is a share of the raw images, with random wrong labels
-    y'. D_noise is a share of noise images, with the trigger and random labels. The loss of a batch is
+    D_auth is every image with the trigger and its label y. D_rand is a share of the raw images with random wrong
+    labels y'. D_noise is a share of noise images with the trigger and random labels. The loss of a batch is
     mean(w · CE) − γ · min(cap, CE(f(x), y)) with w = 1 on D_auth and D_noise, and w = λ on D_rand.
     The certified form adds noise N(0, σ²) to every image, and answers by the votes of many such copies.
     """
