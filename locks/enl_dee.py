@@ -23,8 +23,8 @@ class ENLDEE(Lock):
     paper = "ENL-DEE, CVPR 2026"
     unsuited = "an exit answers for a whole image"
     deviations = (
-        "a note on the paper gives the frozen network, the exits with Gaussian latents, the routing by entropy, and where "
-        "both sides leave",
+        "a note on the paper gives the frozen network, the exits with Gaussian latents, the routing by entropy, and "
+        "where both sides leave",
         "the loss is a reconstruction",
         "an early exit reads the mean over places of its stage's activation, the last one the network's embedding",
         "answers are the mixture of all exits under the routing weights, in place of one exit's",
