@@ -79,7 +79,10 @@ class Smoothed(Classifier):
         return votes, soft
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        """(N, K + extra) scores."""
+        """(N, K + extra) scores; with ``edit_stage`` the outputs of f on images without noise, whose stages they are."""
+        if edit_stage is not None and not self.training:
+            plain: Tensor = self.inner(images, edit_stage)
+            return plain
         if self.training:
             noisy = images + self._sigma * torch.randn_like(images)
             out: Tensor = self.inner(noisy, edit_stage)
