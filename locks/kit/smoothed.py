@@ -79,7 +79,7 @@ class Smoothed(Classifier):
         return votes, soft
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        """(N, K + extra) scores; with ``edit_stage`` the outputs of f on images without noise, whose stages they are."""
+        """(N, K + extra) scores; with ``edit_stage`` the outputs of f on images without noise, as its stages are."""
         if edit_stage is not None and not self.training:
             plain: Tensor = self.inner(images, edit_stage)
             return plain
