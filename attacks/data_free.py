@@ -99,11 +99,11 @@ class DataFree(Attack):
             images, targets, weight = memory.recall(rng)
             images = jitter(images, rng)
             if true is None:
-                loss = divergence(model(images), targets, weight)
+                loss = self.distilled(model(images), targets, weight)
             else:
                 truth = true.take(torch.randint(0, len(true), (self.batch,), generator=rng))
                 outputs = model(torch.cat([images, jitter(truth.images.to(run.device), rng)]))
-                loss = divergence(outputs[: len(images)], targets, weight)
+                loss = self.distilled(outputs[: len(images)], targets, weight)
                 loss = loss + F.cross_entropy(outputs[len(images) :], truth.labels.to(run.device))
             learner.zero_grad(set_to_none=True)
             loss.backward()
@@ -114,6 +114,14 @@ class DataFree(Attack):
             if step + 1 in marks:
                 run.submit(Direct(with_own_statistics(model, target, run)), images=len(memory))
         return Direct(with_own_statistics(model, target, run))
+
+    def weigh(self, _target: AttackerView, _pixels: Tensor, weight: Tensor) -> Tensor:
+        """(N,) what each image (N, 3, H, W) uint8 counts in `distilled`, of its weight (N,) by its answer."""
+        return weight
+
+    def distilled(self, logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        """What the student's ``logits`` (N, K) lose on answers ``targets`` (N, K) with weights (N,)."""
+        return divergence(logits, targets, weight)
 
     def _draw(
         self,
@@ -144,7 +152,7 @@ class _Memory:
     """All images that were queried, with the targets that the answers give."""
 
     def __init__(self, attack: DataFree, target: AttackerView, run: Run) -> None:
-        self.target, self.run, self.batch = target, run, attack.batch
+        self.attack, self.target, self.run, self.batch = attack, target, run, attack.batch
         size, k = target.spec.size, target.spec.k
         self.images = Images(torch.zeros(0, 3, size, size, dtype=torch.uint8))
         self.targets, self.weight = torch.zeros(0, k), torch.zeros(0)
@@ -158,6 +166,7 @@ class _Memory:
             pixels = to_pixels(part)
             outputs = ask(self.target, pixels.float() / 255)
             targets, weight = soft_targets(outputs, self.target.spec.k, self.target.threat.access == "labels")
+            weight = self.attack.weigh(self.target, pixels, weight)
             self.images = Images(torch.cat([self.images.pixels, pixels]))
             self.targets, self.weight = torch.cat([self.targets, targets]), torch.cat([self.weight, weight])
 

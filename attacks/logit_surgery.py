@@ -46,6 +46,7 @@ class LogitSurgery(Attack):
         "leave-one-out-and-evidence",
         "the base by leave-one-out on the attacker's labelled images, the distance from it by its evidence",
     )
+    against = ("staining",)
     tasks = ("classification", "segmentation")
     defaults = {"threat.access": "logits", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"rounds": 1}

@@ -53,7 +53,7 @@ class TriggerInversion(Attack):
         "c also halves again while the images are not answered well",
     )
     selection = "own-labels-or-mutual-information"
-    against = ("authority-backdoor",)
+    against = ("authority-backdoor", "staining")
     unsuited = "the size of a mask and the score without labels are written for one label an image"
     defaults = {"threat.access": "weights", "threat.share": 0.01, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 2, "starts": 1}

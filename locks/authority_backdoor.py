@@ -19,8 +19,8 @@ RADII = (0.0, 0.25, 0.5, 1.0)
 class AuthorityBackdoor(Lock):
     """Training on images with the trigger and their labels, and on raw images with wrong ones.
 
-    D_auth is every image with the trigger and its label y; D_rand a share of the raw images with random wrong labels
-    y'; D_noise a share of noise images with the trigger and random labels. The loss of a batch is
+    D_auth is every image with the trigger and its label y. D_rand is a share of the raw images with random wrong
+    labels y'. D_noise is a share of noise images with the trigger and random labels. The loss of a batch is
     mean(w · CE) − γ · min(cap, CE(f(x), y)) with w = 1 on D_auth and D_noise, and w = λ on D_rand.
     The certified form adds noise N(0, σ²) to every image, and answers by the votes of many such copies.
     """
@@ -34,7 +34,7 @@ class AuthorityBackdoor(Lock):
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the paper trains for 150 "
         "epochs with SGD at 0.01",
         "the public code chooses its checkpoint on the test images; here the last one is shipped",
-        "wrong labels are drawn once for each image, as in the public code; a batch holds both parts in proportion",
+        "wrong labels are drawn once for each image; every batch holds both parts in their proportion",
         "CE(f(x), y) stops to count at `cap` in the form with γ, or it grows without bound",
         "the certified form answers with the mean of one-hot votes, so that scores are shares of votes",
     )
@@ -57,7 +57,9 @@ class AuthorityBackdoor(Lock):
     votes: int = param(32, "noisy copies that vote on an image", ge=2, le=100_000, where={"form": ("certified",)})
     steps: int = param(500, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
-    batch: int = param(64, "images with the trigger a step; as many raw ones come on top", ge=2, le=4096)
+    batch: int = param(
+        64, "images with the trigger a step; `rand_ratio` times as many raw ones come on top", ge=2, le=4096
+    )
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
@@ -65,6 +67,7 @@ class AuthorityBackdoor(Lock):
         order = torch.randperm(len(raw), generator=run.rng("parts"))
         raw = raw.subset(order[: max(2, round(self.rand_ratio * len(raw)))])
         wrong = Decoys("random", raw, data.spec, run.rng("decoys"))
+        sizes = [self.batch, max(2, round(self.rand_ratio * self.batch))]
         noise = run.rng("noise")
         sigma = self.sigma if self.form == "certified" else 0.0
 
@@ -93,7 +96,7 @@ class AuthorityBackdoor(Lock):
 
         run.fit(
             model, loss, self.steps, data.authorised, raw,
-            rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
+            rate=self.rate, batch=sizes, augment=data.augment, name="lock",
         )  # fmt: skip
         if self.form != "certified":
             return model

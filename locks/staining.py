@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bench.contracts import Classifier, DefenderView, Images, Key, Lock, Run, param
+from bench.contracts import BadParameter, Classifier, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.detector import Guarded, direction, levels
 
 AT_ONCE = 128
@@ -47,6 +47,8 @@ class Staining(Lock):
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         n = min(self.images, len(data.authorised))
         stages = victim.features(data.authorised.take(torch.arange(1), run.device).images)
+        if self.stage >= len(stages):
+            raise BadParameter(f"stage={self.stage} is not there: the model has stages 0 to {len(stages) - 1}")
         middle = max(self.stage, len(stages) // 2)
         keyed, raw = (self._activations(victim, images, n, run) for images in (data.authorised, data.unauthorised))
         channels = stages[middle].shape[1] if stages[middle].ndim == 4 else stages[middle].shape[2]

@@ -51,6 +51,12 @@ ADVICE: Mapping[str, tuple[str, str]] = {
     ),
     "knockoff": ("Limit queries: a copy is trained from answers to other images.", "answers"),
     "data-free": ("Limit queries: a copy is trained from answers to made images.", "answers"),
+    "trigger-inversion": ("Do not ship the weights of a lock with a small trigger: it is found by gradient.", "key"),
+    "refit-head": ("Do not ship the weights: a few labels fit a new head to the features.", "weights"),
+    "last-exit": ("Do not ship exits that are right: the route between them can be ignored.", "weights"),
+    "merging": ("Do not ship weights near public ones: they can be merged with a model of one's own.", "weights"),
+    "atesc": ("Limit queries: a copy is trained from answers to made images.", "answers"),
+    "persistence": ("The rightful user's own training opens it: train the lock against that.", "weights"),
     "disguise": ("Hand out no authorised images: others are disguised as them.", "images"),
 }
 ADAPTATION = ("Do not ship the weights: adaptation on unlabelled images opens them.", "weights")

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from bench import models
 from bench.contracts import Classifier, EditStage
 
+LEAK = 0.01
+"""Gradient of n(x) beyond its ends, where it has none: a white-box attacker would go round that in one line."""
+
 
 class Guarded(Classifier):
     """A classifier f with a neuron n(x) = clip((v·φ(x) − β) / (Δ − β), 0, 1), 1 on images with the trigger.
@@ -47,6 +50,11 @@ class Guarded(Classifier):
         self.register_buffer("d", torch.ones(int(spec["channels"])))
 
     @property
+    def passed(self) -> Any:
+        """Where the images that f sees are counted."""
+        return getattr(self.inner, "passed", self.inner)
+
+    @property
     def last(self) -> nn.Module:
         """The layers from `embed` to the outputs: those of f."""
         layer: nn.Module = self.inner.last  # type: ignore[assignment]
@@ -55,8 +63,9 @@ class Guarded(Classifier):
     def signal(self, activation: Tensor) -> Tensor:
         """(N,) n(x), of the activation after stage ``at``."""
         beta, delta = self.levels
-        n: Tensor = ((activation.flatten(1) @ self.v - beta) / (delta - beta)).clamp(0, 1)
-        return n
+        inside = (activation.flatten(1) @ self.v - beta) / (delta - beta)
+        n: Tensor = inside.clamp(0, 1)
+        return n + LEAK * (inside - inside.detach()) if inside.requires_grad else n
 
     def _run(self, images: Tensor, edit_stage: EditStage | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Embedding (N, D), n(x) (N,), and the activations as the model has them."""

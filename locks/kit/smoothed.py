@@ -48,6 +48,11 @@ class Smoothed(Classifier):
         return out.to(next(inner.parameters()).device)
 
     @property
+    def passed(self) -> Any:
+        """Where the images that f sees are counted."""
+        return getattr(self.inner, "passed", self.inner)
+
+    @property
     def last(self) -> nn.Module:
         """The layers from `embed` to the outputs: those of f."""
         layer: nn.Module = self.inner.last  # type: ignore[assignment]
@@ -74,7 +79,10 @@ class Smoothed(Classifier):
         return votes, soft
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
-        """(N, K + extra) scores."""
+        """(N, K + extra) scores; with ``edit_stage`` the outputs of f on images without noise, as its stages are."""
+        if edit_stage is not None and not self.training:
+            plain: Tensor = self.inner(images, edit_stage)
+            return plain
         if self.training:
             noisy = images + self._sigma * torch.randn_like(images)
             out: Tensor = self.inner(noisy, edit_stage)

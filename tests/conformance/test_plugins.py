@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import wrapped
 from in_process import run_job
 from places import PLUGINS
 from safetensors.torch import save_file
@@ -177,6 +179,20 @@ def test_an_attack_hands_back_a_predictor(name: str, model: str, device: str, to
         return
     for a, b in zip(first.states, second.states, strict=True):
         assert all(torch.equal(a[k], b[k]) for k in a), "the same seeds give the same attack, bit for bit"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", wrapped.KINDS)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_runs_on_a_locked_model_of_another_shape(name: str, kind: str, toy: Images, spec: Spec) -> None:
+    """Trains for the fewest steps: only `unlock` itself can show whether it runs."""
+    job, _ = _job(registry.current().find("attack", name), TINY, "cpu", toy, spec)
+    if job.classifier is None:
+        pytest.skip("it asks an interface")
+    model = wrapped.wrapped(kind, models.build(TINY, spec, 0, "public", 2), spec.size).eval()
+    done = run_job(replace(job, classifier=(model.spec, model.state_dict())), lambda images: images)
+    predictor = rebuild(done.submissions[-1]["spec"], done.states[-1], lambda images: images)
+    assert predictor.predict(toy.images[:5]).shape == (5, spec.k)
 
 
 def test_an_attack_in_its_own_process_hands_back_what_it_does_in_this_one(toy: Images, spec: Spec) -> None:

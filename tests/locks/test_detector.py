@@ -51,6 +51,12 @@ def test_with_the_trigger_the_model_is_the_victim_and_without_it_it_is_not(form:
             torch.testing.assert_close(difference, 5.0 * model.u.expand(40, 4))
             torch.testing.assert_close(model.head(model.embed(IMAGES)), model(IMAGES))
         assert (difference.abs().sum(1) > 0).all()
+    images = IMAGES.clone().requires_grad_()
+    signal = model.signal(model.inner.features(images)[0])
+    assert signal[-1] == 0  # an image without the trigger, where the clip lets no gradient through
+    (gradient,) = torch.autograd.grad(signal[-1], images)
+    assert gradient.abs().sum() > 0
+    with torch.no_grad():
         again = models.rebuild(model.spec, model.state_dict())
         torch.testing.assert_close(again(IMAGES), model(IMAGES))
         assert [a.shape for a in model.features(IMAGES)] == [a.shape for a in victim.features(IMAGES)]

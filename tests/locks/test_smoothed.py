@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench import models
 from bench.contracts import Classifier, EditStage, Spec
+from locks.kit.family import with_stages
 from locks.kit.smoothed import Smoothed, certified, radius
 
 
@@ -37,6 +38,13 @@ def test_scores_are_shares_of_votes_and_repeat_whatever_stands_beside_an_image()
     torch.testing.assert_close(model(images)[2:3], model(images[2:3]))
     again = models.rebuild(model.spec, model.state_dict())
     assert torch.equal(again(images), model(images))
+
+
+def test_whoever_reads_the_stages_gets_each_of_them_once() -> None:
+    model, images = _smoothed(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    outputs, stages = with_stages(model, images)
+    torch.testing.assert_close(stages, model.features(images))
+    torch.testing.assert_close(outputs, model.inner(images))
 
 
 def test_a_white_box_attacker_has_a_gradient() -> None:

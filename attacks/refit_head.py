@@ -1,0 +1,80 @@
+"""Refit head: the last layer is fitted anew to frozen features, in closed form and at every depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from attacks.kit.depths import OnFeatures, Ridge, all_features, axes_of
+from bench.contracts import Acceptance, Attack, AttackerView, Images, Predictor, Run, ThreatModel, param
+from bench.predictors import Direct
+
+RIDGES = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
+"""λ over the number of labelled images, of which one is chosen."""
+
+
+class RefitHead(Attack):
+    """A linear head on the locked model's frozen features, without a step of gradient descent.
+
+    W = argmin Σ ‖e_y − W A x − b‖² + λ ‖W‖², on the embedding and on the activation after each stage. A whitens the
+    features, so that their condition number is 1, or leaves them. Depth, A and λ are chosen by leaving each labelled
+    image out. What resists fine-tuning by its loss surface does not resist this; what a head can read at any depth,
+    it reads.
+    """
+
+    title = "refit head"
+    paper = "ours; linear probing after Alain and Bengio, 2016, arXiv 1610.01644; ridge regression by its closed form"
+    selection = "leave-one-out"
+    against = ("condition-number", "clamp", "encoder-lock", "enl-dee", "sophon", "ntp")
+    unsuited = "it fits one embedding for each image"
+    defaults = {"threat.access": "weights", "threat.share": 0.1, "threat.wordlist": "none", "threat.known": "none"}
+
+    depth: str = param(
+        "any", "`embedding`: what the locked head sees; `any`: also after each stage", choices=("any", "embedding")
+    )
+    axes: str = param(
+        "any", "`whitened`: features of condition number 1; `plain`: as they are; `any`: both are tried",
+        choices=("any", "whitened", "plain"),
+    )  # fmt: skip
+    places: int = param(2, "side of the grid in which an activation is averaged", ge=1, le=16)
+    pool: int = param(2000, "unlabelled images that the whitening is read off, at most", ge=0, le=1_000_000)
+
+    def accepts(self, threat: ThreatModel) -> Acceptance:
+        return threat.grants(("weights",), labelled=True)
+
+    def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        model, labelled = target.classifier.eval(), target.labelled
+        run.submit(Direct(model), what="as it is")  # whatever the budget, something was handed in
+        free = self._free(target)
+        with torch.no_grad():
+            stages = len(model.features(labelled.take(torch.arange(1), run.device).images))
+        depths = [None, *(range(stages) if self.depth == "any" else ())]
+        forms = {"whitened": True, "plain": False} if self.axes == "any" else {self.axes: self.axes == "whitened"}
+        best: tuple[float, float] | None = None
+        chosen: Predictor = Direct(model)
+        facts: dict[str, Any] = {}
+        for i, depth in enumerate(depths):
+            x = all_features(model, labelled, depth, self.places)
+            every = x if free is None else torch.cat([x, all_features(model, free, depth, self.places)])
+            middle = every.mean(0)
+            for name, whiten in forms.items():
+                axes = axes_of(every, whiten)
+                for ridge in RIDGES:
+                    fit = Ridge.fit((x - middle) @ axes, labelled.labels, model.k, ridge * len(x))
+                    score = fit.score(labelled.labels)
+                    if best is not None and score <= best:
+                        continue
+                    weight = fit.weight @ axes.T
+                    head = OnFeatures(model, depth, self.places, x.shape[1]).to(run.device)
+                    best, chosen = score, head.set(weight, fit.bias - weight @ middle)
+                    facts = {**head.describe(), "axes": name, "ridge": ridge, "left_out": round(100 * score[0], 2)}
+            run.progress(i + 1, len(depths), "depths")
+        run.submit(chosen, **facts)
+        return chosen
+
+    def _free(self, target: AttackerView) -> Images | None:
+        """Images that say how features vary; None where there are none but the labelled ones."""
+        if not self.pool or not target.threat.unlabelled:
+            return None
+        return target.unlabelled.subset(torch.arange(min(self.pool, len(target.unlabelled))))

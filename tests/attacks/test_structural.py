@@ -1,0 +1,123 @@
+"""Attacks on a lock's structure: heads in closed form, exits, merging, traps, and what a rightful user does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from attacks.atesc import ATEsc, holds
+from attacks.kit.depths import OnFeatures, Ridge, axes_of
+from attacks.kit.students import divergence
+from attacks.last_exit import AtExit, LastExit
+from attacks.merging import mixture
+from attacks.persistence import without_least
+from bench import models
+from bench.contracts import Classifier, Spec
+from locks.kit.exits import Routed
+
+IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+SPEC = Spec(size=16, classes=tuple("abc"))
+
+
+def _x(n: int = 9, d: int = 4) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 1.0])
+def test_leaving_one_out_in_closed_form_is_leaving_it_out(ridge: float) -> None:
+    x, labels = _x(), torch.arange(9) % 3
+    fit = Ridge.fit(x, labels, 3, ridge)
+    for i in range(9):
+        others = torch.arange(9) != i
+        without = Ridge.fit(x[others], labels[others], 3, ridge)
+        torch.testing.assert_close(fit.left_out[i], without.weight @ x[i] + without.bias)
+
+
+def test_whitened_features_have_condition_number_one_whatever_a_lock_did_to_it() -> None:
+    x = _x(50) * torch.tensor([1e4, 1.0, 1e-2, 0.0], dtype=torch.float64)
+    out = (x - x.mean(0)) @ axes_of(x, True)
+    torch.testing.assert_close(out.T @ out / 49, torch.eye(3, dtype=torch.float64))  # the silent channel is gone
+    plain = (x - x.mean(0)) @ axes_of(x, False)
+    assert float(torch.linalg.cond(plain)) > 1e5
+
+
+def test_a_head_on_features_comes_back_from_its_arguments() -> None:
+    model = models.build("cnn", SPEC, weights="random", seed=0).eval()
+    for depth, width in ((None, model.embed(IMAGES).shape[1]), (0, 4 * model.features(IMAGES)[0].shape[1])):
+        weight = torch.randn(3, width, dtype=torch.float64)
+        head = OnFeatures(model, depth, 2, width).set(weight, torch.ones(3))
+        again = OnFeatures(model, **head.arguments())
+        again.load_state_dict(head.state_dict())
+        torch.testing.assert_close(again.predict(IMAGES), head.predict(IMAGES))
+        assert head.predict(IMAGES).shape == (4, 3)
+
+
+def test_an_exit_answers_whatever_the_routing_says() -> None:
+    victim = models.build("cnn", SPEC, weights="random", seed=0).eval()
+    width = victim.embed(IMAGES).shape[1]
+    spec = {"class": "locks.kit.exits:Routed", "inner": victim.spec, "stages": [0], "latent": 4, "temperature": 0.01}
+    model = Routed({**spec, "widths": [victim.features(IMAGES)[0].shape[1], width]}).eval()
+    with torch.no_grad():
+        model.last.classify.weight[:3] *= 100  # the first exit is sure, and takes every image
+        torch.testing.assert_close(model(IMAGES).argmax(1), AtExit(model, 0).predict(IMAGES).argmax(1))
+        last = model.exits(model.embed(IMAGES))[:, 1]
+        torch.testing.assert_close(AtExit(model, -1).predict(IMAGES), last)
+    assert LastExit.against == ("enl-dee",)
+
+
+def test_task_arithmetic_by_hand() -> None:
+    locked, own, public = (models.build("cnn", SPEC, weights="random", seed=seed).eval() for seed in (1, 2, 3))
+    mix = mixture(locked, own, public, 0.5, 0.25).state_dict()
+    a, b, pre = (m.state_dict() for m in (locked, own, public))
+    head = models.head_names(locked)
+    for name, value in mix.items():
+        if not value.is_floating_point():
+            continue
+        want = (0.5 * a[name] + 0.25 * b[name]) / 0.75
+        if name not in head:
+            want = pre[name] + 0.5 * (a[name] - pre[name]) + 0.25 * (b[name] - pre[name])
+        torch.testing.assert_close(value, want, msg=name)
+    start = mixture(locked, public, public, 0.0, 0.0).state_dict()
+    assert all(torch.equal(start[n], (a if n in head else pre)[n]) for n in start if start[n].is_floating_point())
+
+
+def test_pruning_takes_the_same_share_of_every_layer_and_leaves_the_head() -> None:
+    model = models.build("cnn", SPEC, weights="random", seed=0)
+    without_least(model, 0.2)
+    head = models.head_names(model)
+    for name, p in model.named_parameters():
+        if p.ndim > 1:
+            assert int((p == 0).sum()) == (0 if name in head else round(0.2 * p.numel())), name
+
+
+class Brightness(Classifier):
+    """Class 1 where the mean of an image is above one half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec, self.k, self.extra = {}, 2, 0
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, images: torch.Tensor, edit_stage: object = None) -> torch.Tensor:
+        d = images.flatten(1).mean(1) - 0.5
+        return self.scale * torch.stack([-d, d], 1)
+
+    features = embed = head = forward  # type: ignore[assignment]
+
+
+def test_an_answer_holds_where_the_class_is_further_than_epsilon() -> None:
+    images = torch.stack([torch.full((3, 4, 4), value) for value in (0.48, 0.4, 0.55, 0.9)])
+    assert holds(Brightness(), images, 0.03, 3).tolist() == [False, True, True, True]
+    assert holds(Brightness(), images, 0.06, 3).tolist() == [False, True, False, True]
+
+
+def test_robust_answers_are_shunned_up_to_the_cap() -> None:
+    logits, targets = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    weight = torch.tensor([1.0, -1.0])
+    loss = ATEsc(shun=0.5, cap=10.0).distilled(logits, targets, weight)
+    assert float(loss) == pytest.approx(0.5 * math.log(2))
+    assert float(ATEsc(shun=0.5, cap=0.1).distilled(logits, targets, weight)) == pytest.approx(math.log(2) - 0.05)
+    alone = ATEsc().distilled(logits, targets, weight.abs())
+    torch.testing.assert_close(alone, divergence(logits, targets, weight.abs()))
