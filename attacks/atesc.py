@@ -12,7 +12,7 @@ from bench.contracts import Acceptance, AttackerView, Classifier, ThreatModel, p
 
 
 class ATEsc(DataFree):
-    """Made images are split by an adversary: the student learns answers that break, and shuns those that hold.
+    """Synthetic images are split by an adversary: the student learns fragile answers, and shuns robust ones.
 
     An answer is fragile where a small change of the image changes the class, ‖δ‖_∞ ≤ ε. A lock's answers outside its
     own domain are robust: many images share one. The student minimises KL on fragile images minus

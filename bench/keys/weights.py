@@ -41,12 +41,12 @@ class WeightKey:
         """``weights`` by name with the withheld ones put back, as far as this key has them."""
         rng = torch.Generator().manual_seed(self.seed)
         total = sum(len(part) for part in withheld.values())
-        held = torch.ones(total, dtype=torch.bool)
-        held[torch.randperm(total, generator=rng)[round(self.share * total) :]] = False
+        mask = torch.ones(total, dtype=torch.bool)
+        mask[torch.randperm(total, generator=rng)[round(self.share * total) :]] = False
         parts, start = {}, 0
         for name in sorted(withheld):
             at, values = withheld[name].at, withheld[name].values
-            own = held[start : start + len(at)]
+            own = mask[start : start + len(at)]
             start += len(at)
             if self.drawn == VALUES:
                 values = values[torch.randperm(len(values), generator=rng)]
