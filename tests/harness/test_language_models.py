@@ -93,7 +93,7 @@ def test_key_and_guesses_ask_once_and_again_from_the_store_alone(
     assert all(isinstance(asked["messages"][1]["content"], str) for asked in text), "guesses see no image"
     assert (output.meter["calls"], output.meter["guesses"]) == (2, 3)
     note = output.submissions[0]["note"]
-    assert not [name for name in note["environment"] if name.startswith("LOCKBENCH")]
+    assert not [name for name in note["environment"] if name.startswith("LOCKBENCH_LLM")]
     assert all(concept in text[1]["messages"][1]["content"] for concept in note["first"][:1])
     assert {kind: len(asked) for kind, asked in stages.replies.items()} == {"key": 1, "unlocked": 2}
     for asked in (*stages.replies["key"], *stages.replies["unlocked"]):
