@@ -21,7 +21,7 @@ from bench.guests.subjects import LocalModel
 from bench.harness.artefacts import Trained, flat, load_trained, parted, save_trained
 from bench.harness.cell import run_cell
 from bench.harness.context import Context
-from bench.harness.grants import materialise
+from bench.harness.grants import MOST_PLACES, _places, materialise
 from bench.harness.judge import Judge
 from bench.harness.under_key import LockedModel, under
 from bench.keys.none import Identity
@@ -180,3 +180,11 @@ def test_a_lock_of_someone_elses_withholds_weights_through_its_process(tmp_path:
     wrong = run_cell(plan.make_cell("withholding", "none", "shapes", "tiny", {**params, "lock.beyond": True}), context)
     assert wrong.status == "invalid"
     assert "beyond its" in str(wrong.error)
+
+
+def test_more_places_than_a_message_holds_are_not_handed_over() -> None:
+    many = torch.arange(MOST_PLACES + 1)
+    trained = Trained({}, {}, withheld={"w": Withheld(many, many.float())})
+    with pytest.raises(UserError, match="300,001 places of weights are withheld"):
+        _places(trained)
+    assert _places(None) == _places(Trained({}, {})) == {}
