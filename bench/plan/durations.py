@@ -9,6 +9,7 @@ from bench import registry
 from bench.checkpoints.model_names import parse
 from bench.errors import UserError
 from bench.forward_cost import multiply_adds
+from bench.plan import length
 from bench.records import Cell, Record
 
 TYPICAL = {"victim": 20.0, "protected": 25.0, "judged": 3.0, "unlocked": 25.0, "scored": 3.0, "conditions": 2.0}
@@ -41,13 +42,16 @@ class Durations:
         for record in records:
             for kind, spent in record.provenance.seconds.items():
                 if spent > 1.0:  # older records have the time of reading a stage that was there already
-                    known.setdefault(_like(kind, record.cell), []).append(spent)
+                    usual = spent / length.relative(kind, record.cell)
+                    known.setdefault(_like(kind, record.cell), []).append(usual)
         self._known = {like: median(spent) for like, spent in known.items()}
 
     def seconds(self, kind: str, cell: Cell) -> float:
         """Wall seconds of the stage ``kind`` of ``cell``."""
         known = self._known.get(_like(kind, cell))
-        return _typical(kind, cell) if known is None else known
+        if known is None:
+            return _typical(kind, cell)
+        return known * length.relative(kind, cell)
 
 
 def gigabytes(cell: Cell) -> float:
@@ -65,7 +69,7 @@ def _typical(kind: str, cell: Cell) -> float:
     if cell.lock.role == "control" and kind == "protected":
         return 1.0
     edits = EDITS.get(kind, 0.0) if _is_costly(cell) else 0.0
-    return TYPICAL[kind] * relative_cost(cell.model, cell.size) + edits
+    return TYPICAL[kind] * relative_cost(cell.model, cell.size) * length.relative(kind, cell) + edits
 
 
 def relative_cost(model: str, size: int) -> float:

@@ -6,15 +6,14 @@ step costs three forward passes of its images, and a GPU is taken to sustain `SU
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench import datasets, registry
 from bench.forward_cost import multiply_adds, parameters
-from bench.params import Param
 from bench.plan.graph import Stage
-from bench.records import Cell, PluginRef
+from bench.plan.length import BATCH, STEPS, seen
+from bench.records import Cell
 
 SUSTAINED = 10e12
 """Floating-point operations a second that a GPU is taken to sustain, two for a multiply-add: an assumption, about half
@@ -30,9 +29,6 @@ ANSWERS = 4
 """Passes of each test image while a lock and its victim are judged on both sides."""
 TEST = 0.22
 """Share of the images that are judged."""
-STEPS = 500
-"""Steps of a victim whose architecture names none."""
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -98,22 +94,3 @@ def _edits(cell: Cell) -> float:
     key = registry.current().get("key", cell.key.name)
     small = registry.current().get("editor", cell.editor) is not None
     return EDIT if key is not None and key.costly and not small else 0.0
-
-
-def seen(ref: PluginRef) -> float:
-    """Images of one side that the training of a plugin sees: a batch in each of its steps, in each of its rounds.
-
-    Steps are the parameters with the unit ``steps`` that have an effect. Rounds are those with the unit ``rounds``;
-    trials count as rounds where every trial trains.
-    """
-    info = registry.current().get("lock", ref.name) or registry.current().get("attack", ref.name)
-    declared = {} if info is None else info.params
-    active = {name: p for name, p in declared.items() if _has_effect(p, ref)}
-    steps = sum(int(ref.params[name] or 0) for name, p in active.items() if p.unit == "steps")
-    rounds = math.prod(int(ref.params[name] or 1) for name, p in active.items() if p.unit == "rounds")
-    trials = int(ref.params.get("trials", 1)) if ref.purpose == "public-baseline" else 1
-    return float(steps * rounds * trials * int(ref.params.get("batch") or BATCH))
-
-
-def _has_effect(param: Param, ref: PluginRef) -> bool:
-    return all(ref.params.get(name) in values for name, values in param.where.items())

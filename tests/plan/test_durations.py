@@ -6,7 +6,8 @@ import pytest
 
 from bench import plan
 from bench.forward_cost import multiply_adds
-from bench.plan import durations
+from bench.plan import durations, length
+from bench.records import Cell
 
 
 def _seconds(model: str, size: int = 32) -> float:
@@ -30,3 +31,16 @@ def test_the_miniature_networks_are_what_the_others_are_measured_by() -> None:
 
 def test_a_model_that_is_none_is_no_reason_to_fail() -> None:
     assert durations.relative_cost("no-such-model", 32) == 1.0
+
+
+def test_a_stage_that_trains_longer_takes_longer_and_what_like_ones_took_is_scaled() -> None:
+    def cell(**params: object) -> Cell:
+        return plan.make_cell("ntl", "finetune", "digits:fonts", "cnn", {"threat.share": 0.1, **params})
+
+    estimates = durations.Durations([])
+    usual, long = cell(), cell(**{"lock.steps": 3000, "task.victim_steps": 5000})
+    assert estimates.seconds("protected", long) == pytest.approx(10 * estimates.seconds("protected", usual))
+    assert estimates.seconds("victim", long) == pytest.approx(10 * estimates.seconds("victim", usual))
+    assert length.relative("unlocked", usual) == length.relative("judged", long) == 1
+    twice = {f"attack.{name}": 2 * usual.attack.params[name] for name in ("steps", "head_steps")}
+    assert length.relative("unlocked", cell(**twice)) == 2
