@@ -33,7 +33,7 @@ def relative(kind: str, cell: Cell) -> float:
     """How long the stage ``kind`` of ``cell`` trains, in terms of the same stage with its usual settings."""
     if kind == "victim":
         own = cell.victim_training
-        return max(LEAST, own.get("steps", STEPS) * own.get("batch", BATCH) / (STEPS * BATCH))
+        return float(max(LEAST, own.get("steps", STEPS) * own.get("batch", BATCH) / (STEPS * BATCH)))
     ref = {"protected": cell.lock, "unlocked": cell.attack}.get(kind)
     if ref is None:
         return 1.0
