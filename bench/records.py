@@ -119,6 +119,11 @@ class Cell(_Model):
         """What it is judged on."""
         return "judge-validation" if seeds.is_tuning(self.replicate) else "test"
 
+    @property
+    def has_conditions(self) -> bool:
+        """Whether the key conditions are measured: not of a control, nor while tuning, where nothing shows them."""
+        return self.lock.role != "control" and not seeds.is_tuning(self.replicate)
+
     def row(self) -> dict[str, Any]:
         """What decides comparison, replicate apart: names and the parameters that were set."""
         return {

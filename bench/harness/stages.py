@@ -203,8 +203,8 @@ class Stages:
         return self._stage("judged", make, artefacts.save_verdict, artefacts.load_verdict)
 
     def conditions(self, judge: Judge, locked: Callable[[], Model]) -> tuple[list[Condition], Evidence]:
-        """The locked model under every key; nothing for a control, whose keys say nothing of a lock."""
-        if self.cell.lock.role == "control":
+        """The locked model under every key; nothing for a cell that has no conditions."""
+        if not self.cell.has_conditions:
             return [], {}
 
         def make() -> tuple[list[Condition], Evidence]:

@@ -167,11 +167,11 @@ class Graph:
 def reads_of(cell: Cell, reads_victim: bool = True) -> dict[str, tuple[str, ...]]:
     """The stages of ``cell`` by kind, each with the kinds that it reads.
 
-    An attack that sees no model reads none. A control has no conditions: its keys say nothing of a lock.
+    An attack that sees no model reads none.
     """
     victim = ("victim",) if reads_victim else ()
     blind = cell.threat.access == "none"
-    conditions = () if cell.lock.role == "control" else ("conditions",)
+    conditions = ("conditions",) if cell.has_conditions else ()
     out: dict[str, tuple[str, ...]] = {
         "key": (),
         **dict.fromkeys(victim, ()),

@@ -61,6 +61,12 @@ def test_an_attack_that_sees_no_model_waits_for_no_lock() -> None:
     assert "victim" not in reads_of(blind, reads_victim=False)
 
 
+def test_tuning_seeds_have_no_key_conditions() -> None:
+    cell = plan.make_cell("modellock", "none", "digits", "cnn", {})
+    assert "conditions" in reads_of(cell)
+    assert "conditions" not in reads_of(cell.model_copy(update={"replicate": 1000}))
+
+
 def _chain(seconds: list[float], parents: list[tuple[int, ...]], ranks: list[tuple[int, ...]] | None = None) -> Graph:
     cell = _planned()[0].cell
     stages = [
