@@ -54,6 +54,18 @@ def test_a_white_box_attacker_has_a_gradient() -> None:
     assert images.grad.abs().sum() > 0
 
 
+def test_a_class_without_a_vote_has_the_gradient_of_the_log_of_the_mean_softmax() -> None:
+    model, images = _smoothed(4, 0.01), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    loser = int(model.counts(images)[0].argmin())
+    assert model.counts(images)[0, loser] == 0
+    images.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(images)[0, loser], images)
+    noisy = torch.cat([images + model.noise((3, 16, 16), at) for at in range(4)])
+    (direct,) = torch.autograd.grad(model.inner(noisy).softmax(1)[:, loser].mean().log(), images)
+    assert direct.abs().max() > 1e-4
+    torch.testing.assert_close(gradient, direct, rtol=1e-3, atol=1e-5)
+
+
 class Half(Classifier):
     """Class 1 where the mean of the image's values is above one half: its smoothed form is known in closed form."""
 
