@@ -1,9 +1,6 @@
-"""The parameters of a model: its matrices, those that another model has too, and which of them have gradients."""
+"""The parameters of a model: its matrices, its layers' weights, and those that another model has too."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -60,32 +57,3 @@ def counterparts(model: Classifier, other: Classifier, head: bool = True) -> dic
         return out
     left_out = {*models.head_names(model), *(prefix + name for name in models.head_names(other))}
     return {name: value for name, value in out.items() if name not in left_out}
-
-
-@contextmanager
-def without_gradients(model: nn.Module, but: Sequence[Tensor] = ()) -> Iterator[None]:
-    """No gradients for the parameters of ``model`` but those listed; afterwards for the same ones as before."""
-    trained = {id(p) for p in but}
-    resting = [p for p in model.parameters() if p.requires_grad and id(p) not in trained]
-    for p in resting:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in resting:
-            p.requires_grad_(True)
-
-
-@contextmanager
-def gradients_inside(masks: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Gradients are 0 outside a mask meanwhile, also where the training ends early.
-
-    Args:
-        masks: each parameter with its mask, bool or 0 and 1, in its shape or one that broadcasts to it.
-    """
-    hooks = [p.register_hook(lambda gradient, mask=mask: gradient * mask) for p, mask in masks]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -11,7 +11,8 @@ from torch import Tensor
 from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.contracts.withheld import difference
-from locks.kit.matrices import fit_inside, matrices
+from bench.parameters import layer_weights
+from locks.kit.inside import fit_inside
 
 
 class NNSplitter(Lock):
@@ -62,7 +63,7 @@ class NNSplitter(Lock):
         return DefenderNeeds(unauthorised=False, unauthorised_labels=False)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        layers = {name: weight for name, weight in matrices(victim).items() if weight.shape[-1] > 1}
+        layers = {name: weight for name, weight in layer_weights(victim).items() if weight.shape[-1] > 1}
         controller = Controller([len(weight) for weight in layers.values()])
         optimiser = torch.optim.Adam([controller.table], lr=self.policy_rate)
         rng = run.rng("controller")

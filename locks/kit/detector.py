@@ -23,11 +23,12 @@ class Guarded(WithHead):
 
     φ is the activation after stage ``at``, as one vector; β the level below which an image has no trigger, Δ that of
     images with it. ``internal``: outputs are f(x) + s (1 − n(x)) u with a random direction u of the outputs.
-    ``squeeze-excite``: channel c of the activation after stage ``middle`` is multiplied by n(x) + (1 − n(x)) d_c with random d.
+    ``squeeze-excite``: channel c of the activation after stage ``middle`` is multiplied by n(x) + (1 − n(x)) d_c, d
+    random.
 
     Args:
-        spec: ``inner``, the spec of f; ``form``, ``internal`` or ``squeeze-excite``; ``at``, ``middle``, ``features`` (entries
-            of φ), ``channels`` (of the middle stage), ``strength`` s.
+        spec: ``inner``, the spec of f; ``form``, ``internal`` or ``squeeze-excite``; ``at``, ``middle``, ``features``
+            (entries of φ), ``channels`` (of the middle stage), ``strength`` s.
     """
 
     v: Tensor

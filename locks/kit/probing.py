@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench import models
 from bench.contracts import Classifier
+from bench.parameters import matrices
 
 
 def body(model: Classifier) -> dict[str, torch.nn.Parameter]:
     """Weights of the encoder by name: those of layers below the head, without norms and biases."""
-    head = set(models.head_names(model))
-    return {n: p for n, p in model.named_parameters() if n not in head and p.ndim > 1}
+    return matrices(model, head=False)
 
 
 def chosen(prohibited: Mapping[str, Tensor], own: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

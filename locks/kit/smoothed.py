@@ -24,7 +24,7 @@ class Smoothed(WithHead):
     """In evaluation mode g(x) = log of the share of votes argmax f(x + ε), ε ~ N(0, σ²); in training mode f(x + ε).
 
     The copies' noise is drawn once from ``seed``, the same for every image, so that answers repeat and depend on no
-    other image of a batch. Gradients in evaluation mode are those of the log of the mean softmax, since votes have none.
+    other image of a batch. Votes have no gradient: in evaluation mode it is that of the log of the mean softmax.
 
     Args:
         spec: ``inner``, the spec of f; ``sigma`` of the whole range; ``votes``; ``seed``.
