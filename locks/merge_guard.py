@@ -57,7 +57,7 @@ class MergeGuard(Lock):
             rate=self.rate, batch=self.batch, decay=0.0, augment=data.augment, name="spread",
         )  # fmt: skip
         body = matrices(model, head=False)
-        masks = chosen(self._importance(model, body, data.authorised, run), self.critical, self.kept)
+        masks = least_to_public(self._importance(model, body, data.authorised, run), self.critical, self.kept)
         public = counterparts(model, data.public_model(model.extra))
         with torch.no_grad():
             for name, mask in masks.items():
@@ -78,7 +78,7 @@ class MergeGuard(Lock):
         return {n: (w * g).abs().detach() for (n, w), g in zip(body.items(), gradients, strict=True)}
 
 
-def chosen(importance: dict[str, Tensor], critical: float, kept: float) -> dict[str, Tensor]:
+def least_to_public(importance: dict[str, Tensor], critical: float, kept: float) -> dict[str, Tensor]:
     """M, bool masks by layer: the ``critical`` share of layers is left out, and ``kept`` of each other's weights.
 
     Args:

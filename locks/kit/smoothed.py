@@ -103,7 +103,7 @@ def radius(votes: int, of: int, sigma: float, alpha: float = 0.001) -> float:
 
 
 @torch.no_grad()
-def certified(model: Smoothed, images: Tensor, labels: Tensor, votes: int, alpha: float = 0.001) -> Tensor:
+def certified_radii(model: Smoothed, images: Tensor, labels: Tensor, votes: int, alpha: float = 0.001) -> Tensor:
     """(N,) float: the radius within which the class of each image is certified and right; −1 where it is not.
 
     ``model`` chooses the class. Copies with other noise bound its share.

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from attacks.atesc import ATEsc, holds
+from attacks.atesc import ATEsc, is_robust
 from attacks.kit.depths import OnFeatures, Ridge, axes_of
 from attacks.kit.students import divergence
 from attacks.last_exit import AtExit, LastExit
@@ -109,8 +109,8 @@ class Brightness(Classifier):
 
 def test_an_answer_holds_where_the_class_is_further_than_epsilon() -> None:
     images = torch.stack([torch.full((3, 4, 4), value) for value in (0.48, 0.4, 0.55, 0.9)])
-    assert holds(Brightness(), images, 0.03, 3).tolist() == [False, True, True, True]
-    assert holds(Brightness(), images, 0.06, 3).tolist() == [False, True, False, True]
+    assert is_robust(Brightness(), images, 0.03, 3).tolist() == [False, True, True, True]
+    assert is_robust(Brightness(), images, 0.06, 3).tolist() == [False, True, False, True]
 
 
 def test_robust_answers_are_shunned_up_to_the_cap() -> None:

@@ -20,22 +20,27 @@ def test_weights_that_matter_to_the_prohibited_domain_alone_are_chosen() -> None
     own = {"a": torch.tensor([1.0, 0.0]), "b": torch.tensor([0.0, 2.0])}
     other = {"a": torch.tensor([3.0, 1.0]), "b": torch.tensor([-4.0, 1.0])}
     # scores: 3 / 1.5, 1 / 0.5; 4 / 1, 1 / 3
-    assert {n: m.tolist() for n, m in probing.chosen(other, own, 0.25).items()} == {
+    assert {n: m.tolist() for n, m in probing.highest(other, own, 0.25).items()} == {
         "a": [False, False],
         "b": [True, False],
     }
-    assert sum(int(m.sum()) for m in probing.chosen(other, own, 0.75).values()) == 3
+    assert sum(int(m.sum()) for m in probing.highest(other, own, 0.75).values()) == 3
+
+
+def test_among_equal_scores_no_more_weights_than_the_share_are_chosen() -> None:
+    flat = {"a": torch.zeros(30), "b": torch.zeros(10)}
+    assert sum(int(m.sum()) for m in probing.highest(flat, flat, 0.25).values()) == 10
 
 
 def test_features_drawn_into_one_have_no_scatter() -> None:
     phi = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
-    assert float(probing.gathered(phi, torch.tensor([[0.0, 0.0], [4.0, 0.0]]))) == pytest.approx(0.25)
-    assert float(probing.gathered(torch.ones(3, 2), phi)) == 0
+    assert float(probing.scatter(phi, torch.tensor([[0.0, 0.0], [4.0, 0.0]]))) == pytest.approx(0.25)
+    assert float(probing.scatter(torch.ones(3, 2), phi)) == 0
 
 
 def test_the_mask_of_merge_guard_leaves_out_critical_layers_and_the_rest_of_the_others() -> None:
     importance = {"first": torch.tensor([9.0, 9.0]), "second": torch.arange(10.0), "third": torch.zeros(2)}
-    masks = merge_guard.chosen(importance, 1 / 3, 0.8)
+    masks = merge_guard.least_to_public(importance, 1 / 3, 0.8)
     assert masks.keys() == {"second", "third"}
     assert masks["second"].nonzero().flatten().tolist() == [8, 9]
     assert not masks["third"].any()  # a fifth of two weights is none
