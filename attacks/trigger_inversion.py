@@ -66,7 +66,7 @@ class TriggerInversion(Attack):
         choices=("auto", "trigger", "low-rank"),
     )
     rank: int = param(4, "rank of the pattern", ge=1, le=256, where={"form": ("auto", "low-rank")})
-    starts: int = param(3, "starts of each form", ge=1, le=100)
+    starts: int = param(3, "starts of each form", ge=1, le=100, unit="rounds")
     steps: int = param(300, "optimiser steps of each start", ge=1, le=100_000, unit="steps")
     rate: float = param(0.05, "learning rate of Adam", ge=1e-6, le=10)
     c: float = param(1e-2, "c, weight of the size of the change, to begin with", ge=0, le=100)

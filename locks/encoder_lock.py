@@ -25,8 +25,9 @@ class EncoderLock(Lock):
 
     Only the weights with the highest |g_t| / |g_s| may change: those that matter to the prohibited domain and not to
     the own one. Minimises CE_s − min(cap, α CE(h_t(φ(x_t)), y_t)). Every round a new prober's head h_t is trained on
-    the features as they are then, from random weights. `unlabelled`: in place of the prober's loss the prohibited features are drawn together,
-    + α tr Cov φ_t / tr Cov φ_s. `synthetic`: the prohibited images are made from the own ones.
+    the features as they are then, from random weights. `unlabelled`: in place of the prober's loss the prohibited
+    features are drawn together, + α tr Cov φ_t / tr Cov φ_s. `synthetic`: the prohibited images are made from the own
+    ones.
     """
 
     title = "EncoderLock"
@@ -40,7 +41,7 @@ class EncoderLock(Lock):
         "has a generator draw the prohibited theme",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the own head stays as it is",
     )
-    quick = {"steps": 4, "rounds": 2, "probe": 2}
+    quick = {"steps": 2, "rounds": 2, "probe": 2}
 
     level: str = param(
         "labelled", "what the owner has of the prohibited domain: labelled images, images, or none",
@@ -50,10 +51,10 @@ class EncoderLock(Lock):
     alpha: float = param(1.0, "α, weight of the prohibited term", ge=0, le=100)
     cap: float = param(5.0, "where the prober's loss stops to count", ge=0, le=100)
     rounds: int = param(
-        15, "rounds, evenly over `steps`: at the start of each the prober's head is trained anew", ge=1, le=10_000
+        15, "rounds: at the start of each a new head of the prober is trained", ge=1, le=10_000, unit="rounds"
     )
-    probe: int = param(40, "optimiser steps of the prober in each round", ge=1, le=10_000)
-    steps: int = param(300, "optimiser steps of the encoder in all rounds", ge=1, le=100_000, unit="steps")
+    probe: int = param(40, "optimiser steps of the prober in each round", ge=1, le=10_000, unit="steps")
+    steps: int = param(20, "optimiser steps of the encoder in each round", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)
 
@@ -68,10 +69,9 @@ class EncoderLock(Lock):
         self._probe(model, prober, other, run, 0)
         masks = self._weights(model, prober, own, other, run)
         weights = body(model)
-        marks = {round(i * self.steps / self.rounds) for i in range(1, self.rounds)} - {0, self.steps}
 
         def renew(step: int) -> None:
-            if step in marks:
+            if step and step % self.steps == 0:
                 self._probe(model, prober, other, run, step)
 
         def loss(s: Batch, t: Batch) -> Tensor:
@@ -83,7 +83,7 @@ class EncoderLock(Lock):
         groups = [{"params": list(weights.values()), "weight_decay": 0.0}]
         with gradients_inside((weights[n], m) for n, m in masks.items()):
             run.fit(
-                model, loss, self.steps, own, other, parameters=groups, train_mode=False, each=renew,
+                model, loss, self.rounds * self.steps, own, other, parameters=groups, train_mode=False, each=renew,
                 rate=self.rate, batch=self.batch, augment=data.augment, name="lock",
             )  # fmt: skip
         changed, total = sum(int(m.sum()) for m in masks.values()), sum(w.numel() for w in weights.values())
