@@ -24,7 +24,7 @@ def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     Unlike `matrices` they leave out what is no layer's weight, such as the positions of a transformer.
     """
     layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return {f"{name}.weight": layer.weight for name, layer in layers}
+    return {f"{name}.weight": layer.get_parameter("weight") for name, layer in layers}
 
 
 def network(model: Classifier) -> tuple[str, Classifier]:

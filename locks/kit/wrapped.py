@@ -40,7 +40,7 @@ class WithHead(Wrapped):
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        inner = dict(spec["inner"])
+        inner: dict[str, Any] = dict(spec["inner"])
         extra = int(spec.get("extra", inner.get("extra", 0)))
         super().__init__({**spec, "extra": extra, "inner": {**inner, "extra": extra}})
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from wrapped import wrapped
 
 from attacks.atesc import ATEsc, is_robust
 from attacks.kit.depths import OnFeatures, Ridge, all_features, at_depth, axes_of
@@ -14,7 +15,9 @@ from attacks.last_exit import AtExit, LastExit
 from attacks.merging import mixture
 from attacks.persistence import without_least
 from bench import models
-from bench.contracts import Classifier, Images, Spec
+from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
+from bench.harness.views import AttackerView
+from bench.training import Run
 from locks.kit.exits import Routed
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -88,6 +91,23 @@ def test_an_exit_answers_whatever_the_routing_says() -> None:
         last = model.exits(model.embed(IMAGES))[:, 1]
         torch.testing.assert_close(AtExit(model, -1).predict(IMAGES), last)
     assert LastExit.against == ("enl-dee",)
+
+
+def test_the_best_exit_is_the_one_that_is_right_on_the_attackers_images() -> None:
+    model = wrapped("exits", models.build("cnn", SPEC, weights="random", seed=0), 16).eval()
+    with torch.no_grad():
+        first, last = model.exits(model.embed(IMAGES)).argmax(2).T  # type: ignore[operator]
+        model.get_parameter("last.classify.bias")[3:] = torch.tensor([0.0, 0.0, 1e3])  # the last one always says c
+    for labels, exit_ in ((first, 0), (torch.full_like(last, 2), 1)):
+        images = Images((IMAGES * 255).round().byte(), labels)
+        threat = ThreatModel(access="weights", share=0.5, unlabelled=False, wordlist="none", known="none")
+        run = Run(1)
+        view = AttackerView(
+            SPEC, threat, Budget(), {"classifier": model, "labelled": images}, {}, lambda _: model, None, run.meter
+        )
+        predictor = LastExit(exit="best").unlock(view, run)
+        assert predictor.describe() == {"exit": exit_}
+        assert run.submissions[-1].note["exit"] == exit_
 
 
 def test_task_arithmetic_by_hand() -> None:

@@ -16,7 +16,7 @@ from bench.parameters import layer_weights
 from bench.training import Run
 from locks.ada_loc import without
 from locks.kit.inside import fit_inside
-from locks.nn_splitter import Controller, near, policy_loss
+from locks.nn_splitter import Controller, _has_filters, near, policy_loss
 
 WEIGHT = torch.tensor([[-2.0, -1.0, 0.0, 1.0, 2.0], [-0.1, 0.0, 0.1, 0.0, 0.0]])
 
@@ -125,3 +125,11 @@ def test_nn_splitter_changes_few_weights_near_c_and_the_key_restores_the_victim(
         new = shipped.get_parameter(name).detach().flatten()[part.at]
         assert bool((new >= weight.min()).all() and (new <= weight.max()).all())
     assert "net.layer2.0.downsample.1.weight" not in run.withheld, "1×1 convolutions stay"
+
+
+@pytest.mark.parametrize(
+    ("shape", "has"),
+    [((4, 3, 1, 1), False), ((4, 3, 3, 1), True), ((4, 3, 1, 3), True), ((4, 1), True), ((4, 9), True)],
+)
+def test_only_convolutions_of_one_by_one_stay(shape: tuple[int, ...], has: bool) -> None:
+    assert _has_filters(torch.zeros(shape)) == has
