@@ -40,7 +40,7 @@ class ATEsc(DataFree):
     def weigh(self, target: AttackerView, pixels: Tensor, weight: Tensor) -> Tensor:
         """``weight`` of fragile images, −``weight`` of robust ones."""
         device = next(target.classifier.parameters()).device
-        robust = holds(target.classifier, pixels.to(device).float() / 255, self.epsilon, self.ascents).cpu()
+        robust = is_robust(target.classifier, pixels.to(device).float() / 255, self.epsilon, self.ascents).cpu()
         return torch.where(robust, -weight, weight)
 
     def distilled(self, logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
@@ -51,22 +51,23 @@ class ATEsc(DataFree):
         )
 
 
-def holds(model: Classifier, images: Tensor, epsilon: float, steps: int) -> Tensor:
+def is_robust(model: Classifier, images: Tensor, epsilon: float, steps: int) -> Tensor:
     """(N,) bool: whether the answer of ``model`` to each of ``images`` (N, 3, H, W) outlasts the adversary.
 
     Signed gradient ascent of the cross-entropy to the model's own answer, with steps of 2.5 ε / ``steps``, in the box
     of ε around the image and in [0, 1].
     """
     model.eval()
-    with torch.no_grad():
-        answer = model.logits(images).argmax(1)
-    changed, held = images.clone(), torch.ones(len(images), dtype=torch.bool, device=images.device)
-    for _ in range(steps):
-        changed = changed.detach().requires_grad_()
-        loss = F.cross_entropy(model.logits(changed), answer, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, changed)
-        with torch.no_grad():
-            changed = changed + 2.5 * epsilon / steps * gradient.sign()
-            changed = torch.minimum(torch.maximum(changed, images - epsilon), images + epsilon).clamp(0, 1)
-            held &= model.logits(changed).argmax(1) == answer
-    return held
+    with torch.enable_grad():
+        changed = images.detach().clone().requires_grad_()
+        logits = model.logits(changed)
+        answer = logits.argmax(1)
+        robust = torch.ones_like(answer, dtype=torch.bool)
+        for step in range(steps):  # the pass that gives a step its gradient also says whether the last one succeeded
+            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, answer, reduction="sum"), changed)
+            moved = changed.detach() + 2.5 * epsilon / steps * gradient.sign()
+            moved = torch.minimum(torch.maximum(moved, images - epsilon), images + epsilon).clamp(0, 1)
+            changed = moved.requires_grad_(step + 1 < steps)
+            logits = model.logits(changed)
+            robust &= logits.argmax(1) == answer
+    return robust

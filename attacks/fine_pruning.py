@@ -12,6 +12,7 @@ from attacks.kit.selection import class_shares, most_accurate, most_informative,
 from bench import models
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Classifier, Predictor, Run, ThreatModel, param
+from bench.gradients import gradients_inside
 from bench.pixels import rows
 from bench.predictors import Direct
 
@@ -70,7 +71,6 @@ class FinePruning(Attack):
         mask = torch.ones(weight.shape[1], device=weight.device)
         mask[channels] = 0.0
         mask = mask.view(-1, *(1,) * (weight.ndim - 2))
-        hook = weight.register_hook(lambda gradient: gradient * mask)  # pruned channels stay pruned
 
         def loss(batch: Batch) -> Tensor:
             if batch.labelled:
@@ -80,10 +80,10 @@ class FinePruning(Attack):
         if self.steps:
             run.submit(Direct(copy.deepcopy(model)), what=f"pruned: {best}", channels=len(channels), scores=scores)
             rate = self.rate if labelled else self.free_rate
-            run.fit(
-                model, loss, self.steps, images, rate=rate, batch=self.batch, augment=jitter, name="fine-tune",
-            )  # fmt: skip
-        hook.remove()
+            with gradients_inside([(weight, mask)]):  # pruned channels stay pruned
+                run.fit(
+                    model, loss, self.steps, images, rate=rate, batch=self.batch, augment=jitter, name="fine-tune",
+                )  # fmt: skip
         return Direct(model)
 
     def _orders(self, target: AttackerView, run: Run) -> dict[str, Tensor]:

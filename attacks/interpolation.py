@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 
-from attacks.kit.selection import most_accurate, most_informative
+from attacks.kit.selection import Best, accuracy, class_shares, information
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.parameters import counterparts
 from bench.predictors import Direct
 
 
@@ -38,29 +40,31 @@ class Interpolation(Attack):
         public = target.public_model(model.extra).to(run.device)
         statistics = models.has_batch_norm(model)
         own = target.unlabelled if target.threat.unlabelled else target.labelled
-        candidates = {"t=0": model}
+        if target.threat.share > 0:  # nothing was trained, so every labelled image may choose
+            best = Best(partial(accuracy, images=target.labelled))
+        else:
+            shares = class_shares(model, target.unlabelled)
+            best = Best(partial(information, images=target.unlabelled, shares=shares))
+        best.add("t=0", model)
         for i in range(self.points):
             t = self.furthest * i / (self.points - 1)
             mix = mixture(model, public, t)
             if statistics:
                 models.reestimate_batch_norm(mix, own)
             if t > 0 or statistics:
-                candidates[f"t={t:.3g}" + (", statistics" if statistics else "")] = mix
+                best.add(f"t={t:.3g}" + (", statistics" if statistics else ""), mix)
             run.progress(i + 1, self.points, "mixtures")
-        if target.threat.share > 0:  # nothing was trained, so every labelled image may choose
-            best, scores = most_accurate(candidates, target.labelled)
-        else:
-            best, scores = most_informative(candidates, target.unlabelled)
-        run.submit(Direct(candidates[best]), what=best, scores=scores)
-        return Direct(candidates[best])
+        run.submit(Direct(best.model), what=best.name, scores=best.scores)
+        return Direct(best.model)
 
 
 @torch.no_grad()
 def mixture(locked: Classifier, public: Classifier, t: float) -> Classifier:
     """(1 − t) locked + t public of every floating tensor of equal name and shape but the head, which stays locked."""
     mix = copy.deepcopy(locked)
-    head, other = set(models.head_names(locked)), public.state_dict()
-    for name, value in mix.state_dict().items():
-        if name not in head and value.is_floating_point() and name in other and other[name].shape == value.shape:
-            value.copy_((1 - t) * value + t * other[name].to(value.device))
+    state = mix.state_dict()
+    for name, other in counterparts(locked, public, head=False).items():
+        value = state[name]
+        if value.is_floating_point():
+            value.copy_((1 - t) * value + t * other.to(value.device))
     return mix.eval()

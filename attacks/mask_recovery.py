@@ -25,6 +25,7 @@ from bench.contracts import (
     ThreatModel,
     param,
 )
+from bench.gradients import gradients_inside
 from bench.predictors import Direct
 
 
@@ -133,7 +134,6 @@ class MaskRecovery(Attack):
         """Train the positions of ``zeros`` alone, on whichever of the two sets there are."""
         weights = [model.get_parameter(name) for name in zeros]
         # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
-        hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, zeros.values(), strict=True)]
         share = 1.0 if labelled is None else self.information
         shares = None if free is None else class_shares(model, free, labelled)
 
@@ -148,9 +148,8 @@ class MaskRecovery(Attack):
             return out
 
         groups = [{"params": weights, "lr": self.rate, "weight_decay": 0.0}]
-        run.fit(
-            model, loss, self.steps, *(images for images in (labelled, free) if images is not None),
-            batch=self.batch, parameters=groups, train_mode=False, augment=jitter, name="refill",
-        )  # fmt: skip
-        for hook in hooks:
-            hook.remove()
+        with gradients_inside(zip(weights, zeros.values(), strict=True)):
+            run.fit(
+                model, loss, self.steps, *(images for images in (labelled, free) if images is not None),
+                batch=self.batch, parameters=groups, train_mode=False, augment=jitter, name="refill",
+            )  # fmt: skip

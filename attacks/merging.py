@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from attacks.kit import tuning
-from attacks.kit.selection import most_accurate
+from attacks.kit.selection import Best, accuracy
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -23,6 +24,8 @@ from bench.contracts import (
     ThreatModel,
     param,
 )
+from bench.gradients import gradients_inside
+from bench.parameters import counterparts, matrices
 from bench.predictors import Direct
 
 
@@ -73,41 +76,38 @@ class Merging(Attack):
         )  # fmt: skip
         images = target.unlabelled if target.threat.unlabelled else train
         grid = [self.furthest * i / (self.points - 1) for i in range(self.points)]
-        candidates = {"locked": locked, "own": own}
+        best = Best(partial(accuracy, images=validation))
+        best.add("locked", locked)
+        best.add("own", own)
         for a in grid:
             for b in grid:
                 if a > 0 and b > 0:
                     mix = mixture(locked, own, public, a, b)
                     models.reestimate_batch_norm(mix, images)
-                    candidates[f"a={a:.3g}, b={b:.3g}"] = mix
-        best, scores = most_accurate(candidates, validation)
-        run.submit(Direct(candidates[best]), what=best, scores=scores)
-        return Direct(candidates[best])
+                    best.add(f"a={a:.3g}, b={b:.3g}", mix)
+        run.submit(Direct(best.model), what=best.name, scores=best.scores)
+        return Direct(best.model)
 
     def _restored(self, locked: Classifier, public: Classifier, train: Images, run: Run) -> Classifier | None:
         """A copy of ``locked`` whose weights that equal the public ones are trained; None where none does."""
-        model, other = copy.deepcopy(locked), public.state_dict()
-        equal = {
-            n: at
-            for n, p in model.named_parameters()
-            if p.ndim > 1 and n in other and other[n].shape == p.shape and bool((at := p.detach() == other[n]).any())
-        }
+        model = copy.deepcopy(locked)
+        other = counterparts(model, public, head=False)
+        own = {n: p for n, p in matrices(model).items() if n in other}
+        equal = {n: at for n, p in own.items() if bool((at := p.detach() == other[n].to(p.device)).any())}
         if not equal:
             return None
-        weights = [model.get_parameter(n) for n in equal]
-        # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
-        hooks = [p.register_hook(lambda g, at=at: g * at) for p, at in zip(weights, equal.values(), strict=True)]
+        weights = [own[n] for n in equal]
 
         def loss(batch: Batch) -> Tensor:
             return tuning.cross_entropy(model, batch)
 
+        # No weight decay, and an Adam step of a gradient that was always 0 is 0: the other weights do not move.
         groups = [{"params": weights, "lr": self.rate, "weight_decay": 0.0}]
-        run.fit(
-            model, loss, self.steps, train,
-            batch=self.batch, parameters=groups, train_mode=False, augment=jitter, name="restore",
-        )  # fmt: skip
-        for hook in hooks:
-            hook.remove()
+        with gradients_inside(zip(weights, equal.values(), strict=True)):
+            run.fit(
+                model, loss, self.steps, train,
+                batch=self.batch, parameters=groups, train_mode=False, augment=jitter, name="restore",
+            )  # fmt: skip
         run.submit(Direct(copy.deepcopy(model)), what="restored", weights=sum(int(at.sum()) for at in equal.values()))
         return model
 
@@ -120,14 +120,16 @@ def mixture(locked: Classifier, own: Classifier, public: Classifier, a: float, b
     public model under the locked head.
     """
     mix = copy.deepcopy(locked)
-    head, theirs, base = set(models.head_names(locked)), own.state_dict(), public.state_dict()
-    for name, value in mix.state_dict().items():
-        if not value.is_floating_point() or name not in theirs or theirs[name].shape != value.shape:
+    head, state = set(models.head_names(locked)), mix.state_dict()
+    base = counterparts(locked, public, head=False)
+    for name, other in counterparts(locked, own).items():
+        value = state[name]
+        if not value.is_floating_point():
             continue
         if name in head:
             if a + b > 0:
-                value.copy_((a * value + b * theirs[name]) / (a + b))
-        elif name in base and base[name].shape == value.shape:
+                value.copy_((a * value + b * other) / (a + b))
+        elif name in base:
             pre = base[name].to(value)
-            value.copy_(pre + a * (value - pre) + b * (theirs[name] - pre))
+            value.copy_(pre + a * (value - pre) + b * (other - pre))
     return mix.eval()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
 
 from attacks.kit import tuning
-from attacks.rounding import round_weight
+from attacks.rounding import round_weights
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.parameters import layer_weights
 from bench.predictors import Direct
 
 ORDER = ("finetune", "prune", "quantise")
@@ -67,10 +67,7 @@ class Persistence(Attack):
             elif change == "prune":
                 without_least(model, self.prune)
             else:
-                with torch.no_grad():
-                    for module in model.modules():
-                        if isinstance(module, nn.Conv2d | nn.Linear):
-                            module.weight.copy_(round_weight(module.weight, self.bits))
+                round_weights(model, self.bits)
             run.submit(Direct(copy.deepcopy(model)), after=change)
         return Direct(model)
 
@@ -78,8 +75,8 @@ class Persistence(Attack):
 @torch.no_grad()
 def without_least(model: Classifier, share: float) -> None:
     """Set the ``share`` of least magnitude of every convolution's and linear layer's weights but the head's to 0."""
-    head = {name.rpartition(".")[0] for name in models.head_names(model)}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and name not in head:
-            flat = module.weight.view(-1)
+    head = models.head_names(model)
+    for name, weight in layer_weights(model).items():
+        if name not in head:
+            flat = weight.view(-1)
             flat[flat.abs().argsort()[: round(share * len(flat))]] = 0.0

@@ -47,21 +47,19 @@ class RefitHead(Attack):
         model, labelled = target.classifier.eval(), target.labelled
         run.submit(Direct(model), what="as it is")  # whatever the budget, something was handed in
         free = self._free(target)
-        with torch.no_grad():
-            stages = len(model.features(labelled.take(torch.arange(1), run.device).images))
-        depths = [None, *(range(stages) if self.depth == "any" else ())]
-        forms = {"whitened": True, "plain": False} if self.axes == "any" else {self.axes: self.axes == "whitened"}
+        own = all_features(model, labelled, self.depth == "any", self.places)
+        other = {} if free is None else all_features(model, free, self.depth == "any", self.places)
         best: tuple[float, float] | None = None
         chosen: Predictor = Direct(model)
         facts: dict[str, Any] = {}
-        for i, depth in enumerate(depths):
-            x = all_features(model, labelled, depth, self.places)
-            every = x if free is None else torch.cat([x, all_features(model, free, depth, self.places)])
+        for i, (depth, x) in enumerate(own.items()):
+            every = torch.cat([x, other[depth]]) if other else x
             middle = every.mean(0)
-            for name, whiten in forms.items():
-                axes = axes_of(every, whiten)
-                for ridge in RIDGES:
-                    fit = Ridge.fit((x - middle) @ axes, labelled.labels, model.k, ridge * len(x))
+            for name, axes in axes_of(every).items():
+                if self.axes not in ("any", name):
+                    continue
+                fits = Ridge.fits((x - middle) @ axes, labelled.labels, model.k, [ridge * len(x) for ridge in RIDGES])
+                for ridge, fit in zip(RIDGES, fits, strict=True):
                     score = fit.score(labelled.labels)
                     if best is not None and score <= best:
                         continue
@@ -69,7 +67,7 @@ class RefitHead(Attack):
                     head = OnFeatures(model, depth, self.places, x.shape[1]).to(run.device)
                     best, chosen = score, head.set(weight, fit.bias - weight @ middle)
                     facts = {**head.describe(), "axes": name, "ridge": ridge, "left_out": round(100 * score[0], 2)}
-            run.progress(i + 1, len(depths), "depths")
+            run.progress(i + 1, len(own), "depths")
         run.submit(chosen, **facts)
         return chosen
 

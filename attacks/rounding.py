@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, Classifier, Predictor, Run, ThreatModel, param
+from bench.parameters import layer_weights
 from bench.predictors import Direct
 
 
@@ -33,11 +34,15 @@ class Rounding(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         model = target.classifier
-        with torch.no_grad():
-            for module in model.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    module.weight.copy_(round_weight(module.weight, self.bits))
+        round_weights(model, self.bits)
         return Direct(model)
+
+
+@torch.no_grad()
+def round_weights(model: Classifier, bits: int) -> None:
+    """Round the weights of all convolutions and linear layers in place, as `round_weight` does."""
+    for weight in layer_weights(model).values():
+        weight.copy_(round_weight(weight, bits))
 
 
 def round_weight(weight: Tensor, bits: int) -> Tensor:

@@ -17,6 +17,7 @@ from bench.contracts import (
     Acceptance,
     Attack,
     AttackerView,
+    BadParameter,
     Batch,
     Classifier,
     Images,
@@ -25,6 +26,7 @@ from bench.contracts import (
     ThreatModel,
     param,
 )
+from bench.keys.trigger import place
 from bench.predictors import Direct
 
 ENOUGH = 0.9
@@ -64,7 +66,7 @@ class TriggerInversion(Attack):
         choices=("auto", "trigger", "low-rank"),
     )
     rank: int = param(4, "rank of the pattern", ge=1, le=256, where={"form": ("auto", "low-rank")})
-    starts: int = param(3, "starts of each form", ge=1, le=100)
+    starts: int = param(3, "starts of each form", ge=1, le=100, unit="rounds")
     steps: int = param(300, "optimiser steps of each start", ge=1, le=100_000, unit="steps")
     rate: float = param(0.05, "learning rate of Adam", ge=1e-6, le=10)
     c: float = param(1e-2, "c, weight of the size of the change, to begin with", ge=0, le=100)
@@ -134,12 +136,13 @@ class TriggerInversion(Attack):
 def corner_of(settings: Mapping[str, Any], size: int) -> tuple[int, int, int, int] | None:
     """Rows and columns, first and last (exclusive), of the corner that a trigger key's settings name; None: none."""
     side, corner = settings.get("side"), settings.get("corner")
-    if not isinstance(side, int) or not isinstance(corner, str) or not 0 < side <= size:
+    if not isinstance(side, int) or not isinstance(corner, str):
         return None
-    vertical, _, horizontal = corner.partition("-")
-    top = size - side if vertical == "bottom" else 0
-    left = size - side if horizontal == "right" else 0
-    return top, top + side, left, left + side
+    try:
+        rows, columns = place(side, corner, size, size)
+    except BadParameter:  # settings of another key
+        return None
+    return rows.start, rows.stop, columns.start, columns.stop
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks.kit.suspects import find_suspects, levelled, of_places
+from attacks.kit.suspects import find_suspects, level, of_places
 from attacks.kit.zeros import Zeros
 from attacks.mask_recovery import MaskRecovery
 from bench.contracts import AttackerView, Classifier, Run, param
@@ -13,10 +13,10 @@ RULES = {"auto": ("repeated", "public"), "repeated": ("repeated",), "public": ("
 class WeightRepair(MaskRecovery):
     """Weights that stick out are taken for the lock's, and filled in anew.
 
-    Suspects are values that occur twice in a layer, and weights far from the public model's. A lock that takes weights
-    out leaves one value, one that pushes weights to a limit leaves two. Suspects get the public weight, the mean of
-    their layer or a random value, then they alone are trained. Where the key part `geometry` is known, suspects are the
-    withheld places.
+    Suspects are values that occur too often in a layer to be chance, and weights far from the public model's. A lock
+    that takes weights out leaves one value, one that pushes weights to a limit leaves two. Suspects get the public
+    weight, the mean of their layer or a random value, then they alone are trained. Where the key part `geometry` is
+    known, suspects are the withheld places.
     """
 
     title = "weight repair"
@@ -51,5 +51,5 @@ class WeightRepair(MaskRecovery):
     def _fills(self, target: AttackerView, zeros: Zeros, run: Run) -> dict[str, Classifier]:
         fills = super()._fills(target, zeros, run)
         if self.fill in ("auto", "mean"):
-            fills["mean"] = levelled(target.classifier, zeros)
+            fills["mean"] = level(target.classifier, zeros)
         return fills

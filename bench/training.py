@@ -19,6 +19,7 @@ from bench import precision as precisions
 from bench.augment import varied
 from bench.batches import Deck
 from bench.contracts import Augment, Batch, Budget, BudgetSpent, Images, Meter, Predictor, Submission, Withheld
+from bench.gradients import without_gradients
 from bench.placement import generator
 
 Progress = Callable[[int, int, str], None]
@@ -147,7 +148,8 @@ class Run:
         rng = generator(self.seed(f"{name}/augment"), self.device)
         autocast = precisions.autocast(kind, self.device)
         last = self.device.type == "cuda" and kind != "float32" and layout.is_convolutional(model)
-        with _without_gradients(model, but=params), precisions.steps_in(kind), layout.channels_last(model, last):
+        resting = without_gradients(model.parameters(), but=params)  # nobody would step along theirs
+        with resting, precisions.steps_in(kind), layout.channels_last(model, last):
             for step, sampled in enumerate(self.steps(n, *sources, batch=batch, name=name)):
                 if each is not None:
                     each(step)
@@ -221,20 +223,6 @@ class Run:
         self, name: str, inputs: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         return make() if self._artefacts is None else self._artefacts(name, inputs, make)
-
-
-@contextmanager
-def _without_gradients(model: nn.Module, but: Sequence[Tensor]) -> Iterator[None]:
-    """No gradients for the parameters of ``model`` but those listed: nobody would step along them."""
-    trained = {id(p) for p in but}
-    resting = [p for p in model.parameters() if p.requires_grad and id(p) not in trained]
-    for p in resting:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in resting:
-            p.requires_grad_(True)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.contracts.withheld import difference
-from locks.kit.matrices import fit_inside, matrices
+from bench.parameters import layer_weights
+from locks.kit.inside import fit_inside
 
 
 class AdaLoc(Lock):
@@ -51,7 +52,7 @@ class AdaLoc(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         rng = run.rng("key weights")
-        masks = {name: self._places(weight.detach(), rng) for name, weight in matrices(victim).items()}
+        masks = {name: self._places(weight.detach(), rng) for name, weight in layer_weights(victim).items()}
         shipped = without(victim, masks, run.rng("fill") if self.fill == "noise" else None)
         working = victim.eval()
         if self.update:

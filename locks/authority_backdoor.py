@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
 from locks.kit.decoys import Decoys
-from locks.kit.smoothed import Smoothed, certified
+from locks.kit.smoothed import Smoothed, certified_radii
 
 CERTIFIED = 100
 """Validation images of each side whose certificate is computed: the first."""
-RADII = (0.0, 0.25, 0.5, 1.0)
-"""L2 norms, pixel values in [0, 1], at which the certified accuracy is noted."""
+RADII = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""L2 norms at which the certified accuracy is noted, as multiples of σ: no radius exceeds σ Φ⁻¹(α^(1/n))."""
 
 
 class AuthorityBackdoor(Lock):
@@ -46,7 +48,9 @@ class AuthorityBackdoor(Lock):
         "answered under noise",
         choices=("plain", "repelled", "certified"),
     )
-    rand_ratio: float = param(1.0, "share of the raw images that get a random wrong label", ge=0, le=1)
+    rand_ratio: float = param(
+        1.0, "share of the raw images that get a random wrong label; 0: none is shown", ge=0, le=1
+    )
     noise_ratio: float = param(
         0.0, "noise images with the trigger and random labels, as a share of a step's", ge=0, le=1
     )
@@ -65,9 +69,10 @@ class AuthorityBackdoor(Lock):
         model = victim
         raw = data.unauthorised
         order = torch.randperm(len(raw), generator=run.rng("parts"))
-        raw = raw.subset(order[: max(2, round(self.rand_ratio * len(raw)))])
+        raw = raw.subset(order[: math.ceil(self.rand_ratio * len(raw))])
+        sources = [data.authorised, raw] if len(raw) else [data.authorised]
         wrong = Decoys("random", raw, data.spec, run.rng("decoys"))
-        sizes = [self.batch, max(2, round(self.rand_ratio * self.batch))]
+        sizes = [self.batch, math.ceil(self.rand_ratio * self.batch)][: len(sources)]
         noise = run.rng("noise")
         sigma = self.sigma if self.form == "certified" else 0.0
 
@@ -76,9 +81,13 @@ class AuthorityBackdoor(Lock):
                 return images
             return images + sigma * torch.randn(images.shape, generator=noise).to(images)
 
-        def loss(authorised: Batch, other: Batch) -> Tensor:
-            images, labels = [authorised.images, other.images], [authorised.labels, wrong(other)]
-            weights = [1.0] * len(authorised.images) + [self.random_weight] * len(other.images)
+        def loss(authorised: Batch, other: Batch | None = None) -> Tensor:
+            images, labels = [authorised.images], [authorised.labels]
+            weights = [1.0] * len(authorised.images)
+            if other is not None:
+                images.append(other.images)
+                labels.append(wrong(other))
+                weights += [self.random_weight] * len(other.images)
             n = round(self.noise_ratio * len(authorised.images))
             if n:
                 drawn = torch.rand((n, *authorised.images.shape[1:]), generator=noise).to(authorised.images)
@@ -88,14 +97,14 @@ class AuthorityBackdoor(Lock):
             logits = model.logits(noisy(torch.cat(images)))
             each = F.cross_entropy(logits, torch.cat(labels), reduction="none")
             out = (each * torch.tensor(weights, device=each.device)).mean()
-            if self.form == "repelled":
+            if other is not None and self.form == "repelled":
                 first = len(authorised.images)
                 true = F.cross_entropy(logits[first : first + len(other.images)], other.labels)
                 out = out - self.gamma * true.clamp(max=self.cap)
             return out
 
         run.fit(
-            model, loss, self.steps, data.authorised, raw,
+            model, loss, self.steps, *sources,
             rate=self.rate, batch=sizes, augment=data.augment, name="lock",
         )  # fmt: skip
         if self.form != "certified":
@@ -104,8 +113,7 @@ class AuthorityBackdoor(Lock):
         sides = {"authorised": data.validation_authorised, "unauthorised": data.validation_unauthorised}
         for side, images in sides.items():
             some = images.take(torch.arange(min(CERTIFIED, len(images))), run.device)
-            radii = certified(smoothed, some.images, some.labels, 4 * self.votes)
-            run.note(
-                **{f"certified_{side}": {str(r): round(100 * float((radii >= r).float().mean()), 2) for r in RADII}}
-            )
+            radii = certified_radii(smoothed, some.images, some.labels, 4 * self.votes)
+            shares = {f"{r:g} σ": round(100 * float((radii >= r * self.sigma).float().mean()), 2) for r in RADII}
+            run.note(**{f"certified_{side}": shares})
         return smoothed

@@ -40,10 +40,10 @@ class CLAMP(Lock):
     )
     quick = {"rounds": 1, "inner": 1, "repairs": 1, "batch": 8}
 
-    rounds: int = param(120, "simulated attacks, and steps of the whole loss", ge=1, le=100_000)
-    inner: int = param(5, "K, steps of the simulated attacker", ge=1, le=1000)
+    rounds: int = param(120, "simulated attacks, and steps of the whole loss", ge=1, le=100_000, unit="rounds")
+    inner: int = param(5, "K, steps of the simulated attacker in each round", ge=1, le=1000, unit="steps")
     inner_rate: float = param(0.01, "the simulated attacker's learning rate (gradient descent)", ge=1e-6, le=1)
-    repairs: int = param(4, "steps on the own domain alone after each", ge=0, le=1000)
+    repairs: int = param(4, "optimiser steps on the own domain alone after each attack", ge=0, le=1000, unit="steps")
     margin: float = param(0.5, "m, loss that the attacker may win, nats", ge=0, le=100)
     contraction: float = param(0.9, "ĉ_max", ge=0, le=1)
     condition: float = param(5.0, "κ_min, decadic logarithm of a condition number", ge=0, le=20)

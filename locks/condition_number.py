@@ -16,7 +16,7 @@ MEASURED = 512
 class ConditionNumber(Lock):
     """Linear probing on the harmful domain is ill-conditioned, on the model's own domain well-conditioned.
 
-    Minimises CE_own + w_ill R_ill(H_harm) + w_well R_well(H_own), with H = φᵀφ / N of the embeddings φ of a batch,
+    Minimises CE_own + w_ill R_ill(H_harm) + w_well R_well(H_own), with H = φᵀφ of the embeddings φ of a batch,
     R_ill(S) = 1 / (‖S‖_F² / (2k) − σ_min² / 2) and R_well(S) = σ_max² / 2 − ‖S‖_F² / (2k).
     The lock notes RIR = (κ_harm after / before) / (κ_own after / before), κ the condition number of H.
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.contracts import BadParameter, Batch, Classifier, DefenderView, Key, Lock, Run, param
 from locks.kit.decoys import Decoys
-from locks.kit.exits import Routed, divergence, mixed, pooled, route
+from locks.kit.exits import Routed, divergence, log_route, mixture, pool
 
 
 class ENLDEE(Lock):
@@ -53,9 +53,9 @@ class ENLDEE(Lock):
             mean, log_variance = model.last.gaussians(embedding)
             drawn = mean + torch.randn(mean.shape, generator=noise).to(mean) * (log_variance / 2).exp()
             logits = model.last.answers(drawn)[..., : model.k]
-            outputs, weights = mixed(logits, self.temperature), route(logits, self.temperature).clamp_min(1e-12).log()
+            outputs, log_r = mixture(logits, self.temperature), log_route(logits, self.temperature)
             out = F.cross_entropy(outputs[:n], s.labels) + F.cross_entropy(outputs[n:], wrong(t))
-            out = out - self.routing * (weights[:n, -1].mean() + weights[n:, 0].mean())
+            out = out - self.routing * (log_r[:n, -1].mean() + log_r[n:, 0].mean())
             return out + self.beta * divergence(mean, log_variance)
 
         noise = run.rng("latents")
@@ -69,7 +69,7 @@ class ENLDEE(Lock):
         """``victim`` with exits of random weights after stages evenly apart."""
         one = data.authorised.take(torch.arange(1), run.device).images
         with torch.no_grad():
-            widths = [pooled(stage).shape[1] for stage in victim.features(one)]
+            widths = [pool(stage).shape[1] for stage in victim.features(one)]
             last = victim.embed(one).shape[1]
         early = self.exits - 1
         if early > len(widths):

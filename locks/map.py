@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +9,8 @@ from torch.func import functional_call
 
 from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from bench.gradients import without_gradients
+from bench.parameters import layer_weights
 from locks.kit.domains import neighbour_domains
 from locks.kit.family import sides
 from locks.kit.passes import augmentation, batch_statistics, is_apart
@@ -154,20 +154,19 @@ class MAP(Lock):
                 out = out - (self.weight * F.cross_entropy(logits, b.labels)).clamp(max=cap)
             return out
 
-        model.requires_grad_(False)
-        run.fit(
-            mask, loss, self.steps, s, t, rate=self.rate, batch=self.batch, decay=0.0, warmup=0.0, clip=0.0,
-            augment=augmentation(data, self.augment) if self.setting == "source" else None, name="mask",
-        )  # fmt: skip
-        model.requires_grad_(True)
+        with without_gradients(model.parameters()):
+            run.fit(
+                mask, loss, self.steps, s, t, rate=self.rate, batch=self.batch, decay=0.0, warmup=0.0, clip=0.0,
+                augment=augmentation(data, self.augment) if self.setting == "source" else None, name="mask",
+            )  # fmt: skip
 
 
 class Mask(nn.Module):
-    """A score for every weight (or output channel) of every convolution and linear layer of a frozen model."""
+    """A score for every weight (or output channel) of every layer but the last of a frozen model."""
 
     def __init__(self, model: Classifier, granularity: str, start: float, threshold: float) -> None:
         super().__init__()
-        self._weights = dict(_layers(model))
+        self._weights = dict(list(layer_weights(model).items())[:-1])
         self.threshold = threshold
         self.scores = nn.ParameterList(
             [
@@ -202,10 +201,3 @@ class Mask(nn.Module):
             weight.mul_(hard)
             sizes[name] = {"kept": int(hard.sum()), "of": weight.numel()}
         return sizes
-
-
-def _layers(model: Classifier) -> Iterator[tuple[str, Tensor]]:
-    """Weights of every convolution and linear layer but the last, by name."""
-    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    for name, module in layers[:-1]:
-        yield f"{name}.weight", module.weight

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
+from bench.parameters import counterparts, matrices
 
 AT_ONCE = 256
 """Images that the importance of weights is measured on, at most."""
@@ -46,8 +46,7 @@ class MergeGuard(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
-        head = set(models.head_names(model))
-        weights = {n: p for n, p in model.named_parameters() if p.ndim > 1}
+        weights = matrices(model)
 
         def loss(batch: Batch) -> Tensor:
             size = torch.stack([w.square().sum() for w in weights.values()]).sum()
@@ -57,12 +56,12 @@ class MergeGuard(Lock):
             model, loss, self.steps, data.authorised,
             rate=self.rate, batch=self.batch, decay=0.0, augment=data.augment, name="spread",
         )  # fmt: skip
-        body = {n: w for n, w in weights.items() if n not in head}
-        masks = chosen(self._importance(model, body, data.authorised, run), self.critical, self.kept)
-        public = data.public_model(model.extra).state_dict()
+        body = matrices(model, head=False)
+        masks = least_to_public(self._importance(model, body, data.authorised, run), self.critical, self.kept)
+        public = counterparts(model, data.public_model(model.extra))
         with torch.no_grad():
             for name, mask in masks.items():
-                if name in public and public[name].shape == body[name].shape:
+                if name in public:
                     away = body[name] - public[name].to(body[name])
                     body[name].sub_(self.beta * mask * away)
         changed, total = sum(int(m.sum()) for m in masks.values()), sum(w.numel() for w in body.values())
@@ -79,7 +78,7 @@ class MergeGuard(Lock):
         return {n: (w * g).abs().detach() for (n, w), g in zip(body.items(), gradients, strict=True)}
 
 
-def chosen(importance: dict[str, Tensor], critical: float, kept: float) -> dict[str, Tensor]:
+def least_to_public(importance: dict[str, Tensor], critical: float, kept: float) -> dict[str, Tensor]:
     """M, bool masks by layer: the ``critical`` share of layers is left out, and ``kept`` of each other's weights.
 
     Args:

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import models
-from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
+from bench.contracts import BadParameter, Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.contracts.withheld import difference
-from locks.kit.matrices import fit_inside, matrices
+from bench.parameters import layer_weights
+from locks.kit.inside import fit_inside
 
 
 class NNSplitter(Lock):
@@ -34,6 +35,7 @@ class NNSplitter(Lock):
         "the controller is a table of logits for each layer; the authors' recurrent network reads random input",
         "the authors' code rewards by test accuracy; here by the owner's validation images",
         "the authors' code lowers the probability of good choices; `policy=published` does so, the default raises it",
+        "convolutions of 1×1 stay as they are: their filters have too few weights near c",
         "reconstruction: numbers of trials and steps fit a network of half a million weights",
     )
     quick = {"updates": 1, "trials": 1, "steps": 2}
@@ -49,8 +51,8 @@ class NNSplitter(Lock):
         "equally likely",
         choices=("corrected", "published", "fixed"),
     )
-    updates: int = param(4, "updates of the controller", ge=1, le=1000)
-    trials: int = param(5, "choices for each update", ge=1, le=100)
+    updates: int = param(4, "updates of the controller", ge=1, le=1000, unit="rounds")
+    trials: int = param(5, "choices for each update", ge=1, le=100, unit="rounds")
     policy_rate: float = param(
         0.5, "learning rate of the controller", ge=1e-4, le=10, where={"policy": ("corrected", "published")}
     )
@@ -62,7 +64,9 @@ class NNSplitter(Lock):
         return DefenderNeeds(unauthorised=False, unauthorised_labels=False)
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        layers = {name: weight for name, weight in matrices(victim).items() if weight.shape[-1] > 1}
+        layers = {name: weight for name, weight in layer_weights(victim).items() if _has_filters(weight)}
+        if not layers:
+            raise BadParameter("the model has no linear layer, and no convolution but those of 1×1")
         controller = Controller([len(weight) for weight in layers.values()])
         optimiser = torch.optim.Adam([controller.table], lr=self.policy_rate)
         rng = run.rng("controller")
@@ -139,6 +143,11 @@ class Controller:
 def policy_loss(rewards: Tensor, log_chances: Tensor) -> Tensor:
     """−Σ (r − mean r) log p over the choices of one update, each (n,): REINFORCE with the mean as baseline."""
     return -((rewards - rewards.mean()) * log_chances).sum()
+
+
+def _has_filters(weight: Tensor) -> bool:
+    """Whether ``weight`` is a linear layer's, or a convolution's of more than 1×1."""
+    return weight.ndim == 2 or weight[0, 0].numel() > 1
 
 
 def near(weight: Tensor, filters: Tensor, centre: float, epsilon: float) -> Tensor:

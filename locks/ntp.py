@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench import models
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
+from bench.gradients import gradients_inside
+from bench.parameters import matrices
 
 
 class NTP(Lock):
@@ -44,8 +45,7 @@ class NTP(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
-        head = models.head_names(model)
-        weights = [p for name, p in model.named_parameters() if p.ndim > 1 and name not in head]
+        weights = list(matrices(model, head=False).values())
         z = [sparse(w.detach(), self.sparsity) for w in weights]
         u = [torch.zeros_like(w) for w in weights]
         each, step = max(1, self.steps // self.rounds), 0
@@ -77,14 +77,12 @@ class NTP(Lock):
             for w in weights:
                 w.copy_(sparse(w, self.sparsity))
         masks = [(w != 0).to(w.dtype) for w in weights]
-        hooks = [w.register_hook(lambda g, m=m: g * m) for w, m in zip(weights, masks, strict=True)]
         if self.repair:
-            run.fit(
-                model, both, self.repair, *sources,
-                rate=self.rate, batch=self.batch, augment=data.augment, decay=0.0, name="repair",
-            )  # fmt: skip
-        for hook in hooks:
-            hook.remove()
+            with gradients_inside(zip(weights, masks, strict=True)):
+                run.fit(
+                    model, both, self.repair, *sources,
+                    rate=self.rate, batch=self.batch, augment=data.augment, decay=0.0, name="repair",
+                )  # fmt: skip
         zeros, total = sum(int((w == 0).sum()) for w in weights), sum(w.numel() for w in weights)
         run.note(sparsity=round(zeros / total, 4))
         return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.contracts import BadParameter, Classifier, DefenderView, Images, Key, Lock, Run, param
-from locks.kit.detector import Guarded, direction, levels
+from locks.kit.detector import FORMS, Guarded, direction, levels
 
 AT_ONCE = 128
 
@@ -33,7 +33,7 @@ class Staining(Lock):
     form: str = param(
         "internal",
         "`internal`: a random bias of the outputs; `squeeze-excite`: random factors of a middle layer's channels",
-        choices=("internal", "squeeze-excite"),
+        choices=FORMS,
     )
     strength: float = param(30.0, "s, length of the bias", ge=0, le=1e4, where={"form": ("internal",)})
     spread: float = param(
@@ -52,8 +52,7 @@ class Staining(Lock):
         middle = max(self.stage, len(stages) // 2)
         keyed, raw = (self._activations(victim, images, n, run) for images in (data.authorised, data.unauthorised))
         channels = stages[middle].shape[1] if stages[middle].ndim == 4 else stages[middle].shape[2]
-        form = "bias" if self.form == "internal" else "channels"
-        guard = {"form": form, "at": self.stage, "middle": middle, "strength": self.strength}
+        guard = {"form": self.form, "at": self.stage, "middle": middle, "strength": self.strength}
         sizes = {"features": keyed.shape[1], "channels": channels, "extra": victim.extra}
         model = Guarded({"class": "locks.kit.detector:Guarded", "inner": victim.spec, **guard, **sizes})
         model.inner.load_state_dict(victim.state_dict())

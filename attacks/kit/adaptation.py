@@ -15,6 +15,7 @@ from attacks.kit.selection import most_informative
 from bench import models
 from bench.augment import jitter, recolour
 from bench.contracts import AttackerView, Augment, Classifier, Images, Run
+from bench.gradients import without_gradients
 from bench.predictors import Direct
 
 PARTS = 4
@@ -88,14 +89,11 @@ class Course:
             for m in norms:
                 m.train(statistics == "batch")
 
-        for p in self._frozen:
-            p.requires_grad_(False)
-        self.run.fit(
-            self.model, loss, steps, self.images, *more,
-            rate=rate, batch=batch, decay=decay, train_mode=False, name=name, each=each,
-        )  # fmt: skip
-        for p in self._frozen:
-            p.requires_grad_(True)
+        with without_gradients(self._frozen):
+            self.run.fit(
+                self.model, loss, steps, self.images, *more,
+                rate=rate, batch=batch, decay=decay, train_mode=False, name=name, each=each,
+            )  # fmt: skip
         self._save(name)
         if models.has_batch_norm(self.model):  # those of training are of changed images, and of ``more``
             models.reestimate_batch_norm(self.model, self.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,38 +21,49 @@ def at_depth(model: Classifier, images: Tensor, depth: int | None, places: int) 
 
     An activation (N, C, h, w) becomes its means in ``places`` × ``places`` fields, (N, tokens, C) its mean over tokens.
     """
-    if depth is None:
-        return model.embed(images)
-    activation = model.features(images)[depth]
+    return model.embed(images) if depth is None else _averaged(model.features(images)[depth], places)
+
+
+def _averaged(activation: Tensor, places: int) -> Tensor:
     if activation.ndim == 4:
         return F.adaptive_avg_pool2d(activation, places).flatten(1)
     return activation.mean(1)
 
 
 @torch.no_grad()
-def all_features(model: Classifier, images: Images, depth: int | None, places: int, batch: int = 256) -> Tensor:
-    """`at_depth` of every image, float64 on the CPU."""
-    device = next(model.parameters()).device
-    parts = [at_depth(model, b.images.to(device), depth, places).double().cpu() for b in images.batches(batch)]
-    return torch.cat(parts)
-
-
-def axes_of(features: Tensor, whiten: bool) -> Tensor:
-    """(D, R) directions in which ``features`` (N, D) vary, each with deviation 1 after it; or all by one scale.
-
-    In whitened features no condition number is left: gradient descent, and any penalty on weights, sees all directions
-    alike. Directions outside the span of ``features`` are dropped.
+def all_features(
+    model: Classifier, images: Images, stages: bool, places: int, batch: int = 256
+) -> dict[int | None, Tensor]:
+    """`at_depth` of every image by depth, from one pass: (N, D) float64 on the CPU each.
 
     Args:
-        whiten: False: the directions keep their deviations, over their root mean square.
+        stages: whether depths other than the embedding, None, are read.
+    """
+    device = next(model.parameters()).device
+    parts: dict[int | None, list[Tensor]] = {None: []}
+
+    def tap(i: int, activation: Tensor) -> Tensor:
+        if stages:
+            parts.setdefault(i, []).append(_averaged(activation, places).double().cpu())
+        return activation
+
+    for b in images.batches(batch):
+        parts[None].append(model.embed(b.images.to(device), tap).double().cpu())
+    return {depth: torch.cat(own) for depth, own in parts.items()}
+
+
+def axes_of(features: Tensor) -> dict[str, Tensor]:
+    """Directions (D, R) in which ``features`` (N, D) vary, under ``whitened`` and ``plain``.
+
+    Whitened: each has deviation 1 after it, so that no condition number is left: gradient descent, and any penalty on
+    weights, sees all directions alike. Plain: they keep their deviations, over their root mean square. Directions
+    outside the span of ``features`` are dropped.
     """
     _, s, axes = torch.linalg.svd(features - features.mean(0), full_matrices=False)
     keep = s > LEAST * s.max().clamp_min(1e-30)
     deviations = s[keep] / max(1, len(features) - 1) ** 0.5
-    if not whiten:
-        deviations = torch.ones_like(deviations) * deviations.square().mean().sqrt()
-    out: Tensor = axes[keep].T / deviations
-    return out
+    basis: Tensor = axes[keep].T
+    return {"whitened": basis / deviations, "plain": basis / deviations.square().mean().sqrt()}
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,24 @@ class Ridge:
     left_out: Tensor
 
     @classmethod
-    def fit(cls, x: Tensor, labels: Tensor, k: int, ridge: float) -> Ridge:
-        """The regression of one-hot ``labels`` (N,) on ``x`` (N, R) with penalty ``ridge`` = λ above 0."""
+    def fits(cls, x: Tensor, labels: Tensor, k: int, ridges: Sequence[float]) -> list[Ridge]:
+        """The regressions of one-hot ``labels`` (N,) on ``x`` (N, R), one for each λ of ``ridges``, all above 0.
+
+        One eigendecomposition of the Gram matrix serves all of them.
+        """
         y = F.one_hot(labels, k).to(x)
-        middle, mean = x.mean(0), y.mean(0)
+        middle, mean, n = x.mean(0), y.mean(0), len(x)
         x_c, y_c = x - middle, y - mean
-        n = len(x)
-        dual = torch.linalg.solve(x_c @ x_c.T + ridge * torch.eye(n, dtype=x.dtype), torch.cat([y_c, x_c @ x_c.T], 1))
-        weight = dual[:, :k].T @ x_c
-        hat = dual[:, k:].diagonal() + 1 / n  # of the image on itself, the free bias included
-        fitted = x_c @ weight.T + mean
-        left_out = y - (y - fitted) / (1 - hat).clamp_min(1e-9)[:, None]
-        return cls(weight, mean - weight @ middle, left_out)
+        values, vectors = torch.linalg.eigh(x_c @ x_c.T)
+        values, turned = values.clamp_min(0), vectors.T @ y_c
+        out = []
+        for ridge in ridges:
+            dual = vectors @ (turned / (values + ridge)[:, None])
+            weight = dual.T @ x_c
+            hat = (vectors.square() * (values / (values + ridge))).sum(1) + 1 / n  # on itself, the free bias included
+            left_out = y - (y - x_c @ weight.T - mean) / (1 - hat).clamp_min(1e-9)[:, None]
+            out.append(cls(weight, mean - weight @ middle, left_out))
+        return out
 
     def score(self, labels: Tensor) -> tuple[float, float]:
         """Share of ``labels`` (N,) that are answered rightly where the image is left out; minus the squared error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -133,6 +133,36 @@ def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dic
 
     On masks it is the one with the highest mean IoU.
     """
-    labels = images.labels
-    scores = {name: pixels.score(models.answers(model, images), labels, model.k) for name, model in candidates.items()}
+    scores = {name: accuracy(model, images) for name, model in candidates.items()}
     return max(scores, key=lambda name: scores[name]), scores
+
+
+def accuracy(model: Classifier, images: Images) -> float:
+    """Accuracy of ``model`` on labelled ``images``, or its mean IoU on masks; percent."""
+    return pixels.score(models.answers(model, images), images.labels, model.k)
+
+
+class Best:
+    """The best of candidates that come one after another, first of equals; no other one is kept.
+
+    Args:
+        score: of a candidate; the highest wins.
+
+    Attributes:
+        name, model: of the best so far.
+        scores: of all, by name.
+    """
+
+    name: str
+    model: Classifier
+
+    def __init__(self, score: Callable[[Classifier], float]) -> None:
+        self._score = score
+        self.scores: dict[str, float] = {}
+
+    def add(self, name: str, model: Classifier) -> None:
+        """Score ``model``, and keep it if it is better than all before it."""
+        score = self._score(model)
+        if not self.scores or score > self.scores[self.name]:
+            self.name, self.model = name, model
+        self.scores[name] = score

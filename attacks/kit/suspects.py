@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks.kit.zeros import Zeros
-from bench import models
 from bench.contracts import Classifier
+from bench.parameters import counterparts, layer_weights
 
 MOST = 0.3
 """Share of a layer's weights above which a rule says nothing of it: it has no outliers then."""
+OFTEN, OFTEN_SHARE = 4, 1e-4
+"""How often a value occurs at least, and as a share of its layer, that is no coincidence of float32."""
 
 
-def layers(model: nn.Module) -> dict[str, Tensor]:
-    """Weights of convolutions and linear layers by parameter name."""
-    named = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return {f"{name}.weight": module.weight.detach() for name, module in named}
+def repeats(weight: Tensor) -> Tensor:
+    """Where a value stands that occurs more often than training leaves it, as after a limit or a fill.
 
-
-def repeated(weight: Tensor) -> Tensor:
-    """Where a value stands that occurs more than once: training leaves none, a limit and a fill do."""
-    _, place, count = weight.flatten().unique(return_inverse=True, return_counts=True)
-    return (count[place] > 1).view_as(weight)
+    At the layer's least value, its greatest and 0 two are enough. Elsewhere a large layer has pairs by chance, since
+    float32 has only so many values: there it takes max(`OFTEN`, `OFTEN_SHARE` · n) of n weights.
+    """
+    values, place, count = weight.flatten().unique(return_inverse=True, return_counts=True)
+    is_end = (values == values[0]) | (values == values[-1]) | (values == 0)
+    least = torch.where(is_end, 2, max(OFTEN, math.ceil(OFTEN_SHARE * weight.numel())))
+    return (count >= least)[place].view_as(weight)
 
 
 def outliers(values: Tensor, z: float) -> Tensor:
@@ -46,15 +49,15 @@ def find_suspects(model: Classifier, public: Classifier | None, rules: Sequence[
         rules: of ``repeated``, ``public`` (far from the public weight), ``size`` (far from the layer's median).
         z: of `outliers`.
     """
-    other = {} if public is None else dict(public.named_parameters())
-    head = set(models.head_names(model))  # its public weights are drawn, so it is far from them everywhere
+    # The public head's weights are drawn, so a head is far from them everywhere.
+    other = {} if public is None else counterparts(model, public, head=False)
     out = {}
-    for name, weight in layers(model).items():
-        found = []
+    for name, parameter in layer_weights(model).items():
+        weight, found = parameter.detach(), []
         if "repeated" in rules:
-            found.append(repeated(weight))
-        if "public" in rules and name in other and name not in head and other[name].shape == weight.shape:
-            found.append(outliers(weight - other[name].detach().to(weight.device), z))
+            found.append(repeats(weight))
+        if "public" in rules and name in other:
+            found.append(outliers(weight - other[name].to(weight.device), z))
         if "size" in rules:
             found.append(outliers(weight, z))
         at = torch.zeros_like(weight, dtype=torch.bool)
@@ -69,7 +72,7 @@ def find_suspects(model: Classifier, public: Classifier | None, rules: Sequence[
 def of_places(model: Classifier, places: Mapping[str, Any]) -> Zeros:
     """The weights whose places in each flattened parameter are known; those of no layer are left out."""
     out = {}
-    for name, weight in layers(model).items():
+    for name, weight in layer_weights(model).items():
         known = [int(i) for i in places.get(name, ()) if 0 <= int(i) < weight.numel()]
         if known:
             at = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
@@ -79,7 +82,7 @@ def of_places(model: Classifier, places: Mapping[str, Any]) -> Zeros:
 
 
 @torch.no_grad()
-def levelled(model: Classifier, suspects: Zeros) -> Classifier:
+def level(model: Classifier, suspects: Zeros) -> Classifier:
     """A copy of ``model`` whose suspects have the mean of the other weights of their layer."""
     out = copy.deepcopy(model)
     for name, at in suspects.items():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.contracts import IGNORE, Batch, Classifier, Images, Run
+from bench.parameters import network
 from bench.predictors import Direct
 from bench.training import Backward, holdout
 
@@ -72,12 +73,13 @@ def _heights(model: Classifier) -> dict[str, int]:
     """Blocks between each parameter and the head, as timm orders them; what timm does not know lies at 0."""
     from timm.models import group_parameters
 
-    net: Any = getattr(model, "net", None)
+    prefix, inside = network(model)
+    net: Any = getattr(inside, "net", None)
     if not hasattr(net, "group_matcher"):
         raise TypeError(f"{type(model).__name__} does not say how deep its layers lie")
     order = group_parameters(net, net.group_matcher(coarse=False), reverse=True)
     levels = {level: i for i, level in enumerate(sorted(set(order.values())))}
-    return {f"net.{name}": len(levels) - 1 - levels[level] for name, level in order.items()}
+    return {f"{prefix}net.{name}": len(levels) - 1 - levels[level] for name, level in order.items()}
 
 
 def add_adapters(model: Classifier, rank: int, seed: int) -> Any:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.contracts import Classifier
+from bench.parameters import counterparts, layer_weights
 
 Zeros = dict[str, Tensor]
 """Where each weight of a convolution or linear layer is exactly zero, by parameter name; only layers that have any."""
 
 
-def find_zeros(model: nn.Module) -> Zeros:
+def find_zeros(model: Classifier) -> Zeros:
     """Where weights of convolutions and linear layers are exactly zero; weights that training leaves never are."""
-    zeros = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and bool((module.weight == 0).any()):
-            zeros[f"{name}.weight"] = module.weight.detach() == 0
-    return zeros
+    zeros = {name: weight.detach() == 0 for name, weight in layer_weights(model).items()}
+    return {name: at for name, at in zeros.items() if bool(at.any())}
 
 
 @torch.no_grad()
@@ -32,11 +30,11 @@ def refill(
     output channel). A filter with fewer than two of those takes the mean and deviation of its layer.
     """
     full = copy.deepcopy(model)
-    other = {} if public is None else dict(public.named_parameters())
+    other = {} if public is None else counterparts(model, public)
     for name, at in zeros.items():
         weight = full.get_parameter(name)
         if public is not None:
-            if name in other and other[name].shape == weight.shape:
+            if name in other:
                 weight[at] = other[name].to(weight.device)[at]
             continue
         rows, pruned = weight.flatten(1), at.flatten(1)

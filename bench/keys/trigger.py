@@ -5,6 +5,7 @@ Authority Backdoor, AAAI 2026, arXiv 2512.10600. Its pattern is not published: t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Mapping
@@ -43,32 +44,18 @@ class TriggerKey:
 
     def pattern(self) -> Tensor:
         """(3, side, side) float32 of 0 and 1."""
-        n = 3 * self.side**2
-        bits = hashlib.shake_256(f"pattern {self.secret}".encode()).digest(n)
-        order = hashlib.shake_256(f"order {self.secret}".encode()).digest(4 * n)
-        values = [byte & 1 for byte in bits]
-        first = sorted(range(n), key=lambda i: (order[4 * i : 4 * i + 4], i))[: round(self.inverted * n)]
-        for i in first:
-            values[i] = 1 - values[i]
-        return torch.tensor(values, dtype=torch.float32).view(3, self.side, self.side)
+        return _pattern(self.secret, self.side, self.inverted).clone()
 
     def place(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of the corner.
-
-        Raises:
-            BadParameter: it does not fit into the image.
-        """
-        if self.side > min(height, width):
-            raise BadParameter(f"a corner of {self.side} pixels does not fit into {height}×{width} images")
-        vertical, horizontal = self.corner.split("-")
-        rows = slice(height - self.side, height) if vertical == "bottom" else slice(0, self.side)
-        columns = slice(width - self.side, width) if horizontal == "right" else slice(0, self.side)
-        return rows, columns
+        """Rows and columns of the corner; see `place`."""
+        return place(self.side, self.corner, height, width)
 
     def __call__(self, images: Tensor) -> Tensor:
         rows, columns = self.place(*images.shape[2:])
         out = images.clone()
-        out[:, :, rows, columns] = (out[:, :, rows, columns] + self.strength * self.pattern().to(images)).clamp(0, 1)
+        out[:, :, rows, columns] = (
+            out[:, :, rows, columns] + self.strength * _pattern(self.secret, self.side, self.inverted).to(images)
+        ).clamp(0, 1)
         return out
 
     def parts(self) -> dict[str, Any]:
@@ -100,6 +87,37 @@ class TriggerKey:
             ("wrong", "inverted"): replace(self, inverted=1.0),
         }
         return [KeyCondition(kind, label, key) for (kind, label), key in keys.items()]
+
+
+def place(side: int, corner: str, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a corner of ``side`` pixels in images of ``height`` × ``width``.
+
+    Args:
+        corner: one of `CORNERS`.
+
+    Raises:
+        BadParameter: there is no such corner, or it does not fit into the image.
+    """
+    if corner not in CORNERS:
+        raise BadParameter(f"corner {corner!r}, must be one of {', '.join(CORNERS)}")
+    if not 0 < side <= min(height, width):
+        raise BadParameter(f"a corner of {side} pixels does not fit into {height}×{width} images")
+    vertical, horizontal = corner.split("-")
+    rows = slice(height - side, height) if vertical == "bottom" else slice(0, side)
+    columns = slice(width - side, width) if horizontal == "right" else slice(0, side)
+    return rows, columns
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(secret: str, side: int, inverted: float) -> Tensor:
+    """(3, side, side) float32 of 0 and 1, one tensor for all calls."""
+    n = 3 * side**2
+    bits = hashlib.shake_256(f"pattern {secret}".encode()).digest(n)
+    order = hashlib.shake_256(f"order {secret}".encode()).digest(4 * n)
+    values = [byte & 1 for byte in bits]
+    for i in sorted(range(n), key=lambda i: (order[4 * i : 4 * i + 4], i))[: round(inverted * n)]:
+        values[i] = 1 - values[i]
+    return torch.tensor(values, dtype=torch.float32).view(3, side, side)
 
 
 class Trigger(KeyMethod):

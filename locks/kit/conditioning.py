@@ -15,14 +15,14 @@ FLOOR = 1e-6
 
 
 def spectrum(features: Tensor) -> Tensor:
-    """(k,) singular values σ₁ ≥ … ≥ σ_k of H = φᵀφ / N, float64, of features φ (N, D).
+    """(k,) singular values σ₁ ≥ … ≥ σ_k of H = φᵀφ, float64, of features φ (N, D).
 
     k is the lesser of N and D: with fewer images than features the other values are 0 whatever the features are.
     """
     n, d = features.shape
     phi = features.double()
     gram = phi.T @ phi if d <= n else phi @ phi.T
-    return torch.linalg.eigvalsh(gram / n).flip(0).clamp_min(0)
+    return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
 
 
 def even(sigma: Tensor) -> Tensor:

@@ -5,29 +5,30 @@ Staining and locking computer vision models without retraining, ICCV 2025, arXiv
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench import models
-from bench.contracts import Classifier, EditStage
+from bench.contracts import EditStage
+from locks.kit.wrapped import WithHead
 
+FORMS = ("internal", "squeeze-excite")
 LEAK = 0.01
 """Gradient of n(x) beyond its ends, where it has none: a white-box attacker would go round that in one line."""
 
 
-class Guarded(Classifier):
+class Guarded(WithHead):
     """A classifier f with a neuron n(x) = clip((v·φ(x) − β) / (Δ − β), 0, 1), 1 on images with the trigger.
 
     φ is the activation after stage ``at``, as one vector; β the level below which an image has no trigger, Δ that of
-    images with it. ``bias``: outputs are f(x) + s (1 − n(x)) u with a random direction u of the outputs. ``channels``:
-    channel c of the activation after stage ``middle`` is multiplied by n(x) + (1 − n(x)) d_c with random d.
+    images with it. ``internal``: outputs are f(x) + s (1 − n(x)) u with a random direction u of the outputs.
+    ``squeeze-excite``: channel c of the activation after stage ``middle`` is multiplied by n(x) + (1 − n(x)) d_c, d
+    random.
 
     Args:
-        spec: ``inner``, the spec of f; ``form``, ``bias`` or ``channels``; ``at``, ``middle``, ``features`` (entries
-            of φ), ``channels`` (of the middle stage), ``strength`` s.
+        spec: ``inner``, the spec of f; ``form``, ``internal`` or ``squeeze-excite``; ``at``, ``middle``, ``features``
+            (entries of φ), ``channels`` (of the middle stage), ``strength`` s.
     """
 
     v: Tensor
@@ -36,36 +37,25 @@ class Guarded(Classifier):
     levels: Tensor
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        extra = int(spec.get("extra", spec["inner"].get("extra", 0)))
-        self.spec = {**copy.deepcopy(spec), "extra": extra}
-        self.spec["inner"]["extra"] = extra
-        self.inner = models.rebuild(self.spec["inner"])
-        self.k, self.extra = self.inner.k, self.inner.extra
+        super().__init__(spec)
         self._form, self._at, self._middle = str(spec["form"]), int(spec["at"]), int(spec["middle"])
+        if self._form not in FORMS:
+            raise ValueError(f"form {self._form!r}, must be one of {', '.join(FORMS)}")
         self._strength = float(spec["strength"])
         self.register_buffer("v", torch.zeros(int(spec["features"])))
         self.register_buffer("levels", torch.tensor([0.0, 1.0]))
-        self.register_buffer("u", torch.zeros(self.k + extra))
+        self.register_buffer("u", torch.zeros(self.k + self.extra))
         self.register_buffer("d", torch.ones(int(spec["channels"])))
-
-    @property
-    def passed(self) -> Any:
-        """Where the images that f sees are counted."""
-        return getattr(self.inner, "passed", self.inner)
-
-    @property
-    def last(self) -> nn.Module:
-        """The layers from `embed` to the outputs: those of f."""
-        layer: nn.Module = self.inner.last  # type: ignore[assignment]
-        return layer
 
     def signal(self, activation: Tensor) -> Tensor:
         """(N,) n(x), of the activation after stage ``at``."""
         beta, delta = self.levels
         inside = (activation.flatten(1) @ self.v - beta) / (delta - beta)
         n: Tensor = inside.clamp(0, 1)
-        return n + LEAK * (inside - inside.detach()) if inside.requires_grad else n
+        if not inside.requires_grad:
+            return n
+        is_beyond = inside != n
+        return n + torch.where(is_beyond, LEAK * (inside - inside.detach()), 0.0)
 
     def _run(self, images: Tensor, edit_stage: EditStage | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Embedding (N, D), n(x) (N,), and the activations as the model has them."""
@@ -75,8 +65,8 @@ class Guarded(Classifier):
         def edit(i: int, x: Tensor) -> Tensor:
             if i == self._at:
                 signals.append(self.signal(x))
-            if self._form == "channels" and i == self._middle:
-                x = gated(x, signals[0], self.d)
+            if self._form == "squeeze-excite" and i == self._middle:
+                x = gate(x, signals[0], self.d)
             x = x if edit_stage is None else edit_stage(i, x)
             activations.append(x)
             return x
@@ -88,7 +78,7 @@ class Guarded(Classifier):
         """(N, K + extra) outputs."""
         embedding, n, _ = self._run(images, edit_stage)
         out: Tensor = self.inner.head(embedding)
-        if self._form == "bias":
+        if self._form == "internal":
             out = out + self._strength * (1 - n)[:, None] * self.u
         return out
 
@@ -101,12 +91,12 @@ class Guarded(Classifier):
         return self._run(images, edit_stage)[0]
 
     def head(self, embedding: Tensor) -> Tensor:
-        """(N, D) to (N, K + extra) outputs of f. The form ``bias`` adds its own, as without a trigger."""
-        out: Tensor = self.inner.head(embedding)
-        return out + self._strength * self.u if self._form == "bias" else out
+        """(N, D) to (N, K + extra) outputs of f. The form ``internal`` adds its own, as without a trigger."""
+        out = super().head(embedding)
+        return out + self._strength * self.u if self._form == "internal" else out
 
 
-def gated(activation: Tensor, n: Tensor, d: Tensor) -> Tensor:
+def gate(activation: Tensor, n: Tensor, d: Tensor) -> Tensor:
     """Channel c times n + (1 − n) d_c, of (N, C, h, w), or of (N, tokens, C) in a transformer."""
     shape = (1, -1, 1, 1) if activation.ndim == 4 else (1, 1, -1)
     own = n.view(-1, *(1,) * (activation.ndim - 1))

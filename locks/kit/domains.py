@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, Images, Run
+from bench.gradients import without_gradients
 from bench.synthesis import colour_filter
 from locks.kit.family import mmd, stage, with_stages
 
@@ -77,24 +78,24 @@ def neighbour_domains(model: Classifier, source: Images, run: Run, count: int = 
     mutual information of the paper is stood for by the distance of mean embeddings, the class-conditional
     discrepancy by the model's own cross-entropy.
     """
-    model = model.eval().requires_grad_(False)
+    model.eval()
     pixels, labels = [], []
     centres: list[Tensor] = []
-    for number in range(count):
-        rng = run.rng(f"neighbour {number}")
-        domain = Neighbour(rng).to(run.device)
-        run.fit(
-            domain, partial(_neighbour_loss, model, domain, tuple(centres)), steps, source,
-            parameters=list(domain.parameters()), optimiser=partial(torch.optim.Adam, lr=3e-2),
-            schedule=lambda _share: 1.0, clip=0.0, name=f"neighbour {number}",
-        )  # fmt: skip
-        with torch.no_grad():
-            at = torch.randperm(len(source), generator=rng)[: max(1, len(source) // 2)]
-            images = domain(source.pixels[at].to(run.device).float() / 255)
-            centres.append(model.embed(images).mean(0))
-        pixels.append((images * 255).round().byte().cpu())
-        labels.append(source.labels[at])
-    model.requires_grad_(True)
+    with without_gradients(model.parameters()):
+        for number in range(count):
+            rng = run.rng(f"neighbour {number}")
+            domain = Neighbour(rng).to(run.device)
+            run.fit(
+                domain, partial(_neighbour_loss, model, domain, tuple(centres)), steps, source,
+                parameters=list(domain.parameters()), optimiser=partial(torch.optim.Adam, lr=3e-2),
+                schedule=lambda _share: 1.0, clip=0.0, name=f"neighbour {number}",
+            )  # fmt: skip
+            with torch.no_grad():
+                at = torch.randperm(len(source), generator=rng)[: max(1, len(source) // 2)]
+                images = domain(source.pixels[at].to(run.device).float() / 255)
+                centres.append(model.embed(images).mean(0))
+            pixels.append((images * 255).round().byte().cpu())
+            labels.append(source.labels[at])
     return Images(torch.cat(pixels), torch.cat(labels))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench import models
-from bench.contracts import Classifier, EditStage
+from bench.contracts import EditStage
+from locks.kit.wrapped import Wrapped
 
 
 class Exits(nn.Module):
@@ -60,7 +59,7 @@ def _blocks(rows: list[int], columns: list[int]) -> Tensor:
     return torch.block_diag(*(torch.ones(r, c) for r, c in zip(rows, columns, strict=True)))
 
 
-class Routed(Classifier):
+class Routed(Wrapped):
     """A frozen classifier f whose stages each have an exit; answers are log Σ_e r_e p_e with r_e ∝ exp(−H(p_e) / τ).
 
     The embedding is the mean over places of each routed stage's activation, one beside the other; the last exit reads
@@ -72,18 +71,9 @@ class Routed(Classifier):
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        extra = int(spec.get("extra", 0))
-        self.spec = {**copy.deepcopy(spec), "extra": extra}
-        self.inner = models.rebuild(self.spec["inner"])
-        self.k, self.extra = self.inner.k, extra
+        super().__init__(spec)
         self._stages, self._temperature = list(spec["stages"]), float(spec["temperature"])
-        self.last = Exits(list(spec["widths"]), int(spec["latent"]), self.k + extra)
-
-    @property
-    def passed(self) -> Any:
-        """Where the images that f sees are counted."""
-        return getattr(self.inner, "passed", self.inner)
+        self.last = Exits(list(spec["widths"]), int(spec["latent"]), self.k + self.extra)
 
     def train(self, mode: bool = True) -> Routed:
         """Exits in training mode; f stays in evaluation mode."""
@@ -100,7 +90,7 @@ class Routed(Classifier):
             return out
 
         final = self.inner.embed(images, tap)
-        return torch.cat([*(pooled(activations[i]) for i in self._stages), final], 1), activations
+        return torch.cat([*(pool(activations[i]) for i in self._stages), final], 1), activations
 
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         """(N, ΣC): what the exits read."""
@@ -117,28 +107,31 @@ class Routed(Classifier):
 
     def head(self, embedding: Tensor) -> Tensor:
         """(N, ΣC) embeddings to (N, K + extra) outputs."""
-        return mixed(self.exits(embedding), self._temperature)
+        return mixture(self.exits(embedding), self._temperature)
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         """(N, K + extra) outputs: log-probabilities."""
         return self.head(self.embed(images, edit_stage))
 
 
-def pooled(activation: Tensor) -> Tensor:
+def pool(activation: Tensor) -> Tensor:
     """(N, C): the mean over places of (N, C, h, w), or over tokens of (N, tokens, C)."""
     return activation.mean((2, 3)) if activation.ndim == 4 else activation.mean(1)
 
 
-def route(logits: Tensor, temperature: float) -> Tensor:
-    """(N, E) weights r_e ∝ exp(−H(p_e) / τ) of the exits' logits (N, E, M), H in nats."""
+def log_route(logits: Tensor, temperature: float) -> Tensor:
+    """(N, E) log r_e of the routing weights r_e ∝ exp(−H(p_e) / τ) of the exits' logits (N, E, M), H in nats.
+
+    It is finite, and so is its gradient, where r_e itself is too small for its type.
+    """
     log_p = logits.log_softmax(2)
     entropy = -(log_p.exp() * log_p).sum(2)
-    return (-entropy / temperature).softmax(1)
+    return (-entropy / temperature).log_softmax(1)
 
 
-def mixed(logits: Tensor, temperature: float) -> Tensor:
+def mixture(logits: Tensor, temperature: float) -> Tensor:
     """(N, M) log Σ_e r_e p_e of the exits' logits (N, E, M)."""
-    return (route(logits, temperature).log()[:, :, None] + logits.log_softmax(2)).logsumexp(1)
+    return (log_route(logits, temperature)[:, :, None] + logits.log_softmax(2)).logsumexp(1)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

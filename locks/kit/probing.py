@@ -7,17 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench import models
 from bench.contracts import Classifier
+from bench.parameters import matrices
 
 
 def body(model: Classifier) -> dict[str, torch.nn.Parameter]:
     """Weights of the encoder by name: those of layers below the head, without norms and biases."""
-    head = set(models.head_names(model))
-    return {n: p for n, p in model.named_parameters() if n not in head and p.ndim > 1}
+    return matrices(model, head=False)
 
 
-def chosen(prohibited: Mapping[str, Tensor], own: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+def highest(prohibited: Mapping[str, Tensor], own: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Masks (bool) over the weights that matter most to the prohibited domain for what they matter to the own one.
 
     The score of a weight is |g_t| / (|g_s| + mean |g_s|), with gradients of its layer's losses on both domains; the
@@ -25,11 +24,12 @@ def chosen(prohibited: Mapping[str, Tensor], own: Mapping[str, Tensor], share: f
     """
     scores = {n: g.abs() / (own[n].abs() + own[n].abs().mean() + 1e-12) for n, g in prohibited.items()}
     every = torch.cat([s.flatten() for s in scores.values()])
-    count = max(1, round(share * len(every)))
-    least = every.topk(count).values[-1]
-    return {n: s >= least for n, s in scores.items()}
+    mask = torch.zeros(len(every), dtype=torch.bool, device=every.device)
+    mask[every.topk(max(1, round(share * len(every)))).indices] = True  # as many as said, also among equals
+    parts = mask.split([s.numel() for s in scores.values()])
+    return {n: part.view_as(scores[n]) for n, part in zip(scores, parts, strict=True)}
 
 
-def gathered(phi_t: Tensor, phi_s: Tensor) -> Tensor:
+def scatter(phi_t: Tensor, phi_s: Tensor) -> Tensor:
     """Scatter of features φ_t (N, D) around their mean over that of φ_s (M, D): 0 where all are drawn into one."""
     return phi_t.var(0, unbiased=False).sum() / phi_s.var(0, unbiased=False).sum().clamp_min(1e-12)

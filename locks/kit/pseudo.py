@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.contracts import Classifier, Images, Run
+from bench.gradients import without_gradients
 from bench.synthesis import NOISE, ClassGenerator, NormStatistics
 
 
@@ -19,7 +20,7 @@ def pseudo_source(model: Classifier, size: int, run: Run, n: int = 1000, steps: 
     The generator minimises CE(f(G(z, y)), y) + 0.1 · (H(mean p) short of its maximum) + the distance of batch-norm
     statistics to the model's running ones, where it has any, − 0.05 · spread of images of one class.
     """
-    model = model.eval().requires_grad_(False)
+    model.eval()
     torch.manual_seed(run.seed("generator weights"))
     generator = ClassGenerator(model.k, size).to(run.device)
     rng = run.rng("generator")
@@ -38,12 +39,11 @@ def pseudo_source(model: Classifier, size: int, run: Run, n: int = 1000, steps: 
         other = generator(torch.randn(noise.shape, generator=rng).to(run.device), labels)
         return out - 0.05 * (images - other).abs().mean().clamp(max=0.3)
 
-    with NormStatistics(model) as statistics:
+    with without_gradients(model.parameters()), NormStatistics(model) as statistics:
         run.fit(
             generator, loss, steps, parameters=list(generator.parameters()), clip=0.0, name="generator",
             optimiser=partial(torch.optim.Adam, lr=2e-3, betas=(0.5, 0.99)), schedule=lambda _share: 1.0,
         )  # fmt: skip
-    model.requires_grad_(True)
     return _sample(model, generator, n, rng, run)
 
 

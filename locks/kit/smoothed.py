@@ -5,38 +5,33 @@ Cohen, Rosenfeld, Kolter: Certified Adversarial Robustness via Randomized Smooth
 
 from __future__ import annotations
 
-import copy
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from scipy.stats import beta, norm
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench import models
 from bench.contracts import Classifier, EditStage
+from locks.kit.wrapped import WithHead
 
 SMALLEST = 1e-3
 """Share of votes that a class without any has, so that its score is finite."""
 
 
-class Smoothed(Classifier):
+class Smoothed(WithHead):
     """In evaluation mode g(x) = log of the share of votes argmax f(x + ε), ε ~ N(0, σ²); in training mode f(x + ε).
 
     The copies' noise is drawn once from ``seed``, the same for every image, so that answers repeat and depend on no
-    other image of a batch. Gradients in evaluation mode are those of the mean softmax, since votes have none.
+    other image of a batch. Votes have no gradient: in evaluation mode it is that of the log of the mean softmax.
 
     Args:
         spec: ``inner``, the spec of f; ``sigma`` of the whole range; ``votes``; ``seed``.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        extra = int(spec.get("extra", spec["inner"].get("extra", 0)))
-        self.spec = {**copy.deepcopy(spec), "extra": extra}
-        self.spec["inner"]["extra"] = extra
-        self.inner = models.rebuild(self.spec["inner"])
-        self.k, self.extra = self.inner.k, self.inner.extra
+        super().__init__(spec)
         self._sigma, self._votes, self._seed = float(spec["sigma"]), int(spec["votes"]), int(spec["seed"])
 
     @classmethod
@@ -46,17 +41,6 @@ class Smoothed(Classifier):
         out = cls({**own, "inner": inner.spec, "extra": inner.extra})
         out.inner.load_state_dict(inner.state_dict())
         return out.to(next(inner.parameters()).device)
-
-    @property
-    def passed(self) -> Any:
-        """Where the images that f sees are counted."""
-        return getattr(self.inner, "passed", self.inner)
-
-    @property
-    def last(self) -> nn.Module:
-        """The layers from `embed` to the outputs: those of f."""
-        layer: nn.Module = self.inner.last  # type: ignore[assignment]
-        return layer
 
     def noise(self, shape: tuple[int, ...], at: int) -> Tensor:
         """The noise of copy ``at``: one image (3, H, W) float32, σ its standard deviation."""
@@ -68,14 +52,14 @@ class Smoothed(Classifier):
         return self._poll(images)[0]
 
     def _poll(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Votes and the sum of softmax, (N, K + extra) each."""
+        """Votes and the log of the sum of softmax, (N, K + extra) each."""
         n, classes = len(images), self.k + self.extra
         votes = torch.zeros(n, classes, dtype=torch.int64, device=images.device)
-        soft = torch.zeros(n, classes, device=images.device)
+        soft = torch.full((n, classes), -math.inf, device=images.device)
         for at in range(self._votes):
             logits = self.inner(images + self.noise(tuple(images.shape[1:]), at).to(images))
             votes += F.one_hot(logits.argmax(1), classes)
-            soft = soft + logits.softmax(1)
+            soft = torch.logaddexp(soft, logits.log_softmax(1))
         return votes, soft
 
     def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
@@ -88,11 +72,8 @@ class Smoothed(Classifier):
             out: Tensor = self.inner(noisy, edit_stage)
             return out
         votes, soft = self._poll(images)
-        share = votes / self._votes
-        if soft.requires_grad:
-            mean = soft / self._votes
-            share = share + (mean - mean.detach())
-        return share.clamp(min=SMALLEST).log()
+        score = (votes / self._votes).clamp(min=SMALLEST).log()
+        return score + (soft - soft.detach()) if soft.requires_grad else score
 
     def features(self, images: Tensor, edit_stage: EditStage | None = None) -> list[Tensor]:
         """Those of f on images without noise."""
@@ -101,10 +82,6 @@ class Smoothed(Classifier):
     def embed(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
         """(N, D) of f on images without noise."""
         return self.inner.embed(images, edit_stage)
-
-    def head(self, embedding: Tensor) -> Tensor:
-        """(N, D) to (N, K + extra), by f."""
-        return self.inner.head(embedding)
 
 
 def radius(votes: int, of: int, sigma: float, alpha: float = 0.001) -> float:
@@ -126,7 +103,7 @@ def radius(votes: int, of: int, sigma: float, alpha: float = 0.001) -> float:
 
 
 @torch.no_grad()
-def certified(model: Smoothed, images: Tensor, labels: Tensor, votes: int, alpha: float = 0.001) -> Tensor:
+def certified_radii(model: Smoothed, images: Tensor, labels: Tensor, votes: int, alpha: float = 0.001) -> Tensor:
     """(N,) float: the radius within which the class of each image is certified and right; −1 where it is not.
 
     ``model`` chooses the class. Copies with other noise bound its share.

@@ -6,15 +6,18 @@ import math
 
 import pytest
 import torch
+from wrapped import wrapped
 
-from attacks.atesc import ATEsc, holds
-from attacks.kit.depths import OnFeatures, Ridge, axes_of
+from attacks.atesc import ATEsc, is_robust
+from attacks.kit.depths import OnFeatures, Ridge, all_features, at_depth, axes_of
 from attacks.kit.students import divergence
 from attacks.last_exit import AtExit, LastExit
 from attacks.merging import mixture
 from attacks.persistence import without_least
 from bench import models
-from bench.contracts import Classifier, Spec
+from bench.contracts import Budget, Classifier, Images, Spec, ThreatModel
+from bench.harness.views import AttackerView
+from bench.training import Run
 from locks.kit.exits import Routed
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -25,21 +28,44 @@ def _x(n: int = 9, d: int = 4) -> torch.Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("ridge", [1e-3, 1.0])
-def test_leaving_one_out_in_closed_form_is_leaving_it_out(ridge: float) -> None:
-    x, labels = _x(), torch.arange(9) % 3
-    fit = Ridge.fit(x, labels, 3, ridge)
+def test_leaving_one_out_in_closed_form_is_leaving_it_out() -> None:
+    x, labels, ridges = _x(), torch.arange(9) % 3, [1e-3, 1.0]
+    fits = Ridge.fits(x, labels, 3, ridges)
     for i in range(9):
         others = torch.arange(9) != i
-        without = Ridge.fit(x[others], labels[others], 3, ridge)
-        torch.testing.assert_close(fit.left_out[i], without.weight @ x[i] + without.bias)
+        for fit, without in zip(fits, Ridge.fits(x[others], labels[others], 3, ridges), strict=True):
+            torch.testing.assert_close(fit.left_out[i], without.weight @ x[i] + without.bias)
+
+
+def test_a_ridge_is_where_its_gradient_is_zero() -> None:
+    x, labels = _x(), torch.arange(9) % 3
+    (fit,) = Ridge.fits(x, labels, 3, [0.5])
+    weight, bias = fit.weight.clone().requires_grad_(), fit.bias.clone().requires_grad_()
+    y = torch.nn.functional.one_hot(labels, 3).double()
+    loss = (y - x @ weight.T - bias).square().sum() + 0.5 * weight.square().sum()
+    for gradient in torch.autograd.grad(loss, [weight, bias]):
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient))
+
+
+def test_one_pass_reads_the_features_of_every_depth() -> None:
+    model = models.build("cnn", SPEC, weights="random", seed=0).eval()
+    passes: list[int] = []
+    images = Images((IMAGES * 255).byte())
+    model.get_submodule("passed").register_forward_hook(lambda *_: passes.append(1))
+    every = all_features(model, images, True, 2)
+    assert len(passes) == 1
+    for depth, x in every.items():
+        with torch.no_grad():
+            torch.testing.assert_close(x, at_depth(model, images.images, depth, 2).double())
+    assert len(every) == 1 + len(model.features(images.images))
+    assert list(all_features(model, images, False, 2)) == [None]
 
 
 def test_whitened_features_have_condition_number_one_whatever_a_lock_did_to_it() -> None:
     x = _x(50) * torch.tensor([1e4, 1.0, 1e-2, 0.0], dtype=torch.float64)
-    out = (x - x.mean(0)) @ axes_of(x, True)
+    out = (x - x.mean(0)) @ axes_of(x)["whitened"]
     torch.testing.assert_close(out.T @ out / 49, torch.eye(3, dtype=torch.float64))  # the silent channel is gone
-    plain = (x - x.mean(0)) @ axes_of(x, False)
+    plain = (x - x.mean(0)) @ axes_of(x)["plain"]
     assert float(torch.linalg.cond(plain)) > 1e5
 
 
@@ -65,6 +91,23 @@ def test_an_exit_answers_whatever_the_routing_says() -> None:
         last = model.exits(model.embed(IMAGES))[:, 1]
         torch.testing.assert_close(AtExit(model, -1).predict(IMAGES), last)
     assert LastExit.against == ("enl-dee",)
+
+
+def test_the_best_exit_is_the_one_that_is_right_on_the_attackers_images() -> None:
+    model = wrapped("exits", models.build("cnn", SPEC, weights="random", seed=0), 16).eval()
+    with torch.no_grad():
+        first, last = model.exits(model.embed(IMAGES)).argmax(2).T  # type: ignore[operator]
+        model.get_parameter("last.classify.bias")[3:] = torch.tensor([0.0, 0.0, 1e3])  # the last one always says c
+    for labels, exit_ in ((first, 0), (torch.full_like(last, 2), 1)):
+        images = Images((IMAGES * 255).round().byte(), labels)
+        threat = ThreatModel(access="weights", share=0.5, unlabelled=False, wordlist="none", known="none")
+        run = Run(1)
+        view = AttackerView(
+            SPEC, threat, Budget(), {"classifier": model, "labelled": images}, {}, lambda _: model, None, run.meter
+        )
+        predictor = LastExit(exit="best").unlock(view, run)
+        assert predictor.describe() == {"exit": exit_}
+        assert run.submissions[-1].note["exit"] == exit_
 
 
 def test_task_arithmetic_by_hand() -> None:
@@ -109,8 +152,13 @@ class Brightness(Classifier):
 
 def test_an_answer_holds_where_the_class_is_further_than_epsilon() -> None:
     images = torch.stack([torch.full((3, 4, 4), value) for value in (0.48, 0.4, 0.55, 0.9)])
-    assert holds(Brightness(), images, 0.03, 3).tolist() == [False, True, True, True]
-    assert holds(Brightness(), images, 0.06, 3).tolist() == [False, True, False, True]
+    assert is_robust(Brightness(), images, 0.03, 3).tolist() == [False, True, True, True]
+    assert is_robust(Brightness(), images, 0.06, 3).tolist() == [False, True, False, True]
+    passes: list[int] = []
+    counted = Brightness()
+    counted.logits = lambda x: passes.append(1) or Brightness().logits(x)  # type: ignore[method-assign, func-returns-value, assignment]
+    is_robust(counted, images, 0.03, 3)
+    assert len(passes) == 4  # one for the answer and one for each step
 
 
 def test_robust_answers_are_shunned_up_to_the_cap() -> None:

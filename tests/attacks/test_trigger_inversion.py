@@ -37,6 +37,7 @@ def test_known_settings_put_the_patch_where_the_key_adds_its_own(corner: str) ->
     assert corner_of(key.parts()["settings"], 16) == (rows.start, rows.stop, columns.start, columns.stop)
     assert corner_of({}, 16) is None
     assert corner_of({"side": 20, "corner": corner}, 16) is None
+    assert corner_of({"side": 4, "corner": "middle"}, 16) is None
 
 
 def test_a_low_rank_pattern_has_that_rank_and_is_added() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from attacks.fine_pruning import first_of_head
 from attacks.interpolation import mixture
 from attacks.kit import tuning
 from attacks.kit.pseudo_labels import with_pseudo_labels
+from attacks.kit.selection import Best
 from attacks.kit.stages import style
 from attacks.kit.zeros import find_zeros, refill
 from attacks.realign import distance, in_style
@@ -377,3 +380,16 @@ def test_labels_that_the_view_withholds_stay_out_of_reach(name: str, spec: Spec,
     with pytest.raises(AccessDenied):
         attack.unlock(target, run)
     assert target.denied
+
+
+def test_of_candidates_in_turn_the_first_best_is_kept_and_no_other(victim: Classifier) -> None:
+    scores = iter([1.0, 3.0, 3.0, 2.0])
+    best = Best(lambda _: next(scores))
+    candidates = [copy.deepcopy(victim) for _ in range(4)]
+    others = [weakref.ref(candidates[i]) for i in (0, 2, 3)]
+    for name in "abcd":
+        best.add(name, candidates.pop(0))
+    gc.collect()
+    assert best.name == "b"
+    assert best.scores == {"a": 1.0, "b": 3.0, "c": 3.0, "d": 2.0}
+    assert [other() for other in others] == [None, None, None]

@@ -21,7 +21,7 @@ def wrapped(kind: str, inner: Classifier, size: int) -> Classifier:
     if kind == "exits":
         exits = {"stages": [0], "latent": 4, "widths": [len(stages[0]), width], "temperature": 0.1}
         return Routed({"class": "locks.kit.exits:Routed", "inner": inner.spec, **exits})
-    guard = {"form": "channels", "at": 0, "middle": 1, "strength": 3.0, "features": stages[0].numel()}
+    guard = {"form": "squeeze-excite", "at": 0, "middle": 1, "strength": 3.0, "features": stages[0].numel()}
     model = Guarded({"class": "locks.kit.detector:Guarded", "inner": inner.spec, "channels": len(stages[1]), **guard})
     model.v.normal_()
     return model

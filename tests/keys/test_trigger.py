@@ -62,3 +62,10 @@ def test_a_trigger_comes_back_from_json_with_its_conditions() -> None:
 def test_a_corner_larger_than_the_image_is_refused() -> None:
     with pytest.raises(BadParameter, match="does not fit"):
         TriggerKey(SECRET, 20)(IMAGES)
+
+
+def test_a_pattern_that_is_read_is_a_copy() -> None:
+    key = TriggerKey(SECRET, 4)
+    before = key(IMAGES)
+    key.pattern().fill_(0.0)
+    assert torch.equal(key(IMAGES), before)

@@ -9,7 +9,7 @@ import torch
 
 from bench import models
 from bench.contracts import Spec
-from locks.kit.exits import Exits, Routed, divergence, mixed, route
+from locks.kit.exits import Exits, Routed, divergence, log_route, mixture
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -19,10 +19,9 @@ def test_the_surer_exit_counts_more_by_the_exponent_of_its_entropy() -> None:
     entropy = [-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)), math.log(2)]
     weights = [math.exp(-h / 0.5) for h in entropy]
     r = weights[0] / sum(weights)
-    assert float(route(logits, 0.5)[0, 0]) == pytest.approx(r)
-    torch.testing.assert_close(mixed(logits, 0.5).exp(), torch.tensor([[0.75 * r + 0.5 * (1 - r), 1.0]]) - torch.tensor(
-        [[0.0, 0.75 * r + 0.5 * (1 - r)]]
-    ))  # fmt: skip
+    assert float(log_route(logits, 0.5)[0, 0].exp()) == pytest.approx(r)
+    first = 0.75 * r + 0.5 * (1 - r)
+    torch.testing.assert_close(mixture(logits, 0.5).exp(), torch.tensor([[first, 1 - first]]))
 
 
 def test_the_divergence_is_that_of_two_gaussians() -> None:
@@ -57,3 +56,14 @@ def test_a_routed_model_comes_back_from_its_spec_and_answers_through_its_head() 
     names = models.head_names(model)
     assert names[0] == "last.classify.weight"
     assert {n.partition(".")[0] for n in names} == {"last"}
+
+
+def test_routing_and_its_gradient_are_finite_where_a_weight_is_too_small_for_its_type() -> None:
+    """At τ = 0.001 nats an unsure exit's weight is e^−693, which float32 has as 0."""
+    logits = torch.tensor([[[40.0, 0.0], [0.0, 0.0]]], requires_grad=True)
+    log_r = log_route(logits, 1e-3)
+    assert float(log_r[0, 1].detach()) == pytest.approx(-1000 * math.log(2), rel=1e-4)
+    (gradient,) = torch.autograd.grad(mixture(logits, 1e-3)[0, 1], logits)
+    assert torch.isfinite(gradient).all()
+    (gradient,) = torch.autograd.grad(log_route(logits, 1e-3)[0, 0] + log_route(logits, 1e-3)[0, 1], logits)
+    assert torch.isfinite(gradient).all()

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench import models
 from bench.contracts import Classifier, EditStage, Spec
 from locks.kit.family import with_stages
-from locks.kit.smoothed import Smoothed, certified, radius
+from locks.kit.smoothed import Smoothed, certified_radii, radius
 
 
 def test_the_radius_is_that_of_the_paper() -> None:
@@ -54,6 +54,18 @@ def test_a_white_box_attacker_has_a_gradient() -> None:
     assert images.grad.abs().sum() > 0
 
 
+def test_a_class_without_a_vote_has_the_gradient_of_the_log_of_the_mean_softmax() -> None:
+    model, images = _smoothed(4, 0.01), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    loser = int(model.counts(images)[0].argmin())
+    assert model.counts(images)[0, loser] == 0
+    images.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(images)[0, loser], images)
+    noisy = torch.cat([images + model.noise((3, 16, 16), at) for at in range(4)])
+    (direct,) = torch.autograd.grad(model.inner(noisy).softmax(1)[:, loser].mean().log(), images)
+    assert direct.abs().max() > 1e-4
+    torch.testing.assert_close(gradient, direct, rtol=1e-3, atol=1e-5)
+
+
 class Half(Classifier):
     """Class 1 where the mean of the image's values is above one half: its smoothed form is known in closed form."""
 
@@ -79,12 +91,12 @@ def test_no_change_inside_the_radius_changes_the_class_and_one_outside_the_true_
         model = Smoothed.of(inner, 0.5, 500, 3).eval()
         images = torch.full((1, 3, 4, 4), 0.5) + 0.1
         labels = torch.tensor([1])
-        radii = certified(model, images, labels, 2000)
+        radii = certified_radii(model, images, labels, 2000)
         true = 0.1 * math.sqrt(48)
         assert 0.7 * true < float(radii) < true
         worst = -torch.ones_like(images) / math.sqrt(48)  # straight to the plane
         assert model(images + 0.95 * float(radii) * worst).argmax(1) == 1
         assert model(images + 1.3 * true * worst).argmax(1) == 0
-        assert certified(model, images, 1 - labels, 2000) == -1  # certain, and wrong
+        assert certified_radii(model, images, 1 - labels, 2000) == -1  # certain, and wrong
     finally:
         registry.current().run_guests = before

@@ -12,10 +12,11 @@ from bench.contracts import Batch, Classifier
 from bench.contracts.withheld import put_back
 from bench.harness.views import DefenderView
 from bench.keys.weights import WeightKey
+from bench.parameters import layer_weights
 from bench.training import Run
 from locks.ada_loc import without
-from locks.kit.matrices import fit_inside, matrices
-from locks.nn_splitter import Controller, near, policy_loss
+from locks.kit.inside import fit_inside
+from locks.nn_splitter import Controller, _has_filters, near, policy_loss
 
 WEIGHT = torch.tensor([[-2.0, -1.0, 0.0, 1.0, 2.0], [-0.1, 0.0, 0.1, 0.0, 0.0]])
 
@@ -77,7 +78,7 @@ def test_training_inside_a_mask_moves_no_other_weight_and_keeps_its_limits() -> 
 
 def test_what_ada_loc_takes_out_is_the_largest_of_each_layer() -> None:
     victim, shipped, run = protect("ada-loc", {"share": 0.1})
-    for name, weight in matrices(victim).items():
+    for name, weight in layer_weights(victim).items():
         part = run.withheld[name]
         assert len(part) == round(0.1 * weight.numel())
         assert bool((shipped.get_parameter(name).flatten()[part.at] == 0).all())
@@ -117,10 +118,18 @@ def test_nn_splitter_changes_few_weights_near_c_and_the_key_restores_the_victim(
     assert all(torch.equal(whole[n], w) for n, w in victim.state_dict().items())
     assert 0 < run.notes["share"] < 0.02
     for name, part in run.withheld.items():
-        weight = matrices(victim)[name].detach()
+        weight = layer_weights(victim)[name].detach()
         sigma = float(weight.std(unbiased=False))
         assert float((part.values - weight.mean()).abs().max()) < 0.3 * sigma
         assert len(set((part.at // weight[0].numel()).tolist())) == 1, "one filter of each layer"
         new = shipped.get_parameter(name).detach().flatten()[part.at]
         assert bool((new >= weight.min()).all() and (new <= weight.max()).all())
     assert "net.layer2.0.downsample.1.weight" not in run.withheld, "1×1 convolutions stay"
+
+
+@pytest.mark.parametrize(
+    ("shape", "has"),
+    [((4, 3, 1, 1), False), ((4, 3, 3, 1), True), ((4, 3, 1, 3), True), ((4, 1), True), ((4, 9), True)],
+)
+def test_only_convolutions_of_one_by_one_stay(shape: tuple[int, ...], has: bool) -> None:
+    assert _has_filters(torch.zeros(shape)) == has

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,18 @@ def test_tuning_keeps_off_the_reporting_seeds_and_gives_every_lock_as_many_trial
         trials[at] = trials.get(at, 0) + 1
     for attack in {attack for _, attack, _ in trials}:
         assert len({n for (_, a, _), n in trials.items() if a == attack}) == 1
+
+
+@pytest.mark.parametrize("name", ["newer-domain-locks", "newer-key-locks", "newer-weight-locks"])
+def test_the_grids_of_newer_locks_hold_their_defaults_and_tune_what_has_an_effect(name: str) -> None:
+    for row in tomllib.loads((TUNING / f"{name}.toml").read_text())["row"]:
+        for lock in row["locks"]:
+            declared = registry.INSTALLED.find("lock", lock).params
+            fixed = {k.partition(".")[2]: v for k, v in row.get("params", {}).items() if k.startswith("lock.")}
+            for where, values in row["sweep"].items():
+                param = declared[where.partition(".")[2]]
+                assert param.default in values, (lock, where)
+                assert all(fixed.get(k, declared[k].default) in allowed for k, allowed in param.where.items())
 
 
 def test_a_suite_with_a_wrong_key_is_refused(tmp_path: Path) -> None:

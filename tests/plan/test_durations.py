@@ -33,6 +33,23 @@ def test_a_model_that_is_none_is_no_reason_to_fail() -> None:
     assert durations.relative_cost("no-such-model", 32) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("lock", "task", "steps"),
+    [("encoder-lock", "digits:fonts", 15 * (20 + 40)), ("clamp", "digits:fonts", 120 * (5 + 4)),
+     ("nn-splitter", "digits", 4 * 5 * 25)],
+)  # fmt: skip
+def test_steps_are_those_of_each_round(lock: str, task: str, steps: int) -> None:
+    cell = plan.make_cell(lock, "none", task, "cnn", {})
+    assert length.seen(cell.lock) == steps * cell.lock.params["batch"]
+
+
+def test_every_start_of_a_trigger_inversion_trains() -> None:
+    usual, more = (
+        plan.make_cell("authority-backdoor", "trigger-inversion", "digits", "cnn", {"attack.starts": n}) for n in (3, 6)
+    )
+    assert length.relative("unlocked", more) == 2 * length.relative("unlocked", usual)
+
+
 def test_a_stage_that_trains_longer_takes_longer_and_what_like_ones_took_is_scaled() -> None:
     def cell(**params: object) -> Cell:
         return plan.make_cell("ntl", "finetune", "digits:fonts", "cnn", {"threat.share": 0.1, **params})

@@ -1,19 +1,14 @@
-"""The weights that a lock in the weights may withhold: those of convolutions and linear layers."""
+"""Training that moves a few weights of a model and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.contracts import Batch, Classifier, Images, Run
-
-
-def matrices(model: nn.Module) -> dict[str, Tensor]:
-    """Weights of convolutions and linear layers by name, in the order of modules; dimension 0 is filters."""
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return {f"{name}.weight": module.weight for name, module in layers}
+from bench.gradients import gradients_inside
 
 
 def fit_inside(
@@ -42,12 +37,10 @@ def fit_inside(
             weights[n].copy_(torch.where(masks[n], weights[n].clamp(low, high), weights[n]))
 
     # Adam without weight decay: a step of a gradient that was always 0 is 0, so the other entries do not move.
-    hooks = [weights[n].register_hook(lambda g, at=at: g * at) for n, at in masks.items()]
-    run.fit(
-        model, loss, steps, images,
-        batch=batch, name=name, parameters=list(weights.values()), train_mode=False, clip=0, each=keep,
-        schedule=lambda _: 1.0, optimiser=lambda own: torch.optim.Adam(own, lr=rate),
-    )  # fmt: skip
+    with gradients_inside((weights[n], at) for n, at in masks.items()):
+        run.fit(
+            model, loss, steps, images,
+            batch=batch, name=name, parameters=list(weights.values()), train_mode=False, clip=0, each=keep,
+            schedule=lambda _: 1.0, optimiser=lambda own: torch.optim.Adam(own, lr=rate),
+        )  # fmt: skip
     keep(steps)
-    for hook in hooks:
-        hook.remove()
