@@ -86,7 +86,7 @@ def submit(
         with console.busy("reading the archive"):
             opened, findings = submission.open_(file, Store(folder), [Path(f) for f in files], entropy)
             findings += [] if opened is None else checks.run(opened)
-        if opened is not None and rerun != "none":
+        if opened is not None:
             findings.append(_rerun(opened, rerun, choice, exact, files, store))
         if format == "md":
             console.raw(summary.markdown(file.name, findings, opened))
@@ -115,12 +115,14 @@ def _rerun(
     from reports.board import rerun
     from reports.board.finding import Finding
 
+    if cell == "none":
+        return Finding("rerun", True, "no cell was run again, since none was asked for", skipped=True)
     seed = secrets.randbelow(2**31) if choice is None else choice
     chosen = rerun.choose(opened, cell, seed)
     if chosen is None:
-        return Finding("rerun", True, "no cell can be run from what is installed here: none was run", lines=(
-            "a reviewer who has the data and the plugins runs one: --plugin, --rerun HASH",
-        ))  # fmt: skip
+        what = "no cell was run again, since none can be run from what is installed here"
+        lines = ("a reviewer who has the data and the plugins runs one: --plugin, --rerun HASH",)
+        return Finding("rerun", True, what, lines=lines, skipped=True)
     from bench.api import rerun as runs
 
     why = "named by the reviewer" if chosen.seed is None else f"drawn with --choice {chosen.seed} from {chosen.among}"

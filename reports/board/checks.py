@@ -120,7 +120,7 @@ def baselines(s: Submission) -> Finding:
 
 
 def flags(s: Submission) -> Finding:
-    """The red flags, and the results that do not count. Nothing is refused for one, but for a result without meaning."""
+    """The red flags and the results that do not count. They are shown, and refuse nothing."""
     invalid = [f"{in_short(r.cell)} {outcome(r)}" for r in s.records if r.status == "invalid"]
     raised = [
         f"{name}: {_name(row)} in {count} of {len(row.seeds)} seeds"

@@ -84,7 +84,7 @@ def _unknown(s: Submission) -> Iterator[str]:
 
 def _mixed(s: Submission) -> Iterator[str]:
     for name in SAME:
-        values = {}
+        values: dict[str, Record] = {}
         for record in s.records:
             base = record.provenance.inputs.get("base", {})
             value = base.get(name, "float32") if isinstance(base, dict) else ""

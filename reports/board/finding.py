@@ -28,6 +28,7 @@ class Finding:
         what: what was found, in a sentence.
         remedy: what its authors can do; empty where it passes.
         lines: what a reviewer should see beside it.
+        skipped: whether nothing was looked at, so that it says nothing.
     """
 
     check: str
@@ -35,6 +36,12 @@ class Finding:
     what: str
     remedy: str = ""
     lines: tuple[str, ...] = ()
+    skipped: bool = False
+
+    @property
+    def mark(self) -> str:
+        """✓ or ✗, or a dash where nothing was looked at."""
+        return "–" if self.skipped else "✓" if self.ok else "✗"
 
 
 @dataclass

@@ -13,7 +13,6 @@ from reports.text.formatting import number, seeds_list, with_interval
 from reports.text.groups import Group, grouped, lock_name, title
 from reports.text.markdown_table import markdown_table
 
-MARK = {True: "✓", False: "✗"}
 HEADINGS = ("lock", "attack", "seeds", "UP", "LP", "RP", "public baseline", "advantage", "oracle", "verdict", "flags")
 LONGEST = 600
 """Characters of a line."""
@@ -23,7 +22,7 @@ def terminal(findings: Sequence[Finding]) -> list[tuple[str, bool]]:
     """The lines of the findings, each with whether it is good news."""
     lines = []
     for finding in findings:
-        lines.append((_cut(f"{MARK[finding.ok]} {finding.check}: {finding.what}"), finding.ok))
+        lines.append((_cut(f"{finding.mark} {finding.check}: {finding.what}"), finding.ok))
         lines += [(_cut(f"    {line}"), True) for line in finding.lines]
         if finding.remedy:
             lines.append((_cut(f"  → {finding.remedy}"), False))
@@ -33,7 +32,10 @@ def terminal(findings: Sequence[Finding]) -> list[tuple[str, bool]]:
 def verdict_words(findings: Sequence[Finding]) -> str:
     """Accepted, or by what it is refused."""
     failed = [finding.check for finding in findings if not finding.ok]
-    return f"refused: {', '.join(failed)}" if failed else "accepted: every check passes"
+    if failed:
+        return f"refused: {', '.join(failed)}"
+    skipped = [finding.check for finding in findings if finding.skipped]
+    return "accepted: every check passes" + (f", without {', '.join(skipped)}" if skipped else "")
 
 
 def markdown(file: str, findings: Sequence[Finding], submission: Submission | None) -> str:
@@ -43,7 +45,7 @@ def markdown(file: str, findings: Sequence[Finding], submission: Submission | No
     for finding in findings:
         more = "".join(f"<br>{escape(_cut(line))}" for line in finding.lines)
         remedy = f"<br>→ {escape(_cut(finding.remedy))}" if finding.remedy else ""
-        checks.append((MARK[finding.ok], finding.check, f"{escape(_cut(finding.what))}{more}{remedy}"))
+        checks.append((finding.mark, finding.check, f"{escape(_cut(finding.what))}{more}{remedy}"))
     parts.append(markdown_table(("", "check", "what was found"), checks, "cll"))
     if submission is not None:
         for group in grouped(submission.rows):
@@ -57,9 +59,7 @@ def table(group: Group) -> str:
 
 
 def _line(row: Row) -> list[str]:
-    names = [
-        escape(_cut(text)) for text in (lock_name(row), row.attack + attack_mark(row), seeds_list(row.seeds))
-    ]
+    names = [escape(_cut(text)) for text in (lock_name(row), row.attack + attack_mark(row), seeds_list(row.seeds))]
     numbers = [number(row.mean(name)) for name in ("UP", "LP")]
     numbers += [with_interval(row.values[name]) for name in ("RP", "public_baseline", "advantage")]
     flags = ", ".join(f"{name} {count}/{len(row.seeds)}" for name, count in row.flags.items())
