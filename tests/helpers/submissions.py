@@ -58,8 +58,8 @@ def measured(classes: NDArray[np.int64]) -> Measured:
     return Measured(value=round(100 * float(right.mean()), 4), n=N, low=round(low, 4), high=round(high, 4))
 
 
-def cells(seeds: str = str(SEEDS)) -> list[Cell]:
-    names = {"locks": ["modellock"], "attacks": ["logit-surgery"], "tasks": ["digits"], "models": ["cnn"]}
+def cells(seeds: str = str(SEEDS), attacks: tuple[str, ...] = ("logit-surgery",)) -> list[Cell]:
+    names = {"locks": ["modellock"], "attacks": list(attacks), "tasks": ["digits"], "models": ["cnn"]}
     lines = request.lines_of(names, seeds, None, ["lock.key=blockwise"])
     return [item.cell for item in plan.build(lines)]
 

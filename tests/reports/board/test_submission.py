@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import submissions
 from submissions import Entry
@@ -164,8 +163,15 @@ def mixed_code(entries: list[Entry]) -> None:
 
 
 def other_code(entries: list[Entry]) -> None:
+    def change(stage: dict[str, Any]) -> None:
+        for name, value in stage.items():
+            if name == "bench.measures":
+                stage[name] = "0" * 20
+            elif isinstance(value, dict):
+                change(value)
+
     for value, _ in entries:
-        value["provenance"]["inputs"]["judged"]["code"]["bench.harness.judge"] = "0" * 20
+        change(value["provenance"]["inputs"])
         submissions.rehash(value)
 
 
@@ -269,7 +275,7 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (failed_seed, "seeds", "failed: CUDA out of memory"),
     (mixed_versions, "versions", "versions differ"),
     (mixed_code, "versions", "different code: attacks.logit_surgery"),
-    (other_code, "versions", "the code of bench.harness.judge is not that of this checkout"),
+    (other_code, "versions", "the code of bench.measures is not that of this checkout"),
     (unknown_versions, "versions", "the version of torch is not known"),
     (twice, "duplicates", "has 2 records"),
     (label_of_settings_not_used, "settings", "is not what was run"),
@@ -405,4 +411,3 @@ def test_every_number_with_evidence_is_recomputed() -> None:
     by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
     by_image |= {"RP", "authorised_after"}
     assert by_image == set(SIDES)
-    assert np.isfinite(submissions.N)
