@@ -1,7 +1,7 @@
-"""The records of all submissions, and whose record stands for each row.
+"""The rows of all submissions, and which submission stands for each.
 
-A row comes from one submission, so that nobody's seeds join another's. The maintainers' own stands first, then the one
-with the most seeds. The others are named.
+A row comes from one submission, with the controls of that very submission: nobody's seeds join another's. The
+maintainers' own stands first, then the one with the most seeds. The others are named.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from bench.records import Record
 from bench.store import Store, archive
 from reports.board import folder
 from reports.board.folder import Entry
+from reports.rows import aggregate
+from reports.rows.ensemble import worst_cases
+from reports.rows.row import Row
+
+Place = tuple[str, str]
+"""Row key and status: what a row is found by."""
 
 
 @dataclass
@@ -23,17 +29,32 @@ class Pool:
 
     Args:
         entries: the submissions, in the order in which they count.
-        records: of those rows that count.
-        sources: by row key, the submission that a row comes from.
-        others: by row key, submissions that measured the row too.
+        rows: those that count, in table order.
+        records: what each row was made of.
+        sources: the submission that each row comes from.
+        others: submissions that measured the row too.
         notes: what a reader should know of the choice.
     """
 
     entries: list[Entry]
-    records: list[Record] = field(default_factory=list)
-    sources: dict[str, Entry] = field(default_factory=dict)
-    others: dict[str, list[Entry]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    records: dict[Place, list[Record]] = field(default_factory=dict)
+    sources: dict[Place, Entry] = field(default_factory=dict)
+    others: dict[Place, list[Entry]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_records(self) -> int:
+        """Records that count, each once."""
+        return len({record.hash for records in self.records.values() for record in records})
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of one submission by their place, and the records of each."""
+
+    rows: dict[Place, Row]
+    records: dict[Place, list[Record]]
 
 
 def read(records: Path, store: Store) -> Pool:
@@ -43,20 +64,32 @@ def read(records: Path, store: Store) -> Pool:
         UserError: as `reports.board.folder.entries`, and as `bench.store.archive.read`.
     """
     pool = Pool(folder.entries(records))
-    rows: dict[str, dict[int, list[Record]]] = {}
-    for i, entry in enumerate(pool.entries):
+    found: dict[Place, list[tuple[Entry, _Table]]] = {}
+    for entry in pool.entries:
         archive.load(entry.archive, store, mark=entry.card.third_party)
-        for record, _ in archive.read(entry.archive):
-            if record.split == "test":
-                rows.setdefault(record.row_key, {}).setdefault(i, []).append(record)
-    for key, by_entry in rows.items():
-        best, *rest = sorted(by_entry, key=lambda i: (pool.entries[i].card.third_party, -len(by_entry[i]), i))
-        pool.sources[key] = pool.entries[best]
+        table = _table(aggregate.current(_stored(store, [record for record, _ in archive.read(entry.archive)])), store)
+        for place in table.rows:
+            found.setdefault(place, []).append((entry, table))
+    rows = []
+    for place, tables in found.items():
+        tables.sort(key=lambda pair: (pair[0].card.third_party, -len(pair[1].rows[place].seeds)))
+        (source, table), *rest = tables
+        rows.append(table.rows[place])
+        pool.records[place], pool.sources[place] = table.records[place], source
         if rest:
-            pool.others[key] = [pool.entries[i] for i in rest]
-        pool.notes += _differences(pool, by_entry, best, rest)
-        pool.records += _stored(store, by_entry[best])
+            pool.others[place] = [entry for entry, _ in rest]
+        for entry, other in rest:
+            pool.notes += _differences(source, table.records[place], entry, other.records[place])
+    pool.rows = aggregate.order(rows)
     return pool
+
+
+def _table(records: list[Record], store: Store) -> _Table:
+    by_place: dict[Place, list[Record]] = {}
+    for record in [*records, *(record for record, _ in worst_cases(records))]:
+        by_place.setdefault((record.row_key, record.status), []).append(record)
+    rows = {(row.row_key, row.status): row for row in aggregate.rows(records, store.evidence)}
+    return _Table(rows, by_place)
 
 
 def _stored(store: Store, records: list[Record]) -> Iterator[Record]:
@@ -66,14 +99,13 @@ def _stored(store: Store, records: list[Record]) -> Iterator[Record]:
             yield own
 
 
-def _differences(pool: Pool, by_entry: dict[int, list[Record]], best: int, rest: list[int]) -> Iterator[str]:
+def _differences(source: Entry, ours: list[Record], entry: Entry, theirs: list[Record]) -> Iterator[str]:
     """Where two submissions measured one row and seed, and do not say the same."""
-    ours = {r.cell.replicate: r for r in by_entry[best]}
-    for i in rest:
-        for record in by_entry[i]:
-            first = ours.get(record.cell.replicate)
-            if first is not None and first.hash != record.hash and first.RP is not None and record.RP is not None:
-                yield (
-                    f"{in_short(record.cell)}: RP {first.RP.value:.1f} in {pool.entries[best].name}, which counts, and "
-                    f"{record.RP.value:.1f} in {pool.entries[i].name}"
-                )
+    by_seed = {r.cell.replicate: r for r in ours}
+    for record in theirs:
+        first = by_seed.get(record.cell.replicate)
+        if first is not None and first.hash != record.hash and first.RP is not None and record.RP is not None:
+            yield (
+                f"{in_short(record.cell)}: RP {first.RP.value:.1f} in {source.name}, which counts, and "
+                f"{record.RP.value:.1f} in {entry.name}"
+            )

@@ -1,4 +1,4 @@
-"""One scenario of the leaderboard: a task, a model and a kind of key, with its matrix, ranks, baselines and controls."""
+"""One scenario of the leaderboard: a task, a model and a kind of key; its matrix, ranks, baselines and controls."""
 
 from __future__ import annotations
 

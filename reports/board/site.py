@@ -75,17 +75,17 @@ class Board(page.Site):
     kinds = KINDS
 
     def __init__(self, store: Store, pool: Pool, folder: Path) -> None:
-        super().__init__(store, pool.records, folder)
-        self.pool, self.root = pool, ""
+        super().__init__(store, [], folder, keep=lambda _: pool.rows)
+        self.pool, self.records, self.root = pool, pool.records, ""
         self.scenarios = scenarios.scenarios(self.rows, lambda row: self.of_row(row)[0].cell)
         self.jinja.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), FileSystemLoader(page.TEMPLATES)])
-        self.jinja.globals |= {"few": scenarios.few, "n_records": len(pool.records), "version": lockbench_version()}
+        self.jinja.globals |= {"few": scenarios.few, "n_records": pool.n_records, "version": lockbench_version()}
 
     def build(self) -> None:
         """Write every page and the tables beside them."""
         for name in ("assets", "locks", "attacks", "data"):
             (self.folder / name).mkdir()
-        newest = max((r.provenance.created for r in self.pool.records), default="")
+        newest = max((r.provenance.created for records in self.records.values() for r in records), default="")
         self.jinja.globals |= {"newest": newest[:10]}
         self._page("assets/page.css", "page.css")
         self._page("assets/board.css", "board.css")
@@ -131,11 +131,7 @@ class Board(page.Site):
 
     def source(self, row: Row) -> Entry:
         """The submission that a row comes from."""
-        return self.pool.sources[row.row_key if row.row_key in self.pool.sources else self._member(row)]
-
-    def _member(self, row: Row) -> str:
-        """A member of an ensemble's row: nothing is run for the row itself."""
-        return self.of_row(row)[0].row_key
+        return self.pool.sources[row.row_key, row.status]
 
     def third_party(self, row: Row) -> bool:
         """Whether others than the maintainers measured a row."""
@@ -143,7 +139,7 @@ class Board(page.Site):
 
     def also(self, row: Row) -> Sequence[Entry]:
         """Submissions that measured the row too."""
-        return self.pool.others.get(row.row_key, [])
+        return self.pool.others.get((row.row_key, row.status), [])
 
     def flags(self, row: Row) -> list[str]:
         """The red flags of a row, but for the one that every imported record has."""

@@ -1,4 +1,4 @@
-"""What may join the leaderboard: an honest archive is accepted, and each dishonest one is refused for its own reason."""
+"""What may join the leaderboard: an honest archive is accepted, each dishonest one refused for its own reason."""
 
 from __future__ import annotations
 
