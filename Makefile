@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := $(VENV)/bin/bench
 
-.PHONY: demo test test-slow test-all fuzz docs lint gate lock benchmark clean
+.PHONY: demo test test-slow test-all fuzz docs lint gate leaderboard lock benchmark clean
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,9 @@ gate: $(VENV)/.ready  ## have security numbers got worse? a minute of the suite 
 	rm -rf runs/gate
 	$(BENCH) run --suite $(SUITE) --jobs 2 --threads 1 --entropy plan --store runs/gate || test $$? -eq 1  # the gate says what failed
 	$(BENCH) gate baselines/ci.json --suite $(SUITE) --candidate runs/gate
+
+leaderboard: $(VENV)/.ready  ## the public table from the archives in leaderboard/records/, as a site in leaderboard/site/
+	$(BENCH) leaderboard build
 
 benchmark: $(VENV)/.ready  ## timed comparisons, never part of the tests
 	$(VENV)/bin/pytest tests/benchmarks --benchmark-only --timeout=0

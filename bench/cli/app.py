@@ -22,6 +22,7 @@ from bench.cli import (
     console,
     doctor,
     gate,
+    leaderboard,
     new,
     prepare,
     report,
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "export": archive.export,
     "import": archive.import_,
+    "submit": leaderboard.submit,
     "doctor": doctor.doctor,
     "ownership": studies.ownership,
     "compare": studies.compare,
@@ -69,6 +71,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(baseline.app)
+app.add_typer(leaderboard.app)
 
 
 class _Warnings(logging.Handler):

@@ -55,6 +55,18 @@ class Imported:
     known: int
 
 
+class Refused(UserError):
+    """A file of records that is refused.
+
+    Args:
+        part: what of it is wrong: the ``container``, a ``checksum``, or a ``record`` with its evidence.
+    """
+
+    def __init__(self, message: str, remedy: str, part: str) -> None:
+        super().__init__(message, remedy)
+        self.part = part
+
+
 @dataclass(frozen=True)
 class Exported:
     """How many records an export wrote, and the damaged ones that it left out."""
@@ -107,26 +119,38 @@ def _add(out: zipfile.ZipFile, name: str, content: bytes) -> None:
     out.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
-def load(file: Path, store: Store) -> Imported:
-    """Add the records of ``file`` to ``store``, marked third-party; nothing is written unless all of it is sound.
+def load(file: Path, store: Store, mark: bool = True) -> Imported:
+    """Add the records of ``file`` to ``store``; nothing is written unless all of it is sound.
+
+    Args:
+        mark: whether they are marked third-party. False: the numbers count as measured here.
 
     Raises:
-        UserError: not such a file, another format or schema, a checksum that does not match, or a member that has no
+        UserError: as `read`.
+    """
+    for _ in read(file):
+        pass
+    added = known = 0
+    for record, evidence in read(file):
+        if store.get(record.hash) is not None:
+            known += 1
+            continue
+        store.put(_marked(record, file) if mark else record, evidence)
+        added += 1
+    return Imported(added, known)
+
+
+def read(file: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Every record of ``file`` with its evidence, verified one by one, as its authors exported it.
+
+    Raises:
+        UserError: no such file, or it cannot be read.
+        Refused: not such a file, another format or schema, a checksum that does not match, or a member that has no
             business there: another path, a link, too large, twice.
     """
     try:
         with zipfile.ZipFile(file) as opened:
-            manifest = _manifest(file, opened)
-            for _ in _records(file, opened, manifest):
-                pass
-            added = known = 0
-            for record, evidence in _records(file, opened, manifest):
-                if store.get(record.hash) is not None:
-                    known += 1
-                    continue
-                store.put(_marked(record, file), evidence)
-                added += 1
-            return Imported(added, known)
+            yield from _records(file, opened, _manifest(file, opened))
     except FileNotFoundError:
         raise UserError(f"there is no file {file}.", "Check the path.") from None
     except IsADirectoryError:
@@ -137,9 +161,9 @@ def load(file: Path, store: Store) -> Imported:
         raise _refused(file, str(error) or type(error).__name__) from None
 
 
-def _refused(file: Path, why: str) -> UserError:
+def _refused(file: Path, why: str, part: str = "container") -> Refused:
     remedy = "Ask its authors for what `bench export` writes; nothing was added."
-    return UserError(f"{file} is refused: {visible(why)}.", remedy)
+    return Refused(f"{file} is refused: {visible(why)}.", remedy, part)
 
 
 def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
@@ -174,9 +198,10 @@ def _manifest(file: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _refused(file, f"its {MANIFEST} cannot be read ({type(error).__name__})") from None
     if form != FORMAT or schema != SCHEMA:
-        raise UserError(
+        raise Refused(
             f"{file} has format {_short(form)} and schema {_short(schema)}; this version reads {FORMAT} and {SCHEMA}.",
             "Use the version that wrote it.",
+            "container",
         )
     if set(listed) != set(names) - {MANIFEST}:
         raise _refused(file, "its members are not those of its manifest")
@@ -208,17 +233,17 @@ def _records(
             name = f"records/{hash}/{part}"
             content = _content(opened, name, manifest[name]["bytes"])
             if len(content) != manifest[name]["bytes"] or _sha256(content) != manifest[name]["sha256"]:
-                raise _refused(file, f"the checksum of {name} does not match")
+                raise _refused(file, f"the checksum of {name} does not match", "checksum")
             contents[part] = content
         try:
             record = parse(contents[RECORD], hash)
             evidence = arrays(contents[EVIDENCE])
         except Damaged as damage:
-            raise _refused(file, f"record {hash}: {damage}") from None
+            raise _refused(file, f"record {hash}: {damage}", "record") from None
         if (problem := evidence_problem(evidence)) is not None:
-            raise _refused(file, f"record {hash}: {problem}")
+            raise _refused(file, f"record {hash}: {problem}", "record")
         if not _adds_up(record.provenance):
-            raise _refused(file, f"record {hash} was not made from what it says entered it")
+            raise _refused(file, f"record {hash} was not made from what it says entered it", "record")
         yield _seen(file, record, evidence), evidence
 
 
@@ -241,10 +266,10 @@ def _seen(file: Path, record: Record, evidence: dict[str, Any]) -> Record:
     for name in NAMES:
         for text in _texts(value[name]):
             if not is_visible(text):
-                raise _refused(file, f"record {record.hash}: {name} holds {text[:60]!a}")
+                raise _refused(file, f"record {record.hash}: {name} holds {text[:60]!a}", "record")
     for name in evidence:
         if not is_visible(name):
-            raise _refused(file, f"record {record.hash}: its evidence has the name {name[:60]!a}")
+            raise _refused(file, f"record {record.hash}: its evidence has the name {name[:60]!a}", "record")
     others = {name: _escaped(x) for name, x in value.items() if name not in NAMES}
     return Record.model_validate_json(json.dumps({**value, **others}))
 

@@ -85,6 +85,11 @@ def _data_identity(
     }
 
 
+def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:
+    """The seeds of all that is drawn for ``cell``, by axis. That of the key takes ``entropy`` in."""
+    return {**_seeds_of_lock(cell, entropy), "attack": _seed_of_attack(cell)}
+
+
 def _seeds_of_lock(cell: Cell, entropy: str) -> dict[str, int]:
     """The seeds of split, victim, key and lock of ``cell``. That of the key takes ``entropy`` in."""
     return _derived(cell.name, cell.model_name, cell.replicate, cell.lock.name, entropy)
@@ -142,7 +147,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
             _locked.clear()
         _locked[at] = _judged(cell, settings, lock, key, contents, key_assets)
     stages = _Stages(_locked[at])
-    cell_seeds = {**_seeds_of_lock(cell, settings.entropy), "attack": _seed_of_attack(cell)}
+    cell_seeds = seeds_of(cell, settings.entropy)
     stages.add(
         "unlocked",
         ["protected"],

@@ -17,11 +17,16 @@ DOCS = {"flags": "Red flags", "metrics": "Metrics", "threat-models": "Threat mod
 
 
 def doc(name: str) -> tuple[str, set[str]]:
-    """The page ``docs/reference/NAME.md`` as HTML, and its anchors; links to pages that are not shown become text."""
-    places = (HERE / "docs" / f"{name}.md", HERE.parent / "docs" / "reference" / f"{name}.md")
+    """The page ``docs/reference/NAME.md``, as `page` has it."""
+    return page(f"reference/{name}.md")
+
+
+def page(path: str) -> tuple[str, set[str]]:
+    """A page under ``docs/`` as HTML, and its anchors; links to pages that are not shown become text."""
+    places = (HERE / "docs" / Path(path).name, HERE.parent / "docs" / path)
     file = next((place for place in places if place.exists()), None)
     if file is None:
-        return f"<p>The text of docs/reference/{escape(name)}.md is not part of this installation.</p>", set()
+        return f"<p>The text of docs/{escape(path)} is not part of this installation.</p>", set()
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(file.read_text(encoding="utf-8"))
     anchors: set[str] = set()
@@ -47,7 +52,7 @@ def _links(children: list[Token]) -> None:
     for token in children:
         if token.type == "link_open":
             target, _, anchor = str(token.attrGet("href") or "").partition("#")
-            stem = target.removesuffix(".md")
+            stem = target.removesuffix(".md").removeprefix("../reference/")
             shown = not target or stem in DOCS or target.startswith("https://")
             if shown and stem in DOCS:
                 token.attrSet("href", f"{stem}.html" + (f"#{anchor}" if anchor else ""))

@@ -1,0 +1,154 @@
+"""Whether all records were made by one and the same code, libraries and devices, and whether that code is known.
+
+A hash holds the digest of every module that its number depends on. They are compared with the modules of this
+checkout. Plugins of others are compared with the source files that come with them. Those are parsed, never executed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.plan.wording import in_short
+from bench.plugin_modules import code_digest, imports
+from bench.records import Record
+from bench.source_files import OWN, path_of
+from bench.store.identity import LIBRARIES
+from reports.board.finding import NAMED, Finding, Submission, of_problems
+
+VERSION = re.compile(r"\d+\.\d+|none")
+DIGITS = 10
+"""Digits of a digest that a reviewer reads."""
+SAME = ("device", "threads", "precision", "versions")
+"""What is the same in all records of one table."""
+
+
+def versions(s: Submission) -> Finding:
+    """Whether versions and code are the same everywhere, and those of this checkout."""
+    problems = [*_unknown(s), *_mixed(s)]
+    modules = _modules(s.records)
+    here = {name: _here(name) for name in modules if _is_own(name)}
+    mixed = sorted(name for name, digests in modules.items() if len(digests) > 1)
+    if mixed:
+        problems.append(f"records were made by different code: {_listed(mixed)}")
+    other = sorted(name for name, digest in here.items() if digest not in modules[name])
+    if other and not mixed:
+        problems.append(f"the code of {_listed(other)} is not that of this checkout")
+    if s.card is None:
+        problems.append("no card names the commit")
+    commit = "" if s.card is None else s.card.commit
+    first = s.records[0].provenance if s.records else None
+    lines = [f"commit {commit}"] if commit else []
+    if first is not None:
+        libraries = ", ".join(f"{name} {version}" for name, version in sorted(first.versions.items()))
+        lines.append(f"{first.machine}, {first.threads} threads, {first.dtype}; {libraries}")
+    found = of_problems(
+        "versions", f"{len(here)} modules are those of this checkout; one set of libraries and devices", problems,
+        f"Check out the commit of the card ({commit[:DIGITS] or 'it names none'}) and look again; its authors run "
+        "every row anew with one version.",
+    )  # fmt: skip
+    return Finding(found.check, found.ok, found.what, found.remedy, (*found.lines, *lines))
+
+
+def plugins(s: Submission) -> Finding:
+    """Whether the source of every plugin from outside LockBench is here to be read."""
+    foreign = {name: digests for name, digests in _modules(s.records).items() if not _is_own(name)}
+    sources = _digests([*s.sources.values(), *s.plugins])
+    problems = [
+        f"{_short(name)} (source {digest[:DIGITS]}) is not known here"
+        for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest not in sources
+    ]  # fmt: skip
+    lines = [
+        f"{_short(name)}: source {digest[:DIGITS]} is {sources[digest].name}"
+        for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest in sources
+    ]  # fmt: skip
+    fine = f"{len(lines)} modules from outside, each beside its source" if lines else "every plugin is LockBench's own"
+    found = of_problems(
+        "plugins", fine, problems,
+        "Put the file beside the archive and name it in the card (sources), or review it and give it with --plugin.",
+    )  # fmt: skip
+    return Finding(found.check, found.ok, found.what, found.remedy, (*found.lines, *lines))
+
+
+def _unknown(s: Submission) -> Iterator[str]:
+    for record in s.records:
+        own = record.provenance.versions
+        bad = [name for name in ("python", *LIBRARIES) if not VERSION.fullmatch(own.get(name, ""))]
+        if bad:
+            yield f"{in_short(record.cell)}: the version of {', '.join(bad)} is not known"
+
+
+def _mixed(s: Submission) -> Iterator[str]:
+    for name in SAME:
+        values: dict[str, Record] = {}
+        for record in s.records:
+            base = record.provenance.inputs.get("base", {})
+            value = base.get(name, "float32") if isinstance(base, dict) else ""
+            values.setdefault(str(value), record)
+        if len(values) > 1:
+            first, second = list(values.items())[:2]
+            yield f"{name} differ: {_cut(first[0])} in {in_short(first[1].cell)}, {_cut(second[0])} in others"
+
+
+def _modules(records: list[Record]) -> dict[str, set[str]]:
+    """Digests of every module that entered the hashes of ``records``, by its name."""
+    out: dict[str, set[str]] = {}
+    for record in records:
+        for name, digest in _codes(record.provenance.inputs):
+            out.setdefault(name, set()).add(digest)
+    return out
+
+
+def _codes(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Module and digest, of every ``code`` and ``process`` of a stage and of its data."""
+    for name, value in inputs.items():
+        if name in ("code", "process", "factory") and isinstance(value, dict):
+            yield from ((module, str(digest)) for module, digest in value.items())
+        elif isinstance(value, dict):
+            yield from _codes(value)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    yield from _codes(item)
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0] in OWN
+
+
+@cache
+def _here(module: str) -> str:
+    """The digest of a module of this checkout; empty where there is none."""
+    if not re.fullmatch(r"\w+(\.\w+)*", module):
+        return ""
+    path = path_of(module)
+    return "" if path is None else code_digest(path)
+
+
+def _digests(files: list[Path]) -> dict[str, Path]:
+    """The digests of source files and of what they import from outside LockBench."""
+    out: dict[str, Path] = {}
+    for file in files:
+        try:
+            out[code_digest(file)] = file
+            out |= {code_digest(path): path for name, path in imports(file) if not _is_own(name)}
+        except UserError:  # no Python: it is the source of nothing
+            continue
+    return out
+
+
+def _short(module: str) -> str:
+    return module.removeprefix("lockbench_plugin_")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

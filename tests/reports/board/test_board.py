@@ -1,0 +1,197 @@
+"""The leaderboard's site: complete, self-contained, and made of what the archives hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import submissions
+import yaml
+from places import ROOT
+from submissions import Entry
+
+from bench.errors import UserError
+from bench.store import Store
+from reports.board import checks, folder, site, submission
+
+RECORDS = ROOT / "leaderboard" / "records"
+
+
+class Links(HTMLParser):
+    """Targets, identifiers, and elements that load something, of one page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.ids: set[str] = set()
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = dict(attrs)
+        self.scripts += tag == "script"
+        self.targets += [value for name in ("href", "src") if (value := own.get(name))]
+        if own.get("id"):
+            self.ids.add(str(own["id"]))
+
+
+def submit(place: Path, name: str, card: str = submissions.CARD, seeds: str = "3") -> Path:
+    file = submissions.written(place / f"{name}.zip", seeds)
+    file.with_suffix(".toml").write_text(card)
+    shutil.rmtree(file.with_suffix(".store"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("records")
+    submit(place, "ours", submissions.CARD + "third_party = false\n")
+    theirs = submit(place, "theirs", seeds="5")
+
+    def other_lock(entries: list[Entry]) -> None:
+        for value, _ in entries:
+            lock = value["cell"]["lock"]
+            if lock["name"] == "modellock":
+                lock["name"] = value["provenance"]["inputs"]["protected"]["lock"] = "<b>lock"
+                submissions.rename(value)
+
+    submissions.rewritten(theirs, other_lock)
+    folder.write_sums(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def built(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return site.write(records, tmp_path_factory.mktemp("out") / "site").index.parent
+
+
+def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(built: Path) -> None:
+    pages = {file: Links(file.read_text()) for file in built.rglob("*.html")}
+    assert {"index.html", "join.html", "flags.html", "locks", "attacks"} <= {file.name for file in built.iterdir()}
+    for file, page in pages.items():
+        assert page.scripts == 0
+        for target in page.targets:
+            path, _, anchor = target.partition("#")
+            if target.startswith(("data:", "https://")):
+                continue
+            place = (file.parent / path).resolve() if path else file
+            assert place.exists(), f"{file.name}: {target}"
+            assert not anchor or anchor in pages[place].ids, f"{file.name}: {target}"
+    for style in built.rglob("*.css"):
+        assert "url(" not in style.read_text()
+
+
+def test_a_cell_shows_rp_its_interval_the_baseline_and_its_seeds(built: Path) -> None:
+    text = re.sub(r"<[^>]+>|\s+", " ", (built / "index.html").read_text())
+    cells = re.findall(r"75\.0 .{0,60}?public 40\.0 +\d seeds[ ◔⚑‡\d]*", text)
+    assert {("◔" in cell, "‡" in cell) for cell in cells} == {(False, True), (True, False)}
+    assert "✓ destroyed must not open" in re.sub(r"\s+", " ", text)
+    assert "permuted-logits must open" in re.sub(r"\s+", " ", text)
+
+
+def test_text_of_a_stranger_is_no_markup(built: Path) -> None:
+    for file in built.rglob("*.html"):
+        assert "<b>lock" not in file.read_text()
+    assert "&lt;b&gt;lock" in (built / "index.html").read_text()
+
+
+def test_the_matrix_stands_beside_the_page_as_csv_and_latex(built: Path) -> None:
+    (file,) = built.glob("data/*keyed.csv")
+    heading, *lines = csv.reader(io.StringIO(file.read_text()))
+    assert heading == ["rank", "lock", "key", "UP", "LP", "oracle", "logit-surgery"]
+    by_lock = {line[1]: line for line in lines}
+    assert by_lock["modellock"][3:6] == ["90.0", "20.0", "85.0"]
+    assert by_lock["modellock"][6].startswith("75.0 [")
+    assert by_lock["modellock"][6].endswith("3 seeds)")
+    assert by_lock["destroyed"][0] == "—"
+    assert r"\begin{tabular}{lllrrrr}" in file.with_suffix(".tex").read_text()
+
+
+def test_a_row_of_two_submissions_is_the_maintainers_and_names_the_other(records: Path, built: Path) -> None:
+    text = (built / "locks" / "destroyed.html").read_text()
+    assert "From <code>ours.zip</code> by A group; also measured in <code>theirs.zip</code>." in text
+
+
+def test_submissions_that_disagree_are_named(tmp_path: Path) -> None:
+    submit(tmp_path, "a", submissions.CARD + "third_party = false\n")
+    other = submit(tmp_path, "b")
+
+    def another_run(entries: list[Entry]) -> None:
+        for value, arrays in entries:
+            if value["cell"]["lock"]["name"] == "modellock" and value["cell"]["replicate"] == 0:
+                value["provenance"]["inputs"]["base"]["versions"]["torch"] = "1.13"
+                submissions.rehash(value)
+                submissions.restate(value, arrays, "RP", submissions.answers(50, "other"))
+
+    submissions.rewritten(other, another_run)
+    folder.write_sums(tmp_path)
+    notes = site.write(tmp_path, tmp_path / "site-of-both").notes
+    assert any("RP 75.0 in a, which counts, and 50.0 in b" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda p: (p / folder.SUMS).unlink(), "SHA256SUMS is missing"),
+        (lambda p: (p / "a.toml").write_text(submissions.CARD + "# more\n"), "a.toml is not the file"),
+        (lambda p: shutil.copy(p / "a.zip", p / "b.zip"), "lacks b.zip"),
+        (lambda p: (p / "run.sh").write_text("rm"), "run.sh is no file of a submission"),
+        (lambda p: (p / "a.zip").unlink(), "names a.zip, which is missing"),
+        (lambda p: (p / folder.SUMS).write_text("x"), "a line that is no checksum"),
+    ],
+)
+def test_a_folder_whose_checksums_do_not_fit_makes_no_site(change: object, reason: str, tmp_path: Path) -> None:
+    place = tmp_path / "records"
+    place.mkdir()
+    (place / "a.zip").write_bytes(b"zip")
+    (place / "a.toml").write_text(submissions.CARD)
+    folder.write_sums(place)
+    assert folder.problems(place) == []
+    change(place)  # type: ignore[operator]
+    with pytest.raises(UserError) as refused:
+        site.write(place, tmp_path / "site")
+    assert reason in str(refused.value)
+    assert not (tmp_path / "site").exists()
+
+
+def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path) -> None:
+    assert folder.problems(RECORDS) == []
+    lasting = {"own", "duplicates", "seeds", "evidence", "controls", "calibration", "baselines"}
+    for entry in folder.entries(RECORDS):
+        opened, findings = submission.open_(entry.archive, Store(tmp_path / entry.name))
+        assert opened is not None
+        found = {f.check: f for f in [*findings, *checks.run(opened)]}
+        # Code and defaults move on; what was measured stays.
+        bad = [f for name, f in found.items() if not f.ok and name not in ("versions", "settings")]
+        assert bad == []
+        assert lasting <= set(found)
+    assert site.write(RECORDS, tmp_path / "site").rows > 0
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml")), ids=lambda f: f.stem)
+def test_an_issue_form_is_one(file: Path) -> None:
+    form = yaml.safe_load(file.read_text())
+    assert {"name", "description", "body"} <= set(form)
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert {field["type"] for field in form["body"]} <= {"markdown", "input", "textarea", "dropdown", "checkboxes"}
+    ids = [field["id"] for field in fields]
+    assert len(ids) == len(set(ids))
+    assert all(field["attributes"].get("label") for field in fields)
+    assert {"command", "archive"} <= set(ids)
+
+
+def test_the_workflow_has_no_right_but_to_publish() -> None:
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "leaderboard.yml").read_text())
+    assert flow["permissions"] == {"contents": "read"}
+    rights = {name: job.get("permissions") for name, job in flow["jobs"].items()}
+    assert rights == {"check": None, "build": None, "publish": {"pages": "write", "id-token": "write"}}
+    uses = [step["uses"] for job in flow["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", name) for name in uses)
+    shell = "".join(step.get("run", "") for job in flow["jobs"].values() for step in job["steps"])
+    assert "${{" not in shell  # a name in a pull request is never part of a script
+    assert "pull_request" in flow["jobs"]["publish"]["if"]

@@ -1,0 +1,413 @@
+"""What may join the leaderboard: an honest archive is accepted, each dishonest one refused for its own reason."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import submissions
+from submissions import Entry
+
+from bench import seeds
+from bench.hashing import digest
+from bench.store import Store, identity
+from bench.store.settings import Settings
+from reports.board import checks, submission, summary
+from reports.board.finding import Finding
+
+Found = dict[str, Finding]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return submissions.written(tmp_path_factory.mktemp("honest") / "theirs.zip")
+
+
+@pytest.fixture
+def file(original: Path, tmp_path: Path) -> Path:
+    for ending in (".zip", ".toml"):
+        shutil.copy(original.with_suffix(ending), tmp_path / f"theirs{ending}")
+    return tmp_path / "theirs.zip"
+
+
+def look(file: Path) -> Found:
+    opened, findings = submission.open_(file, Store(file.parent / "looked"))
+    return {f.check: f for f in [*findings, *([] if opened is None else checks.run(opened))]}
+
+
+def refusals(found: Found) -> set[str]:
+    return {name for name, finding in found.items() if not finding.ok}
+
+
+def of(entries: Iterable[Entry], lock: str, attack: str, seed: int | None = None) -> list[Entry]:
+    return [
+        (value, arrays)
+        for value, arrays in entries
+        if (value["cell"]["lock"]["name"], value["cell"]["attack"]["name"]) == (lock, attack)
+        and seed in (None, value["cell"]["replicate"])
+    ]
+
+
+def main(entries: Iterable[Entry], seed: int = 0) -> Entry:
+    return of(entries, "modellock", "logit-surgery", seed)[0]
+
+
+def without(*names: str) -> Callable[[list[Entry]], list[Entry]]:
+    """The archive without records of these locks and attacks."""
+    return lambda entries: [
+        e for e in entries if not {e[0]["cell"]["lock"]["name"], e[0]["cell"]["attack"]["name"]} & set(names)
+    ]
+
+
+def test_an_honest_archive_is_accepted(file: Path) -> None:
+    found = look(file)
+    assert refusals(found) == set(), [f for f in found.values() if not f.ok]
+    assert set(found) == {
+        "archive", "checksums", "records", "card", "own", "duplicates", "seeds", "settings", "evidence", "controls",
+        "calibration", "baselines", "versions", "plugins", "flags",
+    }  # fmt: skip
+
+
+def higher_RP(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["RP"]["value"] = 79.0
+
+
+def narrower_interval(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["RP"]["low"] = value["RP"]["value"] - 0.5
+
+
+def other_condition(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["conditions"][0]["accuracy"]["value"] = 99.0
+
+
+def lower_floor(entries: list[Entry]) -> None:
+    for value, _ in entries:
+        value["floor"] = 2.0
+
+
+def no_evidence(entries: list[Entry]) -> None:
+    _, arrays = main(entries)
+    del arrays["pred/RP"]
+
+
+def evidence_of_another_lock(entries: list[Entry]) -> None:
+    """Numbers and answers of the lock that never opens, under the name of another."""
+    value, arrays = main(entries)
+    (other, theirs) = of(entries, "destroyed", "logit-surgery", 0)[0]
+    arrays.update(theirs)
+    value.update({name: other[name] for name in ("UP", "LP", "RP", "UP_shipped", "LP_shipped", "conditions")})
+
+
+def other_victim(entries: list[Entry]) -> None:
+    value, arrays = main(entries)
+    submissions.restate(value, arrays, "oracle", submissions.LABELS.copy())
+
+
+def other_images(entries: list[Entry]) -> None:
+    _, arrays = main(entries)
+    arrays["test_index"] = arrays["test_index"] + 1000
+
+
+def another_length(entries: list[Entry]) -> None:
+    _, arrays = main(entries)
+    arrays["pred/RP"] = arrays["pred/RP"][:-1]
+
+
+def tuning_seeds(entries: list[Entry]) -> list[Entry]:
+    out = []
+    for cell in submissions.cells(f"{seeds.TUNING_FROM}:{seeds.TUNING_FROM + 3}"):
+        record, arrays = submissions.record_of(cell)
+        out.append((record.model_dump(mode="json"), arrays))
+    return out
+
+
+def two_seeds(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry[0]["cell"]["replicate"] < 2]
+
+
+def best_seeds(entries: list[Entry]) -> list[Entry]:
+    """Seed 1 is left out everywhere, and seed 3 is there in its place."""
+    more = [submissions.record_of(cell) for cell in submissions.cells("3:4")]
+    kept = [entry for entry in entries if entry[0]["cell"]["replicate"] != 1]
+    return [*kept, *((record.model_dump(mode="json"), arrays) for record, arrays in more)]
+
+
+def one_seed_of_a_row(entries: list[Entry]) -> list[Entry]:
+    (absent, _) = main(entries, 1)
+    return [entry for entry in entries if entry[0] is not absent]
+
+
+def failed_seed(entries: list[Entry]) -> None:
+    value, _ = main(entries, 1)
+    value.update(status="failed", error="CUDA out of memory")
+
+
+def mixed_versions(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["provenance"]["versions"]["torch"] = "1.13"
+    value["provenance"]["inputs"]["base"]["versions"]["torch"] = "1.13"
+    submissions.rehash(value)
+
+
+def mixed_code(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["provenance"]["inputs"]["unlocked"]["code"]["attacks.logit_surgery"] = "0" * 20
+    submissions.rehash(value)
+
+
+def other_code(entries: list[Entry]) -> None:
+    def change(stage: dict[str, Any]) -> None:
+        for name, value in stage.items():
+            if name == "bench.measures":
+                stage[name] = "0" * 20
+            elif isinstance(value, dict):
+                change(value)
+
+    for value, _ in entries:
+        change(value["provenance"]["inputs"])
+        submissions.rehash(value)
+
+
+def unknown_versions(entries: list[Entry]) -> None:
+    for value, _ in entries:
+        value["provenance"]["versions"].pop("torch")
+        value["provenance"]["inputs"]["base"]["versions"].pop("torch")
+        submissions.rehash(value)
+
+
+def twice(entries: list[Entry]) -> list[Entry]:
+    """A second result of one row and seed, made on two threads."""
+    cell = next(cell for cell in submissions.cells() if cell.lock.name == "modellock" and not cell.attack.purpose)
+    record, arrays = submissions.record_of(cell, Settings(threads=2))
+    return [*entries, (record.model_dump(mode="json"), arrays)]
+
+
+def label_of_settings_not_used(entries: list[Entry]) -> None:
+    for value, _ in of(entries, "modellock", "logit-surgery"):
+        lock = value["cell"]["lock"]
+        lock["params"]["steps"] = lock["explicit"]["steps"] = 10
+        cell = submissions.Cell.model_validate(value["cell"])
+        value["row_key"] = cell.row_key()
+
+
+def settings_without_a_label(entries: list[Entry]) -> None:
+    """The lock ran with more steps than its row says; all hashes are those of the true inputs."""
+    for value, _ in entries:
+        if value["cell"]["lock"]["name"] == "modellock":
+            value["cell"]["lock"]["params"]["steps"] = 9999
+            value["provenance"]["inputs"]["protected"]["params"]["steps"] = 9999
+            submissions.rehash(value)
+
+
+def method_as_control(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["cell"]["lock"].update(role="control", purpose="must-not-open")
+
+
+def more_rights(entries: list[Entry]) -> None:
+    """The attack was given more labels than its row says."""
+    for value, _ in of(entries, "modellock", "logit-surgery"):
+        value["provenance"]["inputs"]["unlocked"]["threat"]["share"] = 0.9
+        submissions.rehash(value)
+
+
+def lucky_random_seed(entries: list[Entry]) -> None:
+    for value, _ in of(entries, "modellock", "logit-surgery"):
+        value["provenance"]["inputs"]["unlocked"]["seed"] = 7
+        value["provenance"]["seeds"]["attack"] = 7
+        submissions.rehash(value)
+
+
+def hidden_entropy(entries: list[Entry]) -> None:
+    for value, _ in entries:
+        value["provenance"]["inputs"]["key"]["entropy"] = digest("something else")
+        submissions.rehash(value)
+
+
+def opening_lock_stays_closed(entries: list[Entry]) -> None:
+    for value, arrays in of(entries, "permuted-logits", "logit-surgery"):
+        submissions.restate(value, arrays, "RP", submissions.answers(30, "closed"))
+
+
+def closed_lock_opens(entries: list[Entry]) -> None:
+    for value, arrays in of(entries, "destroyed", "logit-surgery"):
+        submissions.restate(value, arrays, "RP", submissions.answers(90, "open"))
+
+
+def somebody_elses(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["third_party"] = "other.zip"
+
+
+def unknown_lock(entries: list[Entry]) -> None:
+    """A lock of a plugin that nobody here has, and no source with it."""
+    for value, _ in entries:
+        if value["cell"]["lock"]["name"] == "modellock":
+            value["cell"]["lock"]["name"] = value["provenance"]["inputs"]["protected"]["lock"] = "quick-lock"
+            value["provenance"]["inputs"]["protected"]["code"]["lockbench_plugin_quick_lock"] = "a" * 20
+            cell = submissions.Cell.model_validate(value["cell"])
+            lock_seed = identity.seeds_of(cell)["lock"]
+            value["provenance"]["inputs"]["protected"]["seed"] = value["provenance"]["seeds"]["lock"] = lock_seed
+            submissions.rename(value)
+
+
+DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = [
+    (higher_RP, "evidence", "RP is 79.00, and 75.00 by its evidence"),
+    (narrower_interval, "evidence", "the interval of RP is not that of its evidence"),
+    (other_condition, "evidence", "the key condition right is 99.00"),
+    (lower_floor, "evidence", "the floor is 2.00, and 10.00 by its labels"),
+    (no_evidence, "evidence", "RP has no evidence"),
+    (evidence_of_another_lock, "evidence", "are not those of the other records of this locked model"),
+    (other_victim, "evidence", "are not those of the other records of this victim"),
+    (other_images, "evidence", "images are not those of the other records of this scenario"),
+    (another_length, "records", "pred/RP has another length than the labels"),
+    (tuning_seeds, "seeds", "seed 1000 is for tuning"),
+    (two_seeds, "seeds", "there are 2 seeds; at least 3 are needed"),
+    (best_seeds, "seeds", "there are seeds 0, 2, 3, so seed 1 is left out"),
+    (one_seed_of_a_row, "seeds", "lacks seed 1"),
+    (failed_seed, "seeds", "failed: CUDA out of memory"),
+    (mixed_versions, "versions", "versions differ"),
+    (mixed_code, "versions", "different code: attacks.logit_surgery"),
+    (other_code, "versions", "the code of bench.measures is not that of this checkout"),
+    (unknown_versions, "versions", "the version of torch is not known"),
+    (twice, "duplicates", "has 2 records"),
+    (label_of_settings_not_used, "settings", "is not what was run"),
+    (settings_without_a_label, "settings", "lock.steps was run with 9999, though its label has the default"),
+    (method_as_control, "settings", "is called a control must-not-open"),
+    (more_rights, "settings", "the threat model"),
+    (lucky_random_seed, "settings", "the random seed of the attack is not the one of its names"),
+    (hidden_entropy, "settings", "its key was drawn from other entropy than the card names"),
+    (without("destroyed"), "controls", "lacks destroyed"),
+    (without("permuted-logits"), "controls", "lacks permuted-logits"),
+    (without("logit-surgery"), "controls", "no row of a lock under an attack"),
+    (opening_lock_stays_closed, "calibration", "is not 1 within noise"),
+    (closed_lock_opens, "calibration", "is above 0 beyond noise"),
+    (without("from-scratch"), "baselines", "lacks it"),
+    (somebody_elses, "own", "was imported from other.zip"),
+    (unknown_lock, "plugins", "quick_lock (source aaaaaaaaaa) is not known here"),
+]
+
+
+@pytest.mark.parametrize(("change", "check", "reason"), DISHONEST, ids=lambda x: getattr(x, "__name__", None))
+def test_a_dishonest_archive_is_refused_for_its_own_reason(
+    change: Callable[[list[Entry]], list[Entry] | None], check: str, reason: str, file: Path
+) -> None:
+    submissions.rewritten(file, change)
+    found = look(file)
+    assert check in refusals(found), [f for f in found.values() if not f.ok]
+    assert reason in " ".join([found[check].what, *found[check].lines])
+    assert found[check].remedy
+
+
+def _flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def _edited(file: Path) -> None:
+    contents = submissions.members(file)
+    name = next(name for name in contents if name.endswith("record.json"))
+    contents[name] = contents[name].replace(b'"value": 75.0', b'"value": 79.0', 1)
+    name = next(name for name in contents if name.endswith("safetensors"))
+    contents[name] = contents[name][:-1] + bytes([contents[name][-1] ^ 1])
+    submissions.zipped(file, contents, honest=False)
+
+
+def _led_outside(file: Path) -> None:
+    submissions.zipped(file, {**submissions.members(file), "records/../../evil.py": b"print()"})
+
+
+def _bomb(file: Path) -> None:
+    names = list(submissions.members(file))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in names:
+            out.writestr(name, b"\0" * 2**23)
+
+
+def _other_hash(file: Path) -> None:
+    def change(entries: list[Entry]) -> None:
+        value, _ = main(entries)
+        value["provenance"]["inputs"]["unlocked"]["seed"] = 7  # and the hashes stay
+
+    submissions.rewritten(file, change)
+
+
+@pytest.mark.parametrize(
+    ("damage", "check", "reason"),
+    [
+        (_flipped, "archive", "is refused"),
+        (_edited, "checksums", "the checksum of"),
+        (_led_outside, "archive", "it has a member 'records/../../evil.py'"),
+        (_bomb, "archive", "would unpack to"),
+        (_other_hash, "records", "was not made from what it says entered it"),
+        (lambda file: file.write_text("hello"), "archive", "is refused"),
+    ],
+    ids=["flipped", "edited", "outside", "bomb", "hash", "text"],
+)
+def test_damage_is_refused_and_nothing_more_is_looked_at(
+    damage: Callable[[Path], Any], check: str, reason: str, file: Path
+) -> None:
+    damage(file)
+    found = look(file)
+    assert refusals(found) == {check}
+    assert reason in found[check].what
+    assert list(found)[-1] == check
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "theirs.toml is missing"),
+        ("who = ", "is no TOML"),
+        (submissions.CARD.replace("licence", "license"), "licence is missing"),
+        (submissions.CARD.replace('commit = "0123', 'commit = "main'), "commit is no commit"),
+        (submissions.CARD + 'sources = ["../evil.py"]\n', "sources is no list of file names"),
+        (submissions.CARD + 'sources = ["gone.py"]\n', "names gone.py, which is not there"),
+        (submissions.CARD.replace("A group", "A\\u001b[31m group"), "holds what cannot be printed"),
+    ],
+)
+def test_a_card_that_does_not_say_who_and_how_is_refused(text: str | None, reason: str, file: Path) -> None:
+    card = file.with_suffix(".toml")
+    card.unlink() if text is None else card.write_text(text)
+    found = look(file)
+    assert "card" in refusals(found)
+    assert reason in found["card"].what
+
+
+def test_entropy_that_the_card_names_is_accepted(file: Path, tmp_path: Path) -> None:
+    secret = submissions.written(tmp_path / "secret.zip", settings=Settings(entropy="a secret"))
+    assert refusals(look(secret)) == {"settings"}
+    card = secret.with_suffix(".toml")
+    card.write_text(submissions.CARD + 'entropy = "a secret"\n')
+    shutil.rmtree(tmp_path / "looked")
+    assert refusals(look(secret)) == set()
+
+
+def test_a_summary_for_a_pull_request_names_what_failed(file: Path) -> None:
+    submissions.rewritten(file, higher_RP)
+    opened, findings = submission.open_(file, Store(file.parent / "looked"))
+    assert opened is not None
+    findings += checks.run(opened)
+    text = summary.markdown("a|b.zip", findings, opened)
+    assert text.startswith("## a\\|b.zip: refused: evidence\n")
+    assert "| ✗ | evidence |" in text
+    assert "modellock (blockwise) | logit-surgery | 0–2 |" in text
+
+
+def test_every_number_with_evidence_is_recomputed() -> None:
+    """A field that the judge measures by image cannot be forgotten here."""
+    from bench.harness.judge import AttackVerdict, LockVerdict
+    from reports.board.evidence import SIDES
+
+    fields = {**LockVerdict.model_fields, **AttackVerdict.__dataclass_fields__}
+    by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
+    by_image |= {"RP", "authorised_after"}
+    assert by_image == set(SIDES)
