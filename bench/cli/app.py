@@ -30,6 +30,7 @@ from bench.cli import (
     status,
     stopping,
     studies,
+    zoo,
 )
 from bench.errors import UserError
 from bench.legible import visible
@@ -69,6 +70,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(baseline.app)
+app.add_typer(zoo.app)
 
 
 class _Warnings(logging.Handler):
