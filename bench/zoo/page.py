@@ -25,7 +25,7 @@ def of(card: Card) -> str:
 
 def start(card: Card) -> str:
     """The two lines of Python that load the entry."""
-    return f'import bench\nlocked = bench.load_locked("{card.name}")'
+    return f'import bench\n\nlocked = bench.load_locked("{card.name}")'
 
 
 def key_words(card: Card) -> str:

@@ -1,4 +1,4 @@
-"""A store with two locks that trained for two steps, one with a patch key, one with a key in the weights; and its zoo."""
+"""A store of two locks that trained for two steps, with a patch key and with a key in the weights; and its zoo."""
 
 from __future__ import annotations
 

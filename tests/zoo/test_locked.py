@@ -74,7 +74,7 @@ def test_a_changed_file_is_not_loaded(zoo: Path, file: str) -> None:
     content = bytearray(path.read_bytes())
     content[-2] ^= 4
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="damaged|no lock"):
+    with pytest.raises(UserError, match=r"damaged|no lock"):
         bench.load_locked("modellock", folder=zoo)
 
 
