@@ -8,13 +8,15 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
-__all__ = ["Results", "Where", "audit", "load_records", "run"]  # found on first use, below
+__all__ = ["Locked", "Results", "Where", "audit", "load_locked", "load_records", "run"]  # found on first use, below
 
 _WHERE = {
     "run": "bench.api.run",
     "audit": "bench.api.audit",
     "Results": "bench.api.results",
     "Where": "bench.api.execution",
+    "Locked": "bench.api.zoo",
+    "load_locked": "bench.api.zoo",
     "load_records": "reports.rows.dataframe",
 }
 """Where each name of the Python API is, so that `import bench` waits for nothing."""

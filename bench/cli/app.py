@@ -31,6 +31,7 @@ from bench.cli import (
     status,
     stopping,
     studies,
+    zoo,
 )
 from bench.errors import UserError
 from bench.legible import visible
@@ -72,6 +73,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(baseline.app)
 app.add_typer(leaderboard.app)
+app.add_typer(zoo.app)
 
 
 class _Warnings(logging.Handler):

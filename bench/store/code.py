@@ -21,6 +21,8 @@ _DECIDE_NOTHING = (
     "reports",
 )
 """Modules and packages that decide no number of a stage."""
+_API = "bench"
+"""The module that names the Python API: a new name there moves no number."""
 
 
 def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:
@@ -32,7 +34,9 @@ def code_modules(module: str, file: Path | None = None) -> dict[str, Path]:
     queue: list[tuple[str, Path | None]] = [(module, file or path_of(module))]
     while queue:
         name, path = queue.pop()
-        if path is None or name in out or any(name == n or name.startswith(f"{n}.") for n in _DECIDE_NOTHING):
+        if path is None or name in out or name == _API:
+            continue
+        if any(name == n or name.startswith(f"{n}.") for n in _DECIDE_NOTHING):
             continue
         out[name] = path
         queue += imports(path)
