@@ -92,8 +92,8 @@ def say_needs(found: list[Need]) -> None:
     ]  # fmt: skip
     console.grid(("what", "name", "here", "size", "licence", "where"), rows)
     missing = [need for need in found if not need.here]
-    for need in missing:
-        console.say(f"{need.name}: {need.problem} {need.remedy}".replace(":  ", ": "), "yellow")
+    for words in dict.fromkeys(f"{need.name}: {f'{need.problem} {need.remedy}'.strip()}" for need in missing):
+        console.say(words, "yellow")
     if not missing:
         console.say("all of it is here: runs need no network", "green")
         return
