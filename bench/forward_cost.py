@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from bench.checkpoints.model_names import kinds, parse
+from bench.checkpoints.model_names import NO_WEIGHTS, kinds, parse, with_weights
 from bench.errors import UserError
 
 UNKNOWN = 12e6
@@ -39,6 +39,8 @@ def _counts(model: str, size: int) -> tuple[float, int]:
     from bench.contracts import Spec
 
     parsed = parse(model)
+    if parsed.weights:  # they change no count, and need not be here
+        return _counts(with_weights(model, NO_WEIGHTS), size)
     own = registry.current().get("model", parsed.plugin)
     if parsed.is_factory or (own is not None and own.guest):  # its code does not run here
         return UNKNOWN, 0

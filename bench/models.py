@@ -161,7 +161,7 @@ def check(name: str) -> None:
         _segmenters(model).check(model)
         return
     if not model.source and model.name.partition(".")[0] not in timm.list_models():
-        near = timm.list_models(f"*{model.name}*")[:3]
+        near = networks.near_names(model.name, [*known, *timm.list_models()])
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise UserError(
             f"unknown model '{model.name}'.{hint}",

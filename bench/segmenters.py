@@ -15,7 +15,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from bench import registry
-from bench.checkpoints import heads, preprocessing
+from bench.checkpoints import heads, networks, preprocessing
 from bench.checkpoints.model_names import ModelName
 from bench.contracts import Classifier, EditStage, Spec
 from bench.errors import UserError
@@ -181,7 +181,7 @@ def check(model: ModelName) -> None:
         return
     known = timm.list_models() if model.name.startswith(TIMM) else smp.encoders.get_encoder_names()
     if base.partition(".")[0] not in known:
-        near = [name for name in known if base in name or name in base][:3]
+        near = networks.near_names(base, known)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise UserError(
             f"there is no encoder '{model.name}'.{hint}",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, models, registry
-from bench.checkpoints import class_order, factories, model_names, networks, preprocessing, weights
+from bench import datasets, models, public_weights, registry
+from bench.checkpoints import class_order, factories, model_names, networks, preprocessing
 from bench.checkpoints.class_order import ClassOrder
 from bench.checkpoints.preprocessing import Preprocessing
 from bench.contracts import Spec
@@ -19,7 +19,6 @@ from bench.harness import checkpoint_process
 from bench.harness.checkpoint_process import Facts
 from bench.hashing import file_digest
 from bench.paths import user_path
-from bench.public_weights import check_available, check_encoder
 from bench.store.settings import Settings
 
 NORMS = ("once", "twice", "both")
@@ -148,6 +147,7 @@ def describe(file: Path, task: str, options: Options, settings: Settings, size: 
     if not file.is_file():
         raise UserError(f"there is no file {file}.", "Give a .safetensors, .pth or .pt file.")
     name = _architecture(file, options)
+    public_weights.fetch_configuration(name)
     model_names.check_kind(name, datasets.kind(task))
     usual = _of_segmenter(name, task) if model_names.parse(name).segments else _preprocessing(name)
     read = _changed(usual, options)
@@ -291,17 +291,9 @@ def _start(name: str, start: str) -> tuple[str, str]:
     if start == "random":
         return start, f"{random}, as asked"
     try:
-        if parsed.weights:
-            weights.file_of(parsed)
-            return "public", public
-        if parsed.is_factory:
+        if parsed.is_factory and not parsed.weights:
             raise UserError("a factory has no public weights")
-        if parsed.has_decoder:
-            check_encoder(parsed.source, parsed.name)
-        elif parsed.source:
-            networks.public_weights(parsed)
-        else:
-            check_available(parsed.name)
+        public_weights.check(public_weights.needs(name))
     except UserError as error:
         if start == "public":
             raise

@@ -157,8 +157,6 @@ class Execution:
         else:
             guests.start()  # `check` is the first to import torch
             self.check()
-        _find_editors(self.todo)
-        _fetch_weights(self.todo)
 
     def run(self, watch: Watch, command: str) -> None:
         """Run what is to do, once it is prepared; a cell that fails leaves a record, and the others go on.
@@ -233,22 +231,3 @@ def check_launcher(where: Where) -> None:
     needed = NEEDS.get(launcher)
     if needed is not None and find_spec(needed) is None:
         raise UserError(f"{needed} is not installed.", f"Install it: pip install 'lockbench[{launcher}]'")
-
-
-def _find_editors(cells: Sequence[Cell]) -> None:
-    """Fetch the editors that are not here before anything runs."""
-    from bench.editors.loading import find
-
-    for editor in {cell.editor for cell in cells if "editor" in cell.key.params}:
-        find(editor)
-
-
-def _fetch_weights(cells: Sequence[Cell]) -> None:
-    """Fetch the public weights that are not here before anything runs: a stage's process has no network."""
-    from bench import public_weights
-
-    needed = [need for model in {cell.model for cell in cells} for need in public_weights.needs(model)]
-    for clip in {clip for cell in cells for clip in public_weights.clips_of(cell)}:
-        needed += public_weights.clip_needs(clip)
-    for need in needed:
-        public_weights.fetch(need)

@@ -15,7 +15,7 @@ import numpy as np
 from bench import datasets, registry
 from bench.paths import data_home
 from bench.plan import SuiteLine
-from bench.plan.cells import key_method
+from bench.plan.cells import key_method, side_of
 
 CLASSES = ("bars", "blots")
 EACH = 12
@@ -77,7 +77,7 @@ def short(
 
 
 def _short(line: SuiteLine, folder: Path, editor: str, own: Mapping[str, Any]) -> SuiteLine:
-    size = int(line.params.get("task.size", 32))
+    size = side_of(line)
     names = ("source", "target")
     for name in names:
         pictures(folder / f"{name}-{size}", size)

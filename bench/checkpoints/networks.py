@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import registry
-from bench.checkpoints import factories
+from bench.checkpoints import factories, weights
 from bench.checkpoints.model_names import ModelName
 from bench.errors import UserError
 
@@ -87,7 +88,7 @@ def check(model: ModelName) -> None:
 
         known = torchvision.models.list_models(module=torchvision.models)
         if model.name not in known:
-            near = [n for n in known if model.name in n or n in model.name][:3]
+            near = near_names(model.name, known)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise UserError(
                 f"torchvision has no classifier '{model.name}'.{hint}", "See torchvision.models.list_models()."
@@ -106,22 +107,38 @@ def check(model: ModelName) -> None:
             )
 
 
+def near_names(name: str, known: Sequence[str]) -> list[str]:
+    """At most three of ``known`` that ``name`` may stand for: those that hold it or are in it, else those like it."""
+    holding = [other for other in known if name in other or other in name]
+    return holding[:3] or difflib.get_close_matches(name, known, 3)
+
+
 def hub_config(name: str) -> tuple[Any, str, dict[str, Any]]:
     """timm's configuration of the hub's model ``ORG/NAME``: pretrained_cfg, the architecture and its arguments.
 
+    It is read where it lies; `bench.public_weights.fetch` fetches it.
+
     Raises:
-        UserError: it is not on this machine and cannot be fetched.
+        UserError: it is not on this machine, or none of timm.
     """
+    from huggingface_hub import try_to_load_from_cache
     from timm.models import load_model_config_from_hf, parse_model_name
     from timm.models._pretrained import PretrainedCfg
 
+    repo, _, revision = name.partition("@")
+    if not isinstance(try_to_load_from_cache(repo, weights.CONFIG, revision=revision or None), str):
+        raise UserError(
+            f"the model 'hf-hub:{name}' is not on this machine.",
+            f"On a connected machine run: bench prepare --model hf-hub:{name} — or give its timm architecture: "
+            "--model NAME.",
+        )
     try:
         _, identifier = parse_model_name(f"hf-hub:{name}")
         config, architecture, args = load_model_config_from_hf(identifier)
-    except Exception as error:  # of many kinds: no network, no such name, no timm model
+    except Exception as error:  # of many kinds: a damaged file, no timm model
         raise UserError(
-            f"the model 'hf-hub:{name}' is not on this machine and cannot be fetched ({type(error).__name__}).",
-            f"On a connected machine run: hf download {name} — or give its timm architecture: --model NAME.",
+            f"the configuration of 'hf-hub:{name}' is none of timm's ({type(error).__name__}).",
+            "Give its timm architecture: --model NAME.",
         ) from None
     return PretrainedCfg(**config) if isinstance(config, dict) else config, architecture, dict(args or {})
 
@@ -153,8 +170,8 @@ def public_weights(model: ModelName) -> Mapping[str, Tensor]:
         ) from None
 
 
-def torchvision_entry(name: str, weights: str = "DEFAULT") -> Any:
-    """torchvision's entry of the weights ``weights``, such as ``IMAGENET1K_V2``, of its model ``name``.
+def torchvision_entry(name: str, tag: str = "DEFAULT") -> Any:
+    """torchvision's entry of the weights ``tag``, such as ``IMAGENET1K_V2``, of its model ``name``.
 
     Raises:
         UserError: it has none of that name.
@@ -162,25 +179,23 @@ def torchvision_entry(name: str, weights: str = "DEFAULT") -> Any:
     import torchvision
 
     known = torchvision.models.get_model_weights(name)
-    if weights not in known.__members__:
-        raise UserError(
-            f"torchvision's '{name}' has no weights '{weights}'.", f"It has {', '.join(known.__members__)}."
-        )
-    return known[weights]
+    if tag not in known.__members__:
+        raise UserError(f"torchvision's '{name}' has no weights '{tag}'.", f"It has {', '.join(known.__members__)}.")
+    return known[tag]
 
 
-def torchvision_weights(name: str, weights: str = "DEFAULT") -> Mapping[str, Tensor]:
+def torchvision_weights(name: str, tag: str = "DEFAULT") -> Mapping[str, Tensor]:
     """The weights of `torchvision_entry`.
 
     Raises:
         UserError: they are not here and cannot be fetched.
     """
-    entry = torchvision_entry(name, weights)
+    entry = torchvision_entry(name, tag)
     try:
         found: Mapping[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # of many kinds: no network, no room
         raise UserError(
-            f"the weights '{weights}' of torchvision's '{name}' are not on this machine and cannot be fetched "
+            f"the weights '{tag}' of torchvision's '{name}' are not on this machine and cannot be fetched "
             f"({type(error).__name__}).",
             f"Put {entry.url} into the folder checkpoints of torch.hub.get_dir().",
         ) from None

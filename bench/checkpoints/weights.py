@@ -18,6 +18,8 @@ from bench.paths import user_path
 
 HUB = "hf-hub:"
 """What a hub's name begins with."""
+CONFIG = "config.json"
+"""The file of a hub's model that says which architecture it is."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """How files of weights end."""
 

@@ -76,15 +76,16 @@ app.add_typer(leaderboard.app)
 app.add_typer(zoo.app)
 
 
-class _Warnings(logging.Handler):
-    """Warnings of the package, as the terminal shows them."""
+class _Lines(logging.Handler):
+    """Warnings of the package, and what it fetches, as the terminal shows them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        console.warn(record.getMessage())
+        show = console.warn if record.levelno >= logging.WARNING else console.note
+        show(record.getMessage())
 
 
-_WARNINGS = _Warnings(logging.WARNING)
+_LINES = _Lines(logging.INFO)
 
 
 def versions() -> str:
@@ -138,7 +139,7 @@ def main() -> None:
     """Run a command: every expected error is one line with its remedy and exit status 2."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    logging.getLogger("bench").addHandler(_WARNINGS)
+    logging.getLogger("bench").addHandler(_LINES)
     try:
         check_arguments(sys.argv[1:])
         code = _call()

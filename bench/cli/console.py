@@ -69,6 +69,11 @@ def warn(text: str) -> None:
     err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """One line beside the answer, on standard error."""
+    err.print(escape(text), style="dim", soft_wrap=True)
+
+
 def minutes(seconds: float) -> str:
     """``95`` seconds as ``1 min 35 s``."""
     whole = round(seconds)

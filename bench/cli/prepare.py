@@ -8,19 +8,34 @@ from typing import Annotated
 
 import typer
 
+from bench import plan, supplies
 from bench.api import prepare as needs
 from bench.api import request
 from bench.cli import console
-from bench.cli.options import EditorOption, ModelsOption, ParamOption, PluginOption, TasksOption, plugin_files
+from bench.cli.options import (
+    AttacksOption,
+    EditorOption,
+    LocksOption,
+    ModelsOption,
+    ParamOption,
+    PluginOption,
+    TasksOption,
+    WeightsOption,
+    plugin_files,
+)
 from bench.datasets.facts import size_words
 from bench.errors import UserError
+from bench.need import Need
 from bench.paths import data_home
 
 
 def prepare(
     suite: Annotated[str | None, typer.Argument(help="a suite: a name, or a .toml file")] = None,
+    lock: LocksOption = None,
+    attack: AttacksOption = None,
     task: TasksOption = None,
     model: ModelsOption = None,
+    weights: WeightsOption = None,
     editor: EditorOption = None,
     param: ParamOption = None,
     plugin: PluginOption = None,
@@ -30,12 +45,15 @@ def prepare(
 
     Runs need no network afterwards. Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
     """
-    if suite is None and task is None and model is None and editor is None:
+    if not any((suite, lock, attack, task, model, weights, editor, param)):
         raise UserError("nothing is named to prepare.", "Name a suite, or --task and --model.")
     plugin_files(plugin, suite)
-    names = {"locks": None, "attacks": None, "tasks": task, "models": model}
-    lines = request.lines_of(names, None, suite, param, editor)
+    names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
+    lines = request.lines_of(names, None, suite, param, editor, weights=weights)
     found = needs.needs(lines)
+    needs.check_names(found)
+    for line in lines:
+        plan.check_used(line)
     damaged: set[str] = set()
     if not dry_run:
         damaged = _fetch(needs.to_do(found))
@@ -45,22 +63,22 @@ def prepare(
         raise typer.Exit(1)
 
 
-def _fetch(wanted: list[needs.Need]) -> set[str]:
+def _fetch(wanted: list[Need]) -> set[str]:
     """Fetch and read each of ``wanted``; the names of those with which it fails."""
     failed = set()
     for at, need in enumerate(wanted, 1):
-        size = "" if need.here or need.size is None else f", {size_words(need.size)}"
-        console.say(f"{at} of {len(wanted)}: {'reading' if need.here else 'fetching'} {need.kind} {need.name}{size}")
+        if need.here:
+            console.say(f"{at} of {len(wanted)}: reading {need.kind} {need.name}")
         try:
             with console.busy("at 16 pixels") if need.here else nullcontext():
-                needs.fetch(need)
+                supplies.fetch(need)  # which says what it fetches
         except UserError as error:
             failed.add(need.name)
             console.warn(f"{error.message} {error.remedy or ''}".strip())
     return failed
 
 
-def say_needs(found: list[needs.Need]) -> None:
+def say_needs(found: list[Need]) -> None:
     """What is needed, what of it is here, and what to do about the rest."""
     if not found:
         console.say("everything that this needs comes with the package", "green")
@@ -74,8 +92,8 @@ def say_needs(found: list[needs.Need]) -> None:
     ]  # fmt: skip
     console.grid(("what", "name", "here", "size", "licence", "where"), rows)
     missing = [need for need in found if not need.here]
-    for need in missing:
-        console.say(f"{need.name}: {need.remedy}", "yellow")
+    for words in dict.fromkeys(f"{need.name}: {f'{need.problem} {need.remedy}'.strip()}" for need in missing):
+        console.say(words, "yellow")
     if not missing:
         console.say("all of it is here: runs need no network", "green")
         return

@@ -95,6 +95,9 @@ def reproduce(
         return
     recipe = plan.read_recipe(name)
     files = plugin_files(plugin, name)
+    if show:
+        _compare(recipe, _whole(name), _there(store), format)
+        return
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     lines = request.lines_of(names, seeds, name, param, editor, weights=weights)
     if quick:
@@ -117,17 +120,18 @@ def reproduce(
         precision=precision,
     )
     precisions.check(precision, settings.device)
-    execution = _on_store(planned, settings, store, entropy, writes=not (dry_run or show))
+    execution = _on_store(planned, settings, store, entropy, writes=not dry_run)
     if dry_run:
         say_needs(prepare.needs(lines))
         with TemporaryDirectory() as folder:
             _say_work(recipe, *_counted(lines, absent, settings, execution, Path(folder)))
         return
-    records = [] if show else _run(execution, jobs, request.cards_of(device))
+    records = _run(execution, jobs, request.cards_of(device))
     if quick:
         console.say(f"the short form of {recipe.name}: {len(planned)} cells in {store}; its numbers say nothing")
     else:
-        _compare(recipe, plan.build(plan.read_suite(name)), execution.store, format)
+        whole = planned if lines == plan.read_suite(name) else _whole(name)
+        _compare(recipe, whole, execution.store, format)
     if records:
         from bench.cli import live
 
@@ -139,15 +143,23 @@ def _see(name: str) -> str:
     return f"See bench reproduce {shlex.quote(name)} --dry-run"
 
 
+def _whole(name: str) -> list[plan.Planned]:
+    """Every cell of the recipe, as its file has it. Nothing that the cells read need be here."""
+    return plan.build(plan.read_suite(name), to_run=False)
+
+
+def _there(store: Path, entropy: str | None = None) -> Store | None:
+    """The store that is there, to be read; None where there is none."""
+    return Store(store, write=False, entropy=entropy) if (store / MARK).exists() else None
+
+
 def _on_store(
     planned: Sequence[plan.Planned], settings: Settings, store: Path, entropy: str | None, writes: bool
 ) -> Execution:
     """The plan on its store; where nothing is to be written, on the store that is there, if one is."""
     from dataclasses import replace
 
-    opened = None
-    if writes or (store / MARK).exists():
-        opened = Store(store, write=writes, entropy=entropy)
+    opened = Store(store, entropy=entropy) if writes else _there(store, entropy)
     return Execution(planned, replace(settings, entropy=PLAN if opened is None else opened.entropy), opened)
 
 

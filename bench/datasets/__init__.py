@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bench import registry
 from bench.datasets import listing, pairs, parts
@@ -254,6 +255,17 @@ def content(task: str, settings: Mapping[str, Any] | None = None) -> dict[str, A
     return {"files": contents.of_images(root, listing.read(root, grouping, decoding.readable()))}
 
 
+def _announce(info: PluginInfo, rest: str) -> None:
+    """Say that the data set ``info`` is fetched, where it is not here."""
+    from bench import fetching
+    from bench.datasets import facts
+
+    known = facts.of(info, rest)
+    if known.way == "fetched" and not known.here:
+        hosts = dict.fromkeys(urlsplit(archive.url).netloc for archive in known.archives)
+        fetching.announce(f"data {info.name}", known.size if known.archives else None, ", ".join(hosts) or "its owner")
+
+
 def load(
     task: str,
     *,
@@ -281,6 +293,7 @@ def load(
         raise UserError(f"Image size {size} is not allowed.", f"Choose between {SIZES[0]} and {SIZES[1]} pixels.")
     path = folder_path(task) if info.prefix else None
     part = task.partition(":")[2] if info.parts else ""
+    _announce(info, task.partition(":")[2])
     own = {name: value for name, value in (settings or {}).items() if name in info.params}
     if info.guest:
         from bench.datasets.guests import load_guest

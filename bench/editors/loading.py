@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import assets, registry
+from bench import assets, fetching, registry
 from bench.editors.settings import defaults
 from bench.errors import UserError
 from bench.guests import questions
@@ -157,6 +157,32 @@ def check_size(folder: Path, size: int | None) -> None:
         )
 
 
+FULL, FULL_PARAMETERS = "timbrooks/instruct-pix2pix", 1_066_246_827
+"""The full-size InstructPix2Pix: denoiser, autoencoder and text encoder, as `tests/benchmarks/full_editor.py` counts
+them."""
+
+
+def size_of(name: str, folder: Path | None) -> int | None:
+    """Bytes of the files of the editor ``name`` that are read, in ``folder`` or on the hub; None where nobody says."""
+    if folder is not None:
+        return sum(file.stat().st_size for file in _read(folder))
+    from fnmatch import fnmatch
+
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi().model_info(name, files_metadata=True, timeout=PATIENCE)
+        sizes = [s.size for s in info.siblings or () if any(fnmatch(s.rfilename, pattern) for pattern in _WANTED)]
+    except Exception:  # of many kinds: no network, no such name
+        return 4 * FULL_PARAMETERS if name == FULL else None
+    return sum(size or 0 for size in sizes)
+
+
+def _read(folder: Path) -> set[Path]:
+    """The files in ``folder`` that a pipeline is read from."""
+    return {file for pattern in _WANTED for file in folder.glob(pattern) if file.is_file()}
+
+
 def _cached(name: str) -> Path | None:
     """The folder of the hub's editor ``name`` where it is on this machine, complete."""
     from huggingface_hub import snapshot_download
@@ -180,6 +206,7 @@ def _fetched(name: str) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     remedy = f"Run `hf download {name}` on a connected machine and give its folder, or use --editor miniature."
+    fetching.announce(f"editor {name}", size_of(name, None), name)
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(_WANTED)))
     except RepositoryNotFoundError as error:
@@ -245,9 +272,8 @@ def load(folder: Path) -> Any:
 
 def digest(folder: Path) -> str:
     """SHA-256 (hex) over the names and contents of the files of a pipeline that are read."""
-    files = {file for pattern in _WANTED for file in folder.glob(pattern) if file.is_file()}
     total = hashlib.sha256()
-    for file in sorted(files):
+    for file in sorted(_read(folder)):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())

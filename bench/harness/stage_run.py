@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from bench import fetching
 from bench.contracts import Key
 from bench.guests.subjects import Model
 from bench.harness.artefacts import Trained
@@ -28,6 +29,11 @@ def run_stage(kind: str, cell: Cell, context: Context) -> Record | Failure | Non
         UserError: the data cannot be read.
         StoreError: the store cannot be written.
     """
+    with fetching.heard(context.watch.remark):
+        return _run(kind, cell, context)
+
+
+def _run(kind: str, cell: Cell, context: Context) -> Record | Failure | None:
     if kind == "scored":
         return run_cell(cell, context)
     scenario = context.scenario(cell)

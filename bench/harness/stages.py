@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench import datasets, models, registry, seeds, training
+from bench import datasets, models, registry, seeds, supplies, training
 from bench.checkpoints.model_names import parse
 from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
@@ -287,7 +287,13 @@ class Stages:
         failure = self.context.failures.get((kind, hash))
         if failure is not None:
             raise StageFailed(failure)
-        value = stage(store, kind, hash, make, save, load)
+
+        def equipped() -> T:
+            for need in supplies.of_cell(self.cell):
+                supplies.fetch(need)
+            return make()
+
+        value = stage(store, kind, hash, equipped, save, load)
         seconds = artefacts.load_seconds(store.artefact(kind, hash))
         if seconds is not None:
             self.seconds[kind] = seconds

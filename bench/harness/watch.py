@@ -27,7 +27,7 @@ class Watch:
         """A cluster has ``nodes`` nodes just now, and ``stages`` stages are at work there."""
 
     def remark(self, text: str) -> None:
-        """Something that whoever waits should know: a node is lost, say."""
+        """Something that whoever waits should know: a node is lost, or weights are fetched."""
 
     def measured(self, record: Record, evidence: Evidence) -> None:
         """RP of a cell is known, and the record is not complete yet: key conditions and the curve may be missing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +124,9 @@ def _parts(name: str) -> tuple[str, str]:
     known = open_clip.list_pretrained()
     if (model, pretrained) not in known:
         tags = [tag for name, tag in known if name == model]
-        have = f"It has {', '.join(tags)}." if tags else "open_clip.list_pretrained() names those there are."
+        near = difflib.get_close_matches(model, {name for name, _ in known}, 3)
+        hint = f"Did you mean {', '.join(near)}? " if near else ""
+        have = f"It has {', '.join(tags)}." if tags else f"{hint}open_clip.list_pretrained() names those there are."
         raise UserError(f"open_clip has no CLIP {model}/{pretrained}.", have)
     return model, pretrained
 
@@ -148,6 +151,10 @@ def _of_name(model: str, pretrained: str) -> tuple[Any, Any]:
     import open_clip
     from open_clip.pretrained import download_pretrained
 
+    from bench import public_weights
+
+    for need in public_weights.clip_needs(f"{model}/{pretrained}"):
+        public_weights.fetch(need)
     try:
         with quiet():
             weights = download_pretrained(open_clip.get_pretrained_cfg(model, pretrained))

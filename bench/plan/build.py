@@ -32,10 +32,14 @@ class Planned:
     required: bool = True
 
 
-def build(lines: Sequence[SuiteLine]) -> list[Planned]:
+def build(lines: Sequence[SuiteLine], *, to_run: bool = True) -> list[Planned]:
     """Every cell of ``lines`` with its controls, each once: required ones first, replicate by replicate.
 
     A cell comes before its controls, so that its verdict is known as early as may be.
+
+    Args:
+        lines: of a suite.
+        to_run: whether the cells are to be run; False: to be looked up, and nothing that they read need be here.
 
     Raises:
         UserError: an unknown name, a parameter out of range, more cells than `MOST_CELLS`, or an editor's folder
@@ -55,14 +59,14 @@ def build(lines: Sequence[SuiteLine]) -> list[Planned]:
 
     for line in lines:
         check_used(line)
-        for task in line.tasks:
+        for task in line.tasks if to_run else ():
             datasets.check(task)
         places = [(place, _at(line, *place)) for place in itertools.product(line.tasks, line.models)]
         for replicate, (_, cells) in itertools.product(line.replicates, places):
             for template in cells:
                 add(template, replicate, line.required)
     _check_names([p.cell.scenario for p in planned.values()])
-    for editor in {p.cell.editor for p in planned.values() if "editor" in p.cell.key.params}:
+    for editor in {p.cell.editor for p in planned.values() if to_run and "editor" in p.cell.key.params}:
         check_if_folder(editor)
     return sorted(planned.values(), key=lambda p: (not p.required, p.cell.replicate))
 

@@ -37,6 +37,16 @@ def task_params(task: str) -> dict[str, Param]:
     return TASK | datasets.params(task)
 
 
+def side_of(line: SuiteLine) -> int:
+    """Side of the images of ``line``, pixels.
+
+    Raises:
+        UserError: its size is none.
+    """
+    own = {"size": line.params["task.size"]} if "task.size" in line.params else {}
+    return int(str(check_against("task.", TASK, own).get("size", TASK["size"].default)))
+
+
 def key_method(lock: PluginInfo, task: str, params: Mapping[str, Any]) -> PluginInfo:
     """The key method of ``lock`` on ``task``: what ``lock.key`` says, else that of a pair, else the lock's own.
 

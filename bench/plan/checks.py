@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench import assets, datasets, registry
+from bench import assets, datasets, public_weights, registry
 from bench.checkpoints import factories, weights
 from bench.checkpoints.forms import check_form
 from bench.checkpoints.model_names import ModelName, check_kind, parse
@@ -14,10 +14,6 @@ from bench.errors import UserError
 from bench.language import endpoint
 from bench.paths import user_path
 from bench.plan.kinds import check_pair
-from bench.plugin_source import PluginInfo
-from bench.public_weights import check_available as check_weights
-from bench.public_weights import check_clip as check_clip_weights
-from bench.public_weights import check_encoder, clips_of
 from bench.records import Cell, PluginRef
 
 
@@ -46,7 +42,7 @@ def check(cells: Sequence[Cell]) -> None:
             check_file(f"{kind}.{name}", str(ref.params[name]), weights=info.role == "given")
     for editor in dict.fromkeys(cell.editor for cell in cells if "editor" in cell.key.params):
         check_available(editor)
-    for clip in dict.fromkeys(clip for cell in cells for clip in clips_of(cell)):
+    for clip in dict.fromkeys(clip for cell in cells for clip in public_weights.clips_of(cell)):
         check_clip(clip)
 
 
@@ -68,26 +64,24 @@ def check_model(model: str, size: int) -> None:
     info = registry.current().get("model", parsed.base)
     if info is not None:
         assets.check(info)
-    if parsed.weights:
-        _check_weights(model, parsed, info, size)
-    if info is not None and not parsed.segments:
+    if info is not None and not parsed.segments and not parsed.weights:
         return
+    if parsed.weights and (parsed.segments or (info is not None and info.guest)):
+        raise UserError(f"the model '{parsed.source or parsed.name}' takes no --weights.", "Leave them out.")
     if parsed.is_factory:
         factories.find(parsed.name)
-        if parsed.start == "public" and not parsed.weights:
-            raise UserError(f"the factory '{parsed.name}' has no public weights.", f"Write '{model}?start=random'.")
-        return
-    from bench import models
-    from bench.forward_cost import multiply_adds
+    weights.file_of(parsed)
+    needed = public_weights.needs(model)
+    if parsed.weights and not parsed.is_factory and all(need.here for need in needed):
+        _check_fit(model, size)
+    is_known = parsed.source != "hf-hub" or needed[0].here  # the first is the configuration
+    if is_known:
+        from bench import models
+        from bench.forward_cost import multiply_adds
 
-    models.check(model)
-    multiply_adds(model, size)
-    if parsed.weights:
-        return
-    if parsed.start == "public" and parsed.has_decoder:
-        check_encoder(parsed.source, parsed.name)
-    elif parsed.start == "public" and not parsed.source:
-        check_weights(parsed.name)
+        models.check(model)
+        multiply_adds(model, size)
+    public_weights.check(needed, _instead(model, parsed))
 
 
 def check_clip(clip: str) -> None:
@@ -99,27 +93,32 @@ def check_clip(clip: str) -> None:
     if clip == assets.MINIATURE:
         return
     if not user_path(clip).is_dir():
-        check_clip_weights(clip)
+        public_weights.check(
+            public_weights.clip_needs(clip), f"the CLIP of the miniature pack: clip={assets.MINIATURE}"
+        )
         return
     from bench.miniature.clip import check_folder
 
     check_folder(user_path(clip))
 
 
-def _check_weights(model: str, parsed: ModelName, info: PluginInfo | None, size: int) -> None:
-    """Whether the public weights that ``model`` names are here and fit it. A factory's network is not built here.
+def _instead(model: str, parsed: ModelName) -> str:
+    """What can be used where public weights cannot be had."""
+    if parsed.has_decoder:
+        return f"--model {parsed.source}:cnn, or --model '{model}?start=random'"
+    return "" if parsed.source or parsed.weights else "--model vit"
+
+
+def _check_fit(model: str, size: int) -> None:
+    """Whether the public weights that ``model`` names, and that are here, fit it.
 
     Raises:
-        UserError: they are not, or do not.
+        UserError: they do not.
     """
-    if parsed.segments or (info is not None and info.guest):
-        raise UserError(f"the model '{parsed.source or parsed.name}' takes no --weights.", "Leave them out.")
-    weights.file_of(parsed)
-    if not parsed.is_factory:
-        from bench import models
-        from bench.contracts import Spec
+    from bench import models
+    from bench.contracts import Spec
 
-        models.build(model, Spec(size, ("one", "other")))
+    models.build(model, Spec(size, ("one", "other")))
 
 
 def check_language_model(kind: str, ref: PluginRef) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import datasets, plan, public_weights
+from bench import datasets, plan, public_weights, supplies
 from bench.api import prepare
 from bench.errors import UserError
 from bench.guests.process import environment
@@ -51,11 +51,45 @@ def test_photographs_behind_mnist_m_are_a_need_of_their_own_where_they_are_asked
 
 
 def test_unknown_names_are_missing_and_say_why() -> None:
-    found = prepare.needs([_line(tasks=["no-such-set", "office-home:Nowhere"], models=["factory:a:b"])])
+    model = f"factory:{Path(__file__).parents[1] / 'helpers/families.py'}:nothing"
+    found = prepare.needs([_line(tasks=["no-such-set", "office-home:Nowhere"], models=[model])])
     assert not any(need.here or need.fetched for need in found)
-    assert "Unknown task" in found[0].remedy
+    assert "Unknown task" in found[0].problem
     assert "office-home:Art" in found[1].remedy
-    assert "no public weights" in found[2].remedy
+    assert "no public weights" in found[2].problem
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["quik"], "Did you mean quick"),
+        (["--task", "digitz"], "Did you mean 'digits'"),
+        (["--model", "torchvision:resnet1"], "Did you mean resnet"),
+        (["--model", "resnet18", "--weights", "nowhere"], "It has resnet18.a1_in1k"),
+        (["--editor", "nowhere"], "no such folder, and no hub name"),
+        (["--attack", "difo", "-p", "attack.clip=ViT-B-23/openai"], "Did you mean ViT-B-"),
+        (["-p", "task.size=large"], "16 ≤ size ≤ 256"),
+        (["-p", "lock.alpah=3"], "Did you mean lock.alpha"),
+    ],
+)
+def test_a_wrong_name_is_a_usage_error(bench: Bench, arguments: list[str], said: str) -> None:
+    got = bench("prepare", *arguments)
+    assert got.returncode == 2, got.stdout
+    assert said in got.stderr
+
+
+def test_weights_and_clips_are_named_as_for_a_run(bench: Bench) -> None:
+    clip = ["-p", "key.clip=ViT-B-32/laion2b_s34b_b79k"]
+    got = bench("prepare", "--model", "resnet18", "--weights", "tv_in1k", *clip, "--dry-run")
+    assert got.returncode == 1
+    for word in ("resnet18.tv_in1k", "44.7MB", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"):
+        assert word in "".join(got.stdout.split())
+
+
+def test_models_of_one_source_are_one_need_and_of_two_files_two() -> None:
+    assert len(prepare.needs([_line(models=["resnet18.a1_in1k", "resnet18.a1_in1k:64-64"])])) == 1
+    files = [need.files[0] for need in prepare.needs([_line(models=["hf-hub:a/b"])])]
+    assert files == ["config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +122,7 @@ def test_weights_are_found_where_they_lie(tmp_path: Path) -> None:
 def test_a_dry_run_fetches_nothing_and_fails_where_something_is_missing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "fetch", lambda need: pytest.fail(f"fetched {need.name}"))
+    monkeypatch.setattr(supplies, "fetch", lambda need: pytest.fail(f"fetched {need.name}"))
     got = bench("prepare", "--task", "mnist", "--model", "vit", "--dry-run")
     assert got.returncode == 1
     assert "bench prepare --task mnist" in " ".join(got.stdout.split())

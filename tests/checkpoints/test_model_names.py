@@ -45,7 +45,7 @@ def test_equal_arguments_are_equal_names() -> None:
         ("torchvision:", "names no architecture"),
         ("factory:nowhere.at.all:make", "there is no module"),
         ("factory:make", "names no function"),
-        ("hf-hub:nobody/nothing", "is not on this machine and cannot be fetched"),
+        ("hf-hub:nobody/nothing", "is not on this machine.*bench prepare --model hf-hub:nobody/nothing"),
         ("resnet18:x", "no list of widths"),
         ("resnet18?start=never", "start=never is not allowed"),
         ("vit?img_size=3", "takes no arguments"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import small_suite
 
-from bench import plan
+from bench import datasets, plan
 from bench.plan.recipe import CHOICES
 
 Bench = Callable[..., Any]
@@ -74,6 +74,20 @@ def test_data_without_a_plugin_is_said_before_anything_runs(bench: Bench, own: l
     assert got.returncode == 2
     assert "needs data that is not here: nowhere: Unknown task 'nowhere'" in got.stderr
     assert not (tmp_path / "s").exists()
+    got = bench("reproduce", str(lacking), *own[2:], "--store", str(tmp_path / "s"), "--show")
+    assert got.returncode == 0, got.stderr  # what is only shown needs no data
+    assert got.stdout.count("not measured") == 2
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_shown_is_planned_once_and_looks_for_no_data(
+    bench: Bench, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, built = plan.build, []
+    monkeypatch.setattr(plan, "build", lambda *lines, **more: built.append(more) or build(*lines, **more))
+    monkeypatch.setattr(datasets, "check", lambda task: pytest.fail(f"looked for {task}"))
+    assert bench(*own, "--store", str(tmp_path / "s"), "--show").returncode == 0
+    assert built == [{"to_run": False}]
 
 
 def test_it_runs_compares_and_goes_on(bench: Bench, own: list[str], tmp_path: Path) -> None:

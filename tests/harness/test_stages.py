@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from bench import fetching, plan, supplies
+from bench.api.execution import Execution
+from bench.errors import UserError
+from bench.harness import stage_run
 from bench.harness.artefacts import load_json, save_json
+from bench.harness.context import Context
+from bench.harness.failure import Failure
 from bench.harness.stages import stage
+from bench.harness.watch import Watch
+from bench.need import Need
 from bench.store import Store
+from bench.store.settings import Settings
 
 
 def test_an_artefact_is_made_once_and_always_read_from_the_store(tmp_path: Path) -> None:
@@ -33,3 +42,35 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
         stage(store, "key", "b" * 20, fail, save_json, load_json)
     assert not store.has("key", "b" * 20)
     assert not list((store.root / "tmp").iterdir())
+
+
+class _Ears(Watch):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def remark(self, text: str) -> None:
+        """Keep it."""
+        self.heard.append(text)
+
+
+def test_weights_are_fetched_by_the_stage_that_reads_them_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = Need("weights", "x", "hub", "someone/x", here=False)
+
+    def fetch(each: Need) -> None:
+        fetching.announce(each.name, 5_000_000, each.place)
+        raise UserError("someone/x cannot be fetched.", "Fetch it by hand.")
+
+    monkeypatch.setattr(supplies, "of_cell", lambda _cell: [need])
+    monkeypatch.setattr(supplies, "fetch", fetch)
+    settings, watch = Settings(threads=1), _Ears()
+    planned = [plan.Planned(plan.make_cell("none", "none", "digits", "cnn", {}), plan.ASKED)]
+    store = Store(tmp_path / "s", entropy="plan")
+    with Execution(planned, settings, store) as execution:
+        execution.prepare(jobs=1)
+    assert not watch.heard
+    result = stage_run.run_stage("victim", planned[0].cell, Context(store, settings, watch))
+    assert isinstance(result, Failure)
+    assert result.error == "someone/x cannot be fetched. Fetch it by hand."
+    assert watch.heard == ["fetching x (5.0 MB) from someone/x"]

@@ -129,15 +129,15 @@ def test_weights_that_cannot_be_had_are_refused(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    public_weights.check_available.cache_clear()
+    public_weights._asked.cache_clear()
     with pytest.raises(UserError, match="cannot be fetched"):
         check_model("resnet18", 32)
     with pytest.raises(UserError, match="no public weights"):
-        public_weights.check_available("no-such-classifier")
+        check_model("botnet50ts_256", 256)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "/some/file")
-    public_weights.check_available.cache_clear()
+    public_weights._asked.cache_clear()
     check_model("resnet18", 32)
-    public_weights.check_available.cache_clear()
+    public_weights._asked.cache_clear()
 
 
 def test_checks_of_what_comes_with_the_package_import_no_torch() -> None:

@@ -191,7 +191,7 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, workers:
                 else:
                     fail(schedule, at, _death(code), Store(store), settings, command, watch)
                 continue
-            if answer.kind in ("steps", "measured"):
+            if answer.kind in ("steps", "measured", "remark"):
                 _tell(stage, answer, watch)
                 continue
             worker.leave()
@@ -213,6 +213,9 @@ def _tell(stage: Stage, answer: Message, watch: Watch) -> None:
     """Pass on what a stage at work says."""
     if answer.kind == "steps":
         watch.stage(stage.cell, **answer.body)
+        return
+    if answer.kind == "remark":
+        watch.remark(str(answer.body["text"]))
         return
     answers = {name: np.array(values) for name, values in answer.body["answers"].items()}
     watch.measured(Record.model_validate_json(str(answer.body["record"])), answers)

@@ -272,6 +272,8 @@ class _Run:
             stage = self._graph.stages[at]
             if kind == "measured":
                 self._watch.measured(Record.model_validate_json(body["record"]), body["answers"])
+            elif kind == "remark":
+                self._watch.remark(f"{body['text']}, on {self._cluster.named(body['node'])}")
             elif kind == "steps":
                 where = self._cluster.named(body["node"])
                 what = f"{body['what']} on {where}"

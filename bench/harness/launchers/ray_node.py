@@ -79,6 +79,10 @@ class BoardWatch(Watch):
             body = {"name": name, "done": done, "total": total, "what": what, "node": self._node}
             self._board.say.remote(self._at, "steps", body)
 
+    def remark(self, text: str) -> None:
+        """Send it."""
+        self._board.say.remote(self._at, "remark", {"text": text, "node": self._node})
+
     def measured(self, record: Record, evidence: Evidence) -> None:
         """Send what is measured so far."""
         answers = early_answers(evidence)
@@ -143,6 +147,7 @@ def _run(
     from bench.guests import process as guests
 
     guests.start()  # before this process imports torch
+    from bench import fetching
     from bench.harness.cell import measure
     from bench.harness.failure import Failure
     from bench.harness.stage_run import run_stage
@@ -157,7 +162,8 @@ def _run(
     else:
         _fetch(store, inputs)
     if kind == "scored":
-        record, evidence, log = measure(cell, context)
+        with fetching.heard(watch.remark):
+            record, evidence, log = measure(cell, context)
         return {"record": record.model_dump_json(), "evidence": _packed(evidence), "log": log}
     failure = run_stage(kind, cell, context)
     if failure is not None:

@@ -237,6 +237,8 @@ class _Run:
         kind = event.pop("event")
         if kind == "steps":
             self._watch.stage(Cell.model_validate_json(cells[event.pop("cell")]), **event)
+        elif kind == "remark":
+            self._watch.remark(event["text"])
         elif kind == "ended":
             self._end(self._stages.get((event["kind"], event["hash"])))
         elif kind == "refused":

@@ -43,6 +43,10 @@ class FileWatch(Watch):
             steps = {"name": name, "done": done, "total": total, "what": f"{what} on {self._node}"}
             self.write("steps", {"cell": self._cells.index(cell), **steps})
 
+    def remark(self, text: str) -> None:
+        """Write it."""
+        self.write("remark", {"text": f"{text}, on {self._node}"})
+
     def stage_ended(self, stage: Stage) -> None:
         """Write which stage has ended."""
         self.write("ended", {"kind": stage.kind, "hash": stage.hash})

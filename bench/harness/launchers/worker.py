@@ -63,6 +63,10 @@ class WireWatch(Watch):
         if self._pace.is_due():
             self._wire.send("steps", {"name": name, "done": done, "total": total, "what": what})
 
+    def remark(self, text: str) -> None:
+        """Send it."""
+        self._wire.send("remark", {"text": text})
+
     def measured(self, record: Record, evidence: Evidence) -> None:
         """Send what is measured so far."""
         answers = early_answers(evidence)
