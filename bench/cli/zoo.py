@@ -90,6 +90,8 @@ def make(
             entry = making.write(opened, found, out, not withhold)
             weights = entry.card.weights
             console.say(f"wrote {entry.folder}: {weights.dtype}, {entry.size / 1e6:.2f} MB", "green")
+            for flag in entry.card.flags:
+                console.warn(f"{entry.card.name}: {flag.name}: {visible(flag.detail)}")
 
 
 @app.command("check")
