@@ -56,7 +56,7 @@ def write(records: Path, out: Path) -> Built:
     with tempfile.TemporaryDirectory(prefix="lockbench-") as name:
         store = Store(Path(name) / "store")
         pool = pools.read(records, store)
-        with replacing(out) as folder:
+        with replacing(out, "--out") as folder:
             board = Board(store, pool, folder)
             board.build()
         return Built(out / "index.html", len(board.rows), len(pool.entries), tuple(pool.notes))

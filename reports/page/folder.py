@@ -17,8 +17,12 @@ MARK = "lockbench-page.json"
 
 
 @contextmanager
-def replacing(out: Path) -> Iterator[Path]:
+def replacing(out: Path, option: str = "--html") -> Iterator[Path]:
     """A folder to build in, moved to ``out`` if the block ends well; what was there stays until then.
+
+    Args:
+        out: the folder.
+        option: of the command line that names it.
 
     Raises:
         UserError: ``out`` holds something else, or cannot be written.
@@ -26,9 +30,11 @@ def replacing(out: Path) -> Iterator[Path]:
     part = None
     try:
         if out.is_symlink() or (out.exists() and not out.is_dir()):
-            raise UserError(f"{out} is no folder.", "Name another with --html.")
+            raise UserError(f"{out} is no folder.", f"Name another with {option}.")
         if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
-            raise UserError(f"{out} is not empty, and no page that LockBench made.", "Name another folder with --html.")
+            raise UserError(
+                f"{out} is not empty, and no page that LockBench made.", f"Name another folder with {option}."
+            )
         out.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=out.parent, prefix=".lockbench-"))
         part.chmod(0o755)

@@ -94,6 +94,13 @@ def test_a_cell_shows_rp_its_interval_the_baseline_and_its_seeds(built: Path) ->
     assert "permuted-logits must open" in re.sub(r"\s+", " ", text)
 
 
+def test_a_folder_with_something_else_in_it_is_left_alone(records: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="Name another folder with --out"):
+        site.write(records, tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def test_text_of_a_stranger_is_no_markup(built: Path) -> None:
     for file in built.rglob("*.html"):
         assert "<b>lock" not in file.read_text()
