@@ -55,7 +55,9 @@ def of(entry: Entry) -> Finding:
         problems.append(f"{shelf.PAGE} does not say what {shelf.CARD} says")
     try:
         scenario = measuring.scenario_of(card.cell(), card.origin.data)
-        numbers, _ = measuring.measured(scenario, contents.trained(entry), contents.key(entry))
+        trained = contents.trained(entry)
+        contents.classifier(card, trained.state)  # which says what is wrong where it cannot be built
+        numbers, _ = measuring.measured(scenario, trained, contents.key(entry))
     except UserError as error:
         return Finding(card.name, [*problems, error.message], changed=changed(entry))
     return Finding(card.name, problems + measuring.differences(card, numbers), numbers, changed(entry))

@@ -134,7 +134,7 @@ def classifier(card: Card, state: Mapping[str, Tensor]) -> Classifier:
     try:
         return models.rebuild(dict(card.spec), dict(state))
     except (RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise _damaged(card, f"the weights do not fit ({type(error).__name__})") from None
+        raise _damaged(card, f"its classifier cannot be built ({error or type(error).__name__})") from None
 
 
 def _check_spec(card: Card) -> None:
@@ -157,4 +157,6 @@ def _tensors(file: Path, card: Card) -> dict[str, Tensor]:
 
 
 def _damaged(card: Card, reason: str) -> UserError:
-    return UserError(f"the zoo's entry {card.name} is damaged: {reason}.", "Write it again: bench zoo make")
+    return UserError(
+        f"the zoo's entry {card.name} is damaged, or of another version: {reason}.", "Write it again: bench zoo make"
+    )

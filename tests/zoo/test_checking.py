@@ -61,6 +61,13 @@ def test_a_page_and_data_that_are_others_are_found(zoo: Path) -> None:
     assert "locks.modellock" in finding.changed
 
 
+def test_a_classifier_that_this_version_cannot_build_is_found(zoo: Path) -> None:
+    entry = shelf.find("modellock", folder=zoo)
+    _edit(entry.folder, spec=entry.card.spec | {"class": "bench.architectures.cnn:Gone"})
+    (problem,) = checking.of(shelf.find("modellock", folder=zoo)).problems
+    assert "of another version: its classifier cannot be built" in problem
+
+
 def test_the_commands_list_show_and_check(bench: Callable[..., object], zoo: Path) -> None:
     listing = bench("zoo", "list", "--zoo", str(zoo))
     assert "nn-splitter--digits--cnn--0" in listing.stdout
