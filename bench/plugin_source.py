@@ -76,6 +76,7 @@ class PluginInfo:
     reads: Mapping[str, Any] = field(default_factory=dict)
     images_of: str = ""
     split_alike: bool = False
+    steps: int = 500
     params: Mapping[str, Param] = field(default_factory=dict)
 
     @property
@@ -229,7 +230,7 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
                     f"{place.name}: {name} is a parameter of the base class (line {item.lineno}).",
                     f"Declare it again: {name}: {params[name].type} = param(…).",
                 )
-            elif name in CONSTANTS:
+            elif name in CONSTANTS and (name != "steps" or kind == "model"):  # a lock may have a parameter of that name
                 constants[name] = _literal(value, place, name, node)
     node = line[0][1]
     _check_constants(file, constants)
@@ -256,6 +257,7 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
 
 _DUE = {
     "str": ("text", "a string"),
+    "int": ("count", "a whole number from 1 up"),
     "bool": ("truth value", "True or False"),
     "tuple": ("tuple of names", 'names in parentheses, e.g. ("one",)'),
     "Mapping": ("dict", "a dict"),
@@ -274,6 +276,7 @@ def _check_constants(file: Path, constants: Mapping[str, Any]) -> None:
         kind = str(each.type)
         wrong = (
             (kind == "str" and not isinstance(value, str))
+            or (kind == "int" and (not isinstance(value, int) or isinstance(value, bool) or value < 1))
             or (kind == "bool" and not isinstance(value, bool))
             or (kind.startswith("tuple") and not _is_names(value))
             or (kind.startswith("Mapping") and not isinstance(value, dict))

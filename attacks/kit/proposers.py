@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import AttackerView, BudgetSpent, Images
+from bench.editors import relatedness
 from bench.editors.vocabulary import KEY_TEMPLATE, TEMPLATES
 
 DECORATIONS = ("{}", "{} style", "{} painting", "{} drawing", "soft {}", "bold {}", "a {}", "{} texture", "{} colours")
@@ -37,9 +38,7 @@ def grammar(words: Sequence[str], rng: random.Random) -> list[str]:
 
 def by_clip(words: Sequence[str], leaked: tuple[Images, Images], name: str = "miniature") -> list[str]:
     """The dictionary, ranked by how well each word explains, to the CLIP ``name``, what a key did to leaked images."""
-    from bench.miniature.clip import MiniatureClip
-
-    clip = MiniatureClip.load(name)
+    clip = relatedness.named(name)
     raw, keyed = leaked
     prompts = [KEY_TEMPLATE.format(w) for w in words]
     text = clip.text_embedding(prompts)

@@ -53,6 +53,6 @@ def load(clip: str) -> Any:
     Raises:
         UserError: its weights are not here.
     """
-    from bench.miniature.clip import MiniatureClip
+    from bench.editors.relatedness import named
 
-    return MiniatureClip.load(clip)
+    return named(clip)

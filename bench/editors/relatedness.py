@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from bench.assets import MINIATURE
 from bench.editors import vocabulary
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def measure(
         classes: names of the data's classes.
         clip: None: that of the pack. It was trained on styles and objects, not on names of classes.
     """
-    clip = clip or packed()
+    clip = clip or named()
     text = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(concept) for concept in concepts])
     names = clip.text_embedding(list(classes))
     looks = clip.image_embedding(images[:LOOKED_AT]).mean(0)
@@ -74,29 +75,22 @@ def is_object(concept: str) -> bool:
 
 def nearest_first(concept: str, others: Sequence[str], clip: MiniatureClip | None = None) -> list[str]:
     """``others`` by the cosine of their prompts' text with that of ``concept``, the nearest first."""
-    clip = clip or packed()
+    clip = clip or named()
     first, *rest = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(c) for c in (concept, *others)])
     cosines = torch.stack([text @ first for text in rest])
     return [others[i] for i in torch.argsort(cosines, descending=True, stable=True).tolist()]
 
 
-def named(clip: str) -> MiniatureClip:
-    """The CLIP of that name, as `bench.miniature.clip` reads it.
+@lru_cache(maxsize=2)
+def named(clip: str = MINIATURE) -> MiniatureClip:
+    """The CLIP of that name on the CPU, as `bench.miniature.clip` reads it: loaded once in a process.
 
     Raises:
         UserError: no such CLIP, or its weights are not here.
     """
-    from bench.miniature.clip import MINIATURE, MiniatureClip
+    from bench.miniature.clip import MiniatureClip
 
-    return packed() if clip == MINIATURE else MiniatureClip.load(clip)
-
-
-@cache
-def packed() -> MiniatureClip:
-    """The CLIP of the miniature pack."""
-    from bench.miniature.clip import MINIATURE, MiniatureClip
-
-    return MiniatureClip.load(MINIATURE)
+    return MiniatureClip.load(clip)
 
 
 def _ranks(values: Tensor) -> Tensor:

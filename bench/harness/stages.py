@@ -268,10 +268,16 @@ class Stages:
         return answer
 
     def proposals(self, job: Job) -> Proposals | None:
-        """The language model behind the harness's questions; None where the threat model grants none."""
-        if not self.cell.threat.language_model:
+        """The language model behind the harness's questions.
+
+        None where the threat model grants none, or the attack does not declare that it asks one: its identity would
+        lack the model's name.
+        """
+        attack = self.cell.attack
+        declared = self.context.plugins.find("attack", attack.name).asks_language_model(attack.params)
+        if not (self.cell.threat.language_model and declared):
             return None
-        named = self.cell.attack.params.get("language_model") or self.context.settings.language_model
+        named = attack.params.get("language_model") or self.context.settings.language_model
         return Proposals(job, str(named))
 
     def _is_guest(self, *kinds: str) -> bool:

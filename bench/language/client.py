@@ -151,7 +151,7 @@ def _of_status(endpoint: Endpoint, error: urllib.error.HTTPError, watch: _Watch)
                 body = bytes(_body(error))
         except (OSError, http.client.HTTPException, ValueError, EndpointFailed):
             body = b""
-        words = cut(_without(endpoint.key, visible(body.decode(errors="replace"))), 200).strip()
+        words = cut(_without(endpoint, visible(body.decode(errors="replace"))), 200).strip()
         failure = EndpointFailed("status", f"{place} answers {status}" + (f": {words}" if words else ""))
         if status == 400 and b"max_completion_tokens" in body:
             return _OtherLimit("status", str(failure))
@@ -191,10 +191,10 @@ def _completion(endpoint: Endpoint, body: bytearray) -> Completion:
         content = "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
     if content is not None and not isinstance(content, str):
         raise malformed
-    name = _without(endpoint.key, visible(served))[:LONGEST_NAME] if isinstance(served, str) else ""
+    name = _without(endpoint, visible(served))[:LONGEST_NAME] if isinstance(served, str) else ""
     if refusal or reason == "content_filter":
         return Completion("", REFUSED, name)
-    text = _without(endpoint.key, _sound(content or ""))[:LONGEST]
+    text = _without(endpoint, _sound(content or ""))[:LONGEST]
     outcome = EMPTY if not text.strip() else CUT if reason == "length" else OK
     return Completion(text, outcome, name)
 
@@ -204,8 +204,11 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _without(key: str, text: str) -> str:
-    return text.replace(key, "[key]") if len(key) >= SECRET else text
+def _without(endpoint: Endpoint, text: str) -> str:
+    """``text`` with ``[key]`` in place of each secret of ``endpoint``, the longest first."""
+    for secret in sorted(endpoint.secrets, key=len, reverse=True):
+        text = text.replace(secret, "[key]") if len(secret) >= SECRET else text
+    return text
 
 
 class _Watch:

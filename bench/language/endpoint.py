@@ -6,7 +6,7 @@ import ipaddress
 import math
 import os
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from bench.errors import UserError
 from bench.legible import visible
@@ -41,6 +41,14 @@ class Endpoint:
         """Scheme, host and port: what may be shown."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{visible(parts.netloc)}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be in no record, log or error: the key, and each value of the address's query, as sent and read."""
+        query = urlsplit(self.url).query
+        values = [value for _, value in parse_qsl(query)]
+        sent = [part.partition("=")[2] for part in query.split("&")]
+        return tuple(dict.fromkeys([self.key, *values, *sent]))
 
     @property
     def is_loopback(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from bench import registry
+from bench.checkpoints.model_names import parse
 from bench.params import Param
 from bench.records import Cell, PluginRef
 
@@ -14,13 +15,30 @@ LEAST = 0.05
 """Of the usual length: what a short stage takes beside its training."""
 
 
-def seen(ref: PluginRef) -> float:
+def victim_images(cell: Cell) -> float:
+    """Images that the training of the victim of ``cell`` sees: a batch in each of its steps."""
+    own = cell.victim_training
+    return float(own.get("steps", _own_steps(cell.model)) * own.get("batch", BATCH))
+
+
+def _own_steps(model: str) -> int:
+    """Steps of a victim of the architecture ``model`` where a user sets none; no plugin is imported."""
+    parsed = parse(model)
+    info = None if parsed.segments else registry.current().get("model", parsed.plugin)
+    return STEPS if info is None else info.steps
+
+
+def images_seen(kind: str, ref: PluginRef) -> float:
     """Images of one side that the training of a plugin sees: a batch in each of its steps, in each of its rounds.
+
+    Args:
+        kind: ``lock`` or ``attack``: one of each may have the same name.
+        ref: the plugin with its parameters.
 
     Steps are the parameters with the unit ``steps`` that have an effect. Rounds are those with the unit ``rounds``;
     trials count as rounds where every trial trains.
     """
-    info = registry.current().get("lock", ref.name) or registry.current().get("attack", ref.name)
+    info = registry.current().get(kind, ref.name)
     declared = {} if info is None else info.params
     active = {name: p for name, p in declared.items() if _has_effect(p, ref)}
     steps = sum(int(ref.params[name] or 0) for name, p in active.items() if p.unit == "steps")
@@ -32,16 +50,16 @@ def seen(ref: PluginRef) -> float:
 def relative(kind: str, cell: Cell) -> float:
     """How long the stage ``kind`` of ``cell`` trains, in terms of the same stage with its usual settings."""
     if kind == "victim":
-        own = cell.victim_training
-        return float(max(LEAST, own.get("steps", STEPS) * own.get("batch", BATCH) / (STEPS * BATCH)))
-    ref = {"protected": cell.lock, "unlocked": cell.attack}.get(kind)
-    if ref is None:
+        return max(LEAST, victim_images(cell) / (_own_steps(cell.model) * BATCH))
+    stages = {"protected": ("lock", cell.lock), "unlocked": ("attack", cell.attack)}
+    if kind not in stages:
         return 1.0
-    info = registry.current().get("lock" if kind == "protected" else "attack", ref.name)
+    plugin, ref = stages[kind]
+    info = registry.current().get(plugin, ref.name)
     if info is None:
         return 1.0
-    usual = seen(ref.model_copy(update={"params": {name: p.default for name, p in info.params.items()}}))
-    return max(LEAST, seen(ref) / usual) if usual else 1.0
+    usual = images_seen(plugin, ref.model_copy(update={"params": {n: p.default for n, p in info.params.items()}}))
+    return max(LEAST, images_seen(plugin, ref) / usual) if usual else 1.0
 
 
 def _has_effect(param: Param, ref: PluginRef) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bench import datasets, registry
 from bench.forward_cost import multiply_adds, parameters
 from bench.plan.graph import Stage
-from bench.plan.length import BATCH, STEPS, seen
+from bench.plan.length import images_seen, victim_images
 from bench.records import Cell
 
 SUSTAINED = 10e12
@@ -70,14 +70,13 @@ def _of(kind: str, cell: Cell, images: Mapping[str, int]) -> Work:
     test, edits = TEST * sum(sides), _edits(cell)
     edited = Work(edited=edits, disk=3.0 * cell.size**2 if edits else 0.0)
     if kind == "victim":
-        own = cell.victim_training
-        return Work(PASSES * each * own.get("steps", STEPS) * own.get("batch", BATCH), disk=weights)
+        return Work(PASSES * each * victim_images(cell), disk=weights)
     if kind == "protected":
         if cell.lock.role == "control":
             return Work(disk=weights)
-        return Work(PASSES * each * 2 * seen(cell.lock), disk=weights) + _times(edited, sides[0])
+        return Work(PASSES * each * 2 * images_seen("lock", cell.lock), disk=weights) + _times(edited, sides[0])
     if kind == "unlocked" and cell.attack.purpose != "no-attack":
-        return Work(PASSES * each * seen(cell.attack), disk=weights)
+        return Work(PASSES * each * images_seen("attack", cell.attack), disk=weights)
     if kind == "judged":
         return Work(answered=ANSWERS * test * each)
     if kind == "conditions":

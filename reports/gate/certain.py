@@ -93,7 +93,7 @@ def handed_back(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
     findings = []
     now, then = list(after.seeds.values()), list(before.seeds.values())
     for pairs, what in HANDED_BACK:
-        if all(_same(seed, pairs) for seed in now) and sum(_same(seed, pairs) for seed in then) <= 1:
+        if all(_agree(seed, pairs) for seed in now) and sum(_agree(seed, pairs) for seed in then) <= 1:
             name = pairs[-1][0]
             old, new = (np.mean([seed.values[name] for seed in pool]) for pool in (then, now))
             # An attack that never reached anything rightly hands back the model.
@@ -102,7 +102,7 @@ def handed_back(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
     return findings
 
 
-def _same(seed: Seed, pairs: Sequence[tuple[str, str]]) -> bool:
+def _agree(seed: Seed, pairs: Sequence[tuple[str, str]]) -> bool:
     """Whether the two numbers of every pair are right on exactly the same images."""
     for name, other in pairs:
         first, second = seed.correct(name), seed.correct(other)

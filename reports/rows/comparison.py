@@ -11,6 +11,7 @@ from bench.plan import Planned
 from bench.plan.recipe import Printed, Recipe
 from bench.plan.wording import name_text
 from bench.records import Cell
+from reports.rows.controls import expected_flags
 from reports.rows.intervals import Value
 from reports.rows.published import UNATTACKED, Line, is_named, load, provenance_of, reading_error
 from reports.rows.row import Row
@@ -47,7 +48,7 @@ def verdict(theirs: float, error: float, ours: Value | None, against: Sequence[s
         theirs: the published number.
         error: how far it may lie from what its authors measured, as `published.reading_error` has it.
         ours: our number over seeds.
-        against: why the two cannot be compared: other data, another model, fewer seeds.
+        against: why the two cannot be compared: other data, another model, fewer seeds, missing controls, red flags.
     """
     if ours is None:
         return Verdict("not comparable", " and ".join(against) or UNMEASURED)
@@ -112,7 +113,7 @@ def _of_line(
 ) -> list[Beside]:
     cells = cells_of(line, printed, [item.cell for item in planned])
     row, against = _nearest(cells, rows, keys)
-    against = [*([printed.differs] if printed.differs else []), *against]
+    against = [*([printed.differs] if printed.differs else []), *against, *([] if row is None else _doubts(row))]
     first = cells[0] if cells else None
     attacked = first is not None and first.attack.purpose != "no-attack"
     here = 0 if row is None else len({cell.replicate for cell in cells} & set(row.seeds))
@@ -172,10 +173,10 @@ def _is_cell(line: Line, printed: Printed, cell: Cell) -> bool:
         is_attack = cell.attack.purpose == "no-attack"
     else:
         is_attack = is_named("attack", cell.attack.name, named)
-    return is_attack and all(_same(_setting(cell, name), value) for name, value in wanted.items())
+    return is_attack and all(_is_printed_as(_setting(cell, name), value) for name, value in wanted.items())
 
 
-def _same(ours: Any, printed: str) -> bool:
+def _is_printed_as(ours: Any, printed: str) -> bool:
     """Whether a setting is what is printed, in whatever case, with lines or spaces between words."""
     return str(ours).lower() == printed.lower().replace("_", " ")
 
@@ -226,6 +227,16 @@ def _nearest(cells: Sequence[Cell], rows: Sequence[Row], keys: Collection[str]) 
         return None, [UNMEASURED]
     against, row = min(found, key=lambda pair: (len(pair[0]), -len(pair[1].seeds)))
     return row, against
+
+
+def _doubts(row: Row) -> list[str]:
+    """Why no number of ``row`` can be compared, wherever it was measured: controls that it lacks, and red flags."""
+    lacking = [missing.control for missing in row.missing]
+    flags = sorted(set(row.flags) - expected_flags(row.lock_purpose))
+    return [
+        *([f"without the controls {', '.join(lacking)}"] if lacking else []),
+        *([f"red flags: {', '.join(flags)}"] if flags else []),
+    ]
 
 
 def _against(cell: Cell, row: Row) -> list[str]:

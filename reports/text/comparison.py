@@ -70,9 +70,9 @@ def theirs_of(each: Beside) -> str:
 
 
 def ours_of(value: Value | None) -> str:
-    """``81.2 [79.0, 83.4]``; a dash where there is none."""
+    """``81.2 [79.0, 83.4] t over seeds``: an interval has its kind; a dash where nothing was measured."""
     if value is None:
         return "—"
     if value.low is None or value.high is None:
         return f"{value.mean:.1f}"
-    return f"{value.mean:.1f} [{value.low:.1f}, {value.high:.1f}]"
+    return f"{value.mean:.1f} [{value.low:.1f}, {value.high:.1f}] {value.kind or ''}".rstrip()

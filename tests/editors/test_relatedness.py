@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.editors import vocabulary
-from bench.editors.relatedness import LOOKED_AT, Relatedness, is_object, measure, nearest_first, packed
+from bench.editors.relatedness import LOOKED_AT, Relatedness, is_object, measure, named, nearest_first
 
 
 class Compass:
@@ -70,7 +70,11 @@ def test_the_order_of_styles_is_that_of_clip_on_the_images() -> None:
     """As it has always been drawn: the order decides which prompt a seed gets."""
     images = torch.rand(LOOKED_AT, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     names = list(vocabulary.STYLES)
-    clip = packed()
+    clip = named()
     looks = clip.image_embedding(images).mean(0)
     order = torch.argsort(clip.text_embedding([f"with {name}" for name in names]) @ looks).tolist()
     assert measure(names, images, ("a", "b")).third("least") == [names[i] for i in order[: len(names) // 3]]
+
+
+def test_a_clip_is_loaded_once_in_a_process() -> None:
+    assert named("miniature") is named("miniature")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,21 @@ def _set(values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _cell(task: str, **params: Any) -> Cell:
     return plan.make_cell("none", "prompt-search", task, "tiny", {**PARAMS, **params})
+
+
+def test_an_attack_that_does_not_declare_a_language_model_reaches_none(small_task: str, tmp_path: Path) -> None:
+    settings = Settings(threads=1, plugin_files=FILES, language_model="m")
+    registry.use(FILES)
+    declared = _cell(small_task)
+    granted = {"task.size": 16, "threat.language_model": True, "attack.proposer": "grammar"}
+    silent = plan.make_cell("modellock", "prompt-search", small_task, "tiny", granted)
+    found = []
+    for cell in (declared, silent):
+        stages = _stages(cell, Store(tmp_path / "s"), settings)
+        job = SimpleNamespace(task=SimpleNamespace(classes=()), known={}, words=(), seed=0)
+        found.append(stages.proposals(job))  # type: ignore[arg-type]
+    assert found[0] is not None
+    assert found[1] is None
 
 
 def _measured(record: Record) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from chat_server import KEY, SLOW, environment, serving
 
 from bench.errors import UserError
-from bench.language import endpoint
+from bench.language import client, endpoint
 from bench.language.client import Completion, EndpointFailed, complete
 from bench.language.endpoint import Endpoint
 
@@ -142,3 +142,10 @@ def test_a_timeout_that_is_none_is_refused(text: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv(endpoint.TIMEOUT, text)
     with pytest.raises(UserError, match="seconds"):
         endpoint.from_environment()
+
+
+def test_a_secret_in_the_query_of_an_address_is_cut_out_of_what_comes_back() -> None:
+    at = Endpoint("https://example.org/v1/chat/completions?api-key=s3cret%2Bvalue&version=2", KEY)
+    for secret in ("s3cret%2Bvalue", "s3cret+value", KEY):
+        assert client._without(at, f"404: no model at /v1?api-key={secret}!") == "404: no model at /v1?api-key=[key]!"
+    assert client._without(at, "version 2") == "version 2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import plan
+from bench.architectures.cnn import CNN
 from bench.forward_cost import multiply_adds
 from bench.plan import durations, length
 from bench.records import Cell
@@ -57,7 +58,8 @@ def test_a_stage_that_trains_longer_takes_longer_and_what_like_ones_took_is_scal
     estimates = durations.Durations([])
     usual, long = cell(), cell(**{"lock.steps": 3000, "task.victim_steps": 5000})
     assert estimates.seconds("protected", long) == pytest.approx(10 * estimates.seconds("protected", usual))
-    assert estimates.seconds("victim", long) == pytest.approx(10 * estimates.seconds("victim", usual))
+    victims = [estimates.seconds("victim", each) for each in (long, usual)]
+    assert victims[0] == pytest.approx(5000 / CNN.steps * victims[1])
     assert length.relative("unlocked", usual) == length.relative("judged", long) == 1
     twice = {f"attack.{name}": 2 * usual.attack.params[name] for name in ("steps", "head_steps")}
     assert length.relative("unlocked", cell(**twice)) == 2

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bench import plan
+from bench.architectures.cnn import CNN
+from bench.architectures.vit import ViT
+from bench.contracts import Architecture
 from bench.forward_cost import multiply_adds, parameters
 from bench.plan import work
 from bench.plan.cells import make_cell
 from bench.plan.graph import Graph
+from bench.plan.length import images_seen, relative, victim_images
 from bench.store.settings import Settings
 
 SIZE = 32
@@ -25,11 +29,22 @@ SETTINGS = Settings(device="cpu")
     ],
 )
 def test_images_that_a_lock_trains_on(lock: str, params: dict[str, int], images: int) -> None:
-    assert work.seen(make_cell(lock, "none", "digits:fonts", "cnn", params).lock) == images
+    assert images_seen("lock", make_cell(lock, "none", "digits:fonts", "cnn", params).lock) == images
 
 
 def test_steps_that_have_no_effect_do_not_count() -> None:
-    assert work.seen(make_cell("ntl", "finetune", "digits:fonts", "cnn", {"attack.steps": 7}).attack) == 207 * 64
+    assert (
+        images_seen("attack", make_cell("ntl", "finetune", "digits:fonts", "cnn", {"attack.steps": 7}).attack)
+        == 207 * 64
+    )
+
+
+def test_a_victim_trains_as_long_as_its_architecture_says() -> None:
+    for model, steps in (("cnn", CNN.steps), ("vit", ViT.steps), ("resnet18", Architecture.steps)):
+        usual = make_cell("none", "none", "digits", model, {})
+        assert victim_images(usual) == steps * 64
+        assert relative("victim", usual) == 1
+        assert relative("victim", make_cell("none", "none", "digits", model, {"task.victim_steps": 2 * steps})) == 2
 
 
 def test_the_work_of_a_plan_is_the_sum_over_its_stages() -> None:
@@ -58,11 +73,11 @@ def test_the_edit_is_that_of_the_full_editor() -> None:
     import torch
     from full_editor import flops, parts_of
 
-    from bench.api.prepare import EDITOR_PARAMETERS
+    from bench.editors.loading import FULL_PARAMETERS
     from bench.editors.settings import EditSettings
 
     settings = EditSettings(editor="x", steps=5, guidance=4.5, image_guidance=1.5, size=256)
     assert flops(settings, 256) / 2 == pytest.approx(work.EDIT, rel=1e-3)
     with torch.device("meta"):
         parts = parts_of().values()
-    assert sum(p.numel() for part in parts for p in part.parameters()) == EDITOR_PARAMETERS
+    assert sum(p.numel() for part in parts for p in part.parameters()) == FULL_PARAMETERS

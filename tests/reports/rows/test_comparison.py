@@ -12,7 +12,7 @@ from example_records import record
 from bench import plan
 from bench.plan import Planned
 from bench.plan.recipe import Printed, Recipe
-from bench.records import Record
+from bench.records import Flag, Record
 from reports.rows.aggregate import rows
 from reports.rows.comparison import Beside, Verdict, beside, verdict, words
 from reports.rows.intervals import Value
@@ -149,6 +149,19 @@ def test_a_row_of_the_recipe_stands_beside_its_own_line_alone() -> None:
     assert set(_by_attack(found)["none"]) == {"not comparable: not measured"}
 
 
+def test_a_row_with_a_red_flag_or_without_its_controls_is_never_inside() -> None:
+    planned = _planned()
+    flag = Flag(name="lp-below-floor", detail="LP lies below the floor")
+    flagged = [r.model_copy(update={"flags": [flag]}) for r in _of(planned, "none")]
+    assert set(_by_attack(beside(_recipe(PRINTED), planned, rows(flagged)))["none"]) == {
+        "not comparable: red flags: lp-below-floor"
+    }
+    attacked = _of(planned, "disguise", RP=37.8)
+    found = [each for each in beside(_recipe(PRINTED), planned, rows(attacked)) if each.attack == "disguise"]
+    assert {each.verdict.word for each in found} == {"not comparable"}
+    assert all("without the controls" in each.verdict.why for each in found), [each.verdict.why for each in found]
+
+
 def test_prompts_are_found_in_whatever_case_and_with_lines_between_words() -> None:
     prompts = Printed(
         file="modellock_prompts.csv", task="digits", lock="modellock", params={"key.prompt": "with {concept}"},
@@ -177,4 +190,4 @@ def test_every_format_has_every_line() -> None:
     lines = list(csv.DictReader(io.StringIO(comparison.as_csv(found))))
     assert [line["verdict"] for line in lines] == [each.verdict.word for each in found]
     assert lines[1]["ours"] == "9.5"
-    assert comparison.line_of(found[0])[4:7] == ["85.6", "88.0 [88.0, 88.0]", "2 of 2"]
+    assert comparison.line_of(found[0])[4:7] == ["85.6", "88.0 [88.0, 88.0] t over seeds", "2 of 2"]
