@@ -45,6 +45,10 @@ class Param:
         """When the parameter has an effect, in words; empty where it always has."""
         return " and ".join(f"{name}={'|'.join(map(str, values))}" for name, values in self.where.items())
 
+    def has_effect(self, values: Mapping[str, Any]) -> bool:
+        """Whether the parameter has an effect beside ``values``, the plugin's parameters by name."""
+        return all(values.get(name) in allowed for name, allowed in self.where.items())
+
     @property
     def range(self) -> str:
         """The allowed values in words."""

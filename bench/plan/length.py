@@ -6,7 +6,6 @@ import math
 
 from bench import registry
 from bench.checkpoints.model_names import parse
-from bench.params import Param
 from bench.records import Cell, PluginRef
 
 STEPS, BATCH = 500, 64
@@ -40,7 +39,7 @@ def images_seen(kind: str, ref: PluginRef) -> float:
     """
     info = registry.current().get(kind, ref.name)
     declared = {} if info is None else info.params
-    active = {name: p for name, p in declared.items() if _has_effect(p, ref)}
+    active = {name: p for name, p in declared.items() if p.has_effect(ref.params)}
     steps = sum(int(ref.params[name] or 0) for name, p in active.items() if p.unit == "steps")
     rounds = math.prod(int(ref.params[name] or 1) for name, p in active.items() if p.unit == "rounds")
     trials = int(ref.params.get("trials", 1)) if ref.purpose == "public-baseline" else 1
@@ -60,7 +59,3 @@ def relative(kind: str, cell: Cell) -> float:
         return 1.0
     usual = images_seen(plugin, ref.model_copy(update={"params": {n: p.default for n, p in info.params.items()}}))
     return max(LEAST, images_seen(plugin, ref) / usual) if usual else 1.0
-
-
-def _has_effect(param: Param, ref: PluginRef) -> bool:
-    return all(ref.params.get(name) in values for name, values in param.where.items())

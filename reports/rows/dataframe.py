@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import registry
 from bench.plan import TASK
 from bench.plan.wording import in_short, plugins_set, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.records import Record
+    from bench.records import PluginRef, Record
     from reports.rows.controls import Controls
     from reports.rows.source import Evidence
 
@@ -30,7 +32,9 @@ def load_records(store: str | Path = "runs") -> pd.DataFrame:
     | ``status``, ``error``, ``reason`` | ok, failed or invalid; why |
     | ``split``, ``replicate``, ``scenario``, ``model``, ``lock``, ``key``, ``attack``, ``editor`` | names |
     | ``lock_role``, ``lock_purpose``, ``attack_role``, ``attack_purpose`` | method, control or given; what for |
-    | ``task.NAME``, ``lock.NAME``, ``key.NAME``, ``attack.NAME``, ``threat.NAME``, ``budget.NAME`` | every setting |
+    | ``task.NAME``, ``lock.NAME``, ``key.NAME``, ``attack.NAME`` | every setting that has an effect |
+    | ``threat.NAME``, ``budget.NAME`` | every setting |
+    | ``key_value.NAME`` | texts and numbers of the key itself, such as the prompt that was drawn |
     | ``settings`` | of these, what was set of task and plugins by hand, as the command line takes it |
     | ``UP``, ``LP``, ``RP``, ``oracle``, … with ``_low``, ``_high``, ``_n`` | percent, 95 % interval over images |
     | ``floor`` | percent |
@@ -99,8 +103,9 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
         line |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_n"), parts, strict=True))
     line |= _derived(record, controls, evidence)
     groups: dict[str, dict[str, Any] | None] = {
-        "lock": cell.lock.params | cell.lock.explicit, "key": cell.key.params | cell.key.explicit,
-        "attack": cell.attack.params | cell.attack.explicit, "threat": cell.threat.values(),
+        "lock": _with_effect("lock", cell.lock), "key": _with_effect("key", cell.key),
+        "attack": _with_effect("attack", cell.attack), "threat": cell.threat.values(),
+        "key_value": _plain(record.key),
         "budget": cell.budget.values(), "meter": record.meter, "lock_meter": record.lock_meter, "seed": source.seeds,
         "seconds": source.seconds, "version": source.versions,
     }  # fmt: skip
@@ -127,6 +132,20 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
         "created": source.created,
         "reused": source.reused,
     }
+
+
+def _with_effect(kind: str, ref: PluginRef) -> dict[str, Any]:
+    """The parameters of a plugin, by name: those without an effect beside the others are left out."""
+    values = ref.params | ref.explicit
+    info = registry.current().get(kind, ref.name)
+    declared = {} if info is None else info.params
+    return {name: v for name, v in values.items() if name not in declared or declared[name].has_effect(values)}
+
+
+def _plain(key: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The texts and numbers of a key itself, such as the prompt that was drawn; by name."""
+    values = {**(key or {}), **((key or {}).get("settings") or {})}
+    return {name: v for name, v in values.items() if isinstance(v, (str, int, float)) and name != "method"}
 
 
 def _derived(record: Record, controls: Controls, evidence: Evidence) -> dict[str, Any]:

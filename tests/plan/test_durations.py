@@ -41,7 +41,7 @@ def test_a_model_that_is_none_is_no_reason_to_fail() -> None:
 )  # fmt: skip
 def test_steps_are_those_of_each_round(lock: str, task: str, steps: int) -> None:
     cell = plan.make_cell(lock, "none", task, "cnn", {})
-    assert length.seen(cell.lock) == steps * cell.lock.params["batch"]
+    assert length.images_seen("lock", cell.lock) == steps * cell.lock.params["batch"]
 
 
 def test_every_start_of_a_trigger_inversion_trains() -> None:

@@ -15,6 +15,7 @@ from places import DOCS
 
 import bench
 from bench.errors import UserError
+from bench.records import PluginRef
 from bench.store import Store
 from bench.threat import Budget
 from reports.rows.aggregate import rows
@@ -69,6 +70,17 @@ def test_every_setting_and_what_follows_from_the_controls_has_a_column(tmp_path:
     (row,) = [r for r in rows(made) if r.row_key == own.row_key and r.lock_name == "modellock"]
     assert row.of_seed("advantage", 0) == line["advantage"]
     assert row.of_seed("recovery", 0) == line["recovery"]
+
+
+def test_a_setting_without_effect_is_missing_and_the_key_that_was_drawn_is_there(tmp_path: Path) -> None:
+    store, record = Store(tmp_path / "s"), World((0,), 1).records[0]
+    record.cell.key = PluginRef(name="edit", params={"key_choice": "drawn", "prompt": "with oil pastel"})
+    record.key = {"method": "edit", "prompt": "with picasso", "settings": {"alpha": 0.5}}
+    record.row_key = record.cell.row_key()
+    store.put(record, {})
+    line = bench.load_records(tmp_path / "s").iloc[0]
+    assert "key.prompt" not in line
+    assert (line["key.key_choice"], line["key_value.prompt"], line["key_value.alpha"]) == ("drawn", "with picasso", 0.5)
 
 
 def test_every_column_is_in_the_documentation(tmp_path: Path) -> None:
