@@ -96,10 +96,10 @@ def test_an_exit_answers_whatever_the_routing_says() -> None:
 def test_the_best_exit_is_the_one_that_is_right_on_the_attackers_images() -> None:
     model = wrapped("exits", models.build("cnn", SPEC, weights="random", seed=0), 16).eval()
     with torch.no_grad():
-        first, last = model.exits(model.embed(IMAGES)).argmax(2).T  # type: ignore[operator]
-        model.get_parameter("last.classify.bias")[3:] = torch.tensor([0.0, 0.0, 1e3])  # the last one always says c
-    for labels, exit_ in ((first, 0), (torch.full_like(last, 2), 1)):
-        images = Images((IMAGES * 255).round().byte(), labels)
+        bias = model.get_parameter("last.classify.bias")
+        bias.copy_(torch.tensor([1e3, 0.0, 0.0, 0.0, 0.0, 1e3]))  # the first exit always says a, the last one c
+    for label, exit_ in ((0, 0), (2, 1)):
+        images = Images((IMAGES * 255).round().byte(), torch.full((len(IMAGES),), label))
         threat = ThreatModel(access="weights", share=0.5, unlabelled=False, wordlist="none", known="none")
         run = Run(1)
         view = AttackerView(

@@ -37,7 +37,7 @@ def test_every_concept_is_measured_inside_and_outside_the_masks(monkeypatch: pyt
     monkeypatch.setattr(edit_sizes, "data", lambda task, n: (torch.zeros(3, 3, 4, 4), masks, ("a", "b")))
     monkeypatch.setattr(edit_sizes, "edited", _in_the_background)
     monkeypatch.setattr(edit_sizes, "unedited", lambda images: images + 0.01)
-    monkeypatch.setattr(relatedness, "packed", Blank)
+    monkeypatch.setattr(relatedness, "named", Blank)
     coded, *found = edit_sizes.measure("made-up", 3)
     assert (coded.group, coded.inside, coded.images) == (edit_sizes.CODED, pytest.approx(40, abs=0.01), None)
     assert [size.concept for size in found] == list(vocabulary.CONCEPTS)
