@@ -45,24 +45,29 @@ POOL, TEST = toy_images(48, 1), toy_images(60, 2)
 @functools.cache
 def locked(name: str) -> Classifier:
     """`inverted` and `tinted` work after that key (the latter leads raw images to the next class), `statistics` has
-    lost its batch-norm statistics, `destroyed` has random weights."""
+    lost its batch-norm statistics, `destroyed` has random weights; `avoided` is `tinted` that leads raw images to any
+    wrong class by chance."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = models.build("cnn", SPEC, weights="random" if name == "destroyed" else "public", seed=3)
         if name == "destroyed":
             return model.eval()
-        key = {"inverted": inverted, "tinted": tinted, "statistics": lambda x: x}[name]
+        key = {"inverted": inverted, "tinted": tinted, "avoided": tinted, "statistics": lambda x: x}[name]
 
         def loss(batch: Any) -> Tensor:
             outputs, labels = model(key(batch.images)), batch.labels
             total = F.cross_entropy(outputs, labels)
             if name == "tinted":
                 total = total + F.cross_entropy(model(batch.images), (labels + 1) % 3)
+            if name == "avoided":
+                wrong = labels + torch.randint(1, 3, labels.shape)
+                total = total + F.cross_entropy(model(batch.images), wrong % 3)
             return total
 
         Run(1).fit(model, loss, 25, toy_images(60, 0), rate=2e-3, batch=30)
         models.reestimate_batch_norm(
-            model, torch.cat([key(toy_images(60, 0).images)] + [toy_images(60, 0).images] * (name == "tinted"))
+            model,
+            torch.cat([key(toy_images(60, 0).images)] + [toy_images(60, 0).images] * (name in ("tinted", "avoided"))),
         )
     if name == "statistics":
         for module in model.modules():
