@@ -18,15 +18,16 @@ from bench.predictors import Direct
 class LeastLikely(Attack):
     """The outputs change their sign where one class stands out below the others, then information is maximised.
 
-    A lock that teaches wrong classes makes the true one the least likely. The sign is that of the mean skewness of an
-    image's K logits, of which the mean over the pool is taken off: an outlier above the others names a class, and so
-    does an outlier below them. Balanced answers of that sign guide the first half of the training.
+    A lock that teaches wrong classes makes the true one the least likely. The mean over the pool is taken off the
+    logits. The sign is that of the mean skewness of an image's K logits: one class above the others gives +, one below
+    them −. Balanced answers of that sign guide the first half of the training.
     """
 
     title = "least likely class"
     paper = "ours; information maximisation as in the attack of that name"
     selection = "mutual-information"
     against = ("modellock",)
+    unsuited = "which class a mask avoids differs from pixel to pixel"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "answer_steps": 2}
 
