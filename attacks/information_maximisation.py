@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import ClassVar
+
+from torch import Tensor
 
 from attacks.kit.information import Recipe, maximise, own_statistics, train_on_answers, usual_rate
 from attacks.kit.selection import class_shares, most_informative
@@ -35,7 +38,7 @@ class InformationMaximisation(Attack):
         "self-training after Lee, 2013"
     )
     selection = "mutual-information"
-    tasks = ("classification", "segmentation")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "segmentation")
     unsuited_values = {"segmentation": {"augment=mixed": "it draws moves that masks cannot follow"}}
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 3, "answer_steps": 2}
@@ -49,6 +52,15 @@ class InformationMaximisation(Attack):
     augment: str = param("jitter", "how training images are varied", choices=("jitter", "recolour", "mixed"))
     labelled: float = param(1.0, "w, weight of the cross-entropy on labelled images", ge=0, le=100)
     source: bool = param(True, "whether authorised images take part as labelled ones, where granted")
+    anchor: float = 0.0
+
+    def first_answers(self, model: Classifier, pool: Images, run: Run) -> Tensor | None:
+        """Probabilities (N, K) of the classes of ``pool`` that guide the first half of the training; here none.
+
+        Args:
+            model: with the batch-norm statistics of ``pool``.
+        """
+        return None
 
     def accepts(self, threat: ThreatModel) -> Acceptance:
         return threat.grants(("weights",), unlabelled=True)
@@ -68,8 +80,9 @@ class InformationMaximisation(Attack):
         own_statistics(model, pool)
         keep("statistics")
         rate = usual_rate(model) if self.rate is None else self.rate
-        recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled)
-        maximise(model, pool, far, run, recipe, beside=near, shares=shares)
+        recipe = Recipe(self.steps, rate, self.batch, self.augment, self.labelled, self.anchor)
+        first = self.first_answers(model, pool, run)
+        maximise(model, pool, far, run, recipe, answers=first, beside=near, shares=shares)
         keep("information")
         if self.answer_steps:
             train_on_answers(model, pool, far, run, replace(recipe, steps=self.answer_steps), beside=near)

@@ -99,6 +99,15 @@ class Registry:
         """The plugin called ``name``, or None."""
         return self.all(kind).get(name)
 
+    def with_effect(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters ``values`` of a plugin without those that have no effect beside the others.
+
+        A parameter that the plugin does not declare stays, and so does every one of a plugin that is not known.
+        """
+        info = self.get(kind, name)
+        declared = {} if info is None else info.params
+        return {n: value for n, value in values.items() if n not in declared or declared[n].has_effect(values)}
+
     def with_purpose(self, kind: str, purpose: str) -> PluginInfo:
         """The built-in control of ``kind`` that is for ``purpose``."""
         return next(info for info in _installed(kind).values() if info.purpose == purpose and not info.guest)

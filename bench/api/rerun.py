@@ -59,7 +59,7 @@ def planned(cell: Cell) -> Cell:
     params |= {f"threat.{name}": value for name, value in cell.threat.values().items()}
     params |= {f"budget.{name}": value for name, value in cell.budget.values().items()}
     params |= {"lock.key": cell.key.name, **cell.task_settings}
-    made = plan.make_cell(cell.lock.name, cell.attack.name, cell.scenario, cell.model, params, cell.replicate)
-    if made.row_key() != cell.row_key():
+    copy = plan.make_cell(cell.lock.name, cell.attack.name, cell.scenario, cell.model, params, cell.replicate)
+    if copy.row_key() != cell.row_key():
         raise UserError(f"{in_short(cell)} is another row here than in the archive.", "Check out the commit it names.")
-    return made
+    return copy

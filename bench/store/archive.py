@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Imported:
-    """How many records an import added, and how many were there already."""
+    """How many records an import added, and how many were there already; the hashes of all of them, in order."""
 
     added: int
     known: int
+    hashes: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Refused(UserError):
@@ -131,13 +132,15 @@ def load(file: Path, store: Store, mark: bool = True) -> Imported:
     for _ in read(file):
         pass
     added = known = 0
+    hashes = []
     for record, evidence in read(file):
+        hashes.append(record.hash)
         if store.get(record.hash) is not None:
             known += 1
             continue
         store.put(_marked(record, file) if mark else record, evidence)
         added += 1
-    return Imported(added, known)
+    return Imported(added, known, tuple(hashes))
 
 
 def read(file: Path) -> Iterator[tuple[Record, dict[str, Any]]]:

@@ -119,10 +119,10 @@ def key(entry: Entry) -> Key | None:
         if file.stat().st_size > shelf.LARGEST:
             raise ValueError("it is too large")
         value = json.loads(file.read_bytes())
-        made: Key = registry.load(info).from_json(value)
+        own: Key = registry.load(info).from_json(value)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(card, f"{shelf.KEY} cannot be read ({type(error).__name__})") from None
-    return made
+    return own
 
 
 def classifier(card: Card, state: Mapping[str, Tensor]) -> Classifier:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from bench import registry
 from bench.legible import visible
-from bench.records import Measured
+from bench.records import Measured, PluginRef
 from bench.zoo.card import Card
 
 _ROWS = (
@@ -57,7 +58,7 @@ def _head(card: Card) -> list[str]:
         "",
         "| | |",
         "|---|---|",
-        f"| lock | {card.lock.name}: {_settings(card.lock.params)} |",
+        f"| lock | {card.lock.name}: {_settings(card.lock)} |",
         f"| key | {card.key.method}, {key_words(card)} |",
         f"| task | {card.task}, {len(card.classes)} classes |",
         f"| model | {card.model} |",
@@ -72,7 +73,7 @@ def _numbers(card: Card) -> list[str]:
     adapted = card.LP_after_batch_norm
     norm = [] if adapted is None else [f"| LP after batch norm | {adapted:.1f} | with statistics of the pool |"]
     n = card.LP.n
-    flags = [f"- {flag.name}: {flag.detail}" for flag in card.flags]
+    flags = [f"| {flag.name} | {_cell(flag.detail)} |" for flag in card.flags]
     return [
         "## Numbers",
         "",
@@ -84,7 +85,7 @@ def _numbers(card: Card) -> list[str]:
         *floor,
         *norm,
         "",
-        *(["Red flags:", "", *flags, ""] if flags else []),
+        *(["| red flag | of this model |", "|---|---|", *flags, ""] if flags else []),
     ]
 
 
@@ -115,7 +116,9 @@ def _weights(card: Card) -> list[str]:
         stored,
         f"Test images whose answer differs from the record’s: {changed}.",
         "",
-        f"SHA-256: `{own.sha256}`",
+        "| SHA-256 |",
+        "|---|",
+        f"| `{own.sha256}` |",
         "",
     ]
 
@@ -128,14 +131,25 @@ def _origin(card: Card) -> list[str]:
     return [
         "## Origin",
         "",
-        f"- record `{own.record}` of {own.created[:10]}, {own.machine}, {own.precision}, threads: {own.threads}",
-        f"- commit: {own.commit or 'none: the source was not as in a commit'}",
-        f"- seeds: {seeds}",
-        f"- versions: {versions}",
-        f"- licence of the weights: {card.licence}; data: {data}",
+        "| | |",
+        "|---|---|",
+        f"| record | `{own.record}` of {own.created[:10]} |",
+        f"| machine | {own.machine}, {own.precision}, threads: {own.threads} |",
+        f"| commit | {own.commit or 'none: the source was not as in a commit'} |",
+        f"| seeds | {seeds} |",
+        f"| versions | {versions} |",
+        f"| licence of the weights | {card.licence} |",
+        f"| data | {data} |",
         "",
     ]
 
 
-def _settings(params: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items()).replace("|", "/") or "no parameters"
+def _settings(lock: PluginRef) -> str:
+    """The parameters that have an effect."""
+    params = registry.current().with_effect("lock", lock.name, lock.params)
+    return _cell(", ".join(f"{name}={value}" for name, value in params.items())) or "no parameters"
+
+
+def _cell(text: str) -> str:
+    """``text`` in a cell of a table."""
+    return text.replace("|", "/")

@@ -6,7 +6,7 @@ maintainers' own stands first, then the one with the most seeds. The others are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,8 +66,8 @@ def read(records: Path, store: Store) -> Pool:
     pool = Pool(folder.entries(records))
     found: dict[Place, list[tuple[Entry, _Table]]] = {}
     for entry in pool.entries:
-        archive.load(entry.archive, store, mark=entry.card.third_party)
-        table = _table(aggregate.current(_stored(store, [record for record, _ in archive.read(entry.archive)])), store)
+        hashes = archive.load(entry.archive, store, mark=entry.card.third_party).hashes
+        table = _table(aggregate.current(_stored(store, hashes)), store)
         for place in table.rows:
             found.setdefault(place, []).append((entry, table))
     rows = []
@@ -92,10 +92,10 @@ def _table(records: list[Record], store: Store) -> _Table:
     return _Table(rows, by_place)
 
 
-def _stored(store: Store, records: list[Record]) -> Iterator[Record]:
-    """The same records as the store has them: marked, where they are another's."""
-    for record in records:
-        if (own := store.get(record.hash)) is not None:
+def _stored(store: Store, hashes: Sequence[str]) -> Iterator[Record]:
+    """The records of these hashes as the store has them: marked, where they are another's."""
+    for hash in hashes:
+        if (own := store.get(hash)) is not None:
             yield own
 
 

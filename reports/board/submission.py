@@ -34,11 +34,11 @@ def open_(
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    findings = list(_bytes(file))
+    hashes, findings = _bytes(file, store)
     if not findings[-1].ok:
         return None, findings
-    archive.load(file, store, mark=False)
-    submission = Submission(file, store, [record for record, _ in archive.read(file)], plugins=plugins)
+    records = [record for record in map(store.get, hashes) if record is not None]
+    submission = Submission(file, store, records, plugins=plugins)
     findings += [_card(submission), *_sums(file)]
     own = submission.card
     submission.entropy = entropy or ("plan" if own is None else own.entropy)
@@ -48,17 +48,16 @@ def open_(
     return submission, findings
 
 
-def _bytes(file: Path) -> Iterator[Finding]:
+def _bytes(file: Path, store: Store) -> tuple[Sequence[str], list[Finding]]:
+    """Put the records of ``file`` into ``store``: their hashes, and what was found of its bytes on the way."""
     names = list(PARTS.values())
     try:
-        for _ in archive.read(file):
-            pass
+        hashes = archive.load(file, store, mark=False).hashes
     except archive.Refused as refusal:
         at = names.index(PARTS[refusal.part])
-        yield from (Finding(name, True, FINE[name]) for name in names[:at])
-        yield Finding(names[at], False, refusal.message, refusal.remedy)
-        return
-    yield from (Finding(name, True, FINE[name]) for name in names)
+        failed = Finding(names[at], False, refusal.message, refusal.remedy)
+        return (), [*(Finding(name, True, FINE[name]) for name in names[:at]), failed]
+    return hashes, [Finding(name, True, FINE[name]) for name in names]
 
 
 def _card(submission: Submission) -> Finding:

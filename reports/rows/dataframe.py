@@ -13,7 +13,7 @@ from bench.plan.wording import in_short, plugins_set, settings_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.records import PluginRef, Record
+    from bench.records import Cell, PluginRef, Record
     from reports.rows.controls import Controls
     from reports.rows.source import Evidence
 
@@ -103,8 +103,7 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
         line |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_n"), parts, strict=True))
     line |= _derived(record, controls, evidence)
     groups: dict[str, dict[str, Any] | None] = {
-        "lock": _with_effect("lock", cell.lock), "key": _with_effect("key", cell.key),
-        "attack": _with_effect("attack", cell.attack), "threat": cell.threat.values(),
+        **{kind: _parameters(kind, cell) for kind in ("lock", "key", "attack")}, "threat": cell.threat.values(),
         "key_value": _plain(record.key),
         "budget": cell.budget.values(), "meter": record.meter, "lock_meter": record.lock_meter, "seed": source.seeds,
         "seconds": source.seconds, "version": source.versions,
@@ -134,12 +133,10 @@ def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[s
     }
 
 
-def _with_effect(kind: str, ref: PluginRef) -> dict[str, Any]:
-    """The parameters of a plugin, by name: those without an effect beside the others are left out."""
-    values = ref.params | ref.explicit
-    info = registry.current().get(kind, ref.name)
-    declared = {} if info is None else info.params
-    return {name: v for name, v in values.items() if name not in declared or declared[name].has_effect(values)}
+def _parameters(kind: str, cell: Cell) -> dict[str, Any]:
+    """The parameters of the lock, key or attack of ``cell`` that have an effect, by name."""
+    ref: PluginRef = getattr(cell, kind)
+    return registry.current().with_effect(kind, ref.name, ref.params | ref.explicit)
 
 
 def _plain(key: Mapping[str, Any] | None) -> dict[str, Any]:

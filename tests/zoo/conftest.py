@@ -25,7 +25,7 @@ def locked_store(bench: Callable[..., object], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def made(locked_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stock(locked_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zoo of that store, keys given; read by many tests, written by none."""
     out = tmp_path_factory.mktemp("zoo") / "z"
     store = Store(locked_store, write=False)
@@ -35,6 +35,6 @@ def made(locked_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def zoo(made: Path, tmp_path: Path) -> Path:
-    """A copy of `made` that a test may write to."""
-    return Path(shutil.copytree(made, tmp_path / "zoo"))
+def zoo(stock: Path, tmp_path: Path) -> Path:
+    """A copy of `stock` that a test may write to."""
+    return Path(shutil.copytree(stock, tmp_path / "zoo"))

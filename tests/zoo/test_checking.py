@@ -32,8 +32,8 @@ def _edit(folder: Path, **changes: object) -> None:
     sums.write(folder)
 
 
-def test_an_entry_holds_and_its_numbers_are_measured_again(made: Path) -> None:
-    for finding in checking.check(made):
+def test_an_entry_holds_and_its_numbers_are_measured_again(stock: Path) -> None:
+    for finding in checking.check(stock):
         assert not finding.problems
         assert set(finding.numbers) == {"UP", "LP", "UP_shipped", "LP_shipped"}
         assert not finding.changed

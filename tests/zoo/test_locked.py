@@ -15,39 +15,39 @@ from bench.store import sums
 from bench.zoo import shelf
 
 
-def test_the_locked_model_scores_the_card_s_LP(made: Path) -> None:
-    locked = bench.load_locked("modellock", task="digits", folder=made)
+def test_the_locked_model_scores_the_card_s_LP(stock: Path) -> None:
+    locked = bench.load_locked("modellock", task="digits", folder=stock)
     score = locked.score(locked.model)
     assert score.RP.value == pytest.approx(locked.card.LP.value, abs=200 / score.RP.n)
     assert score.oracle == locked.card.oracle
     assert locked.model(torch.zeros(2, 3, 32, 32)).shape == (2, 11)
 
 
-def test_the_key_in_the_weights_makes_the_model_of_its_user(made: Path) -> None:
-    locked = bench.load_locked("nn-splitter", folder=made)
+def test_the_key_in_the_weights_makes_the_model_of_its_user(stock: Path) -> None:
+    locked = bench.load_locked("nn-splitter", folder=stock)
     changed = [n for n, v in locked.unlocked.state_dict().items() if not torch.equal(v, locked.model.state_dict()[n])]
     assert changed
     assert locked.score(locked.unlocked).RP.value == pytest.approx(locked.card.UP.value, abs=200 / 395)
 
 
-def test_the_threat_model_decides_what_images_there_are(made: Path) -> None:
-    usual = bench.load_locked("modellock", folder=made)
+def test_the_threat_model_decides_what_images_there_are(stock: Path) -> None:
+    usual = bench.load_locked("modellock", folder=stock)
     assert not usual.images("unlabelled").labelled
     with pytest.raises(UserError, match=r'threat=\{"authorised": 0.01\}'):
         usual.images("authorised")
-    more = bench.load_locked("modellock", folder=made, threat={"share": 0.1, "authorised": 0.02, "leaked": 3})
+    more = bench.load_locked("modellock", folder=stock, threat={"share": 0.1, "authorised": 0.02, "leaked": 3})
     assert len(more.images("labelled")) > len(usual.images("labelled")) > 0
     assert more.images("authorised").labelled
     raw, keyed = more.leaked_pairs
     assert torch.equal((more.key(raw.images) * 255).round().byte(), keyed.pixels)
     with pytest.raises(UserError, match="has no parameter 'shre'"):
-        bench.load_locked("modellock", folder=made, threat={"shre": 1})
+        bench.load_locked("modellock", folder=stock, threat={"shre": 1})
     with pytest.raises(UserError, match="there are no images 'test'"):
         usual.images("test")
 
 
-def test_a_score_says_what_an_answer_must_be(made: Path) -> None:
-    locked = bench.load_locked("modellock", folder=made)
+def test_a_score_says_what_an_answer_must_be(stock: Path) -> None:
+    locked = bench.load_locked("modellock", folder=stock)
     with pytest.raises(UserError, match=r"answers with \(64, 3, 32, 32\)|answers with"):
         locked.score(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4)))
 
@@ -59,11 +59,11 @@ def test_a_score_says_what_an_answer_must_be(made: Path) -> None:
         locked.score(NotFinite())
 
 
-def test_what_is_not_there_is_answered_with_what_is(made: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_is_answered_with_what_is(stock: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Did you mean modellock"):
-        bench.load_locked("modelock", folder=made)
+        bench.load_locked("modelock", folder=stock)
     with pytest.raises(UserError, match=r"no modellock with model=cnn seed=7.*It has modellock--digits--cnn--0"):
-        bench.load_locked("modellock", seed=7, folder=made)
+        bench.load_locked("modellock", seed=7, folder=stock)
     with pytest.raises(UserError, match="no zoo"):
         bench.load_locked("modellock", folder=tmp_path / "none")
 

@@ -36,18 +36,20 @@ def test_the_same_record_gives_the_same_bytes_in_the_place_of_the_old_ones(locke
     assert not [p for p in zoo.iterdir() if p.name.startswith(".")]
 
 
-def test_the_card_has_the_numbers_of_the_record(locked_store: Path, made: Path) -> None:
+def test_the_card_has_the_numbers_of_the_record(locked_store: Path, stock: Path) -> None:
     record = _record(Store(locked_store, write=False), "modellock")
-    card = shelf.find("modellock", folder=made).card
+    card = shelf.find("modellock", folder=stock).card
     assert (card.UP, card.LP, card.oracle) == (record.UP, record.LP, record.oracle)
     assert card.origin.record == record.hash
     assert all(card.weights.answers_changed[name] <= card.LP.n for name in ("UP", "LP"))
-    assert (made / card.name / shelf.PAGE).read_text() == page.of(card)
+    assert (stock / card.name / shelf.PAGE).read_text() == page.of(card)
+    assert "passes=joint" in page.of(card)
+    assert "raw=" not in page.of(card)  # which has an effect with passes=apart alone
 
 
-def test_a_folder_that_is_no_entry_is_left_alone(locked_store: Path, made: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_entry_is_left_alone(locked_store: Path, stock: Path, tmp_path: Path) -> None:
     store = Store(locked_store, write=False)
-    (tmp_path / shelf.find("modellock", folder=made).card.name).mkdir()
+    (tmp_path / shelf.find("modellock", folder=stock).card.name).mkdir()
     with pytest.raises(UserError, match="no entry of a zoo"):
         making.write(store, _record(store, "modellock"), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1

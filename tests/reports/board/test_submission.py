@@ -135,8 +135,8 @@ def two_seeds(entries: list[Entry]) -> list[Entry]:
 def best_seeds(entries: list[Entry]) -> list[Entry]:
     """Seed 1 is left out everywhere, and seed 3 is there in its place."""
     more = [submissions.record_of(cell) for cell in submissions.cells("3:4")]
-    kept = [entry for entry in entries if entry[0]["cell"]["replicate"] != 1]
-    return [*kept, *((record.model_dump(mode="json"), arrays) for record, arrays in more)]
+    others = [entry for entry in entries if entry[0]["cell"]["replicate"] != 1]
+    return [*others, *((record.model_dump(mode="json"), arrays) for record, arrays in more)]
 
 
 def one_seed_of_a_row(entries: list[Entry]) -> list[Entry]:
