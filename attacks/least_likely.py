@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attacks.information_maximisation import InformationMaximisation
 from attacks.kit.information import balanced
+from attacks.kit.output_maps import sign_of, skewness
 from bench import models
 from bench.contracts import Classifier, Images, Run, param
 
@@ -33,14 +34,6 @@ class LeastLikely(InformationMaximisation):
         """Balanced answers by the outputs, or by their negative where one class stands out below the others."""
         outputs = torch.cat([part[:, : model.k] for part in models.output_batches(model, pool)])
         outputs = outputs - outputs.mean(0)
-        skew = float(skewness(outputs).mean())
-        sign = 1.0 if skew >= 0 else -1.0
-        run.note(skewness=round(skew, 4), sign=sign)
+        sign = sign_of(outputs)
+        run.note(skewness=round(float(skewness(outputs).mean()), 4), sign=sign)
         return balanced((self.sharpness * sign * outputs / outputs.std().clamp_min(1e-6)).softmax(1))
-
-
-def skewness(outputs: Tensor) -> Tensor:
-    """The skewness (N,) of each row of ``outputs`` (N, K): mean ((o − m) / s)³ with m and s of the row."""
-    centred = outputs - outputs.mean(1, keepdim=True)
-    spread = centred.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
-    return (centred / spread).pow(3).mean(1)

@@ -18,6 +18,7 @@ from attacks.kit.output_maps import (
     regression,
     rename,
     residual,
+    sign_of,
     spread,
 )  # fmt: skip
 from attacks.kit.students import ROUND, affordable
@@ -29,11 +30,13 @@ from bench.predictors import LogitMap
 class LogitSurgery(Attack):
     """A linear map of the locked model's outputs, fitted to the attacker's images.
 
-    Without labels it takes the first K outputs and evens out the class priors on unlabelled images. With labels it
-    first chooses a base: the first K outputs, or the best one-to-one renaming of outputs by the labels, each also with
-    even priors. Leave-one-out accuracy decides, between equals the likelihood. It then hands back a ridge regression of
-    the labels on the outputs, shrunk towards the base instead of 0. The evidence sets how far: a wrong base weighs
-    little. Leave-one-out cannot judge the regression, which with one label a class never sees the class left out.
+    Without labels it takes the first K outputs and evens out the class priors on unlabelled images. It takes their
+    negatives where one class stands out below the others: a lock that teaches wrong classes avoids the true one. With
+    labels it first chooses a base: the first K outputs, their negatives, or the best one-to-one renaming of outputs by
+    the labels, each also with even priors. Leave-one-out accuracy decides, between equals the likelihood. It then hands
+    back a ridge regression of the labels on the outputs, shrunk towards the base instead of 0. The evidence sets how
+    far: a wrong base weighs little. Leave-one-out cannot judge the regression, which with one label a class never sees
+    the class left out.
 
     In segmentation the map is fitted to some pixels of each image, and priors are those of the labels. Classes are not
     even there, so without labels it takes the first K outputs. With labels, mean IoU on images left out decides between
@@ -93,11 +96,17 @@ class LogitSurgery(Attack):
 
             return both
 
-        candidates: dict[str, Fit] = {"drop": drop, "drop and even out": with_even_priors(drop)}
+        def avoided(_outputs: Tensor, _labels: Tensor) -> Map:
+            return -torch.eye(k, m), torch.zeros(k)
+
         if labelled_outputs is None or labels is None or not len(labelled_outputs):
-            weight, bias = candidates["drop and even out"](all_outputs, torch.zeros(0))
-            self._submit(inner, drop(all_outputs, torch.zeros(0)), run, "drop", None)
-            return self._submit(inner, (weight, bias), run, "drop and even out", None)
+            name, fit = ("drop", drop) if sign_of(all_outputs[:, :k]) > 0 else ("avoided class", avoided)
+            self._submit(inner, fit(all_outputs, torch.zeros(0)), run, name, None)
+            even = with_even_priors(fit)(all_outputs, torch.zeros(0))
+            return self._submit(inner, even, run, f"{name} and even out", None)
+        candidates: dict[str, Fit] = {"drop": drop, "drop and even out": with_even_priors(drop)}
+        candidates["avoided class"] = avoided
+        candidates["avoided class and even out"] = with_even_priors(avoided)
         candidates["rename"] = lambda o, y: (rename(o, y, k, k), torch.zeros(k))
         candidates["rename and even out"] = with_even_priors(candidates["rename"])
         if m > k:

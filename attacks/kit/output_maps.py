@@ -34,6 +34,21 @@ def even_out(outputs: Tensor, rounds: int, goal: Tensor | None = None) -> Tensor
     return bias
 
 
+def skewness(outputs: Tensor) -> Tensor:
+    """The skewness (N,) of each row of ``outputs`` (N, K): mean ((o − m) / s)³ with m and s of the row."""
+    centred = outputs - outputs.mean(1, keepdim=True)
+    spread = centred.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
+    return (centred / spread).pow(3).mean(1)
+
+
+def sign_of(outputs: Tensor) -> float:
+    """1 where one class stands out above the others in ``outputs`` (N, K), −1 where one stands out below them.
+
+    It is the sign of the mean `skewness` of the outputs less their mean over the images.
+    """
+    return 1.0 if float(skewness(outputs - outputs.mean(0)).mean()) >= 0 else -1.0
+
+
 def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:
     """The (K, M) permutation that gives the labels the most log-probability, one output to each class.
 

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
-from attacks.least_likely import skewness
 from bench.predictors import Direct
 from tests.helpers.toy_locks import accuracy, locked, run_attack, tinted
-
-
-def test_the_skewness_of_one_outlier() -> None:
-    rows = torch.tensor([[0.0, 0.0, 0.0, 4.0], [0.0, 0.0, 0.0, -4.0], [1.0, 2.0, 3.0, 4.0]])
-    torch.testing.assert_close(skewness(rows), torch.tensor([2 / 3**0.5, -2 / 3**0.5, 0.0]))
 
 
 def test_the_class_that_a_lock_avoids_is_the_answer() -> None:

@@ -15,6 +15,8 @@ from attacks.kit.output_maps import (
     regression,
     rename,
     residual,
+    sign_of,
+    skewness,
     spread,
 )
 from bench import models, registry
@@ -123,6 +125,36 @@ def test_one_label_a_class_opens_a_lock_that_mixes_its_outputs(spec: Spec) -> No
     classes = (answers @ result.weight.T + result.bias).argmax(1)
     assert float((classes == labels).float().mean()) > 0.9
     assert float((answers.argmax(1) == labels).float().mean()) < 0.5
+
+
+def test_the_skewness_of_one_outlier() -> None:
+    rows = torch.tensor([[0.0, 0.0, 0.0, 4.0], [0.0, 0.0, 0.0, -4.0], [1.0, 2.0, 3.0, 4.0]])
+    torch.testing.assert_close(skewness(rows), torch.tensor([2 / 3**0.5, -2 / 3**0.5, 0.0]))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_sign_is_that_of_the_class_that_stands_out_whatever_bias_all_share(sign: float) -> None:
+    outputs = sign * torch.eye(4).repeat(3, 1) + torch.tensor([5.0, -3.0, 0.0, 1.0])
+    assert sign_of(outputs) == sign
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_the_class_that_a_lock_avoids_is_the_answer_with_labels_and_without(share: float, spec: Spec) -> None:
+    rng = torch.Generator().manual_seed(4)
+    images = torch.arange(60, dtype=torch.uint8)[:, None, None, None].repeat(1, 3, spec.size, spec.size)
+    labels = torch.arange(60) % spec.k
+    answers = torch.rand((60, spec.k), generator=rng) - 2 * torch.nn.functional.one_hot(labels, spec.k)
+    granted = {"labelled": Images(images[: 2 * spec.k], labels[: 2 * spec.k]), "unlabelled": Images(images)}
+    run = Run(1)
+    target = AttackerView(
+        spec, ThreatModel(access="logits", share=share, unlabelled=True), run.budget, granted, {},
+        lambda e: models.build("cnn", spec, e), lambda x: answers[(255 * x[:, 0, 0, 0]).round().long()], run.meter,
+    )  # fmt: skip
+    with metered(run):
+        result = registry.INSTALLED.make("attack", "logit-surgery", {}).unlock(target, run)
+    assert float((answers.argmax(1) == labels).float().mean()) == 0
+    classes = (answers @ result.weight.T + result.bias).argmax(1)
+    assert float((classes == labels).float().mean()) == 1
 
 
 def _view(model: Classifier, spec: Spec, budget: Budget, run: Run, **granted: Any) -> AttackerView:
