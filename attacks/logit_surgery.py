@@ -100,7 +100,8 @@ class LogitSurgery(Attack):
             return -torch.eye(k, m), torch.zeros(k)
 
         if labelled_outputs is None or labels is None or not len(labelled_outputs):
-            name, fit = ("drop", drop) if sign_of(all_outputs[:, :k]) > 0 else ("avoided class", avoided)
+            name = "drop" if sign_of(all_outputs[:, :k]) > 0 else "avoided class"
+            fit: Fit = drop if name == "drop" else avoided
             self._submit(inner, fit(all_outputs, torch.zeros(0)), run, name, None)
             even = with_even_priors(fit)(all_outputs, torch.zeros(0))
             return self._submit(inner, even, run, f"{name} and even out", None)
