@@ -64,6 +64,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ownership": studies.ownership,
     "compare": studies.compare,
     "key-grid": studies.key_grid,
+    "contributions": studies.contributions,
     "edit-sizes": studies.edit_sizes,
     "prompts": studies.prompts,
     "fidelity": studies.fidelity,

@@ -1,4 +1,4 @@
-"""Studies over stores: ownership, two stores side by side, key conditions, prompts, false alarms, the fidelity page.
+"""Studies over stores: ownership, comparison, key conditions, ensembles, prompts, false alarms, the fidelity page.
 
 No torch here.
 """
@@ -52,6 +52,18 @@ def key_grid(
     if not grid:
         raise UserError(f"{store} has no key conditions of {lock}.", f"Run: bench run --lock {lock}")
     console.raw(key_grid.markdown(grid))
+
+
+def contributions(store: StoreOption = DEFAULT_STORE) -> None:
+    """Show what each attack adds to the worst case on tuning seeds, by threat model, as Markdown."""
+    from reports.tools import contributions
+
+    groups = contributions.contributions(Store(store, write=False).records())
+    if not groups:
+        raise UserError(
+            "The store has no attacks on tuning seeds.", "Run: bench run --suite bench/plan/tuning/ensemble.toml"
+        )
+    console.raw(contributions.markdown(groups))
 
 
 def edit_sizes(

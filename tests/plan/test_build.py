@@ -123,6 +123,8 @@ def test_on_two_domains_the_calibration_lock_is_opened_with_labels_enough() -> N
 def test_tuning_keeps_off_the_reporting_seeds_and_gives_every_lock_as_many_trials(file: Path) -> None:
     planned = plan.build(plan.read_suite(str(file)))
     assert all(seeds.is_tuning(p.cell.replicate) for p in planned)
+    if file.stem == "ensemble":  # it chooses among attacks; no setting of a lock is chosen
+        return
     trials: dict[tuple[str, str, str], int] = {}
     for item in planned:
         at = (f"{item.cell.lock.name} {item.cell.key.name}", item.cell.attack.name, item.cell.scenario)
