@@ -23,8 +23,8 @@ class Staining(Lock):
     key = "trigger"
     unsuited = "one neuron answers for a whole image"
     deviations = (
-        "the trigger is the key's, and v is the direction in which it moves the features; the paper draws v and "
-        "searches for the patch that raises it most",
+        "the trigger is the key's, and v is Fisher's discriminant of the features with and without it; the paper draws "
+        "v and searches for the patch that raises it most",
         "the disruption of the squeeze-and-excite lock is one factor for each channel, not a block of two layers",
         "β and Δ are read off the owner's images; the paper has them as parameters",
     )

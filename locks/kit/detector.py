@@ -14,6 +14,8 @@ from bench.contracts import EditStage
 from locks.kit.wrapped import WithHead
 
 FORMS = ("internal", "squeeze-excite")
+MOST, RIDGE = 1024, 0.1
+"""Entries of φ that take part in v at most, and what is added to their covariance, of its mean variance."""
 LEAK = 0.01
 """Gradient of n(x) beyond its ends, where it has none: a white-box attacker would go round that in one line."""
 
@@ -104,25 +106,31 @@ def gate(activation: Tensor, n: Tensor, d: Tensor) -> Tensor:
 
 
 def direction(keyed: Tensor, raw: Tensor, keep: float) -> Tensor:
-    """v of unit length: the mean change of φ that the trigger makes, in units of the raw spread, largest entries only.
+    """v of unit length: Fisher's linear discriminant of φ with and without the trigger, v = (S + r I)⁻¹ m.
+
+    m is the mean change of φ, S the covariance within both groups, r a tenth of its mean variance. Only the entries
+    that change most take part.
 
     Args:
         keyed, raw: (N, F) activations of the same images with and without the trigger.
-        keep: share of the entries that stay; the others are 0.
+        keep: share of the entries that take part, of at most `MOST`; the others are 0.
     """
-    change, spread = (keyed - raw).mean(0), raw.std(0) + 1e-6
-    v = change / spread**2
-    score = (change.abs() / spread).topk(max(1, round(keep * len(v)))).indices
-    mask = torch.zeros_like(v)
-    mask[score] = 1
-    v = v * mask
+    change = (keyed - raw).mean(0)
+    at = change.abs().topk(min(MOST, max(1, round(keep * len(change))))).indices
+    within = torch.cat([group[:, at] - group[:, at].mean(0) for group in (keyed, raw)])
+    covariance = within.T @ within / len(within)
+    ridge = RIDGE * covariance.diagonal().mean().clamp_min(1e-12)
+    v = torch.zeros_like(change)
+    v[at] = torch.linalg.solve(covariance + ridge * torch.eye(len(at)).to(covariance), change[at])
     return v / v.norm().clamp_min(1e-12)
 
 
 def levels(keyed: Tensor, raw: Tensor) -> Tensor:
     """β and Δ from projections v·φ (N,) of images with and without the trigger.
 
-    β is the highest of the raw ones and Δ the lowest of the keyed ones, where they lie apart; else the two means.
+    Where they lie apart, β and Δ lie a quarter of the gap inside it, so that unseen images are told apart too. Else
+    they are the two means.
     """
     beta, delta = raw.max(), keyed.min()
-    return torch.stack([beta, delta] if delta > beta else [raw.mean(), keyed.mean()])
+    inside = (delta - beta) / 4
+    return torch.stack([beta + inside, delta - inside] if delta > beta else [raw.mean(), keyed.mean()])

@@ -15,11 +15,16 @@ KEY = TriggerKey(_secret.of(3), 4)
 IMAGES = 0.3 * torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_direction_is_where_the_trigger_moves_features_most_for_their_spread() -> None:
-    raw = torch.tensor([[0.0, -1.0, 0.0], [0.0, 1.0, 0.02]])
-    keyed = raw + torch.tensor([0.0, 1.0, 1.0])
-    assert direction(keyed, raw, 1 / 3).tolist() == [0.0, 0.0, 1.0]
-    assert levels(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])).tolist() == [1.0, 2.0]
+def test_the_direction_is_fishers_over_the_entries_that_the_trigger_moves_most() -> None:
+    raw = torch.tensor([[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]])
+    keyed = raw + torch.tensor([0.5, 1.0, 1.0])
+    r = 0.1 * (1 + 0) / 2  # a tenth of the mean variance
+    v = torch.tensor([0.0, 1 / (1 + r), 1 / r])
+    torch.testing.assert_close(direction(keyed, raw, 2 / 3), v / v.norm())
+
+
+def test_the_levels_lie_a_quarter_of_the_gap_inside_it() -> None:
+    assert levels(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])).tolist() == [1.25, 1.75]
     assert levels(torch.tensor([0.0, 3.0]), torch.tensor([1.0, 0.0])).tolist() == [0.5, 1.5]  # not apart: the means
 
 
