@@ -40,7 +40,7 @@ class Staining(Lock):
         3.0, "the factors are exp(spread · z), z standard normal", ge=0, le=20, where={"form": ("squeeze-excite",)}
     )
     stage: int = param(0, "stage whose activation is φ", ge=0, le=100)
-    keep: float = param(0.02, "share of the entries of v that are not 0", ge=0.0001, le=1)
+    keep: float = param(0.05, "share of the entries of v that are not 0", ge=0.0001, le=1)
     images: int = param(256, "the owner's images that v, β and Δ are read off", ge=2, le=100_000)
 
     @torch.no_grad()
