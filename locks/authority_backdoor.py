@@ -54,7 +54,7 @@ class AuthorityBackdoor(Lock):
     noise_ratio: float = param(
         0.0, "noise images with the trigger and random labels, as a share of a step's", ge=0, le=1
     )
-    random_weight: float = param(1.0, "λ, weight of raw images with wrong labels", ge=0, le=100)
+    random_weight: float = param(0.5, "λ, weight of raw images with wrong labels", ge=0, le=100)
     gamma: float = param(0.1, "γ, weight of CE(f(x), y) that is driven up", ge=0, le=10, where={"form": ("repelled",)})
     cap: float = param(5.0, "where CE(f(x), y) stops to count, nats", ge=0, le=100, where={"form": ("repelled",)})
     sigma: float = param(0.25, "σ of the noise, of the whole range", ge=0.01, le=2, where={"form": ("certified",)})

@@ -53,7 +53,7 @@ class CLAMP(Lock):
     condition_weight: float = param(0.1, "w_κ, weight of each softplus(κ_min − κ_t)", ge=0, le=100)
     harm_weight: float = param(1.0, "w_h, weight of L_H(ω_0), which is driven up", ge=0, le=100)
     cap: float = param(5.0, "where L_H(ω_0) stops to count, nats", ge=0, le=100)
-    rate: float = param(3e-4, "learning rate of AdamW", ge=1e-6, le=1)
+    rate: float = param(1e-3, "learning rate of AdamW", ge=1e-6, le=1)
     clip: float = param(1.0, "gradient norm each step is clipped to; 0: none", ge=0, le=100)
     batch: int = param(64, "images a batch", ge=2, le=4096)
 

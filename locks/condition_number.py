@@ -37,7 +37,7 @@ class ConditionNumber(Lock):
     )
     quick = {"steps": 3, "batch": 8}
 
-    ill: float = param(1.0, "w_ill, weight of R_ill on the harmful domain", ge=0, le=1e4)
+    ill: float = param(10.0, "w_ill, weight of R_ill on the harmful domain", ge=0, le=1e4)
     well: float = param(1e-3, "w_well, weight of R_well on the own domain", ge=0, le=1e4)
     gradient: str = param("exact", "gradient of R_ill; `published`: of the public code", choices=("exact", "published"))
     scale: str = param("mean", "what singular values are divided by: their mean, or nothing", choices=("mean", "none"))

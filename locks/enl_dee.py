@@ -34,7 +34,7 @@ class ENLDEE(Lock):
 
     exits: int = param(3, "E, exits, the last one included", ge=2, le=16)
     latent: int = param(32, "d, entries of each latent", ge=1, le=4096)
-    temperature: float = param(0.1, "τ of the routing weights, nats", ge=0.01, le=10)
+    temperature: float = param(0.5, "τ of the routing weights, nats", ge=0.01, le=10)
     routing: float = param(1.0, "w_r, weight of the routing terms", ge=0, le=100)
     beta: float = param(1e-3, "β, weight of the latents' KL", ge=0, le=10)
     decoys: str = param("random", "wrong labels of target images", choices=("random", "fixed", "uniform"))

@@ -34,7 +34,7 @@ class MergeGuard(Lock):
     quick = {"steps": 3}
 
     beta: float = param(1.0, "β, how far chosen weights go back to the public ones", ge=0, le=10)
-    penalty: float = param(0.01, "w, weight of Σ ‖θ‖²", ge=0, le=10)
+    penalty: float = param(1e-4, "w, weight of Σ ‖θ‖²", ge=0, le=10)
     critical: float = param(0.1, "share of the layers that M leaves out, the most important", ge=0, le=1)
     kept: float = param(0.9, "share of each other layer's weights that M leaves out, the least important", ge=0, le=1)
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
