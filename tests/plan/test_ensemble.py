@@ -53,7 +53,7 @@ def test_the_worst_is_chosen_on_judge_validation_and_reported_on_test() -> None:
     assert row.ensemble.chosen == {0: "norm-adaptation"}
     assert row.ensemble.optimistic == {0: 90.0}
     assert row.mean("advantage") == 40.0
-    assert row.attack == f"ensemble[threat={NAME},version=2]"
+    assert row.attack == f"ensemble[threat={NAME},version={ensemble.read().version}]"
 
 
 def test_each_seed_has_its_own_worst_and_missing_members_are_named() -> None:
@@ -91,7 +91,7 @@ def test_an_older_list_stays_readable() -> None:
     members = [
         _member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0), _member("compose", 99.0, 98.0),
     ]  # fmt: skip
-    for name, worst in (("ensemble-v1", 70.0), ("ensemble-v2", 98.0)):
+    for name, worst in (("ensemble-v1", 70.0), ("ensemble-v2", 98.0), ("ensemble-v3", 98.0)):
         (match,) = [row for row in rows([*members, *baselines(30.0)], listed=name) if row.ensemble]
         assert match.attack.endswith(f"version={name[-1]}]")
         ((record, case),) = worst_cases(members, name)
@@ -122,7 +122,7 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
 
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[row]]\nensemble = "ensemble-v2"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
+    file.write_text('[[row]]\nensemble = "ensemble-v3"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
     request = [row.attacks[0] for row in plan.read_suite(str(file))]
     fast = [
         m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
@@ -136,7 +136,7 @@ def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> Non
 
 
 def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None:
-    assert plan.read_suite("ensemble-v2")
+    assert plan.read_suite(ensemble.CURRENT)
     with pytest.raises(UserError, match="no threat model 'weight-few'"):
         ensemble.read().threat("weight-few")
     with pytest.raises(UserError, match="no ensemble"):
@@ -152,7 +152,7 @@ def test_the_page_shows_the_ensemble_its_members_and_the_command_that_runs_them(
     own = record("none", "from-scratch", RP=30.0, threat=_threat().values())
     html.write(FakeStore([*members, own, *calibration(), *baselines(30.0)]), tmp_path / "page")
     text = (tmp_path / "page" / "attack-ensemble.html").read_text()
-    assert "bench run --lock modellock --suite ensemble-v2 --task digits" in text
+    assert f"bench run --lock modellock --suite {ensemble.CURRENT} --task digits" in text
     assert "70.0" in text
     assert "not installed" not in text
     for threat in ensemble.read().threats:
