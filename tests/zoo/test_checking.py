@@ -17,7 +17,9 @@ from bench.zoo import checking, page, shelf
 
 MOST = 12e6
 """Bytes of the whole zoo."""
-LOCKS = {"modellock", "nn-splitter", "ntl", "cuti", "map", "staining", "authority-backdoor"}
+LOCKS = {
+    "modellock", "nn-splitter", "ntl", "cuti", "map", "staining", "authority-backdoor", "clamp", "encoder-lock",
+}  # fmt: skip
 """Locks of which there is an entry at least."""
 GUIDE = DOCS / "how-to" / "start-from-a-locked-model.md"
 
