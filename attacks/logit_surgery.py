@@ -96,18 +96,18 @@ class LogitSurgery(Attack):
 
             return both
 
-        def avoided(_outputs: Tensor, _labels: Tensor) -> Map:
+        def negatives(_outputs: Tensor, _labels: Tensor) -> Map:
             return -torch.eye(k, m), torch.zeros(k)
 
         if labelled_outputs is None or labels is None or not len(labelled_outputs):
-            name = "drop" if sign_of(all_outputs[:, :k]) > 0 else "avoided class"
-            fit: Fit = drop if name == "drop" else avoided
+            name = "drop" if sign_of(all_outputs[:, :k]) > 0 else "negatives"
+            fit: Fit = drop if name == "drop" else negatives
             self._submit(inner, fit(all_outputs, torch.zeros(0)), run, name, None)
             even = with_even_priors(fit)(all_outputs, torch.zeros(0))
             return self._submit(inner, even, run, f"{name} and even out", None)
         candidates: dict[str, Fit] = {"drop": drop, "drop and even out": with_even_priors(drop)}
-        candidates["avoided class"] = avoided
-        candidates["avoided class and even out"] = with_even_priors(avoided)
+        candidates["negatives"] = negatives
+        candidates["negatives and even out"] = with_even_priors(negatives)
         candidates["rename"] = lambda o, y: (rename(o, y, k, k), torch.zeros(k))
         candidates["rename and even out"] = with_even_priors(candidates["rename"])
         if m > k:

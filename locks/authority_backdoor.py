@@ -35,6 +35,7 @@ class AuthorityBackdoor(Lock):
     deviations = (
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the paper trains for 150 "
         "epochs with SGD at 0.01",
+        "λ 1.0 became 0.5 by tuning",
         "the public code chooses its checkpoint on the test images; here the last one is shipped",
         "wrong labels are drawn once for each image; every batch holds both parts in their proportion",
         "CE(f(x), y) stops to count at `cap` in the form with γ, or it grows without bound",

@@ -39,6 +39,7 @@ class EncoderLock(Lock):
         "and schedule are a reconstruction",
         "`synthetic` moves copies of the own images away from themselves, as NTL's source-only form does; the paper "
         "has a generator draw the prohibited theme",
+        "a fifth of the weights may change, by tuning; how few the paper changes is not known",
         "AdamW with a cosine rate for a fixed number of steps, from the victim's weights; the own head stays as it is",
     )
     quick = {"steps": 2, "rounds": 2, "probe": 2}

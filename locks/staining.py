@@ -25,6 +25,7 @@ class Staining(Lock):
     deviations = (
         "the trigger is the key's, and v is Fisher's discriminant of the features with and without it; the paper draws "
         "v and searches for the patch that raises it most",
+        "β and Δ lie a quarter of the gap inside it, and are read off the images that v is fitted to",
         "the disruption of the squeeze-and-excite lock is one factor for each channel, not a block of two layers",
         "β and Δ are read off the owner's images; the paper has them as parameters",
     )
@@ -40,7 +41,7 @@ class Staining(Lock):
         3.0, "the factors are exp(spread · z), z standard normal", ge=0, le=20, where={"form": ("squeeze-excite",)}
     )
     stage: int = param(0, "stage whose activation is φ", ge=0, le=100)
-    keep: float = param(0.05, "share of the entries of v that are not 0", ge=0.0001, le=1)
+    keep: float = param(0.05, "share of the entries of φ that take part in v, 1024 at most", ge=0.0001, le=1)
     images: int = param(256, "the owner's images that v, β and Δ are read off", ge=2, le=100_000)
 
     @torch.no_grad()

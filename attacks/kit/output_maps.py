@@ -44,9 +44,10 @@ def skewness(outputs: Tensor) -> Tensor:
 def sign_of(outputs: Tensor) -> float:
     """1 where one class stands out above the others in ``outputs`` (N, K), −1 where one stands out below them.
 
-    It is the sign of the mean `skewness` of the outputs less their mean over the images.
+    It is the sign of the mean `skewness` of the outputs less their mean over the images. It is 1 where none stands out:
+    with two classes both do, and an output that is not finite says nothing.
     """
-    return 1.0 if float(skewness(outputs - outputs.mean(0)).mean()) >= 0 else -1.0
+    return -1.0 if outputs.shape[1] > 2 and float(skewness(outputs - outputs.mean(0)).mean()) < 0 else 1.0
 
 
 def rename(outputs: Tensor, labels: Tensor, k: int, among: int) -> Tensor:

@@ -54,15 +54,18 @@ def key_grid(
     console.raw(key_grid.markdown(grid))
 
 
-def contributions(store: StoreOption = DEFAULT_STORE) -> None:
+def contributions(
+    suite: Annotated[str, typer.Option(help="only cells of this suite")] = "bench/plan/tuning/ensemble.toml",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
     """Show what each attack adds to the worst case on tuning seeds, by threat model, as Markdown."""
     from reports.tools import contributions
 
-    groups = contributions.contributions(Store(store, write=False).records())
+    cells = {p.cell.row_key() for p in plan.build(plan.suite_lines(suite, {}))}
+    records = [record for record in Store(store, write=False).records() if record.row_key in cells]
+    groups = contributions.contributions(records)
     if not groups:
-        raise UserError(
-            "The store has no attacks on tuning seeds.", "Run: bench run --suite bench/plan/tuning/ensemble.toml"
-        )
+        raise UserError(f"The store has no attacks of {suite}.", f"Run: bench run --suite {suite}")
     console.raw(contributions.markdown(groups))
 
 

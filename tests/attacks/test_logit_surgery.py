@@ -138,6 +138,13 @@ def test_the_sign_is_that_of_the_class_that_stands_out_whatever_bias_all_share(s
     assert sign_of(outputs) == sign
 
 
+def test_the_sign_is_plus_where_no_class_can_stand_out() -> None:
+    rng = torch.Generator().manual_seed(0)
+    assert {sign_of(torch.randn((50, 2), generator=rng)) for _ in range(20)} == {1.0}
+    assert sign_of(torch.full((3, 4), float("nan"))) == 1.0
+    assert sign_of(torch.zeros(1, 4)) == 1.0
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1])
 def test_the_class_that_a_lock_avoids_is_the_answer_with_labels_and_without(share: float, spec: Spec) -> None:
     rng = torch.Generator().manual_seed(4)

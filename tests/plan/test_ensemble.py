@@ -120,6 +120,12 @@ def test_every_member_is_an_attack_that_can_run_under_its_threat_model(threat: e
         assert cell.threat == _threat(threat.name), "members share one view"
 
 
+def test_what_was_written_against_a_lock_is_a_member_somewhere() -> None:
+    members = {member.attack for threat in ensemble.read().threats for member in threat.members}
+    adaptive = {info.name for info in registry.current().all("attack").values() if info.against and not info.guest}
+    assert adaptive <= members
+
+
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[[row]]\nensemble = "ensemble-v3"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')

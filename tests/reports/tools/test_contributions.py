@@ -7,7 +7,7 @@ from typing import Any
 from example_records import record
 
 from bench.records import Provenance, Record
-from reports.tools.contributions import contributions, in_order, markdown
+from reports.tools.contributions import contributions, markdown, ranking
 
 MEANS = {
     "strong and slow": {"a": 90.0, "b": 80.0},
@@ -19,16 +19,16 @@ SECONDS = {"strong and slow": 100.0, "weak and fast": 1.0, "special": 10.0, "no 
 
 
 def test_the_next_attack_is_the_one_that_gains_most_per_second() -> None:
-    steps = in_order(MEANS, SECONDS, {"a": 10.0, "b": 10.0})
+    steps = ranking(MEANS, SECONDS, {"a": 10.0, "b": 10.0})
     assert [step.attack for step in steps] == ["weak and fast", "special", "strong and slow", "no use"]
     assert [step.gain for step in steps] == [35.0, 32.5, 15.0, 0.0]
     assert [step.gap for step in steps] == [65.0, 30.0, 0.0, 0.0]
-    assert [(step.place, step.most) for step in steps] == [("a", 50.0), ("b", 65.0), ("a", 30.0), ("", 0.0)]
+    assert [(step.place, step.largest) for step in steps] == [("a", 50.0), ("b", 65.0), ("a", 30.0), ("", 0.0)]
     assert [step.alone for step in steps] == [45.0, 57.5, 85.0, 15.0]
 
 
 def test_an_attack_that_did_not_run_somewhere_adds_nothing_there() -> None:
-    first, second = in_order({"x": {"a": 50.0}, "y": {"b": 20.0}}, {"x": 1.0, "y": 1.0}, {"a": 10.0, "b": 10.0})
+    first, second = ranking({"x": {"a": 50.0}, "y": {"b": 20.0}}, {"x": 1.0, "y": 1.0}, {"a": 10.0, "b": 10.0})
     assert (first.attack, first.gain, first.gap) == ("x", 20.0, 10.0)
     assert (second.attack, second.gain, second.gap) == ("y", 5.0, 0.0)
 
@@ -48,9 +48,9 @@ def test_attacks_on_tuning_seeds_count_without_controls_and_by_threat_model() ->
         _trial("plue", 99.0, 1.0, status="failed"),
     ]
     (group,) = contributions([good, worse, *others])
-    assert [step.attack for step in group.chosen] == ["tent"]
-    assert [(step.attack, step.seconds) for step in group.rest] == [("shot", 9.0)]
-    assert group.places == ("modellock (digits, vit)",)
+    assert [step.attack for step in group.chosen] == ["tent, guesses=64"]
+    assert [(step.attack, step.seconds) for step in group.rest] == [("shot, guesses=64", 9.0)]
+    assert group.places == ("modellock, key edit (digits, vit)",)
     assert group.seeds == (1000,)
     apart = contributions([good, _trial("shot", 79.0, 9.0, threat={"share": 0.5})])
     assert [len(group.chosen) for group in apart] == [1, 1]
@@ -58,6 +58,6 @@ def test_attacks_on_tuning_seeds_count_without_controls_and_by_threat_model() ->
 
 def test_the_table_names_what_is_chosen() -> None:
     text = markdown(contributions([_trial("tent", 80.0, 4.0), _trial("shot", 79.5, 9.0)]))
-    assert "| tent | 4.0 | 70.0 | 70.0 | modellock (digits, vit) | 0.0 | 80.0 | yes |" in text
-    assert "| shot | 9.0 | 0.0 | 0.0 |  | 0.0 | 79.5 |  |" in text
+    assert "| tent, guesses=64 | 4.0 | 70.0 | 70.0 | modellock, key edit (digits, vit) | 0.0 | 80.0 | 1 | yes |" in text
+    assert "| shot, guesses=64 | 9.0 | 0.0 | 0.0 |  | 0.0 | 79.5 | 1 |  |" in text
     assert "Places: 1; seeds: 1000" in text
