@@ -108,7 +108,8 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
         for member in threat.members:
             if attacks and member.attack not in attacks:
                 continue
-            shown = member.attack + "".join(f" {k.partition('.')[2]}={v}" for k, v in member.params.items())
+            own_settings = {k: v for k, v in member.params.items() if not k.startswith("threat.")}
+            shown = member.attack + "".join(f" {k.partition('.')[2]}={v}" for k, v in own_settings.items())
             line_params = {**own, **threat.params, **member.params, **_overrides(params, member.attack)}
             reason = _unfit(member, line_params, task, scope.quick)
             if reason:
