@@ -10,6 +10,7 @@ from attacks.kit.output_maps import (
     Fit,
     Map,
     even_out,
+    fixed,
     half_whitening,
     judged,
     leave_images_out,
@@ -86,30 +87,19 @@ class LogitSurgery(Attack):
         all_outputs = torch.cat(answers)
         m = all_outputs.shape[1]
 
-        def drop(_outputs: Tensor, _labels: Tensor) -> Map:
-            return torch.eye(k, m), torch.zeros(k)
+        def even(weight: Tensor) -> Map:
+            return weight, even_out(all_outputs @ weight.T, self.rounds)
 
-        def with_even_priors(fit: Fit) -> Fit:
-            def both(outputs: Tensor, labels: Tensor) -> Map:
-                weight, _ = fit(outputs, labels)
-                return weight, even_out(all_outputs @ weight.T, self.rounds)
-
-            return both
-
-        def negatives(_outputs: Tensor, _labels: Tensor) -> Map:
-            return -torch.eye(k, m), torch.zeros(k)
-
+        bases: dict[str, Map] = {}  # they depend on no label
+        for name, weight in (("drop", torch.eye(k, m)), ("negatives", -torch.eye(k, m))):
+            bases |= {name: (weight, torch.zeros(k)), f"{name} and even out": even(weight)}
         if labelled_outputs is None or labels is None or not len(labelled_outputs):
             name = "drop" if sign_of(all_outputs[:, :k]) > 0 else "negatives"
-            fit: Fit = drop if name == "drop" else negatives
-            self._submit(inner, fit(all_outputs, torch.zeros(0)), run, name, None)
-            even = with_even_priors(fit)(all_outputs, torch.zeros(0))
-            return self._submit(inner, even, run, f"{name} and even out", None)
-        candidates: dict[str, Fit] = {"drop": drop, "drop and even out": with_even_priors(drop)}
-        candidates["negatives"] = negatives
-        candidates["negatives and even out"] = with_even_priors(negatives)
+            self._submit(inner, bases[name], run, name, None)
+            return self._submit(inner, bases[f"{name} and even out"], run, f"{name} and even out", None)
+        candidates: dict[str, Fit] = {name: fixed(base) for name, base in bases.items()}
         candidates["rename"] = lambda o, y: (rename(o, y, k, k), torch.zeros(k))
-        candidates["rename and even out"] = with_even_priors(candidates["rename"])
+        candidates["rename and even out"] = lambda o, y: even(rename(o, y, k, k))
         if m > k:
             candidates["rename, extra outputs too"] = lambda o, y: (rename(o, y, k, m), torch.zeros(k))
         scores = {name: leave_one_out(fit, labelled_outputs, labels) for name, fit in candidates.items()}

@@ -25,9 +25,9 @@ class Staining(Lock):
     deviations = (
         "the trigger is the key's, and v is Fisher's discriminant of the features with and without it; the paper draws "
         "v and searches for the patch that raises it most",
-        "β and Δ lie a quarter of the gap inside it, and are read off the images that v is fitted to",
         "the disruption of the squeeze-and-excite lock is one factor for each channel, not a block of two layers",
-        "β and Δ are read off the owner's images; the paper has them as parameters",
+        "β and Δ lie a quarter of the gap inside it, read off the images that v is fitted to; the paper has them as "
+        "parameters",
     )
     quick = {"images": 16}
 

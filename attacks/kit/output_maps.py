@@ -34,6 +34,11 @@ def even_out(outputs: Tensor, rounds: int, goal: Tensor | None = None) -> Tensor
     return bias
 
 
+def fixed(answer_map: Map) -> Fit:
+    """A fit that gives ``answer_map`` whatever the labels."""
+    return lambda _outputs, _labels: answer_map
+
+
 def skewness(outputs: Tensor) -> Tensor:
     """The skewness (N,) of each row of ``outputs`` (N, K): mean ((o − m) / s)³ with m and s of the row."""
     centred = outputs - outputs.mean(1, keepdim=True)

@@ -108,8 +108,7 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
         for member in threat.members:
             if attacks and member.attack not in attacks:
                 continue
-            own_settings = {k: v for k, v in member.params.items() if not k.startswith("threat.")}
-            shown = member.attack + "".join(f" {k.partition('.')[2]}={v}" for k, v in own_settings.items())
+            shown = member.attack + "".join(f" {k}={v}" for k, v in member.settings.items())
             line_params = {**own, **threat.params, **member.params, **_overrides(params, member.attack)}
             reason = _unfit(member, line_params, task, scope.quick)
             if reason:

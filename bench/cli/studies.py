@@ -55,12 +55,15 @@ def key_grid(
 
 
 def contributions(
-    suite: Annotated[str, typer.Option(help="only cells of this suite")] = "bench/plan/tuning/ensemble.toml",
+    suite: Annotated[
+        str | None, typer.Option(help="only cells of this suite", show_default="the tuning suite of ensembles")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show what each attack adds to the worst case on tuning seeds, by threat model, as Markdown."""
     from reports.tools import contributions
 
+    suite = suite or str(plan.SUITES.parent / "tuning" / "ensemble.toml")
     cells = {p.cell.row_key() for p in plan.build(plan.suite_lines(suite, {}))}
     records = [record for record in Store(store, write=False).records() if record.row_key in cells]
     groups = contributions.contributions(records)

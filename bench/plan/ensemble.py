@@ -23,11 +23,21 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Member:
-    """An attack with its parameters (``attack.*``, ``budget.*``); ``slow`` ones are left out of a quick run."""
+    """An attack with its parameters; ``slow`` ones are left out of a quick run.
+
+    Parameters are ``attack.*`` and ``budget.*``, and ``threat.*`` where the attack's own default would leave the threat
+    model of the list.
+    """
 
     attack: str
     params: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is set of the attack and its budget, by name without its group, sorted; no field of the threat model."""
+        own = sorted((k, v) for k, v in self.params.items() if not k.startswith("threat."))
+        return {k.partition(".")[2]: v for k, v in own}
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _members() -> dict[str, Any]:
     """The version of the ensemble in use, and for each of its threat models what it sets and who is in it."""
     lists = []
     for threat in (current := ensemble.read()).threats:
-        named = [(member_name(m.attack, m.params), m.slow) for m in threat.members]
+        named = [(member_name(m), m.slow) for m in threat.members]
         lists.append(
             {
                 "name": threat.name,

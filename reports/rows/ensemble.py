@@ -6,8 +6,7 @@ judge-validation images. Its test numbers are reported. Nothing is run for an en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from bench import plan
 from bench.errors import UserError
@@ -24,10 +23,10 @@ from reports.rows.row import EnsembleCase
 SELECTION = SelectionRule("worst-member", "the worst member on judge-validation images")
 
 
-def member_name(attack: str, params: Mapping[str, Any]) -> str:
-    """An attack with the parameters that the list sets, without its threat model."""
-    inside = ",".join(f"{k.partition('.')[2]}={v}" for k, v in sorted(params.items()) if not k.startswith("threat."))
-    return f"{attack}[{inside}]" if inside else attack
+def member_name(member: ensemble.Member) -> str:
+    """An attack with the settings that the list gives it."""
+    inside = ",".join(f"{name}={value}" for name, value in member.settings.items())
+    return f"{member.attack}[{inside}]" if inside else member.attack
 
 
 def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list[tuple[Record, EnsembleCase]]:
@@ -78,7 +77,7 @@ def _of_place(
             )  # fmt: skip
         except (UserError, BadParameter):
             continue  # a member that cannot run here is none
-        members[_attack(planned)] = member_name(member.attack, member.params)
+        members[_attack(planned)] = member_name(member)
     by_seed: dict[int, dict[str, Record]] = {}
     left_out: dict[str, dict[int, str]] = {}
     for record in sorted(pool, key=lambda r: r.cell.replicate):

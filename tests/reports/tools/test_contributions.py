@@ -34,9 +34,9 @@ def test_an_attack_that_did_not_run_somewhere_adds_nothing_there() -> None:
 
 
 def _trial(attack: str, RP: float, seconds: float, **more: Any) -> Record:
-    made = record(attack=attack, replicate=1000, RP=RP, LP=10.0, split="judge-validation", **more)
+    trial = record(attack=attack, replicate=1000, RP=RP, LP=10.0, split="judge-validation", **more)
     seconds_of = {"unlocked": seconds, "scored": 99.0}
-    return made.model_copy(update={"provenance": Provenance(hash=f"{attack}{more}", seconds=seconds_of)})
+    return trial.model_copy(update={"provenance": Provenance(hash=f"{attack}{more}", seconds=seconds_of)})
 
 
 def test_attacks_on_tuning_seeds_count_without_controls_and_by_threat_model() -> None:
