@@ -84,7 +84,7 @@ def words(group: Group, spot: Spot) -> str:
     if (recovery := row.mean("recovery")) is not None:
         phrases.append(f"recovered share {number(100 * recovery, 0)} %")
     if spot.settings > 1:
-        phrases.append(f"the highest of {spot.settings} settings, by {spot.by} images")
+        phrases.append(f"of {spot.settings} settings the furthest above its baseline, by {spot.by} images")
     return "; ".join(phrases)
 
 
@@ -105,7 +105,7 @@ def _notes(table: Matrix) -> tuple[str, ...]:
     if chosen:
         by = " or ".join(sorted(f"{name} images" for name in chosen))
         notes.append(
-            f"Where an attack ran with several settings, the one with the highest RP is shown, chosen on {by}."
+            f"Where an attack ran with several settings, the one furthest above its public baseline is shown, chosen on {by}."
         )
     notes.append("A cell leads to its row, with the command that makes it again.")
     return tuple(notes)

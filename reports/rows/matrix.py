@@ -86,8 +86,9 @@ def matrix(rows: Iterable[Row], validation: Mapping[str, float | None] | None = 
     """The matrix of ``rows``.
 
     A column is an attack by name. Of several rows of one lock and attack (other settings, other threat models) the one
-    with the highest RP is shown, by judge-validation images where every one of them has been judged there, else by
-    test images. Attacks that break most locks come first, then those with the highest mean RP.
+    furthest above its public baseline is shown: with more labels RP is higher, and so is the baseline. RP is read on
+    judge-validation images where every one of them has been judged there, else on test images. Where a row has no
+    baseline, the highest RP is shown. Attacks that break most locks come first, then those with the highest mean RP.
 
     Args:
         rows: of one scenario and model, in table order. Rows without attack and public baselines have no column.
@@ -139,7 +140,10 @@ def _spot(pool: Sequence[Row], validation: Mapping[str, float | None]) -> Spot:
     scores = [validation.get(row.row_key) for row in measured]
     known = [score for score in scores if score is not None]
     blind = len(known) == len(measured)
-    best = measured[int(np.argmax(known if blind else [row.mean("RP") or 0.0 for row in measured]))]
+    reached = known if blind else [row.mean("RP") or 0.0 for row in measured]
+    baselines = [row.mean("public_baseline") for row in measured]
+    above = [rp - (public or 0.0) for rp, public in zip(reached, baselines, strict=True)]
+    best = measured[int(np.argmax(reached if None in baselines else above))]
     by: Images = "" if len(measured) == 1 else "judge-validation" if blind else "test"
     return Spot(best, kind_of(best), len(measured), by)
 

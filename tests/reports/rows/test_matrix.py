@@ -61,6 +61,19 @@ class TestChoice:
         assert spot is not None
         assert (spot.row.mean("RP"), spot.settings, spot.by) == (70.0, 2, "test")
 
+    def test_the_furthest_above_its_own_baseline_stands_though_more_labels_reach_more(self) -> None:
+        # 90 with labels that give anybody 85, or 80 without a label, where anybody has 10.
+        few, none = {"share": 0.01}, {"share": 0.0}
+        labelled = [record(RP=90.0, threat=few), record("none", "from-scratch", RP=85.0, threat=few)]
+        unlabelled = [record(RP=80.0, threat=none), record("none", "from-scratch", RP=10.0, threat=none)]
+        closed, opened = (
+            record("destroyed", RP=10.0, LP=10.0, threat=none),
+            record("permuted-logits", LP=3.0, threat=none),
+        )
+        spot = spot_of("modellock", "prompt-search", *labelled, *unlabelled, closed, opened)
+        assert spot is not None
+        assert (spot.row.mean("RP"), spot.settings) == (80.0, 2)
+
     def test_judge_validation_images_decide_where_all_were_judged_there(self) -> None:
         keys = [r.row_key for r in self.pool[:2]]
         spot = spot_of("modellock", "prompt-search", *self.pool, validation={keys[0]: 65.0, keys[1]: 64.0})
