@@ -105,7 +105,7 @@ def _notes(table: Matrix) -> tuple[str, ...]:
     if chosen:
         by = " or ".join(sorted(f"{name} images" for name in chosen))
         notes.append(
-            f"Where an attack ran with several settings, the one furthest above its public baseline is shown, chosen on {by}."
+            f"Where an attack ran with several settings, the one furthest above its baseline is shown, chosen on {by}."
         )
     notes.append("A cell leads to its row, with the command that makes it again.")
     return tuple(notes)
