@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import typer
 from places import DOCS, ROOT
 
 from bench.cli.app import app
+from bench.plan import suites
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -43,6 +45,27 @@ def test_commands_and_options_exist(page: Path) -> None:
         for word in words:
             if word.startswith("-"):
                 assert word.partition("=")[0] in options, f"{word}: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_suite_has_what_a_command_names_of_it(page: Path) -> None:
+    """Also in tables: a command there is how its numbers are made, and a narrowed suite may have nothing left."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    for command in (*_commands(page), *spans):
+        if not command.startswith("bench run") or "--suite" not in command:
+            continue
+        words = shlex.split(command)
+        suite = words[words.index("--suite") + 1]
+        if not (suite in suites.suite_names() or (ROOT / suite).exists()):
+            continue  # a placeholder, or a file that the page tells the reader to write
+        pairs = list(itertools.pairwise(words))
+        named = {
+            f"{kind}s": [value for option, value in pairs if option == f"--{kind}" and value.islower()]
+            for kind in ("lock", "attack", "task", "model")
+        }
+        file = suite if suite in suites.suite_names() else str(ROOT / suite)
+        assert suites.suite_lines(file, named), command
 
 
 @pytest.mark.slow

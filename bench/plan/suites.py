@@ -179,8 +179,17 @@ def suite_lines(
     lines = narrowed(read_suite(name), named, replicates)
     if not lines:
         options = " ".join(f"--{kind.removesuffix('s')} {value}" for kind, values in named.items() for value in values)
-        raise UserError(f"nothing of suite '{name}' is left after {options}.", "Loosen them.")
+        raise UserError(f"nothing of suite '{name}' is left after {options}.", _remedy(read_suite(name), named))
     return lines
+
+
+def _remedy(lines: Sequence[SuiteLine], named: Mapping[str, Sequence[str]]) -> str:
+    """What to name instead of ``named``: the values of the first kind of which ``lines`` have none of them."""
+    for kind, wanted in named.items():
+        own = sorted({name for line in lines if kind not in line.open for name in getattr(line, kind)})
+        if not any(kind in line.open for line in lines) and not set(own) & set(wanted):
+            return f"Its {kind}: {', '.join(own)}."
+    return "No row of it has all of these together. Name fewer."
 
 
 def suite_names() -> list[str]:

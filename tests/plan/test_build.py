@@ -218,8 +218,10 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     assert all(row.locks == ["ntl", "map"] and row.tasks == ["digits:fonts"] for row in chosen)
     assert {a for row in plan.narrowed(open_rows, {"attacks": ["finetune"]}) for a in row.attacks} == {"finetune"}
     assert plan.suite_lines("ensemble-v2", {"locks": ["ntl"], "attacks": None})
-    with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl"):
+    with pytest.raises(UserError, match="nothing of suite 'quick' is left after --lock ntl") as found:
         plan.suite_lines("quick", {"locks": ["ntl"], "tasks": None})
+    assert found.value.remedy.startswith("Its locks:")
+    assert "modellock" in found.value.remedy
     assert {row.replicates[0] for row in plan.narrowed(open_rows, {}, [7])} == {7}
 
 
