@@ -44,7 +44,8 @@ SUBMISSIONS = 10_000
 NOTE = 64_000
 """Most bytes of a submission's note, as JSON."""
 GRACE = 1.2
-"""Share of `Budget.seconds` after which an attack that does not stop by itself is ended."""
+"""Times `Budget.seconds` after which an attack that does not stop by itself is ended."""
+AS_IT_STOOD = "the locked model as it stood when the budget ran out"
 HARNESS = ("queries", "edited", "guesses", "calls", "labelled", "authorised", "leaked", "seconds", "peak_memory_mb")
 """Meters that the harness counts; the others are the attack's own."""
 
@@ -168,7 +169,10 @@ class _Ledger:
             raise GuestFailed("the attack handed in no predictor")
         if len(encode(note)) > NOTE:
             raise GuestFailed(f"the note of a submission is over {NOTE:,} bytes")
-        meter = self._reading(message.body.get("meter"), time.monotonic() - self._started)
+        seconds = time.monotonic() - self._started
+        if self._is_over(seconds):
+            return
+        meter = self._reading(message.body.get("meter"), seconds)
         self.output.submissions.append({"spec": spec, "meter": meter, "note": note})
         self.output.states.append(dict(message.tensors))
 
@@ -176,6 +180,8 @@ class _Ledger:
         """Note how the attack ended."""
         spent = end.body.get("spent")
         self.output.spent = None if spent is None else str(spent)[:200]
+        if self._is_over(seconds):
+            self._spend_seconds()
         self.output.denied = list(dict.fromkeys(self._view.denied))
         self.output.meter = self._reading(end.body.get("meter"), seconds)
 
@@ -186,9 +192,26 @@ class _Ledger:
     def cut_short(self, seconds: float, timely: bool) -> None:
         """Note that the attack did not end by itself, at its budget of seconds where ``timely``; submissions stand."""
         last = self.output.submissions[-1]["meter"] if self.output.submissions else None
-        self.output.spent = f"seconds: {self._job.budget.seconds:g}" if timely else None
         self.output.denied = list(dict.fromkeys(self._view.denied))
         self.output.meter = self._reading(last, seconds)
+        if timely:
+            self._spend_seconds()
+
+    def _is_over(self, seconds: float) -> bool:
+        """Whether ``seconds`` since the start are more than the budget has."""
+        return self._job.budget.seconds is not None and seconds > self._job.budget.seconds
+
+    def _spend_seconds(self) -> None:
+        """Note that the seconds are spent; where nothing was handed in in time, the locked model as it stands is."""
+        self.output.spent = f"seconds: {self._job.budget.seconds:g}"
+        if self.output.submissions:
+            return
+        stands = locked_as_it_stands(self._job)
+        if stands is not None:
+            spec, state = stands
+            note = {"what": AS_IT_STOOD}
+            self.output.submissions.append({"spec": spec, "meter": self.output.meter, "note": note})
+            self.output.states.append(state)
 
     def _reading(self, reported: object, seconds: float) -> dict[str, Any]:
         """Every meter: the harness's own where it counts, else what the attack reports."""
@@ -197,6 +220,18 @@ class _Ledger:
             if name in out and name not in HARNESS and (value is None or isinstance(value, int)):
                 out[name] = value
         return out | {"seconds": round(seconds, 3)}
+
+
+def locked_as_it_stands(job: Job) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """What the attacker holds without a step, as `bench.predictors.describe` and a state; None without access."""
+    if job.threat.access in ("labels", "logits"):
+        return predictors.describe(predictors.Queried(job.task.k)), {}
+    if job.classifier is None:
+        return None
+    spec, state = job.classifier
+    direct = f"{predictors.Direct.__module__}:{predictors.Direct.__qualname__}"
+    whole = {"predictor": direct, "arguments": {}, "parts": {"classifier": {"classifier": spec}}}
+    return whole, {f"classifier.{name}": tensor for name, tensor in state.items()}
 
 
 def _nobody(_extra: int) -> Classifier:
@@ -339,6 +374,6 @@ def unlock(attack: str, params: Mapping[str, Any], view: View, run: training.Run
         if not run.submissions and threat.access != "none":  # the attacker still holds the locked model
             queried = threat.access in ("labels", "logits")
             as_it_was: Predictor = predictors.Queried(view.spec.k) if queried else predictors.Direct(view.classifier)
-            run.submit(as_it_was, what="the locked model as it stood when the budget ran out")
+            run.submit(as_it_was, what=AS_IT_STOOD)
         return str(spent)
     return None

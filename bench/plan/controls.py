@@ -49,7 +49,7 @@ def controls_of(cell: Cell, public_baseline: Mapping[str, Any] | None = None) ->
     keyed = same_key if cell.threat.authorised else beside
     wanted: list[tuple[str, str, dict[str, Any], str]] = [
         (no_lock.name, baseline, rights_of_data | keyed, "public baseline"),
-        (closed.name, cell.attack.name, own | beside, "calibration: must not open"),
+        (closed.name, cell.attack.name, own | keyed, "calibration: must not open"),  # beside its own baseline
         (opening.name, opening.opened_by, beside | enough, "calibration: must open"),
     ]
     lock_params = {f"lock.{k}": v for k, v in cell.lock.explicit.items()}

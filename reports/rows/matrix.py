@@ -10,6 +10,7 @@ import numpy as np
 
 from reports.rows.intervals import Value
 from reports.rows.row import Row
+from reports.rows.worst import opening
 
 Kind = Literal["broken", "not broken", "undecided", "control", "no result"]
 """The verdict of a spot; ``no result`` where a row shows no RP: it failed, is invalid, or lacks a control."""
@@ -143,7 +144,9 @@ def _spot(pool: Sequence[Row], validation: Mapping[str, float | None]) -> Spot:
     reached = known if blind else [row.mean("RP") or 0.0 for row in measured]
     baselines = [row.mean("public_baseline") for row in measured]
     above = [rp - (public or 0.0) for rp, public in zip(reached, baselines, strict=True)]
-    best = measured[int(np.argmax(reached if None in baselines else above))]
+    scored = reached if None in baselines else above
+    best = max(zip(measured, scored, strict=True), key=lambda pair: opening(*pair))[0]
+    blind &= best is measured[int(np.argmax(scored))]  # else test numbers took part in the choice
     by: Images = "" if len(measured) == 1 else "judge-validation" if blind else "test"
     return Spot(best, kind_of(best), len(measured), by)
 

@@ -29,6 +29,7 @@ class EnsembleCase:
         optimistic: by seed, the maximum of RP over the members' test numbers, percent: a choice by what is reported.
         missing: members that were not measured for every seed.
         members: how many there are for this lock and task.
+        row_keys: of the rows that its members are.
         left_out: by member whose result does not count in some seed, the status and the reason by seed.
     """
 
@@ -39,6 +40,7 @@ class EnsembleCase:
     missing: tuple[str, ...]
     members: int
     left_out: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    row_keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,10 @@ class Row:
     @property
     def broken(self) -> bool | None:
         """RP > LP and the advantage's lower bound above `MARGIN`; None without an interval or for a control."""
-        advantage, rp, lp = (self.values[name] for name in ("advantage", "RP", "LP"))
-        if self.role == "control" or advantage is None or advantage.low is None or rp is None or lp is None:
+        bounds, rp, lp = _bounds(self.values["advantage"]), self.values["RP"], self.values["LP"]
+        if self.role == "control" or bounds is None or rp is None or lp is None:
             return None
-        return rp.mean > lp.mean and advantage.low > MARGIN
+        return rp.mean > lp.mean and bounds[0] > MARGIN
 
     @property
     def verdict(self) -> str:
@@ -161,8 +163,15 @@ class Row:
             return "control"
         if self.broken:
             return "broken"
-        advantage, rp, lp = (self.values[name] for name in ("advantage", "RP", "LP"))
-        if self.broken is None or advantage is None or advantage.high is None or rp is None or lp is None:
+        bounds, rp, lp = _bounds(self.values["advantage"]), self.values["RP"], self.values["LP"]
+        if bounds is None or rp is None or lp is None:
             return "undecided"
-        straddles = advantage.high > MARGIN and rp.mean > lp.mean
+        straddles = bounds[1] > MARGIN and rp.mean > lp.mean
         return "undecided" if straddles else "not broken by this attack"
+
+
+def _bounds(value: Value | None) -> tuple[float, float] | None:
+    """The ends of the interval; over images where seeds agree to the last image, since theirs has no width then."""
+    if value is None or value.low is None or value.high is None:
+        return None
+    return value.images if value.low == value.high and value.images is not None else (value.low, value.high)

@@ -11,7 +11,7 @@ from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import IMAGES, NESTED, T
 from reports.rows.row import MARGIN, Row
 from reports.rows.statistics import minimal_effect
-from reports.rows.worst import written_against
+from reports.rows.worst import candidates, written_against
 from reports.text.escaping import first_line
 from reports.text.formatting import (
     TRANSDUCTIVE,
@@ -205,10 +205,11 @@ def _ranks(group: Group) -> list[str]:
         return []
     names = {row.row_key: lock_name(row) for row, _ in places}
     ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
-    optimistic = [names[row.row_key] for row, _ in places if row.ensemble is None]
+    pools = {row.place: [r for r in group.methods if r.place == row.place] for row, _ in places}
+    optimistic = [names[row.row_key] for row, _ in places if len(candidates(pools[row.place])) > 1]
     mark = ""
     if optimistic:
-        mark = f" Optimistic for {', '.join(optimistic)}: no ensemble, so the worst was chosen on test."
+        mark = f" Optimistic for {', '.join(optimistic)}: the worst of several rows was chosen on test images."
     ranked = {row.place for row, _ in places}
     lost = [row for row in group.methods if row.place in ranked and row.status in ("invalid", "failed")]
     names_lost = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)

@@ -140,7 +140,8 @@ def _cost(row: Row) -> str:
         if known:
             least, most = min(known), max(known)
             span = f"{least:,.0f}" if least == most else f"{least:,.0f} to {most:,.0f}"
-            return f"; half of the loss is back after {span} {UNITS[meter][most == 1]}"
+            seeds = f" in {len(known)} of {len(costs)} seeds" if len(known) < len(costs) else ""
+            return f"; half of the loss is back after {span} {UNITS[meter][most == 1]}{seeds}"
     return ""
 
 
@@ -208,7 +209,8 @@ def _calibrations(group: Group) -> list[str]:
     out = []
     for row in group.controls:
         tested = opens(row) if row.lock_purpose == "must-open" else row.lock_purpose in CALIBRATION
-        if tested and row.values["RP"] is not None and not row.attack_purpose:
+        against = "oracle" if row.lock_purpose == "must-open" else "advantage"  # without it nothing was compared
+        if tested and row.values["RP"] is not None and row.values[against] is not None and not row.attack_purpose:
             out.append(f"{row.lock} {words[row.lock_purpose]}")
     return list(dict.fromkeys(out))
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from places import PLUGINS
 
-from bench import models
+from bench import models, predictors
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Key, Meter, Spec, ThreatModel
 from bench.datasets.scenario import Scenario, draw_share, load, split
 from bench.guests.failure import GuestFailed
+from bench.guests.wire import Message
+from bench.harness import attack_process
 from bench.harness.artefacts import Trained
 from bench.harness.attack_process import run
 from bench.harness.grants import materialise
@@ -101,6 +104,31 @@ def test_over_budget_without_a_submission_the_locked_model_itself_is_handed_in(s
     assert output.spent == "optimiser steps: 1"
     (state,) = output.states
     assert all(torch.equal(state[f"classifier.{k}"], v) for k, v in locked.state_dict().items())
+
+
+@pytest.mark.parametrize(("access", "stands"), [("labels", "Queried"), ("weights", "Direct")])
+def test_what_comes_after_its_seconds_does_not_count(access: str, stands: str, scenario: Scenario) -> None:
+    """The attack ends by itself, within the grace that it has; nothing was handed in before."""
+    output = _run(replace(_job(scenario, "late", access=access), budget=Budget(seconds=0.55)))
+    assert output.spent == "seconds: 0.55"
+    (submission,) = output.submissions
+    assert submission["spec"]["predictor"].endswith(stands)
+    assert predictors.rebuild(submission["spec"], output.states[0], lambda x: x) is not None
+
+
+def test_what_came_within_its_seconds_stands(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = _run(replace(_job(scenario, "late end", access="labels"), budget=Budget(seconds=30)))
+    assert output.spent is None
+    assert len(output.submissions) == 2
+    clock = iter([0.0, *[1.0] * 2, *[40.0] * 9])
+    monkeypatch.setattr(attack_process.time, "monotonic", lambda: next(clock))
+    ledger = attack_process._Ledger(replace(_job(scenario, "late", access="labels"), budget=Budget(seconds=30)), None)
+    body = {"spec": output.submissions[0]["spec"], "note": {}, "meter": None}
+    for _ in range(4):
+        ledger.submission(Message("submission", body, {}))
+    ledger.close(Message("result", {"meter": {}, "spent": None}, {}), 40.0)
+    assert len(ledger.output.submissions) == 2
+    assert ledger.output.spent == "seconds: 30"
 
 
 def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:

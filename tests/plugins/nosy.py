@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from bench.contracts import Acceptance, AccessDenied, Attack, AttackerView, Predictor, Run, ThreatModel, param
@@ -22,7 +23,14 @@ class Nosy(Attack):
         return Acceptance()
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
+        if self.ask == "late":
+            time.sleep(0.6)
+            return Constant(target.spec.k)
         names = [p.name for p in Path().iterdir()]
+        if self.ask == "late end":
+            run.submit(Constant(target.spec.k))
+            time.sleep(0.6)
+            return Queried(target.spec.k)
         run.submit(Constant(target.spec.k), where=names, home=sorted(os.environ))
         if self.ask == "crash":
             os._exit(7)

@@ -74,6 +74,14 @@ class TestChoice:
         assert spot is not None
         assert (spot.row.mean("RP"), spot.settings) == (80.0, 2)
 
+    def test_what_recovers_nothing_does_not_hide_what_does(self) -> None:
+        few, none = {"share": 0.01}, {"share": 0.0}
+        broken = [record(RP=90.0, LP=60.0, threat=few), record("none", "from-scratch", RP=60.0, threat=few)]
+        useless = [record(RP=58.0, LP=60.0, threat=none), record("none", "from-scratch", RP=10.0, threat=none)]
+        spot = spot_of("modellock", "prompt-search", *broken, *useless, *calibration())
+        assert spot is not None
+        assert (spot.row.mean("RP"), spot.by) == (90.0, "test")
+
     def test_judge_validation_images_decide_where_all_were_judged_there(self) -> None:
         keys = [r.row_key for r in self.pool[:2]]
         spot = spot_of("modellock", "prompt-search", *self.pool, validation={keys[0]: 65.0, keys[1]: 64.0})

@@ -1,11 +1,17 @@
-"""Every lock of the project has an attack that was written against it, and no attack names a lock that is not there."""
+"""What stands for a lock's worst case, and that every lock has an attack that was written against it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from example_records import the_row, world
 
 from bench import registry
-from reports.rows.worst import written_against
+from reports.rows.intervals import T, Value
+from reports.rows.row import EnsembleCase, Row
+from reports.rows.worst import candidates, worst, written_against
+from reports.text.summary import verdict_of
 
 METHODS = [name for name, info in sorted(registry.INSTALLED.all("lock").items()) if info.role == "method"]
 
@@ -17,3 +23,51 @@ def test_no_table_says_that_a_lock_has_no_adaptive_attack(lock: str) -> None:
 
 def test_attacks_are_written_against_locks_that_exist() -> None:
     assert written_against().keys() <= registry.INSTALLED.all("lock").keys()
+
+
+def _row(
+    attack: str, rp: float, advantage: Value, lp: float = 50.0, case: EnsembleCase | None = None, key: str = ""
+) -> Row:
+    base = the_row(world((80.0,), (30.0,)))
+    values = {**base.values, "RP": Value(rp, (rp,)), "LP": Value(lp, (lp,)), "advantage": advantage}
+    return replace(base, attack=attack, attack_name=attack, values=values, ensemble=case, row_key=key or attack)
+
+
+def _over(mean: float, half: float, images: tuple[float, float] | None = None) -> Value:
+    return Value(mean, (mean, mean), mean - half, mean + half, T, images)
+
+
+def test_what_recovers_nothing_does_not_hide_what_breaks() -> None:
+    weak, strong = _row("a", 48.0, _over(38.0, 3.0)), _row("b", 90.0, _over(30.0, 3.0))
+    assert (weak.verdict, strong.verdict) == ("not broken by this attack", "broken")
+    assert worst([weak, strong]) is strong
+    assert "broken" in verdict_of(strong)
+
+
+def test_an_interval_that_decides_nothing_does_not_hide_what_breaks() -> None:
+    wide, strong = _row("a", 92.0, _over(32.0, 40.0)), _row("b", 90.0, _over(30.0, 3.0))
+    assert wide.verdict == "undecided"
+    assert worst([wide, strong]) is strong
+
+
+def test_the_highest_advantage_stands_among_rows_of_one_kind() -> None:
+    low, high = _row("a", 90.0, _over(30.0, 3.0)), _row("b", 80.0, _over(40.0, 3.0))
+    assert worst([low, high]) is high
+
+
+@pytest.mark.parametrize(("images", "word"), [((-3.0, 14.0), "undecided"), ((5.2, 5.9), "broken")])
+def test_seeds_that_agree_to_the_last_image_leave_the_noise_of_the_images(
+    images: tuple[float, float], word: str
+) -> None:
+    assert _row("a", 90.0, _over(5.56, 0.0, images)).verdict == word
+    assert _row("a", 90.0, _over(5.56, 0.0)).verdict == "broken", "no other interval is known"
+
+
+def test_a_member_of_an_ensemble_stands_through_it_alone() -> None:
+    """To compare it once more would choose on test images, though it was written against this lock."""
+    adaptive = written_against()["modellock"][0]
+    case = EnsembleCase(3, "weights", {0: adaptive}, {0: 90.0}, (), 2, row_keys=frozenset({"taken in"}))
+    headline = _row("ensemble", 80.0, _over(50.0, 3.0), case=case)
+    member, other = (_row(adaptive, 90.0, _over(60.0, 3.0), key=key) for key in ("taken in", "more labels"))
+    assert candidates([headline, member, other]) == [headline, other]
+    assert candidates([member, other]) == [member, other]

@@ -6,10 +6,10 @@ import io
 import re
 
 import pytest
-from example_records import record, world
+from example_records import CURVE, record, world
 from rich.console import Console
 
-from bench.records import Flag, Record
+from bench.records import CurvePoint, Flag, Record
 from reports.rows.aggregate import rows
 from reports.text.summary import summary
 
@@ -46,6 +46,22 @@ def test_the_controls_take_one_line() -> None:
     pool += [record("permuted-logits", "logit-surgery", seed, RP=90.0, LP=3.0) for seed in range(2)]
     (line,) = [x for x in shown(pool).splitlines() if x.startswith("controls")]
     assert line == "controls ok: destroyed stayed closed; permuted-logits opened"
+
+
+def test_a_lock_that_was_compared_with_no_baseline_did_not_stay_closed() -> None:
+    """Its rights are others than those of every public baseline, so it has no advantage."""
+    closed = {"share": 0.2}
+    pool = [r for r in world((80.0, 78.0), (30.0, 28.0)) if r.cell.lock.name != "destroyed"]
+    pool += [record("destroyed", RP=90.0, LP=10.0, threat=closed)]
+    assert "destroyed stayed closed" not in shown(pool)
+
+
+def test_seeds_in_which_half_is_never_back_are_counted() -> None:
+    never = [CurvePoint(meter={"guesses": 9, "edited": 9}, RP=21.0, validation=None)]
+    pool = [r for r in world((80.0, 78.0), (30.0, 28.0)) if r.cell.lock.name != "modellock"]
+    pool += [record(replicate=i, RP=80.0, curve=curve) for i, curve in enumerate((CURVE, never))]
+    text = " ".join(shown(pool, 200).split())
+    assert "half of the loss is back after 4 guesses in 1 of 2 seeds" in text
 
 
 def test_a_calibration_lock_under_another_attack_was_not_opened() -> None:
