@@ -71,7 +71,7 @@ class TimmClassifier(Classifier):
     ) -> tuple[Tensor, Tensor | None]:
         """What the head sees, and the logits where the network has made them on the way."""
         hooks, inputs = [], []
-        with heads.watched(self._stages, edit_stage, activations):
+        with heads.watched(self._stages, edit_stage, activations, heads.is_channels_last(self.net)):
             if self._is_plain:
                 maps = self.net.forward_features(self._prepare(images))
                 return self.passed(self.net.forward_head(maps, pre_logits=True)), None

@@ -86,6 +86,7 @@ class Segmenter(Classifier):
         self.register_buffer("std", _colour(spec["std"]), persistent=False)
         self.passed = nn.Identity()  # every embedding goes through here: where images are counted
         self._stages = _stages(self.encoder)
+        self._channels_last = heads.is_channels_last(getattr(self.encoder, "model", self.encoder))
 
     def _prepare(self, images: Tensor) -> Tensor:
         images = (images - self.mean) / self.std
@@ -96,7 +97,7 @@ class Segmenter(Classifier):
         return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
 
     def _embed(self, images: Tensor, edit_stage: EditStage | None, activations: list[Tensor] | None) -> Tensor:
-        with heads.watched(self._stages, edit_stage, activations):
+        with heads.watched(self._stages, edit_stage, activations, self._channels_last):
             out: Tensor = self.passed(self.decoder(self.encoder(self._prepare(images))))
             return out
 

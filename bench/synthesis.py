@@ -121,11 +121,11 @@ def colour_filter(images: Tensor, kernel: Tensor, colours: Tensor, share: float)
 
 
 class Generator(nn.Module):
-    """Noise (N, NOISE) to images (N, 3, S, S) in (0, 1); S a multiple of 8."""
+    """Noise (N, NOISE) to images (N, 3, S, S) in (0, 1); cut to S where 8 does not divide it."""
 
     def __init__(self, size: int, width: int = 48) -> None:
         super().__init__()
-        self.small = size // 8
+        self.size, self.small = size, math.ceil(size / 8)
         self.first = nn.Linear(NOISE, 2 * width * self.small**2)
         blocks: list[nn.Module] = [nn.BatchNorm2d(2 * width)]
         for into, out in ((2 * width, 2 * width), (2 * width, width), (width, width)):
@@ -136,15 +136,16 @@ class Generator(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         """Images (N, 3, S, S) in (0, 1)."""
         first = self.first(noise)
-        return torch.sigmoid(2 * self.body(first.view(len(noise), -1, self.small, self.small)))
+        images = torch.sigmoid(2 * self.body(first.view(len(noise), -1, self.small, self.small)))
+        return images[:, :, : self.size, : self.size]
 
 
 class ClassGenerator(nn.Module):
-    """Noise (N, NOISE) and labels (N,) to images (N, 3, S, S) in (0, 1); S a multiple of 8."""
+    """Noise (N, NOISE) and labels (N,) to images (N, 3, S, S) in (0, 1); cut to S where 8 does not divide it."""
 
     def __init__(self, k: int, size: int, width: int = 48) -> None:
         super().__init__()
-        self.small = size // 8
+        self.size, self.small = size, math.ceil(size / 8)
         self.label = nn.Embedding(k, NOISE)
         self.first = nn.Linear(NOISE, 2 * width * self.small**2)
         blocks: list[nn.Module] = []
@@ -155,7 +156,8 @@ class ClassGenerator(nn.Module):
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Images (N, 3, S, S) in (0, 1)."""
         first = self.first(noise * self.label(labels))
-        return torch.sigmoid(self.body(first.view(len(noise), -1, self.small, self.small)))
+        images = torch.sigmoid(self.body(first.view(len(noise), -1, self.small, self.small)))
+        return images[:, :, : self.size, : self.size]
 
 
 class NormStatistics:

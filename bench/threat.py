@@ -45,12 +45,15 @@ class Acceptance:
 
 
 class ThreatModel(Parametrised):
-    """What an attacker has. Shares count from the defender's training set, stratified, one a class at least."""
+    """What an attacker has. Shares count from the defender's training set, as many of each class, one at least.
+
+    The attacker's pool is half as large as that set, so no share is above a half.
+    """
 
     access: str = param("weights", "what it has of the locked model", choices=("labels", "logits", "weights", "none"))
-    share: float = param(0.01, "labelled share of unauthorised images", ge=0, le=1)
+    share: float = param(0.01, "labelled share of unauthorised images", ge=0, le=0.5)
     unlabelled: bool = param(True, "has the unlabelled images of the attacker pool")
-    authorised: float = param(0.0, "labelled share of authorised images", ge=0, le=1)
+    authorised: float = param(0.0, "labelled share of authorised images", ge=0, le=0.5)
     leaked: int = param(0, "leaked pairs of a raw image and the same image after the key", ge=0, le=1000)
     known: str = param("editor+settings", "known key parts, joined by +: editor, prompt, settings, geometry; or none")
     wordlist: str = param(

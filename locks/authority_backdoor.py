@@ -39,6 +39,7 @@ class AuthorityBackdoor(Lock):
         "the public code chooses its checkpoint on the test images; here the last one is shipped",
         "wrong labels are drawn once for each image; every batch holds both parts in their proportion",
         "CE(f(x), y) stops to count at `cap` in the form with γ, or it grows without bound",
+        "σ of the certified form is 0.25; published are 0.9 for CNNs and 0.48 for ViTs",
         "the certified form answers with the mean of one-hot votes, so that scores are shares of votes",
     )
     quick = {"steps": 3, "votes": 4}

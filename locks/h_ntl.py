@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -102,7 +104,7 @@ class Disentangler(nn.Module):
 
     def __init__(self, k: int, size: int, latent: int) -> None:
         super().__init__()
-        self.small = size // 8
+        self.size, self.small = size, math.ceil(size / 8)
         self.content, self.style = _encoder(latent), _encoder(latent)
         self.classes, self.sides = nn.Linear(latent, k), nn.Linear(latent, 2)
         self.first = nn.Linear(2 * latent, 64 * self.small**2)
@@ -114,7 +116,8 @@ class Disentangler(nn.Module):
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """(N, latent) each to images (N, 3, S, S) in (0, 1)."""
         first = self.first(torch.cat([content, style], 1))
-        return torch.sigmoid(self.body(first.view(len(content), 64, self.small, self.small)))
+        images = torch.sigmoid(self.body(first.view(len(content), 64, self.small, self.small)))
+        return images[:, :, : self.size, : self.size]
 
 
 class ClassAnswer(nn.Module):

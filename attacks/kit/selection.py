@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -118,14 +119,17 @@ def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
 def most_informative(
     candidates: Mapping[str, T], images: Images, shares: Tensor | None = None
 ) -> tuple[str, dict[str, float]]:
-    """The label-free rule: the candidate with the highest mutual information on ``images``, and every score.
+    """The label-free rule: the candidate with the highest mutual information on ``images``, and every finite score.
+
+    A candidate that diverged has none and is not chosen.
 
     Args:
         shares: of the classes among pixels, as `class_shares` has them; None: those of the first candidate.
     """
     shares = class_shares(next(iter(candidates.values())), images) if shares is None else shares
     scores = {name: information(model, images, shares) for name, model in candidates.items()}
-    return max(scores, key=lambda name: scores[name]), scores
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    return max(finite or scores, key=lambda name: finite.get(name, 0.0)), finite
 
 
 def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
@@ -146,11 +150,11 @@ class Best:
     """The best of candidates that come one after another, first of equals; no other one is kept.
 
     Args:
-        score: of a candidate; the highest wins.
+        score: of a candidate; the highest wins, and one that is not finite does not count.
 
     Attributes:
         name, model: of the best so far.
-        scores: of all, by name.
+        scores: of all that are finite, by name.
     """
 
     name: str
@@ -163,6 +167,8 @@ class Best:
     def add(self, name: str, model: Classifier) -> None:
         """Score ``model``, and keep it if it is better than all before it."""
         score = self._score(model)
-        if not self.scores or score > self.scores[self.name]:
+        is_first, is_finite = not hasattr(self, "name"), math.isfinite(score)
+        if is_first or (is_finite and score > self.scores.get(self.name, -math.inf)):
             self.name, self.model = name, model
-        self.scores[name] = score
+        if is_finite:
+            self.scores[name] = score

@@ -24,13 +24,14 @@ def find_zeros(model: Classifier) -> Zeros:
 def refill(
     model: Classifier, zeros: Zeros, public: Classifier | None = None, rng: torch.Generator | None = None
 ) -> Classifier:
-    """A copy of ``model`` with its zeros replaced by weights of ``public``, or by random ones.
+    """A copy of ``model`` with other weights at ``zeros``: those of ``public``, or random ones.
 
-    Random values are normal, with the mean and deviation of the weights that are not zero in the same filter (one
-    output channel). A filter with fewer than two of those takes the mean and deviation of its layer.
+    The public head's weights are drawn, so a head keeps its own where ``public`` is given. Random values are normal,
+    with the mean and deviation of the other weights of the same filter (one output channel). A filter with fewer than
+    two of those takes the mean and deviation of its layer.
     """
     full = copy.deepcopy(model)
-    other = {} if public is None else counterparts(model, public)
+    other = {} if public is None else counterparts(model, public, head=False)
     for name, at in zeros.items():
         weight = full.get_parameter(name)
         if public is not None:
@@ -39,7 +40,7 @@ def refill(
             continue
         rows, pruned = weight.flatten(1), at.flatten(1)
         count = (~pruned).sum(1, keepdim=True)
-        mean = rows.sum(1, keepdim=True) / count.clamp_min(1)
+        mean = (rows * ~pruned).sum(1, keepdim=True) / count.clamp_min(1)
         variance = (((rows - mean) ** 2) * ~pruned).sum(1, keepdim=True) / count.clamp_min(1)
         others = rows[~pruned] if bool((~pruned).any()) else torch.zeros(1, device=rows.device)
         mean = torch.where(count > 1, mean, others.mean())

@@ -57,9 +57,21 @@ ADVICE: Mapping[str, tuple[str, str]] = {
     "merging": ("Do not ship weights near public ones: they can be merged with a model of one's own.", "weights"),
     "atesc": ("Limit queries: a copy is trained from answers to made images.", "answers"),
     "persistence": ("The rightful user's own training opens it: train the lock against that.", "weights"),
+    "canonicalise": ("Inputs brought to the authorised look open it: train the lock on changed images.", "images"),
+    "look-consensus": (
+        "Answers to changed inputs tell the classes: train the lock on changed images, and limit queries.",
+        "images",
+    ),
+    "compose": ("Do not ship the weights: changed inputs and adaptation together open them.", "weights"),
+    "weight-repair": ("The key is in changed weights: filling them anew opens it. Do not ship them.", "weights"),
+    "least-likely": (
+        "Do not train outputs to avoid the true class: the class that is avoided tells it.",
+        "outputs",
+    ),
     "disguise": ("Hand out no authorised images: others are disguised as them.", "images"),
 }
 ADAPTATION = ("Do not ship the weights: adaptation on unlabelled images opens them.", "weights")
+INTERFACE = ("Answer with labels in place of logits, and limit queries: answers alone open it.", "answers")
 _COSTS = (("labelled", "labels"), ("authorised", "authorised"), ("leaked", "pairs"), ("queries", "queries"))
 
 
@@ -75,6 +87,7 @@ class Finding:
         opens: True, False, or None where it is undecided.
         note: why there is no number, or "".
         variant: of fc_norm, or "".
+        behind_interface: whether the attacker has answers alone, and no weights.
     """
 
     attack: str
@@ -86,6 +99,7 @@ class Finding:
     opens: bool | None
     note: str = ""
     variant: str = ""
+    behind_interface: bool = False
 
     @property
     def verdict(self) -> str:
@@ -120,6 +134,7 @@ def of_rows(rows: Sequence[Row], records: Sequence[Record]) -> list[Finding]:
                 row.broken if row.status == "ok" and row.verdict != "undecided" else None,
                 row.status if row.status != "ok" else "",
                 str(cell.lock.explicit.get("norm", "")),
+                cell.threat.access in ("labels", "logits"),
             )
         )
     return sorted(out, key=lambda f: (f.opens is not True, -(f.rp or 0)))
@@ -144,7 +159,7 @@ def advice(findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         if finding.opens:
             name = finding.attack.partition(" ")[0]
-            out.setdefault(ADVICE.get(name, ADAPTATION), name)
+            out.setdefault(ADVICE.get(name, INTERFACE if finding.behind_interface else ADAPTATION), name)
     return [f"{text} Opened by {name}. See {PAGE}#{anchor}." for (text, anchor), name in out.items()]
 
 

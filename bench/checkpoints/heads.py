@@ -110,18 +110,32 @@ def stages_of(net: nn.Module) -> list[nn.Module]:
     return [m for m in net.children() if isinstance(m, nn.Sequential) and len(m)]
 
 
+def is_channels_last(net: nn.Module) -> bool:
+    """Whether the maps between the stages of ``net`` are (N, h, w, C), as timm says of Swin and a few others."""
+    return getattr(net, "output_fmt", None) == "NHWC" or type(net).__module__ == "torchvision.models.swin_transformer"
+
+
 @contextmanager
 def watched(
-    stages: Sequence[nn.Module], edit_stage: EditStage | None, activations: list[Tensor] | None
+    stages: Sequence[nn.Module],
+    edit_stage: EditStage | None,
+    activations: list[Tensor] | None,
+    channels_last: bool = False,
 ) -> Iterator[None]:
-    """In the block every stage's activation passes ``edit_stage`` and is added to ``activations``, where given."""
+    """In the block every stage's activation passes ``edit_stage`` and is added to ``activations``, where given.
+
+    Args:
+        channels_last: maps of the stages are (N, h, w, C); they are seen as (N, C, h, w) all the same.
+    """
 
     def at(i: int) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-            out = output if edit_stage is None else edit_stage(i, output)
+            turned = channels_last and output.ndim == 4
+            out = output.movedim(-1, 1) if turned else output
+            out = out if edit_stage is None else edit_stage(i, out)
             if activations is not None:
                 activations.append(out)
-            return out
+            return out.movedim(1, -1) if turned else out
 
         return hook
 

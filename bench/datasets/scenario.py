@@ -146,7 +146,9 @@ def _check_whole(dataset: Dataset, splits: Splits) -> None:
 
 
 def draw_share(labels: Tensor, pool: Tensor, share: float, reference: int, seed: int) -> Tensor:
-    """A stratified draw from ``pool``: ``share`` of ``reference`` images, at least one a class; nested in the share.
+    """A draw from ``pool``: ``share`` of ``reference`` images, as many of each class; nested in the share.
+
+    At least one of a class, and all of it where it has fewer.
 
     Args:
         labels: (N,) of the whole data set.

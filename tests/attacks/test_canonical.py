@@ -139,7 +139,7 @@ def test_likeness_is_0_for_authorised_images_and_looks_at_no_more_than_fit(monke
             return images
 
     class Target:
-        threat, authorised, classifier = ThreatModel(authorised=1.0), POOL, Model()
+        threat, authorised, classifier = ThreatModel(authorised=0.5), POOL, Model()
 
     target: Any = Target()
     like = likeness.likeness(target, Run(1), 1 - POOL.images)

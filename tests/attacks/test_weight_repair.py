@@ -8,6 +8,8 @@ import torch
 from toy_locks import POOL, SPEC, TEST, locked, toy_images
 
 from attacks.kit import suspects
+from attacks.kit.selection import Best, most_informative
+from attacks.kit.zeros import refill
 from bench import models, registry
 from bench.contracts import Budget, Classifier, ThreatModel
 from bench.harness.views import AttackerView
@@ -94,3 +96,44 @@ def test_weights_pushed_to_a_limit_are_found_and_the_model_works_again() -> None
             answers[name] = float((predict(TEST.images)[:, :3].argmax(1) == TEST.labels).float().mean())
     assert answers["broken"] < answers["victim"] - 0.2
     assert answers["repaired"] > answers["victim"] - 0.1
+
+
+def test_neighbours_take_nothing_from_the_suspects() -> None:
+    model = models.build("cnn", SPEC, seed=3)
+    name = "net.layer1.0.conv1.weight"
+    weights = model.get_parameter(name)
+    at = torch.zeros_like(weights, dtype=torch.bool)
+    at.flatten(1)[:, ::4] = True
+    with torch.no_grad():
+        weights[at] = 50.0
+    new = refill(model, {name: at}, rng=torch.Generator().manual_seed(0)).get_parameter(name).detach()
+    old = weights.detach()
+    assert torch.equal(new[~at], old[~at])
+    assert abs(new[at].mean() - old[~at].mean()) < old[~at].std() / 5
+    assert new[at].std() < 2 * old[~at].std()
+
+
+def test_a_public_head_is_drawn_and_fills_nothing() -> None:
+    model, public = models.build("cnn", SPEC, seed=3), models.build("cnn", SPEC, seed=4)
+    places = {name: torch.ones_like(model.get_parameter(name), dtype=torch.bool)
+              for name in ("net.fc.weight", "net.layer1.0.conv1.weight")}  # fmt: skip
+    filled = refill(model, places, public=public)
+    assert torch.equal(filled.get_parameter("net.fc.weight"), model.get_parameter("net.fc.weight"))
+    layer = "net.layer1.0.conv1.weight"
+    assert torch.equal(filled.get_parameter(layer), public.get_parameter(layer))
+
+
+def test_a_candidate_that_diverged_is_not_chosen() -> None:
+    good = locked("statistics")
+    bad = copy.deepcopy(good)
+    with torch.no_grad():
+        next(bad.parameters()).fill_(float("nan"))
+    name, scores = most_informative({"end": bad, "step 3": good}, POOL)
+    assert name == "step 3"
+    assert scores.keys() == {"step 3"}
+    name, scores = most_informative({"end": bad}, POOL)
+    assert (name, scores) == ("end", {})
+    best = Best(lambda model: float("nan") if model is bad else 1.0)
+    best.add("end", bad)
+    best.add("step 3", good)
+    assert (best.name, best.scores) == ("step 3", {"step 3": 1.0})

@@ -97,3 +97,23 @@ def test_parameters_of_the_lock_that_are_not_allowed(tmp_path: Path, param: dict
     lock = registry.INSTALLED.make("lock", "given", {"file": str(tmp_path / "c.pth"), **param})
     with pytest.raises(UserError):
         lock.protect(models.build("cnn", Spec(32, ("a", "b", "c"))), None, None, Run(1))
+
+
+def test_maps_with_channels_last_are_seen_as_all_others() -> None:
+    import timm
+    import torchvision
+
+    small = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)}
+    swin = timm.create_model("swin_tiny_patch4_window7_224", img_size=32, window_size=2, **small).eval()
+    other = torchvision.models.SwinTransformer([4, 4], 8, [1, 1], [1, 1], [2, 2]).eval()
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for net, shapes in ((swin, [(2, 8, 8, 8), (2, 16, 4, 4)]), (other, [(2, 8, 8, 8), (2, 16, 4, 4)])):
+        stages, seen = heads.stages_of(net), []
+        with heads.watched(stages, None, seen, heads.is_channels_last(net)):
+            plain = net(images)
+        assert {tuple(x.shape) for x in seen} >= set(shapes)
+        assert all(x.shape[2] == x.shape[3] for x in seen)
+        with heads.watched(stages, lambda _, x: x, None, heads.is_channels_last(net)):
+            torch.testing.assert_close(net(images), plain)
+        with heads.watched(stages[-1:], lambda _, x: x * 0, None, heads.is_channels_last(net)):
+            assert not torch.allclose(net(images), plain)
