@@ -19,7 +19,7 @@ demo: $(VENV)/.ready  ## the main job on real digits with a real (small) diffusi
 	$(BENCH) run --lock modellock --attack prompt-search --entropy plan --store runs/demo
 	$(BENCH) report --store runs/demo --out runs/demo-report
 
-test: $(VENV)/.ready  ## the tests of minutes
+test: $(VENV)/.ready  ## the fast tests, some minutes
 	$(VENV)/bin/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.ready  ## what needs longer: real networks, clusters, the whole tutorial, a browser, simulations

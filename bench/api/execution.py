@@ -230,4 +230,6 @@ def check_launcher(where: Where) -> None:
             )
     needed = NEEDS.get(launcher)
     if needed is not None and find_spec(needed) is None:
-        raise UserError(f"{needed} is not installed.", f"Install it: pip install 'lockbench[{launcher}]'")
+        raise UserError(
+            f"{needed} is not installed.", f"In the folder of LockBench run: pip install -e '.[{launcher}]'"
+        )

@@ -54,7 +54,7 @@ class Results:
         return pd.DataFrame([_line(row) for row in self.rows if controls or row.role != "control"], columns=COLUMNS)
 
     def worst(self) -> pd.DataFrame:
-        """Of each lock the row of the attack with the highest advantage; columns as in `table`."""
+        """Of each lock the row of the attack that opens it furthest; columns as in `table`."""
         import pandas as pd
 
         from reports.rows.worst import worst

@@ -13,7 +13,10 @@ from bench.cli import console, stubs
 def new(
     kind: Annotated[str, typer.Argument(help="lock, attack or task")],
     name: Annotated[str, typer.Argument(help="its name, e.g. my-lock")],
-    folder: Annotated[Path | None, typer.Option(help="where to write it; default: the room of its kind here")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="folder to write it to; default: locks, attacks or bench/datasets, below the working folder"),
+    ] = None,
 ) -> None:
     """Write a working plugin to start from; it passes conformance as it is."""
     file = stubs.write(kind, name, folder)

@@ -24,8 +24,12 @@ ParamOption = Annotated[
         "-p", "--param", help="GROUP.NAME=VALUE; groups: task, lock, key, attack, threat, budget (repeatable)"
     ),
 ]
-LocksOption = Annotated[list[str] | None, typer.Option("--lock", help="a lock by name (repeatable)")]
-AttacksOption = Annotated[list[str] | None, typer.Option("--attack", help="an attack by name (repeatable)")]
+LocksOption = Annotated[
+    list[str] | None, typer.Option("--lock", help="a lock by name (repeatable); without a suite: modellock")
+]
+AttacksOption = Annotated[
+    list[str] | None, typer.Option("--attack", help="an attack by name (repeatable); without a suite: prompt-search")
+]
 TasksOption = Annotated[
     list[str] | None, typer.Option("--task", help="a data set, e.g. digits-m or folder:PATH (repeatable)")
 ]
@@ -57,7 +61,11 @@ JobsOption = Annotated[
 ]
 SeedsOption = Annotated[
     str | None,
-    typer.Option("--seeds", help="how many seeds, or a range as 0:3; from 1000 up: tuning", show_default="1"),
+    typer.Option(
+        "--seeds",
+        help="how many seeds, or a range as 0:3; from 1000 up: tuning",
+        show_default="1, or those of the suite",
+    ),
 ]
 DeviceOption = Annotated[
     str,
@@ -79,7 +87,7 @@ EntropyOption = Annotated[
     typer.Option(
         "--entropy",
         envvar="LOCKBENCH_ENTROPY",
-        help="what keys are drawn from, beside task and seed, in a new store; plan: nothing more",
+        help="what a new store draws keys from, beside task and seed; plan: nothing else",
         show_default="random, kept in the store",
     ),
 ]

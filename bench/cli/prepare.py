@@ -41,9 +41,9 @@ def prepare(
     plugin: PluginOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="fetch nothing: say what is here and what is not")] = False,
 ) -> None:
-    """Fetch the data, public weights and editors of a suite, or of --task and --model. Exit status 1: one is missing.
+    """Fetch the data, public weights and editors of a suite, or of --task and --model.
 
-    Runs need no network afterwards. Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
+    Exit status 1: something required is missing. Runs need no network afterwards. Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
     """
     if not any((suite, lock, attack, task, model, weights, editor, param)):
         raise UserError("nothing is named to prepare.", "Name a suite, or --task and --model.")

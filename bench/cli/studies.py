@@ -74,7 +74,7 @@ def contributions(
 
 def edit_sizes(
     task: Annotated[list[str] | None, typer.Option(help="a data set (repeatable)", show_default="shapes")] = None,
-    images: Annotated[int, typer.Option(min=1, help="images of each, the first")] = 120,
+    images: Annotated[int, typer.Option(min=1, help="how many images of each data set, from the first on")] = 120,
     picture: Annotated[Path | None, typer.Option(help="also draw images under some keys into this PNG")] = None,
 ) -> None:
     """Measure where and how much each prompt of the edit key changes images, and how related it is, as CSV."""

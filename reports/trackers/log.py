@@ -32,7 +32,9 @@ def check(names: Iterable[str]) -> list[str]:
         if name not in PACKAGES:
             raise UserError(f"no tracker '{name}'.", f"Use {' or '.join(PACKAGES)}.")
         if any(find_spec(package) is None for package in PACKAGES[name]):
-            raise UserError(f"--log {name}: {name} is not installed.", f"Install it: pip install 'lockbench[{name}]'")
+            raise UserError(
+                f"--log {name}: {name} is not installed.", f"In the folder of LockBench run: pip install -e '.[{name}]'"
+            )
     return chosen
 
 

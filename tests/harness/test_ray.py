@@ -24,7 +24,7 @@ from bench.plan.graph import Graph, Stage
 from bench.records import Cell, Record
 from bench.store.settings import Settings
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'lockbench[ray]'")
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
 import clusters  # noqa: E402  # it imports ray's helpers
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from bench.harness.watch import Watch
 from bench.plan.graph import Stage
 from bench.records import Record
 
-pytest.importorskip("submitit", reason="submitit is not installed: pip install 'lockbench[slurm]'")
+pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[slurm]'")
 absent = slurm_node.missing()
 pytestmark = [
     pytest.mark.slow,

@@ -15,9 +15,13 @@ HEADER = """# Command line
 
 `make docs` writes this page from the help of the commands. `bench COMMAND --help` prints the same.
 
-Exit status is 0 where a command did what it was asked for, and 2 where a user has to mend something: the message names
-the remedy. `bench run` exits with 1 where a cell failed, `bench gate` where a number got worse, `bench doctor` where it
-found damage.
+| exit status | when |
+|---|---|
+| 0 | the command did what it was asked for; `bench audit` also where an attack opens the checkpoint |
+| 1 | `run`, `reproduce`, `audit`: a cell failed; `gate`: a number got worse; `doctor`: something was found |
+| 1 | `prepare`: something required is missing; `check`: a plugin failed |
+| 1 | `submit`: refused; `zoo check`: an entry does not hold |
+| 2 | the user has to mend something, and the message names the remedy; `gate`: not comparable |
 """
 
 

@@ -295,7 +295,7 @@ def _connected(address: str | None, cpus: int | None, environment: dict[str, Any
     try:
         import ray
     except ImportError:
-        raise UserError("ray is not installed.", "Install it: pip install 'lockbench[ray]'") from None
+        raise UserError("ray is not installed.", "In the folder of LockBench run: pip install -e '.[ray]'") from None
     if ray.is_initialized():
         if environment is not None:
             raise UserError(

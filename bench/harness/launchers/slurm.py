@@ -195,7 +195,9 @@ class _Run:
         try:
             import submitit
         except ImportError:
-            raise UserError("submitit is not installed.", "Install it: pip install 'lockbench[slurm]'") from None
+            raise UserError(
+                "submitit is not installed.", "In the folder of LockBench run: pip install -e '.[slurm]'"
+            ) from None
         own, settings = self._request, self._settings
         try:
             executor = submitit.SlurmExecutor(folder=self._folder / "logs")

@@ -17,11 +17,9 @@ from reports.trackers.entry import Entry
 Bench = Callable[..., Any]
 no_mlflow = pytest.mark.skipif(
     any(find_spec(name) is None for name in trackers.PACKAGES["mlflow"]),
-    reason="mlflow is not installed: pip install 'lockbench[mlflow]'",
+    reason="mlflow is not installed: pip install -e '.[mlflow]'",
 )
-no_wandb = pytest.mark.skipif(
-    find_spec("wandb") is None, reason="wandb is not installed: pip install 'lockbench[wandb]'"
-)
+no_wandb = pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed: pip install -e '.[wandb]'")
 
 
 class Memory:
@@ -92,7 +90,7 @@ class TestCheck:
         monkeypatch.setattr(trackers, "find_spec", lambda _: None)
         with pytest.raises(UserError, match="not installed") as caught:
             trackers.check([name])
-        assert caught.value.remedy == f"Install it: pip install 'lockbench[{name}]'"
+        assert caught.value.remedy == f"In the folder of LockBench run: pip install -e '.[{name}]'"
 
     def test_the_command_line_refuses_before_it_runs(self, bench: Bench, tmp_path: Path) -> None:
         done = bench("run", "--log", "tensorboard", "--store", str(tmp_path / "s"))
