@@ -43,7 +43,9 @@ def prepare(
 ) -> None:
     """Fetch the data, public weights and editors of a suite, or of --task and --model.
 
-    Exit status 1: something required is missing. Runs need no network afterwards. Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
+    Exit status 1: something required is missing. Runs need no network afterwards.
+
+    Data go to LOCKBENCH_DATA, weights to HF_HOME and TORCH_HOME.
     """
     if not any((suite, lock, attack, task, model, weights, editor, param)):
         raise UserError("nothing is named to prepare.", "Name a suite, or --task and --model.")
