@@ -52,20 +52,21 @@ class Trial:
             adds that of the surest answers of the model that learned ``labels``. ``nothing``: the probe.
         augment: how images vary, one of `AUGMENTATIONS`.
         rate: factor of the usual peak learning rate, see `usual_rate`.
-        look: unauthorised images are brought to the look that the probe answers with most information; only where
-            authorised images are granted, since labels and pool look alike otherwise.
+        look: what unauthorised images are brought to. ``searched``: the look that the probe answers with most
+            information; only where authorised images are granted, since labels and pool look alike otherwise.
+            ``plain``: `PLAIN`, where labels are of the pool's side; the probe learns in that look.
     """
 
     start: str
     minimise: str
     augment: str = "jitter"
     rate: float = 1.0
-    look: bool = False
+    look: str = ""
 
     @property
     def needs_pool(self) -> bool:
         """Whether it needs unlabelled images."""
-        return self.look or self.minimise in ("information", "answers", "pseudo-labels")
+        return self.look == "searched" or self.minimise in ("information", "answers", "pseudo-labels")
 
 
 TRIALS = (
@@ -74,15 +75,18 @@ TRIALS = (
     Trial("public", "labels"),
     Trial("public", "pseudo-labels"),
     Trial("labels", "information", "recolour"),
-    Trial("labels", "information", "recolour", look=True),
+    Trial("labels", "information", "recolour", look="searched"),
     Trial("best", "answers", "recolour"),
     Trial("public", "information"),
+    Trial("public", "information", look="plain"),
     Trial("public", "information", "recolour"),
     Trial("best", "answers", rate=1 / 3),
     Trial("public", "information", rate=1 / 3),
     Trial("random", "labels"),
 )
 """In the order in which they are tried: the first `FromScratch.trials` of them, or of those that need no pool."""
+PLAIN = Look(ground="dark", contrast="stretched", fill=0.9)
+"""Light content on a dark ground, over the whole range and most of the frame: less is left to learn from few labels."""
 SUREST = 0.5
 """Share of each pseudo-class that is trained on, the most confident."""
 
@@ -115,7 +119,7 @@ class FromScratch(Attack):
     label_steps: int = param(
         400, "optimiser steps of a trial that learns from labels or pseudo-labels alone", ge=1, le=100_000, unit="steps"
     )
-    trials: int = param(7, "ways to train that are tried, of the list in this file", ge=1, le=12)
+    trials: int = param(8, "ways to train that are tried, of the list in this file", ge=1, le=13)
     batch: int = param(64, "images of each source a step", ge=2, le=4096, unit="images")
     embeddings: int = param(
         2000,
@@ -142,15 +146,19 @@ class FromScratch(Attack):
         self._probe(probed, labelled, run)
         best, learned = _Best(labelled), {"jitter": probed, "recolour": probed}
         possible = [trial for trial in TRIALS if target.threat.unlabelled or not trial.needs_pool]
-        if is_dense or not target.threat.authorised:  # labels and pool look alike already
-            possible = [trial for trial in possible if not trial.look]
+        looked = "searched" if target.threat.authorised else "plain"
+        possible = [trial for trial in possible if trial.look in (("",) if is_dense else ("", looked))]
         for trial in possible[: self.trials]:
             source = {"labels": learned["recolour"], "best": best.model or probed}.get(trial.start, probed)
             model = student("same", "random", target, run) if trial.start == "random" else copy.deepcopy(source)
             looks: list[Transform] = list(best.looks) if trial.start == "best" else []
             if trial.look:
-                looks = [Canonical.of(self._look(source, target, run))]
+                look = self._look(source, target, run) if trial.look == "searched" else PLAIN
+                looks = [Canonical.of(look)]
             view: Any = After(target, None, looks) if looks else target
+            if trial.look == "plain":
+                model = student("same", "public", target, run)
+                self._probe(model, view.labelled, run)
             self._train(model, view, run, trial, labelled, learned[trial.augment])
             if (trial.start, trial.minimise) == ("public", "labels"):
                 learned[trial.augment] = model
