@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks.kit.input import subset
 from attacks.kit.maps import jittered
 from attacks.kit.norms import affine_parameters
-from attacks.kit.selection import class_shares, information_and_mass, mutual_information
+from attacks.kit.selection import class_shares, highest, information_and_mass, mutual_information
 from bench import models
 from bench.augment import jitter
 from bench.contracts import (
@@ -90,11 +90,11 @@ class Consensus(Attack):
             seeds = [run.seed(f"moved/{i}") for i in range(3)]
             shares = class_shares(locked, raw)
             scores = {name: _steady_information(model, raw.images, seeds, shares) for name, model in candidates.items()}
-            return Direct(candidates[max(scores, key=lambda name: scores[name])])
+            return Direct(candidates[highest(scores)])
         rng = run.rng("moved")
         copies = [raw.images, *(jitter(raw.images, rng) for _ in range(3))]
         scores = {name: _robust_information(model, copies) for name, model in candidates.items()}
-        return Direct(candidates[max(scores, key=lambda name: scores[name])])
+        return Direct(candidates[highest(scores)])
 
     def _edits(self, raw: Images, target: AttackerView, run: Run) -> list[Tensor]:
         """The images after each of a few prompts that are most likely wrong."""

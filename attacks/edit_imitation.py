@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.front import InFront
 from attacks.kit.input import Moments, Residual, Swap, Transform, least_squares, subset
-from attacks.kit.selection import guess_score
+from attacks.kit.selection import guess_score, highest
 from bench.augment import jitter
 from bench.contracts import Acceptance, Attack, AttackerView, Batch, Images, Predictor, Run, ThreatModel, param
 
@@ -105,7 +105,7 @@ class EditImitation(Attack):
                 else:
                     scores[form] = -float(F.mse_loss(transform(validation.raw), validation.keyed))
             run.submit(InFront.of(handle(target), *chain), how=form, score=round(scores[form], 6))
-        return max(scores, key=lambda form: scores[form])
+        return highest(scores)
 
     def _fit(self, how: str, pairs: Pairs, run: Run, name: str) -> list[Transform]:
         if how == "adain":

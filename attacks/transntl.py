@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from attacks.kit import tuning
+from attacks.kit.selection import highest
 from bench import models, pixels
 from bench.augment import other_colours, recolour
 from bench.contracts import (
@@ -129,7 +130,7 @@ class TransNTL(Attack):
             return self._with_statistics(checkpoints.models["end"], target, run)
         copies = [perturb(validation.images, g, self.sigma, self.blur, run.rng(f"judge/{g}"), moves) for g in groups]
         scores = {name: accuracy(model, copies, validation) for name, model in checkpoints.latest_first().items()}
-        best = max(scores, key=lambda name: scores[name])
+        best = highest(scores)
         run.submit(Direct(checkpoints.models[best]), checkpoint=best, source_validation=scores)
         return self._with_statistics(checkpoints.models[best], target, run)
 

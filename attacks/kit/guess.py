@@ -8,7 +8,7 @@ from typing import Any
 from attacks.kit import proposers
 from attacks.kit.access import ask
 from attacks.kit.input import subset
-from attacks.kit.selection import guess_score
+from attacks.kit.selection import guess_score, highest
 from bench.contracts import AttackerView, Run
 
 
@@ -31,4 +31,4 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
         run.guess(prompt)
         scores[prompt] = guess_score(ask(target, edited), labels, target.spec.k)
         run.progress(len(scores), len(prompts), "guesses")
-    return max(scores, key=lambda prompt: scores[prompt]), settings
+    return highest(scores), settings

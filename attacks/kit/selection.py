@@ -15,6 +15,7 @@ from bench import models, pixels
 from bench.contracts import IGNORE, Classifier, Images
 
 T = TypeVar("T", bound=Classifier)
+Name = TypeVar("Name")
 
 
 def mutual_information(logits: Tensor, shares: Tensor | None = None) -> Tensor:
@@ -116,6 +117,11 @@ def guess_score(outputs: Tensor, labels: Tensor | None, k: int) -> float:
     return float(outputs.log_softmax(1).gather(1, labels[:, None]).clamp_min(-6).mean())
 
 
+def highest(scores: Mapping[Name, float]) -> Name:
+    """Whose score is highest, the first of equals; one that is not finite, as after a divergence, comes last."""
+    return max(scores, key=lambda name: scores[name] if math.isfinite(scores[name]) else -math.inf)
+
+
 def most_informative(
     candidates: Mapping[str, T], images: Images, shares: Tensor | None = None
 ) -> tuple[str, dict[str, float]]:
@@ -128,8 +134,7 @@ def most_informative(
     """
     shares = class_shares(next(iter(candidates.values())), images) if shares is None else shares
     scores = {name: information(model, images, shares) for name, model in candidates.items()}
-    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
-    return max(finite or scores, key=lambda name: finite.get(name, 0.0)), finite
+    return highest(scores), {name: score for name, score in scores.items() if math.isfinite(score)}
 
 
 def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dict[str, float]]:
@@ -138,7 +143,7 @@ def most_accurate(candidates: Mapping[str, T], images: Images) -> tuple[str, dic
     On masks it is the one with the highest mean IoU.
     """
     scores = {name: accuracy(model, images) for name, model in candidates.items()}
-    return max(scores, key=lambda name: scores[name]), scores
+    return highest(scores), scores
 
 
 def accuracy(model: Classifier, images: Images) -> float:

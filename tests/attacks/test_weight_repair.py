@@ -8,7 +8,7 @@ import torch
 from toy_locks import POOL, SPEC, TEST, locked, toy_images
 
 from attacks.kit import suspects
-from attacks.kit.selection import Best, most_informative
+from attacks.kit.selection import Best, highest, most_informative
 from attacks.kit.zeros import refill
 from bench import models, registry
 from bench.contracts import Budget, Classifier, ThreatModel
@@ -128,6 +128,7 @@ def test_a_candidate_that_diverged_is_not_chosen() -> None:
     bad = copy.deepcopy(good)
     with torch.no_grad():
         next(bad.parameters()).fill_(float("nan"))
+    assert highest({"a": float("nan"), "b": 1.0, "c": 1.0}) == "b"
     name, scores = most_informative({"end": bad, "step 3": good}, POOL)
     assert name == "step 3"
     assert scores.keys() == {"step 3"}
