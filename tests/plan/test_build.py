@@ -255,7 +255,7 @@ def test_a_plan_in_eighty_columns_breaks_no_name_and_no_value(monkeypatch: pytes
     console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
     message = set(screen.export_text().split())
     assert {p.cell.attack.name for p in planned} | {p.cell.lock.name for p in planned} <= message
-    settings = ("attack.trials=12", "threat.wordlist=", "published", "threat.unlabelled=true", "editor+settings")
+    settings = ("attack.trials=13", "threat.wordlist=", "published", "threat.unlabelled=true", "editor+settings")
     assert message.issuperset((*settings, "calibration:", "digits:fonts"))
 
 

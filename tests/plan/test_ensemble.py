@@ -138,7 +138,7 @@ def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> Non
     file.write_text(domain)
     planned = plan.build(plan.read_suite(str(file)))
     assert not any(p.cell.threat.leaked for p in planned), "two domains have no pairs to leak"
-    assert {p.cell.attack.params["trials"] for p in planned if p.cell.attack.name == "from-scratch"} == {12}
+    assert {p.cell.attack.params["trials"] for p in planned if p.cell.attack.name == "from-scratch"} == {13}
 
 
 def test_an_ensemble_is_a_suite_and_wrong_names_are_told(tmp_path: Path) -> None:
