@@ -97,7 +97,7 @@ def _of_place(
     case = EnsembleCase(
         listed.version, threat.name, best,
         {seed: max(r.RP.value for r in own.values() if r.RP) for seed, own in by_seed.items()},
-        missing, len(members), left_out, frozenset(r.row_key for own in by_seed.values() for r in own.values()),
+        missing, len(members), left_out, tuple(sorted({r.row_key for own in by_seed.values() for r in own.values()})),
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]
 

@@ -40,7 +40,7 @@ class EnsembleCase:
     missing: tuple[str, ...]
     members: int
     left_out: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    row_keys: frozenset[str] = frozenset()
+    row_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

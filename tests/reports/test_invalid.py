@@ -113,6 +113,8 @@ def test_an_invalid_member_of_an_ensemble_is_named() -> None:
     table = rows([*made, baseline, *calibration()])
     text = render(table, "csv")
     assert "1 member not counted" in text
+    (headline,) = [row for row in json.loads(render(table, "json")) if row["ensemble"] is not None]
+    assert len(headline["ensemble"]["row_keys"]) == 3
     assert f"{member} does not count: seed 0 invalid: not-finite" in " ".join(captions(grouped(table)[0]))
 
 

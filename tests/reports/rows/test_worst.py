@@ -66,7 +66,7 @@ def test_seeds_that_agree_to_the_last_image_leave_the_noise_of_the_images(
 def test_a_member_of_an_ensemble_stands_through_it_alone() -> None:
     """To compare it once more would choose on test images, though it was written against this lock."""
     adaptive = written_against()["modellock"][0]
-    case = EnsembleCase(3, "weights", {0: adaptive}, {0: 90.0}, (), 2, row_keys=frozenset({"taken in"}))
+    case = EnsembleCase(3, "weights", {0: adaptive}, {0: 90.0}, (), 2, row_keys=("taken in",))
     headline = _row("ensemble", 80.0, _over(50.0, 3.0), case=case)
     member, other = (_row(adaptive, 90.0, _over(60.0, 3.0), key=key) for key in ("taken in", "more labels"))
     assert candidates([headline, member, other]) == [headline, other]
