@@ -66,7 +66,7 @@ class Trial:
     @property
     def needs_pool(self) -> bool:
         """Whether it needs unlabelled images."""
-        return self.look == "searched" or self.minimise in ("information", "answers", "pseudo-labels")
+        return self.minimise in ("information", "answers", "pseudo-labels")
 
 
 TRIALS = (
@@ -150,15 +150,18 @@ class FromScratch(Attack):
         possible = [trial for trial in possible if trial.look in (("",) if is_dense else ("", looked))]
         for trial in possible[: self.trials]:
             source = {"labels": learned["recolour"], "best": best.model or probed}.get(trial.start, probed)
-            model = student("same", "random", target, run) if trial.start == "random" else copy.deepcopy(source)
             looks: list[Transform] = list(best.looks) if trial.start == "best" else []
             if trial.look:
                 look = self._look(source, target, run) if trial.look == "searched" else PLAIN
                 looks = [Canonical.of(look)]
             view: Any = After(target, None, looks) if looks else target
-            if trial.look == "plain":
+            if trial.start == "random":
+                model = student("same", "random", target, run)
+            elif trial.look == "plain":
                 model = student("same", "public", target, run)
                 self._probe(model, view.labelled, run)
+            else:
+                model = copy.deepcopy(source)
             self._train(model, view, run, trial, labelled, learned[trial.augment])
             if (trial.start, trial.minimise) == ("public", "labels"):
                 learned[trial.augment] = model

@@ -22,7 +22,6 @@ from bench.contracts import (
     Classifier,
     Images,
     Meter,
-    Predictor,
     Spec,
     Submission,
     ThreatModel,
@@ -45,7 +44,6 @@ NOTE = 64_000
 """Most bytes of a submission's note, as JSON."""
 GRACE = 1.2
 """Times `Budget.seconds` after which an attack that does not stop by itself is ended."""
-AS_IT_STOOD = "the locked model as it stood when the budget ran out"
 HARNESS = ("queries", "edited", "guesses", "calls", "labelled", "authorised", "leaked", "seconds", "peak_memory_mb")
 """Meters that the harness counts; the others are the attack's own."""
 
@@ -179,11 +177,7 @@ class _Ledger:
     def close(self, end: Message, seconds: float) -> None:
         """Note how the attack ended."""
         spent = end.body.get("spent")
-        self.output.spent = None if spent is None else str(spent)[:200]
-        if self._is_over(seconds):
-            self._spend_seconds()
-        self.output.denied = list(dict.fromkeys(self._view.denied))
-        self.output.meter = self._reading(end.body.get("meter"), seconds)
+        self._end(end.body.get("meter"), seconds, None if spent is None else str(spent)[:200])
 
     def was_denied(self) -> bool:
         """Whether the attack has read what is withheld."""
@@ -192,24 +186,29 @@ class _Ledger:
     def cut_short(self, seconds: float, timely: bool) -> None:
         """Note that the attack did not end by itself, at its budget of seconds where ``timely``; submissions stand."""
         last = self.output.submissions[-1]["meter"] if self.output.submissions else None
-        self.output.denied = list(dict.fromkeys(self._view.denied))
-        self.output.meter = self._reading(last, seconds)
-        if timely:
-            self._spend_seconds()
+        self._end(last, seconds, None, ended=timely)
 
     def _is_over(self, seconds: float) -> bool:
         """Whether ``seconds`` since the start are more than the budget has."""
         return self._job.budget.seconds is not None and seconds > self._job.budget.seconds
 
-    def _spend_seconds(self) -> None:
-        """Note that the seconds are spent; where nothing was handed in in time, the locked model as it stands is."""
-        self.output.spent = f"seconds: {self._job.budget.seconds:g}"
-        if self.output.submissions:
-            return
-        stands = locked_as_it_stands(self._job)
+    def _end(self, meter: object, seconds: float, spent: str | None, ended: bool = False) -> None:
+        """Note the meters and the budget that is spent; the locked model stands where nothing was handed in before.
+
+        Args:
+            meter: what the attack reports.
+            seconds: since the start.
+            spent: the budget that ended it, by its own word.
+            ended: the harness ended it, for its budget of seconds.
+        """
+        over = ended or self._is_over(seconds)
+        self.output.spent = f"seconds: {self._job.budget.seconds:g}" if over else spent
+        self.output.denied = list(dict.fromkeys(self._view.denied))
+        self.output.meter = self._reading(meter, seconds)
+        stands = locked_as_it_stands(self._job) if self.output.spent and not self.output.submissions else None
         if stands is not None:
             spec, state = stands
-            note = {"what": AS_IT_STOOD}
+            note = {"what": "the locked model as it stood when the budget ran out"}
             self.output.submissions.append({"spec": spec, "meter": self.output.meter, "note": note})
             self.output.states.append(state)
 
@@ -366,14 +365,9 @@ def unlock(attack: str, params: Mapping[str, Any], view: View, run: training.Run
     """
     torch.manual_seed(seed)
     method = registry.current().make("attack", attack, params)
-    threat = view.threat
     try:
         with training.metered(run):
             run.submit(method.unlock(view, run), final=True)
     except BudgetSpent as spent:
-        if not run.submissions and threat.access != "none":  # the attacker still holds the locked model
-            queried = threat.access in ("labels", "logits")
-            as_it_was: Predictor = predictors.Queried(view.spec.k) if queried else predictors.Direct(view.classifier)
-            run.submit(as_it_was, what=AS_IT_STOOD)
         return str(spent)
     return None

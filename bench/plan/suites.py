@@ -176,10 +176,11 @@ def suite_lines(
         UserError: as `read_suite`; or nothing is left.
     """
     named = {kind: values for kind, values in names.items() if values}
-    lines = narrowed(read_suite(name), named, replicates)
+    whole = read_suite(name)
+    lines = narrowed(whole, named, replicates)
     if not lines:
         options = " ".join(f"--{kind.removesuffix('s')} {value}" for kind, values in named.items() for value in values)
-        raise UserError(f"nothing of suite '{name}' is left after {options}.", _remedy(read_suite(name), named))
+        raise UserError(f"nothing of suite '{name}' is left after {options}.", _remedy(whole, named))
     return lines
 
 

@@ -205,7 +205,10 @@ def _ranks(group: Group) -> list[str]:
         return []
     names = {row.row_key: lock_name(row) for row, _ in places}
     ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
-    pools = {row.place: [r for r in group.methods if r.place == row.place] for row, _ in places}
+    pools: dict[tuple[str, ...], list[Row]] = {}
+    for row in group.rankable():
+        if row.values["advantage"] is not None:
+            pools.setdefault(row.place, []).append(row)
     optimistic = [names[row.row_key] for row, _ in places if len(candidates(pools[row.place])) > 1]
     mark = ""
     if optimistic:

@@ -22,7 +22,7 @@ def _finding(attack: str, answers: bool) -> Finding:
 @pytest.mark.parametrize("attack", sorted(FROM_ANSWERS))
 def test_nobody_who_serves_answers_is_told_to_keep_the_weights(attack: str) -> None:
     (line,) = advice([_finding(attack, answers=True)])
-    assert "weights" not in line or attack in ("finetune", "learned-input")
+    assert "weights" not in line
     assert f"Opened by {attack}." in line
 
 

@@ -112,6 +112,8 @@ def test_what_comes_after_its_seconds_does_not_count(access: str, stands: str, s
     output = _run(replace(_job(scenario, "late", access=access), budget=Budget(seconds=0.55)))
     assert output.spent == "seconds: 0.55"
     (submission,) = output.submissions
+    assert submission["meter"] == output.meter
+    assert output.meter["seconds"] > 0.55
     assert submission["spec"]["predictor"].endswith(stands)
     assert predictors.rebuild(submission["spec"], output.states[0], lambda x: x) is not None
 
