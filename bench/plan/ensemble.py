@@ -16,7 +16,7 @@ from typing import Any
 from bench.errors import UserError
 
 FOLDER = Path(__file__).parent / "suites"
-CURRENT = "ensemble-v3"
+CURRENT = "ensemble-v4"
 ENSEMBLE = "ensemble"
 """The attack of a table row that joins the members of an ensemble."""
 

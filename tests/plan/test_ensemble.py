@@ -91,7 +91,7 @@ def test_an_older_list_stays_readable() -> None:
     members = [
         _member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0), _member("compose", 99.0, 98.0),
     ]  # fmt: skip
-    for name, worst in (("ensemble-v1", 70.0), ("ensemble-v2", 98.0), ("ensemble-v3", 98.0)):
+    for name, worst in (("ensemble-v1", 70.0), ("ensemble-v2", 98.0), ("ensemble-v3", 98.0), ("ensemble-v4", 98.0)):
         (match,) = [row for row in rows([*members, *baselines(30.0)], listed=name) if row.ensemble]
         assert match.attack.endswith(f"version={name[-1]}]")
         ((record, case),) = worst_cases(members, name)
@@ -126,9 +126,23 @@ def test_what_was_written_against_a_lock_is_a_member_somewhere() -> None:
     assert adaptive <= members
 
 
+def test_who_has_more_has_every_attack_of_those_who_have_less() -> None:
+    """With labels or authorised images, an attacker can still do what needs neither."""
+    (least,) = [t for t in ensemble.read().threats if t.name == "weights-unlabelled"]
+    for more in ensemble.read().threats:
+        if more.params["threat.access"] != "weights":
+            continue
+        here = {(m.attack, str(m.settings)) for m in more.members}
+        for member in least.members:
+            cell = plan.make_cell("modellock", member.attack, "digits", "cnn", {**more.params, **member.params})
+            can = registry.current().make("attack", member.attack, cell.attack.params).accepts(cell.threat)
+            if can and not member.slow:
+                assert (member.attack, str(member.settings)) in here, (more.name, member.attack)
+
+
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[row]]\nensemble = "ensemble-v3"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
+    file.write_text('[[row]]\nensemble = "ensemble-v4"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
     request = [row.attacks[0] for row in plan.read_suite(str(file))]
     fast = [
         m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
