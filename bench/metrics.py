@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.int64]
 
+SOME = 200
+"""Images of the part of a split that much is judged on, as key conditions are."""
+
 
 def accuracy(predicted: Array, labels: Array) -> float:
     """Percent of ``predicted`` (n,) equal to ``labels`` (n,).
@@ -19,6 +22,11 @@ def accuracy(predicted: Array, labels: Array) -> float:
     if len(predicted) != len(labels) or len(labels) == 0:
         raise ValueError(f"{len(predicted)} predictions for {len(labels)} labels")
     return 100.0 * float(np.mean(predicted == labels))
+
+
+def at_random(n: int, most: int = SOME) -> Array:
+    """(min(n, most),) ascending: random places of ``n``, always the same ones. A set may be sorted by class."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from bench import measures
+from bench import measures, metrics
 from bench.contracts import Images, Key, KeyCondition
 from bench.datasets.scenario import Scenario
 from bench.guests.checks import WRONG_SHAPE
@@ -25,9 +25,6 @@ from bench.harness.under_key import held_megabytes, under
 from bench.records import Condition, Flag, Measured, condition_name
 
 BATCH = 64
-SOME = 200
-"""Images that near and wrong keys, and the earlier submissions of a costly predictor, are judged on: the first of the
-test split. The right key, no key and the last submission get all of it."""
 SAMPLES = 8
 """Images that a record keeps to look at, each of another class."""
 
@@ -94,14 +91,20 @@ class Judge:
         self.labels = labels_after(None, self.images)
         """(N,) int64, or masks (N, H, W) uint8."""
         self.authorised_labels = labels_after(key, before_key)
+        self.some = torch.from_numpy(metrics.at_random(len(self.images)))
+        """Places of the images that near and wrong keys, and earlier submissions of a costly predictor, are judged on.
+        The right key, no key and the last submission get all images."""
         self._constant = self.measure.constant(self.labels)
         self.floor = self.measure.value(self._constant, self.labels)
         self._main_classes = side.dataset.labels[self.index].numpy()
         self._authorised_main_classes = other.dataset.labels[self.authorised_index].numpy()
 
     def split_evidence(self, is_domain: bool) -> Evidence:
-        """Index of the judged images, and the labels of classification, of both sides where they differ."""
-        out: Evidence = {"test_index": self.index.numpy()}
+        """Index of the judged images, and the labels of classification, of both sides where they differ.
+
+        ``some`` has the places of those that near and wrong keys are judged on.
+        """
+        out: Evidence = {"test_index": self.index.numpy(), "some": self.some.numpy()}
         if is_domain:
             out["authorised_index"] = self.authorised_index.numpy()
         if self.dense:  # the true pixels of each class are in it
@@ -147,8 +150,8 @@ class Judge:
             extra_parameters=None if victim is None else locked.parameters - victim.parameters,
             LP_after_batch_norm=self._adapted(locked),
         )
-        first = evidence[self._name("LP")][: self._few()]
-        verdict.flags = self._lock_flags(verdict, self.measure.value(first, self.labels[: len(first)]))
+        few = self._few()
+        verdict.flags = self._lock_flags(verdict, self.measure.value(evidence[self._name("LP")][few], self.labels[few]))
         return verdict, evidence
 
     def conditions(self, locked: Model, seed: int, progress: Progress) -> tuple[list[Condition], Evidence]:
@@ -163,14 +166,14 @@ class Judge:
         keys = [KeyCondition("right", "", self.key), *self.key.conditions(seed)]
         for i, condition in enumerate(keys):
             kind, name = condition.kind, condition_name(condition.kind, condition.label)
-            n = len(raw) if kind == "none" else min(SOME, len(raw))
-            labels = self.authorised_labels if kind == "right" else labels_after(condition.key, raw, n)
-            some = self.authorised if kind == "right" else KeyedImages(raw.subset(torch.arange(n)), condition.key)
+            judged = raw if kind == "none" else raw.subset(self.some)
+            labels = self.authorised_labels if kind == "right" else labels_after(condition.key, judged)
+            some = self.authorised if kind == "right" else KeyedImages(judged, condition.key)
             model = under(locked, condition.key)
             answers, shipped = self._of(model, some, labels)
             evidence[self._name(f"condition/{name}")] = answers
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
-                at = torch.from_numpy(_one_a_class(self._main_classes[:n], SAMPLES))
+                at = torch.from_numpy(_one_a_class(self._main_classes[self.some.numpy()], SAMPLES))
                 images = some.at(at)
                 evidence |= {
                     f"samples/{kind}": _pixels(images),
@@ -201,17 +204,17 @@ class Judge:
     def _adapted(self, locked: Model) -> float | None:
         """LP in percent with batch-norm statistics of the attacker's pool; None where there are no batch norms.
 
-        In segmentation on the first `SOME` images: their outputs lie in memory together.
+        In segmentation on `some` images: their outputs lie in memory together.
         """
         if not locked.has_batch_norm:
             return None
-        n = self._few()
-        outputs = locked.adapted(self.pool, self.images.subset(torch.arange(n)) if self.dense else self.images)
-        return self.measure.value(self.measure.answers(outputs[:, : self.k], self.labels[:n]), self.labels[:n])
+        few = self._few()
+        outputs = locked.adapted(self.pool, self.images.subset(few) if self.dense else self.images)
+        return self.measure.value(self.measure.answers(outputs[:, : self.k], self.labels[few]), self.labels[few])
 
-    def _few(self) -> int:
-        """Images that the adapted model is judged on."""
-        return min(SOME, len(self.images)) if self.dense else len(self.images)
+    def _few(self) -> Tensor:
+        """Places of the images that the adapted model is judged on."""
+        return self.some if self.dense else torch.arange(len(self.images))
 
     def _lock_flags(self, v: LockVerdict, LP_of_few: float) -> list[Flag]:
         flags = (
@@ -277,13 +280,14 @@ class Judge:
         return np.asarray(answers[np.argsort(order.numpy())])
 
     def answers(self, predictor: Answerer, some: bool = False) -> Array:
-        """What a submission answers on the judged images, or on the first `SOME` of them."""
-        first = torch.arange(min(SOME, len(self.images)))
-        return self._predict(predictor, self.images.subset(first) if some else self.images, self.labels)
+        """What a submission answers on the judged images, or on `some` of them."""
+        if some:
+            return self._predict(predictor, self.images.subset(self.some), self.labels[self.some])
+        return self._predict(predictor, self.images, self.labels)
 
     def score(self, answers: Array) -> float:
-        """Percent that ``answers`` to the first judged images reach."""
-        return self.measure.value(answers, self.labels[: len(answers)])
+        """Percent that ``answers`` to all judged images reach, or to `some` of them."""
+        return self.measure.value(answers, self.labels if len(answers) == len(self.labels) else self.labels[self.some])
 
     def measured(self, answers: Array) -> Measured:
         """The same for all judged images, with its interval."""
@@ -315,14 +319,15 @@ class Judge:
             after = self.measure.measured(there, self.authorised_labels)
             evidence[self._name("authorised_after")] = there
         flags = []
-        some = self.images.take(torch.arange(min(BATCH, len(self.images)))).images
-        if not predictor.transductive:  # `predicted` had these images together and in order
-            changed = self.measure.changed(self._in_pieces(predictor, some), predicted[:BATCH])
+        at = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
+        some, labels = self.images.take(at).images, self.labels[at]
+        if not predictor.transductive:  # `predicted` had these images in other batches
+            changed = self.measure.changed(self._in_pieces(predictor, some, labels), predicted[at.numpy()])
             flags.append(red_flags.depends_on_batch(changed, len(some)))
         rng = torch.Generator().manual_seed(2)
         noisy = (some + (torch.rand(some.shape, generator=rng) - 0.5) * (4 / 255)).clamp(0, 1)
-        exact = self.score(predicted[:BATCH])
-        near = self.score(self._predict(predictor, noisy, self.labels))
+        exact = self.measure.value(predicted[at.numpy()], labels)
+        near = self.measure.value(self._predict(predictor, noisy, labels), labels)
         flags.append(red_flags.too_good_on_labels(exact, near))
         verdict = AttackVerdict(
             RP=self.measured(predicted),
@@ -331,10 +336,10 @@ class Judge:
         )
         return verdict, evidence
 
-    def _in_pieces(self, predictor: Answerer, images: Judged) -> Array:
+    def _in_pieces(self, predictor: Answerer, images: Judged, labels: Tensor) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
-        return self._in_batches(predictor, images, self.labels, order, 23)
+        return self._in_batches(predictor, images, labels, order, 23)
 
     def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""

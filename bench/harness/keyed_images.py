@@ -62,14 +62,13 @@ def with_masks_after(key: Callable[[Tensor], Tensor], images: Images) -> Images:
     return images.with_masks(moved_masks(key, images.labels)) if images.has_masks else images
 
 
-def labels_after(key: Key | None, images: Images, n: int | None = None) -> Tensor:
-    """The stored labels of the first ``n`` of ``images``: (n,) int64, or masks (n, H, W) uint8 after ``key``.
+def labels_after(key: Key | None, images: Images) -> Tensor:
+    """The stored labels of ``images``: (n,) int64, or masks (n, H, W) uint8 after ``key``.
 
     Raises:
         NoLabels: there are none.
     """
-    some = images if n is None else images.subset(torch.arange(n))
-    some = some if key is None else with_masks_after(key, some)
+    some = images if key is None else with_masks_after(key, images)
     if some.stored_labels is None:
         raise NoLabels
     return some.stored_labels

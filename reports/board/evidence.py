@@ -104,10 +104,16 @@ def _conditions(record: Record, arrays: Arrays) -> Iterator[str]:
         elif counts is not None:
             yield from _number(f"the key condition {name}", condition.accuracy, counts)
         elif classes is not None and labels is not None:
-            if len(classes) != n or len(labels) < n:
+            of_it = labels if len(classes) == len(labels) else labels[_some(arrays, len(labels))]
+            if len(classes) != n or len(of_it) != n:
                 yield f"the key condition {name} is over {n} images, its evidence over {len(classes)}"
             else:
-                yield from _number(f"the key condition {name}", condition.accuracy, classes == labels[:n])
+                yield from _number(f"the key condition {name}", condition.accuracy, classes == of_it)
+
+
+def _some(arrays: Arrays, n: int) -> Any:
+    """Places of the images of key conditions; evidence of older versions is of the first ones."""
+    return metrics.at_random(n) if "some" in arrays else np.arange(min(n, metrics.SOME))
 
 
 def _images(record: Record, arrays: Arrays, known: dict[tuple[str, ...], str]) -> Iterator[str]:

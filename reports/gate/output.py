@@ -133,8 +133,6 @@ class Report:
             yield Text(f"not comparable: {gap.name}: {gap.what}. {gap.remedy}", style="bold red")
         for warning in comparison.warnings:
             yield Text(f"warning: {warning}", style="yellow")
-        for note in comparison.notes:
-            yield Text(note, style="dim")
         yield Text(summary(comparison), style="bold red" if comparison.exit_status else "bold green")
 
 
@@ -147,7 +145,7 @@ def markdown(comparison: Comparison) -> str:
             rows = ((_plain(c.name), _plain(c.what), _plain(c.remedy)) for c in found)
             lines += ["", markdown_table((head, "what", "what to do"), rows)]
     lines += ["", *(f"- warning: {_plain(warning)}" for warning in comparison.warnings)]
-    lines += [*(f"- {_plain(note)}" for note in comparison.notes), "", caption(comparison), ""]
+    lines += ["", caption(comparison), ""]
     return "\n".join(lines)
 
 
@@ -179,7 +177,7 @@ def junit(comparison: Comparison) -> str:
         for certain in found:
             case = _case(suite, kind, certain.name)
             ElementTree.SubElement(case, word, message=_xml(certain.what)).text = _xml(certain.remedy)
-    words = [summary(comparison), *comparison.warnings, *comparison.notes, caption(comparison)]
+    words = [summary(comparison), *comparison.warnings, caption(comparison)]
     ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(words))
     return _document(suite)
 

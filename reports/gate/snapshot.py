@@ -35,10 +35,13 @@ CHECKSUM = "checksum"
 SEEDS = 8
 """Seeds that a file has at least: the gate estimates its noise from them."""
 
-NAMES = ("UP", "LP", "RP", "oracle", "victim_authorised")
+LATER = ("UP_shipped", "LP_shipped", "wrong_key")
+"""Numbers that files of older versions lack: then nothing is said of them."""
+NAMES = ("UP", "LP", "RP", "oracle", "victim_authorised", *LATER)
+"""Numbers of a seed. ``wrong_key`` is the highest accuracy under a near or wrong key."""
 SPENT = {"steps": "steps", "queries": "queries", "edited": "edited images", "guesses": "guesses"}
 """Meters of an attack that are the same wherever it runs, and their units in words."""
-AUTHORISED = ("UP", "victim_authorised")
+AUTHORISED = ("UP", "victim_authorised", "UP_shipped")
 """What is measured on authorised images; the rest is on unauthorised ones."""
 
 
@@ -172,6 +175,7 @@ class Snapshot(_Model):
     machine: str = ""
     threads: Count = Field(default=0, description="of the workers; 0 where unknown, or where seeds differ")
     lockbench: str = Field(default="", description="version that made the snapshot")
+    sealed: bool = Field(default=True, exclude=True, description="whether the file it came from had a checksum")
     rows: list[SnapshotRow]
 
     def seeds(self) -> list[int]:
@@ -249,14 +253,16 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         )
         flags = sorted({flag.name for flag in record.flags})
         return Seed(status=record.status, error=first, flags=flags, created=record.provenance.created)
-    measured = {name: getattr(record, name) for name in NAMES}
+    measured = {name: getattr(record, name) for name in NAMES if name != "wrong_key"}
+    wrong = [c.accuracy for c in record.conditions if c.kind in ("near", "wrong")]
+    measured["wrong_key"] = max(wrong, key=lambda accuracy: accuracy.value, default=None)
     values = {name: m.value for name, m in measured.items() if m is not None}
     if record.cell.attack.purpose == "no-attack":
         values.pop("RP", None)  # nobody attacked: it only repeats LP
     arrays = evidence(record)
     right: dict[str, str] = {}
     images: dict[str, str] = {}
-    n = {side_of(name): m.n for name, m in measured.items() if m is not None}
+    n = {side_of(name): m.n for name, m in measured.items() if m is not None and name not in LATER}
     for side in n:
         index, labels = (_side(arrays, side, part) for part in ("index", "labels"))
         if index is None or len(index) != n[side]:
@@ -269,7 +275,7 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         images[side] = hashlib.sha256(split.tobytes()).hexdigest()[:20]
         for name in values:
             predicted = arrays.get(f"pred/{name}")
-            if side_of(name) != side or predicted is None or predicted.shape != labels.shape:
+            if side_of(name) != side or predicted is None or predicted.shape != labels.shape or name in LATER:
                 continue
             hits = (predicted == labels)[order]
             # Evidence speaks for a number only where it reproduces it.
@@ -391,6 +397,7 @@ def read(file: Path) -> Snapshot:
     checksum = payload.pop(CHECKSUM, None) if isinstance(payload, dict) else None
     try:
         snapshot = Snapshot.model_validate(payload)
+        snapshot.sealed = checksum is not None
         if checksum is not None and checksum != digest(payload):
             raise ValueError("it is not as it was written: its checksum is another")
         problem = next(sound.contradictions(snapshot.rows), "")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from reports.page.chart_spec import (
     PERCENT,
     Axis,
@@ -23,7 +21,7 @@ from reports.page.chart_spec import (
 from reports.page.palette import COLOURS, NEUTRAL, ORACLE, RIGHT, colour, symbol
 from reports.rows import domain
 from reports.rows.row import Row
-from reports.rows.worst import candidates
+from reports.rows.worst import candidates, furthest
 from reports.text import findings
 from reports.text.cells import DOMAIN_HEADINGS, condition_words, domain_counts, drop_digits
 from reports.text.formatting import number, seeds_list, seeds_words, with_interval
@@ -39,12 +37,11 @@ class Worst:
 
 
 def worst_cases(rows: Iterable[Row], validation: Mapping[str, float | None]) -> list[Worst]:
-    """For each lock and key, the row that opens it furthest.
+    """For each lock and key, the row that opens it furthest, as `reports.rows.worst.furthest` chooses it.
 
     Args:
         rows: of one scenario and model; those without RP (failed, or lacking a control) are left out.
-        validation: by row key, the mean RP on judge-validation images. Where every row of a lock has one, the
-            worst is chosen by it: the best of many on test images is too high by luck.
+        validation: by row key, the mean RP on judge-validation images.
     """
     by_lock: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -52,12 +49,8 @@ def worst_cases(rows: Iterable[Row], validation: Mapping[str, float | None]) -> 
             by_lock.setdefault((row.lock, row.key), []).append(row)
     cases = []
     for pool in by_lock.values():
-        members = candidates(pool)
-        scores = [validation.get(row.row_key) for row in members]
-        known = [s for s in scores if s is not None]
-        blind = len(known) == len(members)
-        used = known if blind else [row.mean("RP") or 0.0 for row in members]
-        cases.append(Worst(members[int(np.argmax(used))], "judge-validation images" if blind else "test images"))
+        row, blind = furthest(candidates(pool), validation)
+        cases.append(Worst(row, "judge-validation images" if blind else "test images"))
     return cases
 
 
@@ -81,8 +74,9 @@ def trade_off(group: Group, validation: Mapping[str, float | None]) -> Chart | N
         series.append(_dot(i, row, name, words, "RP", "UP"))
     chosen = " or ".join(dict.fromkeys(case.by for case in cases))
     caption = (
-        f"Top left is best: useful with the key, useless without. RP of each lock's strongest attack, chosen on"
-        f" {chosen}, over all threat models of the table. {sample_words(case.row for case in cases)}"
+        f"Top left is best: useful with the key, useless without. RP of the attack furthest above the public"
+        f" baseline, chosen on {chosen}, over all threat models of the table."
+        f" {sample_words(case.row for case in cases)}"
         f"{uncounted(group.methods)} Open symbols: UP"
         f" more than {COST:g} points under the victim. Points below and right of the dotted line are beaten on both"
         " counts."

@@ -161,9 +161,14 @@ METERS = ("guesses", "edited", "queries", "steps")
 def half_costs(row: Row) -> dict[str, list[float | None]] | None:
     """By meter, one reading a seed at which half of the loss was back; None for a seed where it never was.
 
-    Meters that no submission moved are left out. None without a curve, LP or oracle.
+    Meters that no submission moved are left out. None where a seed has no curve, and without LP or oracle.
     """
-    if row.curve is None or row.values["LP"] is None or row.values["oracle"] is None:
+    if (
+        row.curve is None
+        or not set(row.seeds) <= row.curve.keys()
+        or row.values["LP"] is None
+        or row.values["oracle"] is None
+    ):
         return None
     costs: dict[str, list[float | None]] = {}
     for meter in METERS:

@@ -79,8 +79,8 @@ def must_open(row: Row) -> Failed | None:
         return None
     # Where oracle - b is small, recovery is not defined; the points still are.
     points = oracle.mean - rp.mean
-    outside = recovery is not None and recovery.low is not None and recovery.high is not None
-    outside = outside and (recovery.high < 1 - SLACK or recovery.low > 1 + SLACK)  # type: ignore[union-attr,operator]
+    bounds = None if recovery is None else recovery.bounds
+    outside = bounds is not None and (bounds[1] < 1 - SLACK or bounds[0] > 1 + SLACK)
     below, above = _seeds(row, oracle, rp), _seeds(row, rp, oracle)
     if not (outside or (row.seeds and row.seeds in (below, above))):
         return None
@@ -129,8 +129,8 @@ def must_not_open(row: Row) -> Failed | None:
     advantage, rp, public = (row.values[name] for name in ("advantage", "RP", "public_baseline"))
     if row.lock_purpose != "must-not-open" or row.attack_purpose or advantage is None or rp is None or public is None:
         return None
-    interval = advantage.low is not None and advantage.low > 0
-    if not (interval or (row.seeds and _seeds(row, rp, public) == row.seeds)):
+    bounds = advantage.bounds
+    if not ((bounds is not None and bounds[0] > 0) or (row.seeds and _seeds(row, rp, public) == row.seeds)):
         return None
     what = f"advantage {advantage.mean:.1f} is above 0 beyond noise"
     return Failed(row, row.lock, what, advantage.mean, "the advantages beside it are too high")

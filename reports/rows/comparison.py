@@ -54,9 +54,10 @@ def verdict(theirs: float, error: float, ours: Value | None, against: Sequence[s
         return Verdict("not comparable", " and ".join(against) or UNMEASURED)
     if against:
         return Verdict("not comparable", " and ".join(against))
-    if ours.low is None or ours.high is None:
+    if ours.bounds is None:
         return Verdict("not comparable", "no interval")
-    return Verdict("inside" if ours.low - error <= theirs <= ours.high + error else "outside")
+    low, high = ours.bounds
+    return Verdict("inside" if low - error <= theirs <= high + error else "outside")
 
 
 @dataclass(frozen=True)

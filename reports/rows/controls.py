@@ -54,6 +54,17 @@ def purpose_of(kind: str, name: str) -> str:
     return "" if info is None else str(info.purpose)
 
 
+def calibrates(cell: Cell) -> bool:
+    """Whether the cell is of a calibration lock, under an attack that it is read by.
+
+    The lock that must open is read by its opener alone: no other attack has to open it.
+    """
+    if cell.lock.purpose not in CALIBRATION or cell.attack.purpose:
+        return False
+    opener = registry.current().with_purpose("lock", cell.lock.purpose).opened_by
+    return not opener or cell.attack.name == opener
+
+
 def role_of(cell: Cell) -> str:
     """method, control or given: a control on either side makes a control row."""
     lock, attack = cell.lock, cell.attack
@@ -87,7 +98,7 @@ class Controls:
                 best = known.setdefault(self._budget(record), record)
                 if validated(record) > validated(best):
                     known[self._budget(record)] = record
-            elif cell.lock.purpose in CALIBRATION and cell.attack.purpose != "no-attack" and record.RP is not None:
+            elif calibrates(cell) and record.RP is not None:
                 self._calibrated.add((imported, scenario_of(cell), cell.model_name, cell.lock.purpose))
 
     @staticmethod
@@ -103,7 +114,12 @@ class Controls:
         )
 
     def baseline(self, record: Record) -> Record | None:
-        """The public baseline of ``record``'s scenario, model, replicate and data budget, if there is one."""
+        """The public baseline of ``record``'s scenario, model, replicate, data and data budget, if there is one."""
+        found = self._any_baseline(record)
+        return found if found is not None and _on_same_data(found, record) else None
+
+    def _any_baseline(self, record: Record) -> Record | None:
+        """The same, whatever the data were: a folder may have changed under its name."""
         at = self._budget(record)
         imported = self._imported.get(at) if record.third_party is not None else None
         return self._baselines.get(at, imported)
@@ -118,7 +134,10 @@ class Controls:
         needed = ["LP", "floor"] if cell.lock.role == "given" else ["LP", "floor", "oracle", "victim_authorised"]
         unmeasured = [name for name in needed if any(getattr(r, name) is None for r in group)]
         lacks += [Missing(name, _command(group, cell.lock.name, own)) for name in unmeasured]
-        alone = [record for record in group if self.baseline(record) is None]
+        elsewhere = [r for r in group if self._any_baseline(r) is not None and self.baseline(r) is None]
+        if elsewhere:
+            lacks.append(Missing("public baseline on the same data", _command(elsewhere, cell.lock.name, own)))
+        alone = [record for record in group if self._any_baseline(record) is None]
         if alone:
             names = _control("lock", "victim").name, _control("attack", "public-baseline").name
             lacks.append(Missing("public baseline", _command(alone, *names)))
@@ -135,6 +154,13 @@ class Controls:
                 lock = _control("lock", purpose)
                 lacks.append(Missing(lock.name, _command(group[:1], lock.name, lock.opened_by or own)))
         return tuple(lacks)
+
+
+def _on_same_data(one: Record, other: Record) -> bool:
+    """Whether both were judged on the same data, as far as they say."""
+    prints = {r.provenance.data_fingerprint for r in (one, other)} - {""}
+    counts = {r.RP.n for r in (one, other) if r.RP is not None}
+    return len(prints) < 2 and len(counts) < 2
 
 
 def _control(kind: str, purpose: str) -> PluginInfo:

@@ -23,6 +23,9 @@ T = "t over seeds"
 IMAGES = "images, these seeds only"
 NESTED = "nested bootstrap over seeds and images"
 
+NO_WIDTH = 0.005
+"""Width of an interval over seeds under which they agree to the last image: what rounding leaves, percent."""
+
 Statistic = Callable[[Mapping[str, Draws]], Draws]
 """From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
 
@@ -54,6 +57,17 @@ class Value:
     def n_seeds(self) -> int:
         """Seeds that have a value."""
         return sum(v is not None for v in self.per_seed)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of the interval that decides: over images where seeds agree to the last image.
+
+        Theirs has no width then, but for the rounding of what is recorded.
+        """
+        if self.low is None or self.high is None:
+            return None
+        agree = self.kind == T and self.high - self.low < NO_WIDTH
+        return self.images if agree and self.images is not None else (self.low, self.high)
 
     @property
     def half(self) -> float | None:
@@ -109,7 +123,8 @@ def _of_parts(parts: tuple[_Part | None, ...], bounds: tuple[float | None, ...])
 
 def _lift(m: Measured, floor: float | None) -> Measured:
     if floor is None or m.value >= floor:
-        return m
+        low = m.low if m.low is None or floor is None else max(m.low, floor)
+        return m.model_copy(update={"low": low})
     return Measured(value=floor, n=m.n, low=floor, high=floor, metric=m.metric)
 
 

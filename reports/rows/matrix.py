@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.rows.worst import opening
+from reports.rows.worst import furthest
 
 Kind = Literal["broken", "not broken", "undecided", "control", "no result"]
 """The verdict of a spot; ``no result`` where a row shows no RP: it failed, is invalid, or lacks a control."""
@@ -138,15 +138,7 @@ def _spot(pool: Sequence[Row], validation: Mapping[str, float | None]) -> Spot:
     measured = [row for row in pool if kind_of(row) != "no result"]
     if not measured:
         return Spot(pool[0], "no result")
-    scores = [validation.get(row.row_key) for row in measured]
-    known = [score for score in scores if score is not None]
-    blind = len(known) == len(measured)
-    reached = known if blind else [row.mean("RP") or 0.0 for row in measured]
-    baselines = [row.mean("public_baseline") for row in measured]
-    above = [rp - (public or 0.0) for rp, public in zip(reached, baselines, strict=True)]
-    scored = reached if None in baselines else above
-    best = max(zip(measured, scored, strict=True), key=lambda pair: opening(*pair))[0]
-    blind &= best is measured[int(np.argmax(scored))]  # else test numbers took part in the choice
+    best, blind = furthest(measured, validation)
     by: Images = "" if len(measured) == 1 else "judge-validation" if blind else "test"
     return Spot(best, kind_of(best), len(measured), by)
 

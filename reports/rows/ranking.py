@@ -9,27 +9,54 @@ import numpy as np
 from reports.rows import statistics
 from reports.rows.intervals import IMAGES, Value
 from reports.rows.row import Row
-from reports.rows.worst import worst
+from reports.rows.worst import candidates, worst
 
 
 def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     """The row that stands for each lock that may be ranked, with the lock's (best, worst) rank; 1 holds best.
 
-    A lock's worst case is that of `reports.rows.worst`; `ranges` compares them.
+    A lock's worst case is that of `reports.rows.worst`; `ranges` compares them. A lock whose worst case has no interval
+    has no place: a lesser row would stand for it.
 
     Args:
         rows: of one table, and of locks that may be ranked.
     """
-    pools: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        value = row.values["advantage"]
-        if value is not None and value.half is not None:
-            pools.setdefault((row.lock, row.key), []).append(row)
-    rivals = [stands for pool in pools.values() if (stands := worst(pool)) is not None]
+    worsts = [stands for pool in _pools(rows) if (stands := worst(pool)) is not None]
+    rivals = [row for row in worsts if (v := row.values["advantage"]) is not None and v.half is not None]
     values = [v for row in rivals if (v := row.values["advantage"]) is not None]
     if len(rivals) < 2:
         return []
     return list(zip(rivals, ranges(values), strict=True))
+
+
+def unplaced(rows: Sequence[Row]) -> list[Row]:
+    """The worst cases that have no interval, and so no place."""
+    worsts = [stands for pool in _pools(rows) if (stands := worst(pool)) is not None]
+    return [row for row in worsts if (v := row.values["advantage"]) is None or v.half is None]
+
+
+def unshared(rows: Sequence[Row], ranked: Sequence[Row]) -> list[str]:
+    """Attacks that could stand for some of the ``ranked`` locks and did not run on all of them, by name.
+
+    The same attack under another threat model is another one.
+    """
+    places = {row.place for row in ranked}
+    met = [{_attack(row): row.attack for row in candidates(pool)} for pool in _pools(rows) if pool[0].place in places]
+    shared = set.intersection(*(set(attacks) for attacks in met)) if met else set()
+    return sorted({name for attacks in met for at, name in attacks.items() if at not in shared})
+
+
+def _pools(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows with an advantage, by lock and key."""
+    pools: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.values["advantage"] is not None:
+            pools.setdefault(row.place, []).append(row)
+    return list(pools.values())
+
+
+def _attack(row: Row) -> str:
+    return repr((row.attack, sorted(row.threat.items(), key=str)))
 
 
 def ranges(values: Sequence[Value]) -> list[tuple[int, int]]:
@@ -61,9 +88,8 @@ def ranges(values: Sequence[Value]) -> list[tuple[int, int]]:
 
 
 def _half(value: Value) -> float:
-    if not value.half and value.images is not None:
-        return max(value.images[1] - value.mean, value.mean - value.images[0])
-    return value.half or 0.0
+    low, high = value.bounds or (value.mean, value.mean)
+    return max(high - value.mean, value.mean - low)
 
 
 def best(rows: Sequence[Row]) -> Row | None:

@@ -149,7 +149,8 @@ class Row:
     @property
     def broken(self) -> bool | None:
         """RP > LP and the advantage's lower bound above `MARGIN`; None without an interval or for a control."""
-        bounds, rp, lp = _bounds(self.values["advantage"]), self.values["RP"], self.values["LP"]
+        advantage, rp, lp = (self.values[name] for name in ("advantage", "RP", "LP"))
+        bounds = None if advantage is None else advantage.bounds
         if self.role == "control" or bounds is None or rp is None or lp is None:
             return None
         return rp.mean > lp.mean and bounds[0] > MARGIN
@@ -163,15 +164,9 @@ class Row:
             return "control"
         if self.broken:
             return "broken"
-        bounds, rp, lp = _bounds(self.values["advantage"]), self.values["RP"], self.values["LP"]
+        advantage, rp, lp = (self.values[name] for name in ("advantage", "RP", "LP"))
+        bounds = None if advantage is None else advantage.bounds
         if bounds is None or rp is None or lp is None:
             return "undecided"
         straddles = bounds[1] > MARGIN and rp.mean > lp.mean
         return "undecided" if straddles else "not broken by this attack"
-
-
-def _bounds(value: Value | None) -> tuple[float, float] | None:
-    """The ends of the interval; over images where seeds agree to the last image, since theirs has no width then."""
-    if value is None or value.low is None or value.high is None:
-        return None
-    return value.images if value.low == value.high and value.images is not None else (value.low, value.high)

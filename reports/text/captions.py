@@ -25,6 +25,9 @@ from reports.text.groups import Group, flag_numbers, grouped, lock_name, row_nam
 
 __all__ = ["captions", "grouped"]
 
+MOST_NAMES = 5
+"""Names of attacks that one sentence lists."""
+
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
@@ -217,6 +220,11 @@ def _ranks(group: Group) -> list[str]:
     lost = [row for row in group.methods if row.place in ranked and row.status in ("invalid", "failed")]
     names_lost = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)
     without = f" Without what does not count: {', '.join(names_lost)}." if lost else ""
+    unplaced = dict.fromkeys(lock_name(row) for row in ranking.unplaced(group.rankable()))
+    without += f" Without a place: {', '.join(unplaced)}, whose worst case has no interval." if unplaced else ""
+    if unshared := ranking.unshared(group.rankable(), [row for row, _ in places]):
+        more = f" and {len(unshared) - MOST_NAMES} more" if len(unshared) > MOST_NAMES else ""
+        without += f" Not every lock met {', '.join(unshared[:MOST_NAMES])}{more}."
     ranking_words = f"{', '.join(ranks)}.{mark}{without}"
     return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {ranking_words}"]
 

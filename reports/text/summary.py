@@ -16,7 +16,7 @@ from reports.rows.calibration import opens
 from reports.rows.controls import CALIBRATION
 from reports.rows.intervals import Value
 from reports.rows.row import Row
-from reports.rows.worst import worst
+from reports.rows.worst import candidates, worst
 from reports.text.captions import alarms, threats
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, number
@@ -104,7 +104,9 @@ def _block(group: Group, pool: Sequence[Row], text: Letters, width: int) -> Rend
     """What one lock gives its user, gives anybody, and gives up to the best attack."""
     attacked = [row for row in pool if row.status == "ok"]
     row = worst(attacked) or next(iter(attacked), pool[0])
-    word = verdict_of(row)
+    word, still_open = verdict_of(row), _open(attacked)
+    if word == "not broken" and still_open:
+        word = "undecided"
     head = f"{lock_name(row)} on {title(group)}"
     yield text.joined((head, "bold"), ("  ", ""), (word.upper(), STYLES.get(word, "bold")))
     if row.status != "ok":
@@ -119,6 +121,14 @@ def _block(group: Group, pool: Sequence[Row], text: Letters, width: int) -> Rend
     for name, value, note in lines:
         first = f"  {name:<20}{_plain(value):>12}  "
         yield text(fold(first + note, width, " " * len(first)), "")
+    if still_open and row not in still_open:
+        first = f"  {'not decided':<20}{len(still_open):>12}  "
+        yield text(fold(first + ", ".join(dict.fromkeys(r.attack for r in still_open)), width, " " * len(first)), "")
+
+
+def _open(rows: Sequence[Row]) -> list[Row]:
+    """Of one lock's rows, those that may yet break it: undecided ones, and ones that lack a control."""
+    return [row for row in candidates(rows) if verdict_of(row) in ("undecided", "controls missing")]
 
 
 def _beside(row: Row, name: str, other: str, words: str) -> str:

@@ -25,8 +25,8 @@ from bench.editors.engine import current as engine_of
 from bench.editors.vocabulary import wordlist
 from bench.harness import victim
 from bench.harness.cell import Context, run_cell
-from bench.harness.judge import SOME
 from bench.harness.views import AttackerView, DefenderView
+from bench.metrics import SOME
 from bench.store import Store
 from bench.store.identity import Settings
 from bench.training import Run

@@ -88,7 +88,7 @@ def record(
 
 
 def calibration() -> list[Record]:
-    return [record("destroyed", RP=30.0, LP=10.0), record("permuted-logits", RP=90.0, LP=3.0)]
+    return [record("destroyed", RP=30.0, LP=10.0), record("permuted-logits", "logit-surgery", RP=90.0, LP=3.0)]
 
 
 def baselines(*values: float) -> list[Record]:

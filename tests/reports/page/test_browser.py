@@ -176,7 +176,7 @@ class TestBrowser:
         assert kinds["not-broken"].evaluate_all(paper) == ["rgba(0, 0, 0, 0)"]
         assert "rgba(0, 0, 0, 0)" not in kinds["broken"].evaluate_all(paper)
         assert all("back" in text for text in kinds["broken"].all_text_contents())
-        assert "the public baseline does as well" in tab.locator(".key").first.inner_text()
+        assert "the public baseline does as well" in tab.locator(".key").first.text_content()
 
     def test_notes_are_folded_and_unfold_by_keyboard_and_on_paper(self, tab: Any, site: Path) -> None:
         tab.goto((site / "index.html").as_uri())
@@ -224,7 +224,7 @@ class TestManyRows:
     def test_the_first_page_lists_the_tables(self, tab: Any, many: Path) -> None:
         tab.goto((many / "index.html").as_uri())
         assert tab.locator("table.board").count() == 0
-        counts = tab.locator("table.contents tbody tr td").all_inner_texts()
+        counts = tab.locator("table.contents tbody tr td").all_text_contents()
         assert int(counts[0]) == 2
         assert sum(map(int, counts[3:])) == 11
         tab.locator("table.contents tbody a").first.click()
@@ -237,7 +237,7 @@ class TestManyRows:
         assert shown.count() == 4
         assert controls > 0
         more = tab.get_by_role("button", name="Show 4 more")
-        assert "The first 4 of 11 rows" in tab.locator(".paging output").inner_text()
+        assert "The first 4 of 11 rows" in tab.locator(".paging output").text_content()
         more.focus()
         tab.keyboard.press("Enter")
         assert shown.count() == 8

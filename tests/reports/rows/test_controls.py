@@ -71,9 +71,31 @@ class TestMissingControls:
         assert {lack.control for lack in row.missing} == {"permuted-logits", "destroyed"}
 
     def test_a_calibration_lock_without_a_baseline_keeps_its_recovery(self) -> None:
-        row = the_row(calibration(), lock="permuted-logits")
+        row = the_row(calibration(), lock="permuted-logits", attack="logit-surgery")
         assert [lack.control for lack in row.missing] == ["public baseline"]
         assert (row.mean("recovery"), row.mean("advantage")) == (1.0, None)
+
+    def test_the_lock_that_must_open_counts_under_its_opener_alone(self) -> None:
+        """Another attack that leaves it closed says nothing of the judge."""
+        pool = [r for r in world() if r.cell.lock.name != "permuted-logits"]
+        row = the_row([*pool, record("permuted-logits", "prompt-search", RP=12.0, LP=3.0)])
+        assert [lack.control for lack in row.missing] == ["permuted-logits"]
+
+    @pytest.mark.parametrize("changed", ["fingerprint", "n"])
+    def test_a_baseline_on_other_data_does_not_count(self, changed: str) -> None:
+        """A folder may have grown under its name."""
+        pool = world((80.0,), (30.0,))
+        for each in pool:
+            each.provenance.data_fingerprint = "now"
+            if each.cell.attack.name == "from-scratch" and each.RP is not None:
+                if changed == "fingerprint":
+                    each.provenance.data_fingerprint = "then"
+                else:
+                    each.RP = each.RP.model_copy(update={"n": 57})
+        row = the_row(pool)
+        assert [lack.control for lack in row.missing] == ["public baseline on the same data"]
+        assert row.missing[0].command.startswith("bench run --lock modellock --attack prompt-search")
+        assert (row.mean("RP"), row.mean("advantage")) == (None, None)
 
     def test_no_attack_no_rp(self) -> None:
         row = the_row([*world(), record(attack="none", RP=20.0)], attack="none")

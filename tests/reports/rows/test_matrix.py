@@ -48,7 +48,7 @@ class TestSpot:
         assert (spot.kind, spot.hollow, spot.step) == ("no result", False, None)
 
     def test_a_control_makes_no_claim(self) -> None:
-        spot = spot_of("permuted-logits", "prompt-search", *baselines(30))
+        spot = spot_of("permuted-logits", "logit-surgery", *baselines(30))
         assert spot is not None
         assert (spot.kind, spot.hollow) == ("control", False)
 
@@ -96,9 +96,12 @@ class TestMatrix:
     def test_missing_combinations_are_empty_and_controls_apart(self) -> None:
         pool = [record("modellock", "prompt-search"), record("ntl", "finetune"), record("map", "none", RP=None)]
         table = matrix(rows([*pool, *calibration(), *baselines(30.0)]))
-        assert table.attacks == ("finetune", "prompt-search")
-        filled = {line.lock_name: [spot is not None for spot in line.spots] for line in table.methods}
-        assert filled == {"modellock": [False, True], "ntl": [True, False], "map": [False, False]}
+        assert set(table.attacks) == {"finetune", "prompt-search", "logit-surgery"}
+        filled = {
+            line.lock_name: {attack for attack, spot in zip(table.attacks, line.spots, strict=True) if spot is not None}
+            for line in table.methods
+        }
+        assert filled == {"modellock": {"prompt-search"}, "ntl": {"finetune"}, "map": set()}
         assert {line.lock_name for line in table.controls} == {"destroyed", "permuted-logits"}
         assert {(line.UP.mean, line.LP.mean) for line in table.methods if line.UP and line.LP} == {(88.0, 20.0)}
 

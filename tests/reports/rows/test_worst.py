@@ -10,7 +10,7 @@ from example_records import the_row, world
 from bench import registry
 from reports.rows.intervals import T, Value
 from reports.rows.row import EnsembleCase, Row
-from reports.rows.worst import candidates, worst, written_against
+from reports.rows.worst import candidates, furthest, worst, written_against
 from reports.text.summary import verdict_of
 
 METHODS = [name for name, info in sorted(registry.INSTALLED.all("lock").items()) if info.role == "method"]
@@ -61,6 +61,7 @@ def test_seeds_that_agree_to_the_last_image_leave_the_noise_of_the_images(
 ) -> None:
     assert _row("a", 90.0, _over(5.56, 0.0, images)).verdict == word
     assert _row("a", 90.0, _over(5.56, 0.0)).verdict == "broken", "no other interval is known"
+    assert _row("a", 90.0, _over(5.5555, 0.0002, images)).verdict == word, "numbers are rounded to four places"
 
 
 def test_a_member_of_an_ensemble_stands_through_it_alone() -> None:
@@ -71,3 +72,21 @@ def test_a_member_of_an_ensemble_stands_through_it_alone() -> None:
     member, other = (_row(adaptive, 90.0, _over(60.0, 3.0), key=key) for key in ("taken in", "more labels"))
     assert candidates([headline, member, other]) == [headline, other]
     assert candidates([member, other]) == [member, other]
+
+
+def test_an_attack_that_no_ensemble_takes_in_stands_beside_it() -> None:
+    case = EnsembleCase(4, "leaked", {0: "a"}, {0: 31.2}, (), 2, row_keys=("a",))
+    headline, strong = _row("ensemble", 61.2, _over(1.2, 3.0), case=case), _row("finetune", 90.2, _over(30.2, 0.5))
+    assert worst([headline, strong]) is strong
+    none = replace(_row("none", 50.0, _over(0.0, 1.0)), attack_purpose="no-attack")
+    assert candidates([headline, none]) == [headline]
+
+
+def test_the_furthest_is_above_its_baseline_and_not_merely_high() -> None:
+    low = replace(_row("a", 85.0, _over(1.0, 0.5)), role="method")
+    low.values["public_baseline"] = Value(84.0, (84.0,))  # type: ignore[index]
+    high = _row("b", 60.0, _over(30.0, 3.0))
+    high.values["public_baseline"] = Value(30.0, (30.0,))  # type: ignore[index]
+    assert furthest([low, high], {})[0] is high
+    assert furthest([low, high], {"a": 90.0, "b": 59.0}) == (high, True)
+    assert furthest([low, high], {"a": 90.0, "b": 30.0}) == (high, False), "a breaks nothing, and b does"

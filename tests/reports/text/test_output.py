@@ -84,7 +84,7 @@ class TestTables:
         text = render(self.table, "md")
         for words in (
             f"n = {N}", "t over seeds", "public baseline (from-scratch, or the floor)", "prompt-search: its own scorer",
-            "access: weights", "64 guesses", "permuted-logits (edit) × prompt-search",
+            "access: weights", "64 guesses", "permuted-logits (edit) × logit-surgery",
             "destroyed (edit) × prompt-search",
         ):  # fmt: skip
             assert words in text

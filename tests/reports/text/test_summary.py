@@ -33,6 +33,17 @@ def test_the_verdict_comes_first_and_the_four_answers_under_it() -> None:
     assert "29.0" in lines[4]
 
 
+def test_a_lock_with_an_attack_that_nothing_decides_is_not_called_whole() -> None:
+    pool = world((30.0, 30.2), (28.0, 28.2))
+    assert "NOT BROKEN" in shown(pool).splitlines()[0]
+    wide = [record(attack="finetune", replicate=i, RP=rp) for i, rp in enumerate((20.0, 38.0))]
+    lines = shown([*pool, *wide]).splitlines()
+    assert lines[0].endswith("UNDECIDED")
+    assert [line.split() for line in lines if line.strip().startswith("not decided")] == [
+        ["not", "decided", "1", "finetune"]
+    ]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_no_word_and_no_number_is_broken(width: int) -> None:
     text = shown(world((80.0, 78.0), (30.0, 28.0)), width)
