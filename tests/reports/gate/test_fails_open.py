@@ -318,3 +318,65 @@ class TestPairs:
             if row.lock_name == "modellock":
                 row.seeds[3].values["LP"] -= 12.5
         assert compare(wild, worse).exit_status == 0
+
+    @pytest.mark.parametrize("stays", [20.0, 100.0])
+    def test_a_pair_that_does_not_move_does_not_hide_a_regression(self, wild: Snapshot, stays: float) -> None:
+        """One seed stays as it is, or was open all along."""
+        before, worse = wild.model_copy(deep=True), self._shifted(wild, 30.0)
+        for snapshot_ in (before, worse):
+            for row in snapshot_.rows:
+                if row.lock_name == "modellock":
+                    row.seeds[3].values["LP"] = stays
+                    row.seeds[3].right.pop("LP", None)
+        assert compare(before, worse).exit_status == 1
+
+
+class TestWhatShips:
+    """A lock that other keys open, or that ships more than it says, is no better for its LP."""
+
+    WORSE = {"wrong_key": 88.0, "UP_shipped": 30.0, "LP_shipped": 90.0}
+
+    def _with(self, snapshot: Snapshot, **values: float) -> Snapshot:
+        out = snapshot.model_copy(deep=True)
+        for row in out.rows:
+            for i, seed in enumerate(row.seeds.values()):
+                seed.values |= {name: value + i / 10 for name, value in values.items()}
+        return out
+
+    @pytest.mark.parametrize("name", WORSE)
+    def test_each_is_a_line(self, before: Snapshot, after: Snapshot, name: str) -> None:
+        good = {"wrong_key": 22.0, "UP_shipped": 88.0, "LP_shipped": 20.0}
+        old = self._with(before, **good)
+        assert compare(old, self._with(after, **good)).exit_status == 0
+        comparison = compare(old, self._with(after, **{**good, name: self.WORSE[name]}))
+        assert comparison.exit_status == 1
+        assert {f.line.metric for f in comparison.findings if f.verdict == "regressed"} == {name}
+        lost = self._with(after, **{n: v for n, v in good.items() if n != name})
+        assert any(f"{name} no longer measured" in f.what for f in compare(old, lost).certain)
+
+    def test_an_older_file_that_lacks_them_is_named(self, before: Snapshot, after: Snapshot) -> None:
+        comparison = compare(before, self._with(after, wrong_key=22.0))
+        assert comparison.exit_status == 0
+        assert any("the snapshot has no wrong_key" in w for w in comparison.warnings)
+
+    def test_they_are_read_from_records(self) -> None:
+        from example_records import exactly, measured, record
+
+        from bench.records import Condition
+
+        keys = [Condition(kind=kind, label=kind, what="", accuracy=exactly(v), shipped=v)
+                for kind, v in (("right", 88.0), ("near", 41.0), ("wrong", 17.0), ("none", 60.0))]  # fmt: skip
+        one = record(UP_shipped=measured(87.0), LP_shipped=measured(19.0), conditions=keys)
+        (row,) = snapshot([one], lambda _: {}).rows
+        values = row.seeds[0].values
+        assert (values["UP_shipped"], values["LP_shipped"], values["wrong_key"]) == (87.0, 19.0, 41.0)
+
+
+def test_a_renamed_parameter_is_named(before: Snapshot, after: Snapshot) -> None:
+    """Another default may have come with it."""
+    for snapshot_, name in ((before, "edit_share"), (after, "share")):
+        for row in snapshot_.rows:
+            row.settings = {"lock": {"rate": 0.1, name: 0.95}}
+    warnings = [w for w in compare(before, after).warnings if "alone has the parameter" in w]
+    assert any("the candidate alone has the parameter share" in w for w in warnings)
+    assert any("the snapshot alone has the parameter edit_share" in w for w in warnings)

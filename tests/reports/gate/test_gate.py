@@ -247,8 +247,8 @@ class TestWhatIsMissing:
         assert compare(before, candidate).regressed
         comparison = compare(before, candidate, asked=asked)
         assert comparison.exit_status == 0
-        (note,) = comparison.notes
-        assert all(row.words() in note for row in before.rows if row.lock_name != "none")
+        (warning,) = [w for w in comparison.warnings if "nothing is said of them" in w]
+        assert all(row.words() in warning for row in before.rows if row.lock_name != "none")
 
     def test_an_unknown_row_and_a_new_flag_warn(self, before: Snapshot) -> None:
         candidate = taken(World(TWO, 29))

@@ -66,7 +66,16 @@ def seed(payload: dict[str, Any], number: str = "0") -> dict[str, Any]:
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert snapshots.read(written(tmp_path)) == _small(WORLD)
+    file = written(tmp_path, lambda payload: payload.update(checksum=CHECKSUM))
+    assert snapshots.read(file) == _small(WORLD)
+
+
+def test_a_file_without_checksum_is_read_and_the_gate_says_so(tmp_path: Path) -> None:
+    before = snapshots.read(written(tmp_path))
+    assert before == _small(WORLD).model_copy(update={"sealed": False})
+    (warning,) = [w for w in compare(before, CANDIDATE).warnings if "checksum" in w]
+    assert warning.startswith("the snapshot has no checksum")
+    assert not any("checksum" in w for w in compare(_small(WORLD), CANDIDATE).warnings)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_what_is_no_text_of_ours_is_refused(data: bytes, words: str, tmp_path: P
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
-    file = written(tmp_path)
+    file = written(tmp_path, lambda payload: payload.update(checksum=CHECKSUM))
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert snapshots.read(file) == _small(WORLD)
 
