@@ -146,10 +146,11 @@ class FineTune(Attack):
         usual = 3e-3 if self.layers == "lora" else 1e-2 if self.layers in ("head", "bitfit") else 1e-3
         usual = 1e-2 if self.optimiser == "sgd" else usual
         rate = usual if self.rate is None else self.rate
+        decay = 5e-4 if self.optimiser == "sgd" else 0.05
         checkpoints = tuning.Checkpoints(plain, self.steps)
         run.fit(
             model, loss, self.steps, *data, batch=self.batch, name=name, augment=AUGMENT[self.augment],
-            parameters=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new"),
+            parameters=tuning.parameter_groups(model, self.layers, rate, self.layer_decay, self.head == "new", decay),
             optimiser=partial(torch.optim.SGD, momentum=0.9) if self.optimiser == "sgd" else None,
             backward=tuning.sharpness_aware(model, self.rho) if self.optimiser == "asam" else None,
             train_mode=self.layers not in ("head", "bitfit"),

@@ -71,7 +71,8 @@ class LearnedInput(Attack):
         for part in range(stages):
             run.fit(
                 front, loss, max(1, self.steps // stages), train,
-                rate=self.rate * (10 if prompt else 1), batch=self.batch, augment=jitter, name=f"input/{part}",
+                rate=self.rate * (10 if prompt else 1), batch=self.batch, decay=0.0 if prompt else 0.05,
+                augment=jitter, name=f"input/{part}",
             )  # fmt: skip
             fronts.append(copy.deepcopy(front))
             run.submit(InFront.of(Direct(model), front), part=part)

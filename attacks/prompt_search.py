@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks.kit import proposers
 from attacks.kit.access import ANSWERS, ask, handle
 from attacks.kit.selection import guess_score
-from bench.contracts import Acceptance, Attack, AttackerView, Predictor, Run, ThreatModel, param
+from bench.contracts import Acceptance, Attack, AttackerView, BudgetSpent, Predictor, Run, ThreatModel, param
 from bench.pixels import main_class
 from bench.predictors import Edited
 
@@ -172,14 +172,23 @@ class _Search:
         """Answers to images ``done`` to ``n`` for each of ``prompts``; hands in the leader as guesses multiply."""
         if start == 0 and self.run.budget.guesses is not None:  # what the budget does not cover is not tried
             prompts = prompts[: max(0, self.run.budget.guesses - self.run.meter.guesses)] or prompts[:1]
-        for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[start:n], prompts, self.settings)):
-            if start == 0:
-                self.run.guess(prompt)
-            new = ask(self.target, edited)
-            self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if start else new
-            self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
-            if start == 0 and len(self.outputs) in HAND_IN:
-                self._hand_in(self._by_score([p for p in self.outputs if len(self.outputs[p]) >= n], n)[0])
+        try:
+            for i, (prompt, edited) in enumerate(self.run.edits(self.images.images[start:n], prompts, self.settings)):
+                if start == 0:
+                    self.run.guess(prompt)
+                new = ask(self.target, edited)
+                self.outputs[prompt] = torch.cat([self.outputs[prompt], new]) if start else new
+                self.run.progress(i + 1, len(prompts), f"guesses on {n} images")
+                if start == 0 and len(self.outputs) in HAND_IN:
+                    self._hand_in_leader(n)
+        except BudgetSpent:  # what it has paid for still counts
+            self._hand_in_leader(n if start == 0 else start)
+            raise
+
+    def _hand_in_leader(self, n: int) -> None:
+        """Hand in the best of the prompts that were tried on ``n`` images, if there is any."""
+        if ranked := self._by_score([p for p in self.outputs if len(self.outputs[p]) >= n], n):
+            self._hand_in(ranked[0])
 
     def _by_score(self, prompts: Sequence[str], n: int) -> list[str]:
         return sorted(prompts, key=lambda p: self._score(self.outputs[p][:n]), reverse=True)

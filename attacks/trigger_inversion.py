@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.kit.front import InFront
+from attacks.kit.input import subset
 from attacks.kit.inverted import LowRank, Trigger
 from attacks.kit.selection import mutual_information
 from bench.contracts import (
@@ -33,6 +35,8 @@ ENOUGH = 0.9
 """Accuracy, or share of the largest mutual information, above which the change is made smaller."""
 LOOKS = 25
 """Steps between two looks at it."""
+LOOKED_AT = 200
+"""Images of a look, at most."""
 
 
 class TriggerInversion(Attack):
@@ -87,7 +91,7 @@ class TriggerInversion(Attack):
         for form in forms:
             for start in range(self.starts):
                 front = self._start(form, target, run.seed(f"{form}/{start}"))
-                self._train(model, front, images, labelled is not None, run, f"{form}/{start}")
+                front = self._train(model, front, images, labelled is not None, run, f"{form}/{start}")
                 score = _score(model, front, images, labelled is not None)
                 size = float(front.size_of_change().detach())
                 predictor = InFront.of(inner, front)
@@ -106,9 +110,19 @@ class TriggerInversion(Attack):
 
     def _train(
         self, model: Classifier, front: Trigger | LowRank, images: Images, labelled: bool, run: Run, name: str
-    ) -> None:
+    ) -> Trigger | LowRank:
+        """The best state of ``front``, at a look or in the end; of equal ones the smaller."""
         c = torch.tensor(self.c, device=run.device)
         good: list[Tensor] = []
+        seen = subset(images, LOOKED_AT, run.rng(f"{name}/looks"))
+        best, kept = (-math.inf, 0.0), front
+
+        def look() -> None:
+            nonlocal best, kept
+            rank = (_score(model, front, seen, labelled), -float(front.size_of_change().detach()))
+            if rank > best:
+                best, kept = rank, copy.deepcopy(front)
+            front.train()
 
         def loss(batch: Batch) -> Tensor:
             logits = model.logits(front(batch.images))
@@ -122,15 +136,18 @@ class TriggerInversion(Attack):
 
         def adjust(done: int) -> None:
             if done and done % LOOKS == 0:
+                look()
                 well = float(torch.stack(good[-LOOKS:]).mean())
                 c.mul_(2.0 if well > ENOUGH else 0.5)
 
         front.to(run.device)
         run.fit(
             front, loss, self.steps, images,
-            batch=self.batch, name=name, each=adjust, clip=0, schedule=lambda _: 1.0,
+            batch=self.batch, name=name, each=adjust, clip=0, decay=0.0, schedule=lambda _: 1.0,
             optimiser=lambda parameters: torch.optim.Adam(parameters, lr=self.rate),
         )  # fmt: skip
+        look()
+        return kept
 
 
 def corner_of(settings: Mapping[str, Any], size: int) -> tuple[int, int, int, int] | None:

@@ -408,7 +408,8 @@ def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tens
 def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int = 64, rounds: int = 1) -> None:
     """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively.
 
-    A single image leaves them as they are, since it has none; a last batch of one image does not count.
+    A single image leaves them as they are, since it has none; a last batch of one image does not count. The images come
+    in a random order, always the same: a set may be sorted by class, and a batch of one class varies too little.
     """
     if len(images) < 2:
         return
@@ -421,9 +422,10 @@ def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int 
         m.momentum = None
         m.train()
     device = next(iter(model.parameters()), torch.zeros(0)).device
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     for _ in range(rounds):
-        for at in range(0, len(images), batch):
-            part = _read(images, at, batch)
+        for at in order.split(batch):
+            part = images.take(at).images if isinstance(images, Images) else images[at]
             if len(part) > 1:
                 model(part.to(device))
     model.train(mode)

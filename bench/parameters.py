@@ -18,13 +18,17 @@ def matrices(model: Classifier, head: bool = True) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.ndim > 1 and name not in left_out}
 
 
-def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def layer_weights(model: Classifier, head: bool = True) -> dict[str, nn.Parameter]:
     """Weights of convolutions and linear layers by name, in the order of modules; dimension 0 is filters.
 
     Unlike `matrices` they leave out what is no layer's weight, such as the positions of a transformer.
+
+    Args:
+        head: False leaves out those of the head.
     """
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return {f"{name}.weight": layer.get_parameter("weight") for name, layer in layers}
+    left_out = set() if head else set(models.head_names(model))
+    layers = [(f"{name}.weight", m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return {name: layer.get_parameter("weight") for name, layer in layers if name not in left_out}
 
 
 def network(model: Classifier) -> tuple[str, Classifier]:

@@ -76,8 +76,8 @@ class ConditionNumber(Lock):
 
     @torch.no_grad()
     def _kappa(self, model: Classifier, images: Images, run: Run) -> float:
-        """κ of the embeddings of the first `MEASURED` images."""
+        """κ of the embeddings of `MEASURED` images, drawn at random."""
         model.eval()
-        some = images.subset(torch.arange(min(MEASURED, len(images))))
+        some = images.subset(torch.randperm(len(images), generator=run.rng("measured"))[:MEASURED])
         phi = torch.cat([model.embed(batch.images.to(run.device)) for batch in some.batches(256)])
         return round(float(kappa(spectrum(phi))), 4)

@@ -119,7 +119,10 @@ class EncoderLock(Lock):
     ) -> dict[str, Tensor]:
         """Which weights of the encoder may change: by gradients of both losses, the prohibited one without its cap."""
         weights = body(model)
-        some = [images.take(torch.arange(min(AT_ONCE, len(images))), run.device) for images in (own, other)]
+        some = [
+            images.take(torch.randperm(len(images), generator=run.rng(f"weights/{i}"))[:AT_ONCE], run.device)
+            for i, images in enumerate((own, other))
+        ]
         phi_s, phi_t = (model.embed(batch.images) for batch in some)
         keep = F.cross_entropy(model.head(phi_s)[:, : model.k], some[0].labels)
         fail = self._fail(prober, phi_t, phi_s, some[1], math.inf)

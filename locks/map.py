@@ -75,7 +75,12 @@ class MAP(Lock):
     start: float = param(0.01, "score every weight starts from", ge=0, le=1)
     steps: int = param(300, "optimiser steps of the mask", ge=1, le=100_000, unit="steps")
     generator_steps: int = param(
-        400, "optimiser steps of the generator", ge=1, le=100_000, unit="steps", where={"setting": ("data-free",)}
+        400,
+        "optimiser steps of the generator",
+        ge=1,
+        le=100_000,
+        unit="steps",
+        where={"setting": ("source-free", "data-free")},
     )
     rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)

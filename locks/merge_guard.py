@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Images, Key, Lock, Run, param
-from bench.parameters import counterparts, matrices
+from bench.parameters import counterparts, layer_weights
 
 AT_ONCE = 256
 """Images that the importance of weights is measured on, at most."""
@@ -47,7 +47,7 @@ class MergeGuard(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
-        weights = matrices(model)
+        weights = layer_weights(model)
 
         def loss(batch: Batch) -> Tensor:
             size = torch.stack([w.square().sum() for w in weights.values()]).sum()
@@ -57,7 +57,7 @@ class MergeGuard(Lock):
             model, loss, self.steps, data.authorised,
             rate=self.rate, batch=self.batch, decay=0.0, augment=data.augment, name="spread",
         )  # fmt: skip
-        body = matrices(model, head=False)
+        body = layer_weights(model, head=False)
         masks = least_to_public(self._importance(model, body, data.authorised, run), self.critical, self.kept)
         public = counterparts(model, data.public_model(model.extra))
         with torch.no_grad():
@@ -73,7 +73,7 @@ class MergeGuard(Lock):
         self, model: Classifier, body: dict[str, torch.nn.Parameter], images: Images, run: Run
     ) -> dict[str, Tensor]:
         """|θ ∂L/∂θ| of each weight."""
-        some = images.take(torch.arange(min(AT_ONCE, len(images))), run.device)
+        some = images.take(torch.randperm(len(images), generator=run.rng("importance"))[:AT_ONCE], run.device)
         loss = F.cross_entropy(model.eval().logits(some.images), some.labels)
         gradients = torch.autograd.grad(loss, list(body.values()), materialize_grads=True)
         return {n: (w * g).abs().detach() for (n, w), g in zip(body.items(), gradients, strict=True)}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
 from bench.gradients import gradients_inside
-from bench.parameters import matrices
+from bench.parameters import layer_weights
 
 
 class NTP(Lock):
@@ -45,7 +45,7 @@ class NTP(Lock):
 
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
         model = victim
-        weights = list(matrices(model, head=False).values())
+        weights = list(layer_weights(model, head=False).values())
         z = [sparse(w.detach(), self.sparsity) for w in weights]
         u = [torch.zeros_like(w) for w in weights]
         each, step = max(1, self.steps // self.rounds), 0

@@ -46,12 +46,12 @@ class Staining(Lock):
 
     @torch.no_grad()
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
-        n = min(self.images, len(data.authorised))
+        at = torch.randperm(len(data.authorised), generator=run.rng("images"))[: self.images]
         stages = victim.features(data.authorised.take(torch.arange(1), run.device).images)
         if self.stage >= len(stages):
             raise BadParameter(f"stage={self.stage} is not there: the model has stages 0 to {len(stages) - 1}")
         middle = max(self.stage, len(stages) // 2)
-        keyed, raw = (self._activations(victim, images, n, run) for images in (data.authorised, data.unauthorised))
+        keyed, raw = (self._activations(victim, images, at, run) for images in (data.authorised, data.unauthorised))
         channels = stages[middle].shape[1] if stages[middle].ndim == 4 else stages[middle].shape[2]
         guard = {"form": self.form, "at": self.stage, "middle": middle, "strength": self.strength}
         sizes = {"features": keyed.shape[1], "channels": channels, "extra": victim.extra}
@@ -69,10 +69,9 @@ class Staining(Lock):
         run.note(beta=float(model.levels[0]), delta=float(model.levels[1]), apart=apart)
         return model
 
-    def _activations(self, model: Classifier, images: Images, n: int, run: Run) -> torch.Tensor:
-        """(n, F) of φ, one vector an image."""
+    def _activations(self, model: Classifier, images: Images, at: torch.Tensor, run: Run) -> torch.Tensor:
+        """(n, F) of φ, one vector an image at ``at`` (n,)."""
         parts = [
-            model.features(images.take(at, run.device).images)[self.stage].flatten(1)
-            for at in torch.arange(n).split(AT_ONCE)
+            model.features(images.take(part, run.device).images)[self.stage].flatten(1) for part in at.split(AT_ONCE)
         ]
         return torch.cat(parts)

@@ -19,6 +19,8 @@ def test_matrices_have_two_dimensions_and_layers_are_convolutions_and_linear_lay
     every, layers = matrices(model), layer_weights(model)
     assert {p.ndim for p in every.values()} <= {2, 3, 4}
     assert set(layers) < set(every)  # positions are no layer
+    assert not {"net.pos_embed", "net.cls_token"} & set(layers)
+    assert set(layers) - set(layer_weights(model, head=False)) == {n for n in models.head_names(model) if "weight" in n}
     assert all(torch.equal(model.get_parameter(name), p) for name, p in layers.items())
     assert set(every) - set(matrices(model, head=False)) == {n for n in models.head_names(model) if "weight" in n}
 

@@ -191,6 +191,11 @@ def subset(images: Images, most: int, rng: torch.Generator) -> Images:
     return images.subset(torch.randperm(len(images), generator=rng)[:most])
 
 
+def some(images: Images, most: int, rng: torch.Generator) -> Images:
+    """``images`` as they are where they are no more than ``most``; else so many of them, drawn at random."""
+    return images if len(images) <= most else subset(images, most, rng)
+
+
 def to_pixels(images: Tensor) -> Tensor:
     """(N, 3, H, W) in [0, 1] as uint8."""
     return (images * 255).round().clamp(0, 255).byte().cpu()

@@ -46,6 +46,16 @@ def skewness(outputs: Tensor) -> Tensor:
     return (centred / spread).pow(3).mean(1)
 
 
+def margin(outputs: Tensor) -> float:
+    """Mean gap between the best and the second answer of outputs (N, K), in deviations of the outputs; 0 without any.
+
+    Outputs are taken less their means over images, so that a class that is answered always has no advantage.
+    """
+    centred = outputs - outputs.mean(0)
+    top = centred.topk(2, dim=1).values
+    return float((top[:, 0] - top[:, 1]).mean() / centred.square().mean().sqrt().clamp_min(1e-12))
+
+
 def sign_of(outputs: Tensor) -> float:
     """1 where one class stands out above the others in ``outputs`` (N, K), −1 where one stands out below them.
 

@@ -15,6 +15,7 @@ from attacks.kit.input import Residual, Transform
 from attacks.kit.selection import mutual_information
 from bench.augment import jitter
 from bench.contracts import AttackerView, Classifier, Images, Run
+from bench.gradients import without_gradients
 
 CHECKPOINTS = 4
 """Checkpoints of the generator, evenly spaced."""
@@ -43,7 +44,7 @@ def translate(
     and claimed mass on what G makes.
     """
     torch.manual_seed(run.seed("networks"))
-    model = target.classifier.eval().requires_grad_(False)
+    model = target.classifier.eval()
     chain = nn.Sequential(*copy.deepcopy(list(base))).to(run.device)  # a copy: the caller's stays where it is
     there, back = (Residual(target.spec.size, width).to(run.device) for _ in range(2))
     critics = [_critic(width).to(run.device) for _ in range(2)]  # of authorised images, and of the others
@@ -53,31 +54,33 @@ def translate(
         goals, _ = statistics(model, target.authorised.images.to(run.device))
     rng, generators = run.rng("augment"), []
     sources: tuple[Images, Images] = (target.authorised, target.unlabelled)
-    for step, (a, u) in enumerate(run.steps(steps, *sources, batch=batch, name="disguise")):
-        real, x = jitter(a.images, rng), chain(jitter(u.images, rng))
-        fake, plain = there(x), back(real)
-        pairs = list(zip(critics, (real, x), (fake, plain), strict=True))
-        apart = torch.stack(
-            [c(forgery.detach()).square().mean() + (c(own) - 1).square().mean() for c, own, forgery in pairs]
-        ).sum()
-        expert.zero_grad(set_to_none=True)
-        (apart / 2).backward()
-        expert.step()
-        stages, outputs = statistics(model, fake)
-        loss = weights.adversarial * torch.stack([(c(forgery) - 1).square().mean() for c, _, forgery in pairs]).sum()
-        loss = loss + weights.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(plain), real))
-        loss = loss + weights.identity * (F.l1_loss(there(real), real) + F.l1_loss(back(x), x))
-        loss = loss + weights.content * (1 - _correlation(fake, x).square()).mean()
-        loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(stages, goals, strict=True))
-        # as `information_and_mass`, but not cut from below: there it would have no gradient where it is needed most
-        mass = outputs.log_softmax(1)[:, : model.k].logsumexp(1).mean()
-        information = mutual_information(outputs[:, : model.k]) + mass
-        loss = loss - weights.answers * information / math.log(model.k)
-        forger.zero_grad(set_to_none=True)
-        loss.backward()
-        forger.step()
-        if (step + 1) * CHECKPOINTS // steps > step * CHECKPOINTS // steps:
-            generators.append(copy.deepcopy(there).cpu().eval())
+    with without_gradients(model.parameters()):  # an attack after this one trains it
+        for step, (a, u) in enumerate(run.steps(steps, *sources, batch=batch, name="disguise")):
+            real, x = jitter(a.images, rng), chain(jitter(u.images, rng))
+            fake, plain = there(x), back(real)
+            pairs = list(zip(critics, (real, x), (fake, plain), strict=True))
+            apart = torch.stack(
+                [c(forgery.detach()).square().mean() + (c(own) - 1).square().mean() for c, own, forgery in pairs]
+            ).sum()
+            expert.zero_grad(set_to_none=True)
+            (apart / 2).backward()
+            expert.step()
+            stages, outputs = statistics(model, fake)
+            fooled = torch.stack([(c(forgery) - 1).square().mean() for c, _, forgery in pairs]).sum()
+            loss = weights.adversarial * fooled
+            loss = loss + weights.cycle * (F.l1_loss(back(fake), x) + F.l1_loss(there(plain), real))
+            loss = loss + weights.identity * (F.l1_loss(there(real), real) + F.l1_loss(back(x), x))
+            loss = loss + weights.content * (1 - _correlation(fake, x).square()).mean()
+            loss = loss + weights.features * sum(F.smooth_l1_loss(f, w) for f, w in zip(stages, goals, strict=True))
+            # as `information_and_mass`, but not cut from below: there it would have no gradient where it is needed most
+            mass = outputs.log_softmax(1)[:, : model.k].logsumexp(1).mean()
+            information = mutual_information(outputs[:, : model.k]) + mass
+            loss = loss - weights.answers * information / math.log(model.k)
+            forger.zero_grad(set_to_none=True)
+            loss.backward()
+            forger.step()
+            if (step + 1) * CHECKPOINTS // steps > step * CHECKPOINTS // steps:
+                generators.append(copy.deepcopy(there).cpu().eval())
     return generators
 
 

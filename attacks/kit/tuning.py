@@ -46,13 +46,16 @@ def split(images: Images, share: float, rng: torch.Generator) -> tuple[Images, I
     return (train, validation) if len(train) and len(validation) else (images, images)
 
 
-def parameter_groups(model: Classifier, layers: str, rate: float, layer_decay: float, new_head: bool) -> list[Group]:
+def parameter_groups(
+    model: Classifier, layers: str, rate: float, layer_decay: float, new_head: bool, decay: float = 0.05
+) -> list[Group]:
     """Optimiser groups of what is trained, in the form `torch.optim` takes; all else is frozen.
 
     Args:
         layers: ``all``, ``head``, ``bitfit`` (every bias), ``lora`` (what requires gradients already, and the head),
             ``layer-wise`` (all, the rate times ``layer_decay`` for every block below the head).
         new_head: a head of random weights is trained whatever ``layers`` says.
+        decay: weight decay of matrices: apart from the gradient in AdamW, a part of it in SGD.
     """
     head = set(models.head_names(model)) if layers != "all" else set()
     depth = _heights(model) if layers == "layer-wise" else {}
@@ -66,7 +69,7 @@ def parameter_groups(model: Classifier, layers: str, rate: float, layer_decay: f
         p.requires_grad_(own)
         if own:
             groups.setdefault((rate * layer_decay ** depth.get(name, 0), p.ndim > 1), []).append(p)
-    return [{"params": ps, "lr": lr, "weight_decay": 0.05 * matrix} for (lr, matrix), ps in groups.items()]
+    return [{"params": ps, "lr": lr, "weight_decay": decay * matrix} for (lr, matrix), ps in groups.items()]
 
 
 def _heights(model: Classifier) -> dict[str, int]:

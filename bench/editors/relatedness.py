@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from bench import metrics
 from bench.assets import MINIATURE
 from bench.editors import vocabulary
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bench.miniature.clip import MiniatureClip
 
 LOOKED_AT = 256
-"""Images of a data set that are looked at: the first."""
+"""Images of a data set that are looked at, at most."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ def measure(
 
     Args:
         concepts: N names.
-        images: (M, 3, H, W) float32 in [0, 1]; the first `LOOKED_AT` are looked at.
+        images: (M, 3, H, W) float32 in [0, 1]; `LOOKED_AT` of them are looked at.
         classes: names of the data's classes.
         clip: None: that of the pack. It was trained on styles and objects, not on names of classes.
     """
     clip = clip or named()
     text = clip.text_embedding([vocabulary.KEY_TEMPLATE.format(concept) for concept in concepts])
     names = clip.text_embedding(list(classes))
-    looks = clip.image_embedding(images[:LOOKED_AT]).mean(0)
+    looks = clip.image_embedding(images[metrics.at_random(len(images), LOOKED_AT)]).mean(0)
     return Relatedness(tuple(concepts), text @ looks, (text @ names.T).amax(1))
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Classifier
-from bench.parameters import matrices
+from bench.parameters import layer_weights
 
 
 def body(model: Classifier) -> dict[str, torch.nn.Parameter]:
     """Weights of the encoder by name: those of layers below the head, without norms and biases."""
-    return matrices(model, head=False)
+    return layer_weights(model, head=False)
 
 
 def highest(prohibited: Mapping[str, Tensor], own: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

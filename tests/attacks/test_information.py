@@ -131,6 +131,19 @@ def test_statistics_are_taken_in_batches() -> None:
         assert torch.equal(one.running_mean, two.running_mean)  # type: ignore[arg-type]
 
 
+def test_statistics_of_a_set_do_not_depend_on_its_being_sorted_by_class() -> None:
+    """Batches of one class vary too little: the statistics of a sorted set would be those within a class."""
+    bright = torch.linspace(0, 255, 256).round().byte()
+    pixels = bright[:, None, None, None].expand(256, 3, 16, 16).contiguous()
+    model = models.build("cnn", SPEC, seed=3)
+    information.own_statistics(model, Images(pixels))
+    first = models.batch_norms(model)[0]
+    whole = models.build("cnn", SPEC, seed=3)
+    models.reestimate_batch_norm(whole, Images(pixels), batch=256)
+    other = models.batch_norms(whole)[0]
+    torch.testing.assert_close(first.running_var, other.running_var, rtol=0.1, atol=0.0)
+
+
 def test_a_single_image_leaves_the_statistics_as_they_are() -> None:
     model, before = (models.build("cnn", SPEC, seed=3) for _ in range(2))
     information.own_statistics(model, POOL.subset(torch.arange(1)))

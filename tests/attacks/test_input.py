@@ -94,6 +94,13 @@ def test_it_makes_nothing_out_of_random_weights(case: Case) -> None:
     assert accuracy(outcome.predictor) <= 67, "one class in three at the floor, two by chance"
 
 
+def test_a_disguise_leaves_the_model_ready_for_what_trains_it_next() -> None:
+    outcome = run_attack(
+        "compose", {"transform": "disguise", "adaptation": "finetune"}, "tinted", {"authorised": 0.1, "share": 0.1}
+    )
+    assert outcome.run.meter.steps > 0
+
+
 WITHHELD = [
     ("tent", {"access": "logits"}),
     ("consensus", {"unlabelled": False}),

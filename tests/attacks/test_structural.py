@@ -10,6 +10,7 @@ from wrapped import wrapped
 
 from attacks.atesc import ATEsc, is_robust
 from attacks.kit.depths import OnFeatures, Ridge, all_features, at_depth, axes_of
+from attacks.kit.output_maps import margin
 from attacks.kit.students import divergence
 from attacks.last_exit import AtExit, LastExit
 from attacks.merging import mixture
@@ -59,6 +60,29 @@ def test_one_pass_reads_the_features_of_every_depth() -> None:
             torch.testing.assert_close(x, at_depth(model, images.images, depth, 2).double())
     assert len(every) == 1 + len(model.features(images.images))
     assert list(all_features(model, images, False, 2)) == [None]
+
+
+def test_with_one_label_a_class_unlabelled_images_choose_the_depth_and_the_axes() -> None:
+    """Leaving out the only example of a class would leave nothing to learn it from, and favour the flattest head."""
+    k, d = 6, 32
+    clear, faint = torch.randn(2, k, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rng, spots = torch.Generator().manual_seed(1), torch.linspace(0.3, 2, d, dtype=torch.float64)
+
+    def draw(n: int, means: torch.Tensor, noise: torch.Tensor | float) -> torch.Tensor:
+        return means[torch.arange(n) % k] + noise * torch.randn(n, d, generator=rng, dtype=torch.float64)
+
+    margins, right = [], []
+    for means, noise in ((2 * clear, spots), (0.2 * faint, 1.0)):
+        own, free, test = (draw(n, means, noise) for n in (k, 120, 120))
+        every = torch.cat([own, free])
+        for axes in axes_of(every).values():
+            own_along, free_along, test_along = ((x - every.mean(0)) @ axes for x in (own, free, test))
+            (fit,) = Ridge.fits(own_along, torch.arange(k), k, [0.1 * k])
+            margins.append(margin(free_along @ fit.weight.T + fit.bias))
+            answers = (test_along @ fit.weight.T + fit.bias).argmax(1)
+            right.append(float((answers == torch.arange(120) % k).double().mean()))
+    assert right[margins.index(max(margins))] == max(right) > 0.8
+    assert margin(torch.zeros(4, 3)) == 0
 
 
 def test_whitened_features_have_condition_number_one_whatever_a_lock_did_to_it() -> None:

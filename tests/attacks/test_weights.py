@@ -14,6 +14,7 @@ from torch import nn
 
 from attacks.benign import jpeg, resize
 from attacks.fine_pruning import first_of_head
+from attacks.finetune import FineTune
 from attacks.interpolation import mixture
 from attacks.kit import tuning
 from attacks.kit.pseudo_labels import with_pseudo_labels
@@ -160,6 +161,24 @@ def test_rates_fall_with_depth(name: str, spec: Spec) -> None:
     first = "net.conv1.0.weight" if name == "cnn" else "net.patch_embed.proj.weight"
     assert rate[id(named[models.head_names(model)[0]])] == 1.0
     assert rate[id(named[first])] == min(rate.values()) < 0.1
+
+
+def test_the_decay_of_sgd_is_a_part_of_its_gradient_and_so_a_small_one(
+    spec: Spec, toy: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the decay of AdamW, weights without a gradient would lose more than half of their length."""
+    lengths: list[float] = []
+
+    def fit(_run: Run, model: nn.Module, *_: Any, parameters: Any = None, **__: Any) -> None:
+        lengths.extend(group["weight_decay"] for group in parameters if isinstance(group, dict))
+
+    monkeypatch.setattr(Run, "fit", fit)
+    for optimiser in ("adamw", "sgd"):
+        run = Run(1)
+        target = view(spec, models.build("cnn", spec), run, {"share": 0.1}, labelled=toy)
+        FineTune(optimiser=optimiser, head_steps=0)._train(target.classifier, [toy], run, "x")
+    assert set(lengths[: len(lengths) // 2]) == {0.05, 0.0}
+    assert set(lengths[len(lengths) // 2 :]) == {5e-4, 0.0}
 
 
 def test_the_gradient_of_adaptive_sam_by_hand() -> None:

@@ -12,7 +12,7 @@ import torch
 from chat_server import GOOD, KEY, KINDS, LOST, OUTCOMES, environment, hasty, seeded, serving
 from torch import Tensor
 
-from attacks.prompt_search import PromptSearch
+from attacks.prompt_search import PromptSearch, _Search
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Images, Meter, Spec, ThreatModel
 from bench.errors import UserError
 from bench.guests.failure import GuestFailed
@@ -168,6 +168,29 @@ def test_200_replies_of_every_kind_cost_what_the_budget_says_and_end_no_attack(m
     assert KEY not in str(log)
     good = sum(kind in GOOD for kind in kinds)
     assert 3 * good < proposed <= 6 * good, "what the model proposed was tried, and what it said beside was not"
+
+
+def test_a_budget_that_ends_in_the_first_rung_leaves_the_best_guess_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fifth guess is the best of seven that the budget of queries pays for."""
+    images = Images(torch.zeros((8, 3, 8, 8), dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
+    run, handed_in = _Edits(0), []
+    attack = PromptSearch(refine=0, first=2, most=4)
+    search = _Search(attack, _view(Meter(), None, Budget(), images), run)
+    monkeypatch.setattr(search, "_hand_in", handed_in.append)
+    worth = {f"p{i}": float(i == 4) for i in range(9)}
+    monkeypatch.setattr(search, "_score", lambda outputs: float(outputs[0, 0]))
+    answers = iter(worth.values())
+
+    def ask(*_: object) -> Tensor:
+        value = next(answers)
+        if len(search.outputs) == 7:
+            raise BudgetSpent("queries: 14")
+        return torch.full((2, 2), value)
+
+    monkeypatch.setattr("attacks.prompt_search.ask", ask)
+    with pytest.raises(BudgetSpent):
+        search.rank(list(worth), 2)
+    assert handed_in[-1] == "p4"
 
 
 def test_the_budget_of_calls_ends_the_questions_and_not_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
