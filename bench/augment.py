@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bench.contracts import Augment, Batch
+from bench.contracts import Augment, Batch, Images
 from bench.placement import uniform
 
 
@@ -25,14 +25,14 @@ def moved(masks: Tensor, rng: torch.Generator) -> Tensor:
     return nearest[:, 0].round().long()
 
 
-def varied(batch: Batch, augment: Augment, rng: torch.Generator) -> Batch:
-    """``batch`` with its images after ``augment``; masks move with them.
+def varied(batch: Batch, augment: Augment, rng: torch.Generator, source: Images | None = None) -> Batch:
+    """``batch`` with its images after ``augment``, as `Images.varied` of its source has them; masks move with them.
 
     Raises:
         ValueError: masks whose images move in a way that they cannot follow.
     """
     if not batch.labelled or batch.labels.ndim == 1:
-        return batch.with_images(augment(batch.images, rng))
+        return batch.with_images(augment(batch.images, rng) if source is None else source.varied(batch, augment, rng))
     if augment not in (jitter, recolour):
         raise ValueError("masks can follow jitter and recolour alone: choose one of them, or none")
     before = rng.get_state()

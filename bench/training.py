@@ -155,7 +155,9 @@ class Run:
                     each(step)
                 for group, lr in zip(stepper.param_groups, peak, strict=True):
                     group["lr"] = lr * factor(step / n)
-                batches = sampled if augment is None else tuple(varied(b, augment, rng) for b in sampled)
+                batches = sampled
+                if augment is not None:
+                    batches = tuple(varied(b, augment, rng, source) for b, source in zip(sampled, sources, strict=True))
                 if last:
                     batches = tuple(b.with_images(layout.last(b.images)) for b in batches)
                 if backward is None:

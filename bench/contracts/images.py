@@ -157,6 +157,7 @@ class Images:
         self._at: Tensor | None = None  # indices into the whole; None: all of it
         self._labels = labels
         self._copies: dict[torch.device, Images] = {}
+        self._before: tuple[Images, Callable[[Tensor], Tensor]] | None = None
 
     def __len__(self) -> int:
         return len(self._whole if self._at is None else self._at)
@@ -205,6 +206,22 @@ class Images:
         """The labels as they are stored: (N,) int64, (N, H, W) uint8, or None."""
         return self._labels
 
+    def made_of(self, before: Images, key: Callable[[Tensor], Tensor]) -> Images:
+        """These images, which are ``key`` of ``before``: `varied` varies those and applies the key anew."""
+        out = self._view(self._at, self._labels)
+        out._before = before, key
+        return out
+
+    def varied(self, batch: Batch, augment: Augment, rng: torch.Generator) -> Tensor:
+        """The images of ``batch``, one of this set, after ``augment``: (M, 3, H, W) float32 in [0, 1].
+
+        A key comes last where it is known: a key of single pixels does not survive a move or a turn.
+        """
+        if self._before is None:
+            return augment(batch.images, rng)
+        before, key = self._before
+        return key(augment(before.take(batch.index, batch.images.device).images, rng))
+
     def take(self, index: Tensor, device: torch.device | None = None) -> Batch:
         """The batch at ``index`` (M,) int64, which is where the images are.
 
@@ -238,11 +255,16 @@ class Images:
     def subset(self, index: Tensor) -> Images:
         """The images at ``index`` (M,) int64 as a set of their own."""
         at = index if self._at is None else self._at[index]
-        return self._view(at, None if self._labels is None else self._labels[index])
+        out = self._view(at, None if self._labels is None else self._labels[index])
+        if self._before is not None:
+            out._before = self._before[0].subset(index), self._before[1]
+        return out
 
     def unlabelled(self) -> Images:
         """The same images without labels."""
-        return self._view(self._at, None)
+        out = self._view(self._at, None)
+        out._before = self._before
+        return out
 
     def with_pixels(self, pixels: Tensor) -> Images:
         """Other pixels (N, 3, H, W) uint8 with these labels, if any."""

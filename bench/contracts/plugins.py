@@ -77,6 +77,7 @@ class Key(Protocol):
         """Everything needed to make the same key again, with ``method`` naming its key method."""
         ...
 
+    # A key of single pixels has `comes_last = True`: training varies images first, and applies the key after that.
     # A key that moves pixels also has `labels(masks)`: masks (N, H, W) int64 after the same moves. See `moved_masks`.
     # A key in the weights also has `apply(weights, withheld)`: the working model's state dict. See `weights_after`.
 

@@ -88,7 +88,9 @@ class DefenderView:
         if name not in self._after_key:
             if self._key is None:
                 raise self._deny(f"{name} before there is a key")
-            self._after_key[name] = keyed(self._key, images)
+            after = keyed(self._key, images)
+            last = getattr(self._key, "comes_last", False) and not images.has_masks  # masks cannot follow both
+            self._after_key[name] = after.made_of(images, self._key) if last else after
         return self._after_key[name]
 
     def _side(self, name: str, images: Images, allowed: bool, labelled: bool) -> Images:

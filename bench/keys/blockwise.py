@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class BlockwiseKey:
         secret: 64 hex digits.
         is_dense: every pixel of the task has a class: other keys to judge with are those that masks can follow.
     """
+
+    comes_last: ClassVar[bool] = True
 
     transform: str
     block: int

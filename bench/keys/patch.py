@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class PatchKey:
 
     It moves no pixel, so masks stay as they are.
     """
+
+    comes_last: ClassVar[bool] = True
 
     value: int
     channel: int = 0

@@ -10,7 +10,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class TriggerKey:
         corner: one of `CORNERS`.
         inverted: share of P that is the other way round, the first of an order that ``secret`` draws.
     """
+
+    comes_last: ClassVar[bool] = True
 
     secret: str
     side: int
