@@ -212,6 +212,11 @@ class Images:
         out._before = before, key
         return out
 
+    @property
+    def before(self) -> Images | None:
+        """What these images were before a key that comes last; see `made_of`."""
+        return None if self._before is None else self._before[0]
+
     def varied(self, batch: Batch, augment: Augment, rng: torch.Generator) -> Tensor:
         """The images of ``batch``, one of this set, after ``augment``: (M, 3, H, W) float32 in [0, 1].
 

@@ -18,7 +18,7 @@ from bench.guests.failure import GuestFailed
 from bench.guests.process import Guest
 from bench.guests.wire import Message, Wire
 from bench.harness.artefacts import Trained, flat, parted
-from bench.harness.process_jobs import Speaker, report, sent
+from bench.harness.process_jobs import Speaker, images_of, report, sent
 from bench.harness.victim_process import trained_of
 from bench.harness.views import DefenderView
 from bench.training import Progress
@@ -73,9 +73,11 @@ def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Sha
         if name not in SETS:
             raise GuestFailed(f"lock {job.lock} read '{str(name)[:40]}', which no view has")
         try:
-            return sent(getattr(view, name))
+            images: Images = getattr(view, name)
         except AccessDenied as error:
             return "denied", {"why": str(error)}, None
+        kind, body, tensors = sent(images)
+        return kind, body, {**(tensors or {}), **({} if images.before is None else {"before": images.before})}
 
     def artefact(message: Message) -> Any:
         def make() -> dict[str, Tensor]:
@@ -116,7 +118,7 @@ def serve(wire: Wire) -> None:
     method, value = body["key"]
     key: Key = registry.load(plugins.find("key", method)).from_json(value)
     lock = plugins.make("lock", body["lock"], body["params"])
-    view = WiredDefenderView(speaker, spec, body["model"], body["seed"], body["augment"])
+    view = WiredDefenderView(speaker, spec, body["model"], body["seed"], body["augment"], key)
     if body["victim"] is None:
         own = models.build(body["model"], spec, 0, "random", body["seed"])
     else:
@@ -133,14 +135,20 @@ def serve(wire: Wire) -> None:
 class WiredDefenderView:
     """`bench.contracts.DefenderView` over a wire: each image set comes when it is first read."""
 
-    def __init__(self, speaker: Speaker, spec: Spec, model: str, seed: int, augmentation: str) -> None:
-        self.spec, self.augment = spec, getattr(augment, augmentation)
+    def __init__(
+        self, speaker: Speaker, spec: Spec, model: str, seed: int, augmentation: str, key: Key | None = None
+    ) -> None:
+        self.spec, self.augment, self._key = spec, getattr(augment, augmentation), key
         self._speaker, self._model, self._seed = speaker, model, seed
         self._read: dict[str, Images] = {}
 
     def _images(self, name: str) -> Images:
         if name not in self._read:
-            self._read[name] = self._speaker.images(name)
+            tensors = self._speaker.ask("read", {"name": name}).tensors
+            images = images_of(tensors)
+            if self._key is not None and "before" in tensors:
+                images = images.made_of(Images(tensors["before"]), self._key)
+            self._read[name] = images
         return self._read[name]
 
     @property

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench import models
 from bench.contracts import Batch, DefenderNeeds, Images, Key, Spec
+from bench.guests.failure import GuestFailed
+from bench.guests.wire import Message
+from bench.harness import lock_process
 from bench.harness.views import DefenderView
 from bench.keys.blockwise import BlockwiseKey
 from bench.keys.none import Identity
@@ -63,3 +68,43 @@ class TestKeysThatComeLast:
         masks = self.RAW.with_masks(torch.zeros(6, 8, 8, dtype=torch.int64))
         view = DefenderView(SPEC, masks, masks, PatchKey(60), DefenderNeeds(), lambda _: models.build("cnn", SPEC))
         assert view.authorised._before is None
+
+    def test_it_reaches_a_lock_in_its_own_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The process gets the images before the key too, and applies the key itself."""
+        key = TriggerKey("0" * 64, 3)
+        here = DefenderView(SPEC, self.RAW, self.RAW, key, DefenderNeeds(), lambda _: models.build("cnn", SPEC))
+        replies: list[Any] = []
+
+        class Process:
+            """In place of the lock's process: it reads one set, and ends."""
+
+            def __init__(self, *_: object) -> None: ...
+
+            def __enter__(self) -> Process:
+                return self
+
+            def __exit__(self, *_: object) -> None: ...
+
+            def call(self, _kind: str, _body: object, _tensors: object, handlers: dict[str, Any]) -> None:
+                replies.append(handlers["read"](Message("read", {"name": "authorised"}, {})))
+                raise GuestFailed("enough")
+
+        monkeypatch.setattr(lock_process, "Guest", Process)
+        job = lock_process.LockJob(
+            lock="ntl", params={}, key=("trigger", key.to_json()), model="cnn", task=SPEC, seed=0, device="cpu",
+            precision="float32", augment="jitter",
+        )  # fmt: skip
+        with pytest.raises(GuestFailed, match="enough"):
+            lock_process.protect(job, None, here, lambda *_: {}, lambda *_: None)
+        ((kind, _, tensors),) = replies
+        sent = {name: t.pixels if isinstance(t, Images) else t for name, t in tensors.items()}
+        assert (kind, set(sent)) == ("images", {"pixels", "labels", "before"})
+
+        class Speaker:
+            def ask(self, *_: object) -> Message:
+                return Message("images", {}, sent)
+
+        there = lock_process.WiredDefenderView(Speaker(), SPEC, "cnn", 0, "jitter", key)  # type: ignore[arg-type]
+        batch = there.authorised.take(torch.arange(6))
+        out = there.authorised.varied(batch, self._flip, torch.Generator())
+        torch.testing.assert_close(out, key(self.RAW.images.flip(3)))
