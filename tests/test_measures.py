@@ -115,3 +115,13 @@ def test_resamples_without_a_judged_pixel_do_not_count() -> None:
     true = torch.stack([torch.zeros(4, 4).long(), torch.full((4, 4), IGNORE)])
     found = measures.MeanIoU(2).measured(measures.confusion(torch.zeros(2, 4, 4).long(), true, 2), true)
     assert (found.low, found.value, found.high) == (100, 100, 100)
+
+
+@pytest.mark.parametrize("n", [0, 7, 200, 1100])
+def test_a_part_of_the_images_has_every_class_of_a_sorted_set(n: int) -> None:
+    at = metrics.at_random(n)
+    assert len(at) == min(n, 200)
+    assert len(set(at.tolist())) == len(at)
+    assert (np.diff(at) > 0).all()
+    if n == 1100:
+        assert set((at // 110).tolist()) == set(range(10)), "the first 200 would be two classes of ten"
