@@ -153,7 +153,7 @@ CASES = [
         while True: pass""", options=("--wall-limit", "3")),
     Case("sleeps past its budget of seconds", "ok", code="""
         run.submit(P(target.spec.k))
-        time.sleep(1000)""", options=("-p", "budget.seconds=1")),
+        time.sleep(1000)""", options=("-p", "budget.seconds=8")),
     Case("forks and stays", "failed", "wall limit", code="""
         if os.fork() == 0:
             time.sleep(1000)
