@@ -36,5 +36,7 @@ def import_(
     """Add another's records to a store: checksums verified, nothing executed, rows marked third-party."""
     imported = archive.load(file, Store(store))
     console.say(f"{store}: {imported.added} records added, {imported.known} already there", "green")
+    if imported.differing:
+        console.warn(f"{imported.differing} of these have other numbers in {file.name}; what was here stays")
     if imported.added:
         console.say("they are marked third-party: their numbers were not measured here", "yellow")

@@ -40,6 +40,8 @@ from bench.training import Progress
 
 SUBMISSIONS = 10_000
 """Most submissions of an attack."""
+SUBMITTED = 8 << 30
+"""Most bytes of all submissions of an attack together."""
 NOTE = 64_000
 """Most bytes of a submission's note, as JSON."""
 GRACE = 1.2
@@ -107,6 +109,7 @@ class _Ledger:
             job.task, job.threat, job.budget, granted, job.known, _nobody, answer, self.meter, proposals
         )
         self._started = time.monotonic()
+        self._bytes = 0
 
     def read(self, message: Message) -> Reply:
         """Hand over what the threat model grants."""
@@ -170,6 +173,9 @@ class _Ledger:
         seconds = time.monotonic() - self._started
         if self._is_over(seconds):
             return
+        self._bytes += sum(tensor.nbytes for tensor in message.tensors.values())
+        if self._bytes > SUBMITTED:
+            raise GuestFailed(f"the attack handed in more than {SUBMITTED >> 30} GiB of predictors")
         meter = self._reading(message.body.get("meter"), seconds)
         self.output.submissions.append({"spec": spec, "meter": meter, "note": note})
         self.output.states.append(dict(message.tensors))

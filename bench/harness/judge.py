@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from bench.harness.under_key import held_megabytes, under
 from bench.records import Condition, Flag, Measured, condition_name
 
 BATCH = 64
+PIECE = 23
+"""Images of a batch when answers are asked for once more, to see whether they depend on the batch."""
 SAMPLES = 8
 """Images that a record keeps to look at, each of another class."""
 
@@ -94,6 +97,8 @@ class Judge:
         self.some = torch.from_numpy(metrics.at_random(len(self.images)))
         """Places of the images that near and wrong keys, and earlier submissions of a costly predictor, are judged on.
         The right key, no key and the last submission get all images."""
+        content = hashlib.sha256(self.labels.numpy().tobytes() + self.index.numpy().tobytes())
+        self._secret = int.from_bytes(content.digest()[:7], "big")
         self._constant = self.measure.constant(self.labels)
         self.floor = self.measure.value(self._constant, self.labels)
         self._main_classes = side.dataset.labels[self.index].numpy()
@@ -152,6 +157,9 @@ class Judge:
         )
         few = self._few()
         verdict.flags = self._lock_flags(verdict, self.measure.value(evidence[self._name("LP")][few], self.labels[few]))
+        changed = self._changed_in_pieces(locked, evidence[self._name("LP")])
+        if (flag := red_flags.depends_on_batch(changed, min(BATCH, len(raw)))) is not None:
+            verdict.flags.append(flag)
         return verdict, evidence
 
     def conditions(self, locked: Model, seed: int, progress: Progress) -> tuple[list[Condition], Evidence]:
@@ -191,6 +199,13 @@ class Judge:
             )
             progress(i + 1, len(keys), f"key condition {name}")
         return out, evidence
+
+    def _changed_in_pieces(self, locked: Model, answered: Array) -> int:
+        """How many of the locked model's answers to some raw images change when they come a few at a time."""
+        at = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
+        some, labels = self.images.take(at).images, self.labels[at]
+        outputs = torch.cat([locked.outputs(part) for part in some.split(PIECE)])
+        return self.measure.changed(self.measure.answers(outputs[:, : self.k], labels), answered[at.numpy()])
 
     def _key_cost(self, n: int = 32) -> float:
         """Milliseconds the key takes for an image it has not seen before, in a batch of ``n``."""
@@ -261,14 +276,15 @@ class Judge:
         return np.asarray((classes.byte() if self.dense else classes).numpy())
 
     def _predict(self, predictor: Answerer, images: Judged, labels: Tensor) -> Array:
-        return self._in_batches(predictor, images, labels, self._order(predictor, len(images)), BATCH)
+        return self._in_batches(predictor, images, labels, self._order(len(images)), BATCH)
 
-    @staticmethod
-    def _order(predictor: Answerer, n: int) -> Tensor:
-        """(n,) int64: the order in which images come; that of a transductive predictor is shuffled, always alike."""
-        if predictor.transductive:
-            return torch.randperm(n, generator=torch.Generator().manual_seed(0))
-        return torch.arange(n)
+    def _order(self, n: int) -> Tensor:
+        """(n,) int64: the order in which images come, always alike.
+
+        It is shuffled, since a set may be sorted by class, and then a place would tell the class. It is drawn from the
+        judge's own labels, so that nobody who lacks them can know it.
+        """
+        return torch.randperm(n, generator=torch.Generator().manual_seed(self._secret))
 
     def _in_batches(self, predictor: Answerer, images: Judged, labels: Tensor, order: Tensor, size: int) -> Array:
         """What ``predictor`` answers to ``images`` when they come in ``order``, in batches of ``size``."""
@@ -339,7 +355,7 @@ class Judge:
     def _in_pieces(self, predictor: Answerer, images: Judged, labels: Tensor) -> Array:
         """What ``predictor`` answers when ``images`` come in another order and in batches of another size."""
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
-        return self._in_batches(predictor, images, labels, order, 23)
+        return self._in_batches(predictor, images, labels, order, PIECE)
 
     def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
@@ -353,7 +369,7 @@ class Judge:
             "pred_key": self._classes(under(locked, self.key).outputs(key)),
         }
         if predictor is not None:
-            order = self._order(predictor, len(raw))
+            order = self._order(len(raw))
             scores = torch.cat(list(predictor.scores([raw[order]])))
             answers["pred_guess"] = self._classes(scores[torch.argsort(order)])
             seen = predictor.transformed(raw)

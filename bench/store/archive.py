@@ -49,11 +49,19 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Imported:
-    """How many records an import added, and how many were there already; the hashes of all of them, in order."""
+    """What an import did.
+
+    Args:
+        added: records that are new.
+        known: records that were there already, and stay as they were.
+        hashes: of all of them, in order.
+        differing: of the known ones, those that say other numbers in the file.
+    """
 
     added: int
     known: int
     hashes: tuple[str, ...] = field(default=(), compare=False)
+    differing: int = 0
 
 
 class Refused(UserError):
@@ -131,16 +139,17 @@ def load(file: Path, store: Store, mark: bool = True) -> Imported:
     """
     for _ in read(file):
         pass
-    added = known = 0
+    added = known = differing = 0
     hashes = []
     for record, evidence in read(file):
         hashes.append(record.hash)
-        if store.get(record.hash) is not None:
+        if (here := store.get(record.hash)) is not None:
             known += 1
+            differing += _said(here) != _said(record)
             continue
         store.put(_marked(record, file) if mark else record, evidence)
         added += 1
-    return Imported(added, known, tuple(hashes))
+    return Imported(added, known, tuple(hashes), differing)
 
 
 def read(file: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -306,6 +315,11 @@ def _adds_up(provenance: Provenance) -> bool:
         return all(digest(inputs[name]) == hash for name, hash in named)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # a strange shape, or no JSON
         return False
+
+
+def _said(record: Record) -> dict[str, Any]:
+    """What ``record`` says was measured; a hash is of what went in, and not of what came out."""
+    return record.model_dump(mode="json", include={"status", "UP", "LP", "RP", "oracle", "victim_authorised", "floor"})
 
 
 def _marked(record: Record, file: Path) -> Record:

@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,11 +258,22 @@ class Store:
         for entry in scan.beside(self, own.values()):
             at = entry.row_key, entry.replicate
             last[at] = max(last.get(at, ("", "")), (entry.last, entry.hash))
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         for hash, entry in own.items():
-            if last[entry.row_key, entry.replicate][1] != hash:
+            newest, rival = last[entry.row_key, entry.replicate]
+            if rival != hash:
                 with suppress(OSError):  # a store that cannot be written can still be read
-                    disk.write_atomically(self.root / "records" / hash / REUSED, now + "\n")
+                    disk.write_atomically(self.root / "records" / hash / REUSED, self._later(newest) + "\n")
+
+    @staticmethod
+    def _later(than: str) -> str:
+        """This moment, or one millisecond after ``than`` where a clock went backwards."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        if than < now:
+            return now
+        try:
+            return (datetime.fromisoformat(than) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
+        except (ValueError, OverflowError):  # no time of ours
+            return now
 
     def known(self, hashes: Collection[str]) -> dict[str, Entry]:
         """The entries of those of ``hashes`` that there are and that can be believed, by hash."""

@@ -67,6 +67,10 @@ class WithheldKey:
         raise KeyWithheld(self._card.name)
 
 
+FETCHING = ("pretrained", "checkpoint_path", "cache_dir")
+"""Starts of keyword arguments of an architecture that make a library fetch or read something."""
+
+
 def rounded(state: Mapping[str, Tensor], dtype: Dtype) -> dict[str, Tensor]:
     """``state`` as an entry stores it: arrays of two dimensions or more in ``dtype``, the others as they are."""
     to = getattr(torch, dtype)
@@ -147,6 +151,9 @@ def _check_spec(card: Card) -> None:
     is_own = module.partition(".")[0] in OWN and card.spec.get("source", "") in ("", "torchvision")
     if not is_own or ":" in str(card.spec.get("name", "")):  # a colon names a place that timm would fetch from
         raise UserError(f"the architecture of {card.name} is no part of LockBench.", "Its code is not run.")
+    kwargs = card.spec.get("kwargs", {})
+    if not isinstance(kwargs, dict) or any(str(name).startswith(FETCHING) for name in kwargs):
+        raise UserError(f"the architecture of {card.name} names a place to fetch from.", "Nothing is fetched.")
 
 
 def _tensors(file: Path, card: Card) -> dict[str, Tensor]:

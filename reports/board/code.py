@@ -23,13 +23,15 @@ from reports.board.finding import NAMED, Finding, Submission, of_problems
 VERSION = re.compile(r"\d+\.\d+|none")
 DIGITS = 10
 """Digits of a digest that a reviewer reads."""
+ALWAYS = ("bench.harness.judge", "bench.metrics", "bench.training")
+"""Modules that every number depends on."""
 SAME = ("device", "threads", "precision", "versions")
 """What is the same in all records of one table."""
 
 
 def versions(s: Submission) -> Finding:
     """Whether versions and code are the same everywhere, and those of this checkout."""
-    problems = [*_unknown(s), *_mixed(s)]
+    problems = [*_unknown(s), *_mixed(s), *_silent(s)]
     modules = _modules(s.records)
     here = {name: _here(name) for name in modules if _is_own(name)}
     mixed = sorted(name for name, digests in modules.items() if len(digests) > 1)
@@ -80,6 +82,20 @@ def _unknown(s: Submission) -> Iterator[str]:
         bad = [name for name in ("python", *LIBRARIES) if not VERSION.fullmatch(own.get(name, ""))]
         if bad:
             yield f"{in_short(record.cell)}: the version of {', '.join(bad)} is not known"
+
+
+def _silent(s: Submission) -> Iterator[str]:
+    """Records that leave out a module: code that nobody looks at."""
+    by_row: dict[str, set[str]] = {}
+    for record in s.records:
+        inputs = record.provenance.inputs
+        stages = {stage: value for stage, value in inputs.items() if isinstance(value, dict)}
+        modules = {f"{module} in {stage}" for stage, value in stages.items() for module, _ in _codes(value)}
+        if lacks := sorted(set(ALWAYS) - {module for module, _ in _codes(inputs)}):
+            yield f"{in_short(record.cell)} does not name the code of {_listed(lacks)}"
+        elsewhere = by_row.setdefault(record.row_key, modules)
+        if elsewhere != modules:
+            yield f"{in_short(record.cell)} names other code than another seed: {_listed(sorted(elsewhere ^ modules))}"
 
 
 def _mixed(s: Submission) -> Iterator[str]:

@@ -6,9 +6,10 @@ maintainers' own stands first, then the one with the most seeds. The others are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.plan.wording import in_short
 from bench.records import Record
@@ -57,8 +58,41 @@ class _Table:
     records: dict[Place, list[Record]]
 
 
-def read(records: Path, store: Store) -> Pool:
-    """The submissions of the folder ``records``, their records put into ``store``.
+class Stores:
+    """A store for each submission, so that nobody's records stand for another's of the same hash.
+
+    A hash is of what went into a number, and says nothing of the number.
+
+    Args:
+        root: a folder for them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._of: dict[tuple[str | None, str], Store] = {}
+        self._records: list[Record] = []
+
+    def add(self, entry: Entry) -> tuple[Store, list[Record]]:
+        """The store of ``entry`` and its records there."""
+        store = Store(self._root / entry.archive.stem)
+        hashes = archive.load(entry.archive, store, mark=entry.card.third_party).hashes
+        records = list(_stored(store, hashes))
+        for record in records:
+            self._of.setdefault((record.third_party, record.hash), store)
+        self._records += records
+        return store, records
+
+    def records(self) -> list[Record]:
+        """Every record of every submission."""
+        return self._records
+
+    def evidence(self, record: Record) -> Mapping[str, Any]:
+        """Per-image arrays of ``record``, by name."""
+        return self._of[record.third_party, record.hash].evidence(record)
+
+
+def read(records: Path, stores: Stores) -> Pool:
+    """The submissions of the folder ``records``, their records put into ``stores``.
 
     Raises:
         UserError: as `reports.board.folder.entries`, and as `bench.store.archive.read`.
@@ -66,8 +100,8 @@ def read(records: Path, store: Store) -> Pool:
     pool = Pool(folder.entries(records))
     found: dict[Place, list[tuple[Entry, _Table]]] = {}
     for entry in pool.entries:
-        hashes = archive.load(entry.archive, store, mark=entry.card.third_party).hashes
-        table = _table(aggregate.current(_stored(store, hashes)), store)
+        store, own = stores.add(entry)
+        table = _table(aggregate.current(own), store)
         for place in table.rows:
             found.setdefault(place, []).append((entry, table))
     rows = []

@@ -18,12 +18,18 @@ from bench.checkpoints.model_names import parse
 from bench.datasets import facts
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.records import EDITOR, Cell, PluginRef, Record
+from bench.records import EDITOR, THIRD_PARTY, Cell, PluginRef, Record
 from reports.board.finding import Finding, Submission
 from reports.gate.lines import TOLERANCE
+from reports.rows.controls import role_of
 
-NUMBERS = {"oracle": "oracle", "UP": "UP", "LP": "LP", "RP": "RP"}
+NUMBERS = {
+    "oracle": "oracle", "UP": "UP", "LP": "LP", "RP": "RP", "RP_validation": "RP",
+    "UP_shipped": "UP", "LP_shipped": "LP", "authorised_after": "RP",
+}  # fmt: skip
 """Numbers that are compared, with the name of what does not matter in `TOLERANCE`."""
+EVIDENT = ("oracle", "UP", "LP", "RP")
+"""Those with answers by image that are compared one by one."""
 EXACT = ("test_index", "test_labels", "authorised_index", "authorised_labels")
 """Evidence that is drawn and not computed: it is the same on every machine."""
 REACH = 20
@@ -64,8 +70,10 @@ def choose(s: Submission, cell: str, seed: int) -> Choice | None:
         if why := obstacle(found[0]):
             raise UserError(f"{in_short(found[0].cell)} cannot be run here: {why}.", "Name another cell, or random.")
         return Choice(found[0], None, 1)
-    able = sorted((r for r in s.measured if not obstacle(r)), key=lambda r: r.hash)
-    return Choice(Random(seed).choice(able), seed, len(able)) if able else None
+    able = sorted((r for r in s.records if r.status != "failed" and not obstacle(r)), key=lambda r: r.hash)
+    methods = [r for r in able if role_of(r.cell) != "control"]  # a control says nothing of what is new
+    drawn = methods or able
+    return Choice(Random(seed).choice(drawn), seed, len(drawn)) if drawn else None
 
 
 def obstacle(record: Record) -> str:
@@ -81,8 +89,8 @@ def obstacle(record: Record) -> str:
             return f"the {kind} {ref.name} is not known"
         if info.files or ref.role == "given":
             return f"the {kind} {ref.name} reads a file"
-    if cell.threat.language_model or record.provenance.replies:
-        return "it asks a language model"
+        if info.asks_language_model(ref.params):
+            return "it asks a language model"
     return _obstacle_of_data(cell) or _obstacle_of_model(cell)
 
 
@@ -144,8 +152,9 @@ def compare(
         lines.append(f"{name} {a.value:.2f} in the archive, {b.value:.2f} here{', the same answers' if same else ''}")
         if abs(a.value - b.value) > within:
             problems.append(f"{name} is {b.value:.2f} here, and {a.value:.2f} there: more than {within:.1f} points")
-        elif exact and not same:
+        elif exact and not same and name in EVIDENT:
             problems.append(f"the answers behind {name} are not the same")
+    problems += _other_facts(theirs, ours, exact) if ours.status == theirs.status == "ok" else []
     alike = ours.hash == theirs.hash
     lines.append("the hash is the same: code, versions, data, settings and seeds are" if alike else "another hash")
     if problems:
@@ -154,6 +163,21 @@ def compare(
             tuple(lines),
         )  # fmt: skip
     return Finding("rerun", True, "the cell says the same when it is run here", lines=tuple(lines))
+
+
+def _other_facts(theirs: Record, ours: Record, exact: bool) -> list[str]:
+    """What else a record says: whether it depends on the batch, its key conditions and, on one CPU, its red flags."""
+    problems = []
+    if theirs.transductive != ours.transductive:
+        problems.append("whether its predictions depend on the batch is another")
+    if [(c.kind, c.label) for c in theirs.conditions] != [(c.kind, c.label) for c in ours.conditions]:
+        problems.append("its key conditions are others")
+    there, here = ({flag.name for flag in record.flags if flag.name != THIRD_PARTY} for record in (theirs, ours))
+    if exact and there != here:
+        problems.append(
+            f"its red flags are {', '.join(sorted(there)) or 'none'}, and {', '.join(sorted(here)) or 'none'} here"
+        )
+    return problems
 
 
 def _half(measured: Any) -> float:

@@ -14,7 +14,6 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-from bench.store import Store
 from reports.board import pool as pools
 from reports.board import scenario as scenarios
 from reports.board.checks import FULL_SEEDS
@@ -54,10 +53,10 @@ def write(records: Path, out: Path) -> Built:
         UserError: an archive, a card or a checksum that cannot be trusted, or a place that cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="lockbench-") as name:
-        store = Store(Path(name) / "store")
-        pool = pools.read(records, store)
+        stores = pools.Stores(Path(name))
+        pool = pools.read(records, stores)
         with replacing(out, "--out") as folder:
-            board = Board(store, pool, folder)
+            board = Board(stores, pool, folder)
             board.build()
         return Built(out / "index.html", len(board.rows), len(pool.entries), tuple(pool.notes))
 
@@ -66,7 +65,7 @@ class Board(page.Site):
     """All pages of one leaderboard.
 
     Args:
-        store: where the evidence is.
+        stores: where the evidence is.
         pool: of submissions.
         folder: an empty one, for the pages.
     """
@@ -74,8 +73,8 @@ class Board(page.Site):
     full_seeds = FULL_SEEDS
     kinds = KINDS
 
-    def __init__(self, store: Store, pool: Pool, folder: Path) -> None:
-        super().__init__(store, [], folder, keep=lambda _: pool.rows)
+    def __init__(self, stores: pools.Stores, pool: Pool, folder: Path) -> None:
+        super().__init__(stores, [], folder, keep=lambda _: pool.rows)
         self.pool, self.records, self.root = pool, pool.records, ""
         self.scenarios = scenarios.scenarios(self.rows, lambda row: self.of_row(row)[0].cell)
         self.jinja.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), FileSystemLoader(page.TEMPLATES)])

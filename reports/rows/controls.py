@@ -89,7 +89,7 @@ class Controls:
             if record.status != "ok":
                 continue
             cell, imported = record.cell, record.third_party is not None
-            if record.conditions:
+            if any(condition.kind != "right" for condition in record.conditions):
                 self._conditions.add((imported, scenario_of(cell), cell.model_name, label(cell.lock), key_label(cell)))
             if cell.attack.purpose == "public-baseline" and record.RP is not None:
                 # The public baseline is the best that public means reach. So of several with one data budget the best

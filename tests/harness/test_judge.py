@@ -201,6 +201,49 @@ def test_flags_of_predictors() -> None:
     assert {f.name for f in verdict.flags} == {"too-good-on-labels"}
 
 
+class ByPlace(Predictor):
+    """Knows how many images of each class there are, and counts those it has seen."""
+
+    def __init__(self, labels: Tensor) -> None:
+        super().__init__()
+        self.labels, self.seen = labels, 0
+
+    def predict(self, images: Tensor) -> Tensor:
+        at = torch.arange(self.seen, self.seen + len(images)) % len(self.labels)
+        self.seen += len(images)
+        return nn.functional.one_hot(self.labels[at], K).float()
+
+
+def test_the_place_of_an_image_tells_nothing_of_its_class() -> None:
+    """A folder is read class by class."""
+    scenario = _scenario()
+    data = scenario.authorised.dataset
+    order = torch.argsort(data.labels, stable=True)
+    sorted_data = Dataset("sorted", data.images[order], data.labels[order], data.classes)
+    side = Side(sorted_data, split(sorted_data, 1))
+    judge = Judge(Scenario(side, side), Green())
+    assert (judge.labels.diff() >= 0).all()
+    verdict, _ = judge.predictor(LocalAnswerer(ByPlace(judge.labels), K))
+    assert verdict.RP.value < 50
+
+
+class InLargeBatches(Reader):
+    """Works where many images come at once, and is dumb else."""
+
+    def forward(self, images: Tensor, edit_stage: EditStage | None = None) -> Tensor:
+        out = super().forward(images, edit_stage)
+        return out if len(images) > 64 else out * 0
+
+
+def test_a_lock_whose_answers_depend_on_the_batch_is_flagged() -> None:
+    """It would be closed to every attack that asks in small batches, and open to the judge."""
+    judge = Judge(_scenario(), Green())
+    verdict, _ = judge.lock(None, LocalModel(InLargeBatches("open")))
+    assert "depends-on-batch" in {flag.name for flag in verdict.flags}
+    verdict, _ = judge.lock(None, LocalModel(Reader("wrong")))
+    assert "depends-on-batch" not in {flag.name for flag in verdict.flags}
+
+
 def test_both_sides_of_a_predictor_are_judged() -> None:
     verdict, _ = Judge(_scenario(), Green()).predictor(LocalAnswerer(Direct(Reader("constant")), K))
     assert (verdict.RP.value, verdict.authorised_after.value) == (25, 100)

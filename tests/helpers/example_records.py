@@ -78,7 +78,10 @@ def record(
     shown = {
         "UP": measured(88.0), "LP": measured(LP), "RP": measured(RP), "oracle": measured(oracle),
         "victim_authorised": measured(91.0), "meter": {"steps": 0, "guesses": 64, "queries": None},
-        "conditions": [Condition(kind="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0)],
+        "conditions": [
+            Condition(kind="right", what="with oil pastel", accuracy=exactly(88.0), shipped=87.0),
+            Condition(kind="near", label="a", what="with oil paint", accuracy=exactly(70.0), shipped=69.0),
+        ],
     }  # fmt: skip
     name = f"{lock}{attack}{replicate}{threat}{created}"
     return Record(

@@ -195,6 +195,15 @@ def test_a_mark_of_reuse_counts_at_once(store: Store) -> None:
     assert next(store.load([entry])).hash == older
 
 
+def test_a_clock_that_goes_backwards_does_not_hide_what_was_needed_last(store: Store) -> None:
+    newer = small_record(1, 80.0)
+    newer.provenance.created = "2999-01-01T00:00:00.000+00:00"
+    store.put(newer, {"pred/UP": np.zeros(8, np.int64)})
+    older = small_record(1).hash
+    store.reuse([older])
+    assert store.known([older])[older].last > newer.last
+
+
 def test_a_change_that_keeps_size_and_time_of_writing_shows(store: Store) -> None:
     import os
 

@@ -14,9 +14,12 @@ from submissions import Entry
 
 from bench import seeds
 from bench.hashing import digest
+from bench.records import Flag
 from bench.store import Store, identity
 from bench.store.settings import Settings
-from reports.board import checks, submission, summary
+from reports.board import checks, rerun, submission, summary
+from reports.board import folder as folders
+from reports.board import pool as pools
 from reports.board.finding import Finding
 
 Found = dict[str, Finding]
@@ -258,6 +261,28 @@ def unknown_lock(entries: list[Entry]) -> None:
             submissions.rename(value)
 
 
+def no_code(entries: list[Entry]) -> None:
+    """Whoever patched the judge leaves it out."""
+    for value, _ in entries:
+        for stage in value["provenance"]["inputs"].values():
+            for name in ("code", "process"):
+                if name in stage:
+                    stage[name] = {}
+        submissions.rehash(value)
+
+
+def no_judge_in_one(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["provenance"]["inputs"]["record"]["code"].pop("bench.measures")
+    submissions.rehash(value)
+
+
+def right_key_alone(entries: list[Entry]) -> None:
+    for value, arrays in entries:
+        value["conditions"] = [c for c in value["conditions"] if c["kind"] == "right"]
+        arrays.pop("pred/condition/none", None)
+
+
 DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = [
     (higher_RP, "evidence", "RP is 79.00, and 75.00 by its evidence"),
     (narrower_interval, "evidence", "the interval of RP is not that of its evidence"),
@@ -276,6 +301,9 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (mixed_versions, "versions", "versions differ"),
     (mixed_code, "versions", "different code: attacks.logit_surgery"),
     (other_code, "versions", "the code of bench.measures is not that of this checkout"),
+    (no_code, "versions", "does not name the code of bench.harness.judge"),
+    (no_judge_in_one, "versions", "names other code than another seed: bench.measures"),
+    (right_key_alone, "controls", "lacks key conditions"),
     (unknown_versions, "versions", "the version of torch is not known"),
     (twice, "duplicates", "has 2 records"),
     (label_of_settings_not_used, "settings", "is not what was run"),
@@ -411,3 +439,62 @@ def test_every_number_with_evidence_is_recomputed() -> None:
     by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
     by_image |= {"RP", "authorised_after"}
     assert by_image == set(SIDES)
+
+
+class TestRerun:
+    """What a rerun compares beside the numbers of the table, and which cells it may be."""
+
+    @pytest.fixture
+    def pair(self) -> tuple[Any, Any]:
+        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+        return submissions.record_of(cell), submissions.record_of(cell)
+
+    def test_the_same_agrees(self, pair: tuple[Any, Any]) -> None:
+        assert rerun.compare(*pair, exact=True).ok
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"RP_validation": None}, "RP_validation is there on one side alone"),
+            ({"transductive": True}, "whether its predictions depend on the batch"),
+            ({"conditions": []}, "its key conditions are others"),
+            ({"flags": [Flag(name="lp-below-floor", detail="")]}, "its red flags are lp-below-floor, and none here"),
+        ],
+    )
+    def test_what_was_changed_is_named(self, pair: tuple[Any, Any], change: dict[str, Any], words: str) -> None:
+        (record, arrays), ours = pair
+        found = rerun.compare((record.model_copy(update=change), arrays), ours, exact=True)
+        assert not found.ok
+        assert words in found.what + " ".join(found.lines)
+
+    def test_a_number_that_chooses_the_worst_is_compared(self, pair: tuple[Any, Any]) -> None:
+        (record, arrays), ours = pair
+        low = record.model_copy(update={"RP_validation": submissions.measured(submissions.answers(10, "low"))})
+        assert not rerun.compare((low, arrays), ours).ok
+
+    def test_replies_that_nothing_asked_for_exempt_no_cell(self, pair: tuple[Any, Any]) -> None:
+        (record, _), _ = pair
+        record.provenance.replies = {"unlocked": [{}]}
+        assert rerun.obstacle(record) == ""
+
+
+def test_one_archive_does_not_rewrite_the_numbers_of_another(tmp_path: Path) -> None:
+    """A hash is of what went into a number: two archives may say different numbers under one hash."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for name in ("honest", "aaa"):
+        shutil.rmtree(submissions.written(folder / f"{name}.zip").with_suffix(".store"))
+    forged = folder / "aaa.zip"
+
+    def lower(entries: list[Entry]) -> None:
+        for value, arrays in of(entries, "modellock", "logit-surgery"):
+            submissions.restate(value, arrays, "RP", submissions.answers(20, "forged"))
+
+    submissions.rewritten(forged, lower)
+    folders.write_sums(folder)
+    pool = pools.read(folder, pools.Stores(tmp_path / "stores"))
+    row = next(r for r in pool.rows if r.lock_name == "modellock" and r.attack_name == "logit-surgery")
+    source = pool.sources[row.row_key, row.status].name
+    assert row.mean("RP") == (20.0 if source == "aaa" else 75.0)
+    (other,) = pool.others[row.row_key, row.status]
+    assert {source, other.name} == {"aaa", "honest"}
