@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.kit.access import ask, handle
-from attacks.kit.input import some
+from attacks.kit.input import at_most
 from attacks.kit.output_maps import (
     Fit,
     Map,
@@ -76,11 +76,11 @@ class LogitSurgery(Attack):
         labelled = target.labelled if target.threat.share > 0 else None
         labelled_outputs, labels = None, None
         if labelled is not None:
-            labelled = some(labelled, affordable(target, run, len(labelled)), run.rng("labelled"))
+            labelled = at_most(labelled, affordable(target, run, len(labelled)), run.rng("labelled"))
             labelled_outputs, labels = ask(target, labelled.images), labelled.labels
         answers = [] if labelled_outputs is None else [labelled_outputs]
         if target.threat.unlabelled:
-            pool = some(target.unlabelled, affordable(target, run, len(target.unlabelled)), run.rng("pool"))
+            pool = at_most(target.unlabelled, affordable(target, run, len(target.unlabelled)), run.rng("pool"))
             answers += [ask(target, pool.images)] if len(pool) else []
         if not sum(map(len, answers)):
             return inner
@@ -130,7 +130,7 @@ class LogitSurgery(Attack):
             return inner
         parts = [
             some_rows(ask(target, part.images), part.labels, self.pixels, rng)
-            for part in some(labelled, n, run.rng("labelled")).batches(ROUND)
+            for part in at_most(labelled, n, run.rng("labelled")).batches(ROUND)
         ]
         outputs, labels = (torch.cat(both) for both in zip(*parts, strict=True))
         m = outputs.shape[2]

@@ -13,7 +13,7 @@ from attacks.kit.access import ask, handle
 from attacks.kit.canonical import Canonical, Look
 from attacks.kit.front import InFront
 from attacks.kit.information import Recipe, balanced, maximise, own_statistics
-from attacks.kit.input import subset
+from attacks.kit.input import at_most
 from attacks.kit.students import affordable, student
 from bench import models
 from bench.contracts import Acceptance, Attack, AttackerView, Images, Predictor, Run, ThreatModel, param
@@ -62,9 +62,7 @@ class LookConsensus(Attack):
         n = affordable(target, run, len(scores) * len(target.unlabelled)) // len(scores)
         if not n:
             return InFront.of(handle(target), Canonical.of(scores[0][0]))
-        pool = target.unlabelled
-        if n < len(pool):  # at random: a set may be sorted by class
-            pool = subset(pool, n, run.rng("pool"))
+        pool = at_most(target.unlabelled, n, run.rng("pool"))
         answers = balanced(vote(target, pool, scores))
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)

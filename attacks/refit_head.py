@@ -58,7 +58,7 @@ class RefitHead(Attack):
         free = self._free(target, run)
         own = all_features(model, labelled, self.depth == "any", self.places)
         other = {} if free is None else all_features(model, free, self.depth == "any", self.places)
-        alone = int(torch.bincount(labelled.labels).clamp_min(0)[labelled.labels].min()) < 2
+        alone = int(torch.bincount(labelled.labels)[labelled.labels].min()) < 2
         best: tuple[float, float] | None = None
         chosen: Predictor = Direct(model)
         facts: dict[str, Any] = {}

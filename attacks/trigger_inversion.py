@@ -115,13 +115,13 @@ class TriggerInversion(Attack):
         c = torch.tensor(self.c, device=run.device)
         good: list[Tensor] = []
         seen = subset(images, LOOKED_AT, run.rng(f"{name}/looks"))
-        best, kept = (-math.inf, 0.0), front
+        best, state = (-math.inf, 0.0), front
 
         def look() -> None:
-            nonlocal best, kept
+            nonlocal best, state
             rank = (_score(model, front, seen, labelled), -float(front.size_of_change().detach()))
             if rank > best:
-                best, kept = rank, copy.deepcopy(front)
+                best, state = rank, copy.deepcopy(front)
             front.train()
 
         def loss(batch: Batch) -> Tensor:
@@ -143,11 +143,11 @@ class TriggerInversion(Attack):
         front.to(run.device)
         run.fit(
             front, loss, self.steps, images,
-            batch=self.batch, name=name, each=adjust, clip=0, decay=0.0, schedule=lambda _: 1.0,
+            batch=self.batch, name=name, each=adjust, clip=0, schedule=lambda _: 1.0,
             optimiser=lambda parameters: torch.optim.Adam(parameters, lr=self.rate),
         )  # fmt: skip
         look()
-        return kept
+        return state
 
 
 def corner_of(settings: Mapping[str, Any], size: int) -> tuple[int, int, int, int] | None:

@@ -117,7 +117,7 @@ class Run:
         *sources: Images,
         rate: float = 1e-3,
         batch: int | Sequence[int] = 64,
-        decay: float = 0.05,
+        decay: float | None = None,
         name: str = "fit",
         parameters: Any = None,
         warmup: float = 0.1,
@@ -130,6 +130,8 @@ class Run:
         each: Callable[[int], None] | None = None,
         precision: str | None = None,
     ) -> None:
+        if decay is None:
+            decay = 0.05 if optimiser is None else 0.0
         kind = precision or self._precision
         if kind not in precisions.PRECISIONS:
             raise ValueError(f"precision={kind!r}, must be one of {', '.join(precisions.PRECISIONS)}")

@@ -31,6 +31,15 @@ def _sgd(rate: float):  # type: ignore[no-untyped-def]
     return lambda params: torch.optim.SGD(params, lr=rate)
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_an_optimiser_of_ones_own_has_no_decay_that_nobody_asked_for(toy: Images, own: bool) -> None:
+    """In Adam or SGD it would be a part of the gradient; AdamW keeps its usual one."""
+    model = nn.Linear(2, 2)
+    before = model.weight.detach().clone()
+    Run(0).fit(model, lambda _: (model.weight * 0).sum(), 3, toy, optimiser=_sgd(0.1) if own else None)
+    assert torch.equal(model.weight, before) is own
+
+
 def test_an_optimiser_and_a_schedule_of_ones_own(toy: Images) -> None:
     """w ← (1 − η f(s)) w for SGD at rate η under the factor f."""
     model, factors = Scale(), [1.0, 0.5, 0.25]

@@ -191,8 +191,8 @@ def subset(images: Images, most: int, rng: torch.Generator) -> Images:
     return images.subset(torch.randperm(len(images), generator=rng)[:most])
 
 
-def some(images: Images, most: int, rng: torch.Generator) -> Images:
-    """``images`` as they are where they are no more than ``most``; else so many of them, drawn at random."""
+def at_most(images: Images, most: int, rng: torch.Generator) -> Images:
+    """``images`` as they are where they are no more than ``most``; else so many, drawn since a set may be sorted."""
     return images if len(images) <= most else subset(images, most, rng)
 
 

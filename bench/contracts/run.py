@@ -94,7 +94,7 @@ class Run(Protocol):
         *sources: Images,
         rate: float = 1e-3,
         batch: int | Sequence[int] = 64,
-        decay: float = 0.05,
+        decay: float | None = None,
         name: str = "fit",
         parameters: Any = None,
         warmup: float = 0.1,
@@ -118,7 +118,8 @@ class Run(Protocol):
             n: optimiser steps.
             rate: peak learning rate.
             batch: as in `steps`.
-            decay: weight decay of matrices; vectors have none.
+            decay: weight decay of matrices; vectors have none. None: 0.05 for AdamW, and none for an ``optimiser`` of
+                one's own, for which it may be a part of the gradient.
             name: of the random numbers that shuffle and augment.
             parameters: what is trained, as `torch.optim.AdamW` takes it; by default every parameter of ``model`` that
                 requires gradients. The rest of ``model`` requires none meanwhile.

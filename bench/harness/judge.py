@@ -97,11 +97,13 @@ class Judge:
         self.some = torch.from_numpy(metrics.at_random(len(self.images)))
         """Places of the images that near and wrong keys, and earlier submissions of a costly predictor, are judged on.
         The right key, no key and the last submission get all images."""
-        content = hashlib.sha256(self.labels.numpy().tobytes() + self.index.numpy().tobytes())
-        self._secret = int.from_bytes(content.digest()[:7], "big")
         self._constant = self.measure.constant(self.labels)
         self.floor = self.measure.value(self._constant, self.labels)
         self._main_classes = side.dataset.labels[self.index].numpy()
+        content = hashlib.sha256(self._main_classes.tobytes() + self.index.numpy().tobytes())
+        self._secret = int.from_bytes(content.digest()[:7], "big")
+        self._again = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
+        """Places of the images that are asked about once more, in other batches or changed a little."""
         self._authorised_main_classes = other.dataset.labels[self.authorised_index].numpy()
 
     def split_evidence(self, is_domain: bool) -> Evidence:
@@ -158,7 +160,7 @@ class Judge:
         few = self._few()
         verdict.flags = self._lock_flags(verdict, self.measure.value(evidence[self._name("LP")][few], self.labels[few]))
         changed = self._changed_in_pieces(locked, evidence[self._name("LP")])
-        if (flag := red_flags.depends_on_batch(changed, min(BATCH, len(raw)))) is not None:
+        if (flag := red_flags.depends_on_batch(changed, len(self._again))) is not None:
             verdict.flags.append(flag)
         return verdict, evidence
 
@@ -202,10 +204,9 @@ class Judge:
 
     def _changed_in_pieces(self, locked: Model, answered: Array) -> int:
         """How many of the locked model's answers to some raw images change when they come a few at a time."""
-        at = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
-        some, labels = self.images.take(at).images, self.labels[at]
+        some, labels = self.images.take(self._again).images, self.labels[self._again]
         outputs = torch.cat([locked.outputs(part) for part in some.split(PIECE)])
-        return self.measure.changed(self.measure.answers(outputs[:, : self.k], labels), answered[at.numpy()])
+        return self.measure.changed(self.measure.answers(outputs[:, : self.k], labels), answered[self._again.numpy()])
 
     def _key_cost(self, n: int = 32) -> float:
         """Milliseconds the key takes for an image it has not seen before, in a batch of ``n``."""
@@ -335,7 +336,7 @@ class Judge:
             after = self.measure.measured(there, self.authorised_labels)
             evidence[self._name("authorised_after")] = there
         flags = []
-        at = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
+        at = self._again
         some, labels = self.images.take(at).images, self.labels[at]
         if not predictor.transductive:  # `predicted` had these images in other batches
             changed = self.measure.changed(self._in_pieces(predictor, some, labels), predicted[at.numpy()])

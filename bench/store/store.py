@@ -21,7 +21,6 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from bench.errors import UserError
 from bench.hashing import canonical, digest
 from bench.legible import visible
 from bench.records import SCHEMA, Record
-from bench.store import disk, local, locks, parts, rooms, scan, sums
+from bench.store import clock, disk, local, locks, parts, rooms, scan, sums
 from bench.store.disk import StoreError
 from bench.store.index import REUSED, Entry
 from bench.store.locks import MARK
@@ -243,7 +242,7 @@ class Store:
         folder = self.root / "records" / name
         with disk.clear_errors(self.root):
             stored = read(folder, self.sums_required)
-        stored.record.provenance.reused = _time(folder / REUSED)
+        stored.record.provenance.reused = clock.of(folder / REUSED)
         return stored
 
     def reuse(self, hashes: Collection[str]) -> None:
@@ -262,18 +261,7 @@ class Store:
             newest, rival = last[entry.row_key, entry.replicate]
             if rival != hash:
                 with suppress(OSError):  # a store that cannot be written can still be read
-                    disk.write_atomically(self.root / "records" / hash / REUSED, self._later(newest) + "\n")
-
-    @staticmethod
-    def _later(than: str) -> str:
-        """This moment, or one millisecond after ``than`` where a clock went backwards."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        if than < now:
-            return now
-        try:
-            return (datetime.fromisoformat(than) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
-        except (ValueError, OverflowError):  # no time of ours
-            return now
+                    disk.write_atomically(self.root / "records" / hash / REUSED, clock.after(newest) + "\n")
 
     def known(self, hashes: Collection[str]) -> dict[str, Entry]:
         """The entries of those of ``hashes`` that there are and that can be believed, by hash."""
@@ -413,15 +401,6 @@ def _header(mark: Path) -> dict[str, Any]:
             f"If version and store belong together, write into it: {canonical({'schema': SCHEMA, 'sums': True})}",
         )
     return header
-
-
-def _time(file: Path) -> str:
-    """The time that stands in ``file``; empty where none does."""
-    try:
-        text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-        return text if datetime.fromisoformat(text) else ""
-    except (OSError, ValueError):
-        return ""
 
 
 def _listed(names: list[str]) -> str:

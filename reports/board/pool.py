@@ -70,7 +70,6 @@ class Stores:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._of: dict[tuple[str | None, str], Store] = {}
-        self._records: list[Record] = []
 
     def add(self, entry: Entry) -> tuple[Store, list[Record]]:
         """The store of ``entry`` and its records there."""
@@ -79,12 +78,7 @@ class Stores:
         records = list(_stored(store, hashes))
         for record in records:
             self._of.setdefault((record.third_party, record.hash), store)
-        self._records += records
         return store, records
-
-    def records(self) -> list[Record]:
-        """Every record of every submission."""
-        return self._records
 
     def evidence(self, record: Record) -> Mapping[str, Any]:
         """Per-image arrays of ``record``, by name."""

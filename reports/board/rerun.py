@@ -72,8 +72,8 @@ def choose(s: Submission, cell: str, seed: int) -> Choice | None:
         return Choice(found[0], None, 1)
     able = sorted((r for r in s.records if r.status != "failed" and not obstacle(r)), key=lambda r: r.hash)
     methods = [r for r in able if role_of(r.cell) != "control"]  # a control says nothing of what is new
-    drawn = methods or able
-    return Choice(Random(seed).choice(drawn), seed, len(drawn)) if drawn else None
+    cells = methods or able
+    return Choice(Random(seed).choice(cells), seed, len(cells)) if cells else None
 
 
 def obstacle(record: Record) -> str:

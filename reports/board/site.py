@@ -74,7 +74,7 @@ class Board(page.Site):
     kinds = KINDS
 
     def __init__(self, stores: pools.Stores, pool: Pool, folder: Path) -> None:
-        super().__init__(stores, [], folder, keep=lambda _: pool.rows)
+        super().__init__(stores.evidence, [], folder, keep=lambda _: pool.rows)
         self.pool, self.records, self.root = pool, pool.records, ""
         self.scenarios = scenarios.scenarios(self.rows, lambda row: self.of_row(row)[0].cell)
         self.jinja.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), FileSystemLoader(page.TEMPLATES)])

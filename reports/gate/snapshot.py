@@ -253,16 +253,14 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         )
         flags = sorted({flag.name for flag in record.flags})
         return Seed(status=record.status, error=first, flags=flags, created=record.provenance.created)
-    measured = {name: getattr(record, name) for name in NAMES if name != "wrong_key"}
-    wrong = [c.accuracy for c in record.conditions if c.kind in ("near", "wrong")]
-    measured["wrong_key"] = max(wrong, key=lambda accuracy: accuracy.value, default=None)
+    measured = {name: getattr(record, name) for name in NAMES if name not in LATER}
     values = {name: m.value for name, m in measured.items() if m is not None}
     if record.cell.attack.purpose == "no-attack":
         values.pop("RP", None)  # nobody attacked: it only repeats LP
     arrays = evidence(record)
     right: dict[str, str] = {}
     images: dict[str, str] = {}
-    n = {side_of(name): m.n for name, m in measured.items() if m is not None and name not in LATER}
+    n = {side_of(name): m.n for name, m in measured.items() if m is not None}
     for side in n:
         index, labels = (_side(arrays, side, part) for part in ("index", "labels"))
         if index is None or len(index) != n[side]:
@@ -275,14 +273,14 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         images[side] = hashlib.sha256(split.tobytes()).hexdigest()[:20]
         for name in values:
             predicted = arrays.get(f"pred/{name}")
-            if side_of(name) != side or predicted is None or predicted.shape != labels.shape or name in LATER:
+            if side_of(name) != side or predicted is None or predicted.shape != labels.shape:
                 continue
             hits = (predicted == labels)[order]
             # Evidence speaks for a number only where it reproduces it.
             if abs(100.0 * hits.mean() - values[name]) < 0.05:
                 right[name] = pack(hits)
     return Seed(
-        values=values,
+        values=values | _later(record),
         validation=record.RP_validation.value if record.RP_validation is not None and "RP" in values else None,
         n=n,
         right=right,
@@ -292,6 +290,13 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         spent={name: spent for name in SPENT if (spent := (record.meter or {}).get(name))},
         created=record.provenance.created,
     )
+
+
+def _later(record: Record) -> dict[str, float]:
+    """The numbers of `LATER`; they have no evidence in a snapshot."""
+    wrong = [c.accuracy for c in record.conditions if c.kind in ("near", "wrong")]
+    found = (record.UP_shipped, record.LP_shipped, max(wrong, key=lambda accuracy: accuracy.value, default=None))
+    return {name: m.value for name, m in zip(LATER, found, strict=True) if m is not None}
 
 
 def _side(arrays: Mapping[str, NDArray[Any]], side: str, part: str) -> NDArray[Any] | None:

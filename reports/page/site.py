@@ -33,7 +33,7 @@ from reports.rows.intervals import Value
 from reports.rows.real import real
 from reports.rows.rerun import commands_of
 from reports.rows.row import Row
-from reports.rows.source import Store
+from reports.rows.source import Evidence, Store
 from reports.text.captions import captions
 from reports.text.cells import fields_of, heading, verdict
 from reports.text.formatting import EMPTY, HEADINGS, digits, interval, number, seeds_words, threat_terms, threat_words
@@ -74,15 +74,15 @@ def write(store: Store, out: str | Path, keep: Callable[[Sequence[Row]], list[Ro
     """
     records = current(store.records())
     with replacing(Path(out)) as folder:
-        Site(store, records, folder, keep).build()
+        Site(store.evidence, records, folder, keep).build()
     return Path(out) / "index.html"
 
 
 class Site:
-    """All pages of one store.
+    """All pages of some records.
 
     Args:
-        store: where the evidence is.
+        evidence: per-image arrays of a record.
         records: of the rows that are shown.
         folder: an empty one, for the pages.
         keep: chooses among the rows.
@@ -90,14 +90,14 @@ class Site:
 
     def __init__(
         self,
-        store: Store,
+        evidence: Evidence,
         records: Sequence[Record],
         folder: Path,
         keep: Callable[[Sequence[Row]], list[Row]] | None = None,
     ) -> None:
         """Join ``records`` to rows."""
-        self.store, self.folder = store, folder
-        table = to_rows(records, store.evidence)
+        self.evidence, self.folder = evidence, folder
+        table = to_rows(records, evidence)
         self.rows = table if keep is None else keep(table)
         self.groups = grouped(self.rows)
         self.records: dict[tuple[str, str], list[Record]] = {}
@@ -186,7 +186,7 @@ class Site:
         if row.status != "ok":
             return []
         whose = f"{row.attack} ({group.threat(row)})"
-        by_record = (gallery.strips(r, self.store.evidence(r), self.folder, whose) for r in self.of_row(row))
+        by_record = (gallery.strips(r, self.evidence(r), self.folder, whose) for r in self.of_row(row))
         return next((strips for strips in by_record if strips), [])
 
     # What templates ask for.

@@ -19,7 +19,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench import datasets, registry
+from bench import datasets
+from reports.rows.controls import reads
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.rows.statistics import image_variance
@@ -120,8 +121,7 @@ def opens(row: Row) -> bool:
     """Whether the row is of the lock that must open, under the attack that opens it: no other attack has to."""
     if row.lock_purpose != "must-open" or row.attack_purpose:
         return False
-    opener = registry.current().with_purpose("lock", "must-open").opened_by
-    return not opener or row.attack_name == opener
+    return reads("must-open", row.attack_name)
 
 
 def must_not_open(row: Row) -> Failed | None:

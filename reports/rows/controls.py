@@ -61,8 +61,13 @@ def calibrates(cell: Cell) -> bool:
     """
     if cell.lock.purpose not in CALIBRATION or cell.attack.purpose:
         return False
-    opener = registry.current().with_purpose("lock", cell.lock.purpose).opened_by
-    return not opener or cell.attack.name == opener
+    return reads(cell.lock.purpose, cell.attack.name)
+
+
+def reads(purpose: str, attack: str) -> bool:
+    """Whether the calibration lock with that purpose is read by ``attack``."""
+    opener = registry.current().with_purpose("lock", purpose).opened_by
+    return not opener or attack == opener
 
 
 def role_of(cell: Cell) -> str:

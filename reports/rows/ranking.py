@@ -21,8 +21,7 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
     Args:
         rows: of one table, and of locks that may be ranked.
     """
-    worsts = [stands for pool in _pools(rows) if (stands := worst(pool)) is not None]
-    rivals = [row for row in worsts if (v := row.values["advantage"]) is not None and v.half is not None]
+    rivals = [row for row in _worsts(rows) if _has_interval(row)]
     values = [v for row in rivals if (v := row.values["advantage"]) is not None]
     if len(rivals) < 2:
         return []
@@ -31,8 +30,7 @@ def places(rows: Sequence[Row]) -> list[tuple[Row, tuple[int, int]]]:
 
 def unplaced(rows: Sequence[Row]) -> list[Row]:
     """The worst cases that have no interval, and so no place."""
-    worsts = [stands for pool in _pools(rows) if (stands := worst(pool)) is not None]
-    return [row for row in worsts if (v := row.values["advantage"]) is None or v.half is None]
+    return [row for row in _worsts(rows) if not _has_interval(row)]
 
 
 def unshared(rows: Sequence[Row], ranked: Sequence[Row]) -> list[str]:
@@ -44,6 +42,15 @@ def unshared(rows: Sequence[Row], ranked: Sequence[Row]) -> list[str]:
     met = [{_attack(row): row.attack for row in candidates(pool)} for pool in _pools(rows) if pool[0].place in places]
     shared = set.intersection(*(set(attacks) for attacks in met)) if met else set()
     return sorted({name for attacks in met for at, name in attacks.items() if at not in shared})
+
+
+def _worsts(rows: Sequence[Row]) -> list[Row]:
+    return [stands for pool in _pools(rows) if (stands := worst(pool)) is not None]
+
+
+def _has_interval(row: Row) -> bool:
+    value = row.values["advantage"]
+    return value is not None and value.half is not None
 
 
 def _pools(rows: Sequence[Row]) -> list[list[Row]]:

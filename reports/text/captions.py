@@ -203,13 +203,14 @@ def _selection(group: Group) -> list[str]:
 
 def _ranks(group: Group) -> list[str]:
     """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart."""
-    places = ranking.places(group.rankable())
+    rankable = group.rankable()
+    places = ranking.places(rankable)
     if not places:
         return []
     names = {row.row_key: lock_name(row) for row, _ in places}
     ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
     pools: dict[tuple[str, ...], list[Row]] = {}
-    for row in group.rankable():
+    for row in rankable:
         if row.values["advantage"] is not None:
             pools.setdefault(row.place, []).append(row)
     optimistic = [names[row.row_key] for row, _ in places if len(candidates(pools[row.place])) > 1]
@@ -220,9 +221,9 @@ def _ranks(group: Group) -> list[str]:
     lost = [row for row in group.methods if row.place in ranked and row.status in ("invalid", "failed")]
     names_lost = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)
     without = f" Without what does not count: {', '.join(names_lost)}." if lost else ""
-    unplaced = dict.fromkeys(lock_name(row) for row in ranking.unplaced(group.rankable()))
+    unplaced = dict.fromkeys(lock_name(row) for row in ranking.unplaced(rankable))
     without += f" Without a place: {', '.join(unplaced)}, whose worst case has no interval." if unplaced else ""
-    if unshared := ranking.unshared(group.rankable(), [row for row, _ in places]):
+    if unshared := ranking.unshared(rankable, [row for row, _ in places]):
         more = f" and {len(unshared) - MOST_NAMES} more" if len(unshared) > MOST_NAMES else ""
         without += f" Not every lock met {', '.join(unshared[:MOST_NAMES])}{more}."
     ranking_words = f"{', '.join(ranks)}.{mark}{without}"

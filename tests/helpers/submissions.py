@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ def measured(classes: NDArray[np.int64]) -> Measured:
     right = classes == LABELS
     low, high = metrics.image_interval(right)
     return Measured(value=round(100 * float(right.mean()), 4), n=N, low=round(low, 4), high=round(high, 4))
+
+
+def of(entries: Iterable[Entry], lock: str, attack: str, seed: int | None = None) -> list[Entry]:
+    return [
+        (value, arrays)
+        for value, arrays in entries
+        if (value["cell"]["lock"]["name"], value["cell"]["attack"]["name"]) == (lock, attack)
+        and seed in (None, value["cell"]["replicate"])
+    ]
 
 
 def cells(seeds: str = str(SEEDS), attacks: tuple[str, ...] = ("logit-surgery",)) -> list[Cell]:

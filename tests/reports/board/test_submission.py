@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 import submissions
-from submissions import Entry
+from submissions import Entry, of
 
 from bench import seeds
 from bench.hashing import digest
-from bench.records import Flag
 from bench.store import Store, identity
 from bench.store.settings import Settings
-from reports.board import checks, rerun, submission, summary
-from reports.board import folder as folders
-from reports.board import pool as pools
+from reports.board import checks, submission, summary
 from reports.board.finding import Finding
 
 Found = dict[str, Finding]
@@ -44,15 +41,6 @@ def look(file: Path) -> Found:
 
 def refusals(found: Found) -> set[str]:
     return {name for name, finding in found.items() if not finding.ok}
-
-
-def of(entries: Iterable[Entry], lock: str, attack: str, seed: int | None = None) -> list[Entry]:
-    return [
-        (value, arrays)
-        for value, arrays in entries
-        if (value["cell"]["lock"]["name"], value["cell"]["attack"]["name"]) == (lock, attack)
-        and seed in (None, value["cell"]["replicate"])
-    ]
 
 
 def main(entries: Iterable[Entry], seed: int = 0) -> Entry:
@@ -439,62 +427,3 @@ def test_every_number_with_evidence_is_recomputed() -> None:
     by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
     by_image |= {"RP", "authorised_after"}
     assert by_image == set(SIDES)
-
-
-class TestRerun:
-    """What a rerun compares beside the numbers of the table, and which cells it may be."""
-
-    @pytest.fixture
-    def pair(self) -> tuple[Any, Any]:
-        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-        return submissions.record_of(cell), submissions.record_of(cell)
-
-    def test_the_same_agrees(self, pair: tuple[Any, Any]) -> None:
-        assert rerun.compare(*pair, exact=True).ok
-
-    @pytest.mark.parametrize(
-        ("change", "words"),
-        [
-            ({"RP_validation": None}, "RP_validation is there on one side alone"),
-            ({"transductive": True}, "whether its predictions depend on the batch"),
-            ({"conditions": []}, "its key conditions are others"),
-            ({"flags": [Flag(name="lp-below-floor", detail="")]}, "its red flags are lp-below-floor, and none here"),
-        ],
-    )
-    def test_what_was_changed_is_named(self, pair: tuple[Any, Any], change: dict[str, Any], words: str) -> None:
-        (record, arrays), ours = pair
-        found = rerun.compare((record.model_copy(update=change), arrays), ours, exact=True)
-        assert not found.ok
-        assert words in found.what + " ".join(found.lines)
-
-    def test_a_number_that_chooses_the_worst_is_compared(self, pair: tuple[Any, Any]) -> None:
-        (record, arrays), ours = pair
-        low = record.model_copy(update={"RP_validation": submissions.measured(submissions.answers(10, "low"))})
-        assert not rerun.compare((low, arrays), ours).ok
-
-    def test_replies_that_nothing_asked_for_exempt_no_cell(self, pair: tuple[Any, Any]) -> None:
-        (record, _), _ = pair
-        record.provenance.replies = {"unlocked": [{}]}
-        assert rerun.obstacle(record) == ""
-
-
-def test_one_archive_does_not_rewrite_the_numbers_of_another(tmp_path: Path) -> None:
-    """A hash is of what went into a number: two archives may say different numbers under one hash."""
-    folder = tmp_path / "records"
-    folder.mkdir()
-    for name in ("honest", "aaa"):
-        shutil.rmtree(submissions.written(folder / f"{name}.zip").with_suffix(".store"))
-    forged = folder / "aaa.zip"
-
-    def lower(entries: list[Entry]) -> None:
-        for value, arrays in of(entries, "modellock", "logit-surgery"):
-            submissions.restate(value, arrays, "RP", submissions.answers(20, "forged"))
-
-    submissions.rewritten(forged, lower)
-    folders.write_sums(folder)
-    pool = pools.read(folder, pools.Stores(tmp_path / "stores"))
-    row = next(r for r in pool.rows if r.lock_name == "modellock" and r.attack_name == "logit-surgery")
-    source = pool.sources[row.row_key, row.status].name
-    assert row.mean("RP") == (20.0 if source == "aaa" else 75.0)
-    (other,) = pool.others[row.row_key, row.status]
-    assert {source, other.name} == {"aaa", "honest"}

@@ -132,7 +132,7 @@ class TestPages:
         assert "Missing control: " in (site / "lock-cuti.html").read_text()
 
     def test_blocks(self, records: list[Record], tmp_path: Path) -> None:
-        built = html.Site(FakeStore(records), current(records), tmp_path)
+        built = html.Site(FakeStore(records).evidence, current(records), tmp_path)
         (group,) = [g for g in built.groups if g.scenario == "digits"]
         ranked, costly, failed, controls = group.blocks()
         assert {r.lock_name for r in ranked.rows} == {"modellock", "ntl", EVIL}

@@ -1,0 +1,75 @@
+"""The rerun of a cell, and that one archive does not speak for another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import submissions
+from submissions import Entry
+
+from bench.records import Flag
+from reports.board import folder as folders
+from reports.board import pool as pools
+from reports.board import rerun
+
+
+class TestRerun:
+    """What a rerun compares beside the numbers of the table, and which cells it may be."""
+
+    @pytest.fixture
+    def pair(self) -> tuple[Any, Any]:
+        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+        return submissions.record_of(cell), submissions.record_of(cell)
+
+    def test_the_same_agrees(self, pair: tuple[Any, Any]) -> None:
+        assert rerun.compare(*pair, exact=True).ok
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"RP_validation": None}, "RP_validation is there on one side alone"),
+            ({"transductive": True}, "whether its predictions depend on the batch"),
+            ({"conditions": []}, "its key conditions are others"),
+            ({"flags": [Flag(name="lp-below-floor", detail="")]}, "its red flags are lp-below-floor, and none here"),
+        ],
+    )
+    def test_what_was_changed_is_named(self, pair: tuple[Any, Any], change: dict[str, Any], words: str) -> None:
+        (record, arrays), ours = pair
+        found = rerun.compare((record.model_copy(update=change), arrays), ours, exact=True)
+        assert not found.ok
+        assert words in found.what + " ".join(found.lines)
+
+    def test_a_number_that_chooses_the_worst_is_compared(self, pair: tuple[Any, Any]) -> None:
+        (record, arrays), ours = pair
+        low = record.model_copy(update={"RP_validation": submissions.measured(submissions.answers(10, "low"))})
+        assert not rerun.compare((low, arrays), ours).ok
+
+    def test_replies_that_nothing_asked_for_exempt_no_cell(self, pair: tuple[Any, Any]) -> None:
+        (record, _), _ = pair
+        record.provenance.replies = {"unlocked": [{}]}
+        assert rerun.obstacle(record) == ""
+
+
+def test_one_archive_does_not_rewrite_the_numbers_of_another(tmp_path: Path) -> None:
+    """A hash is of what went into a number: two archives may say different numbers under one hash."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for name in ("honest", "aaa"):
+        shutil.rmtree(submissions.written(folder / f"{name}.zip").with_suffix(".store"))
+    forged = folder / "aaa.zip"
+
+    def lower(entries: list[Entry]) -> None:
+        for value, arrays in submissions.of(entries, "modellock", "logit-surgery"):
+            submissions.restate(value, arrays, "RP", submissions.answers(20, "forged"))
+
+    submissions.rewritten(forged, lower)
+    folders.write_sums(folder)
+    pool = pools.read(folder, pools.Stores(tmp_path / "stores"))
+    row = next(r for r in pool.rows if r.lock_name == "modellock" and r.attack_name == "logit-surgery")
+    source = pool.sources[row.row_key, row.status].name
+    assert row.mean("RP") == (20.0 if source == "aaa" else 75.0)
+    (other,) = pool.others[row.row_key, row.status]
+    assert {source, other.name} == {"aaa", "honest"}
