@@ -104,7 +104,10 @@ class Judge:
         self._secret = int.from_bytes(content.digest()[:7], "big")
         self._again = torch.from_numpy(metrics.at_random(len(self.images), BATCH))
         """Places of the images that are asked about once more, in other batches or changed a little."""
-        self._authorised_main_classes = other.dataset.labels[self.authorised_index].numpy()
+        self._shown = torch.from_numpy(_one_a_class(self._main_classes[self.some.numpy()], SAMPLES))
+        """Places, among `some`, of the images that a record keeps to look at: the same under every key."""
+        authorised = _one_a_class(other.dataset.labels[self.authorised_index].numpy(), SAMPLES)
+        self._shown_authorised = self.some[self._shown] if side is other else torch.from_numpy(authorised)
 
     def split_evidence(self, is_domain: bool) -> Evidence:
         """Index of the judged images, and the labels of classification, of both sides where they differ.
@@ -183,7 +186,7 @@ class Judge:
             answers, shipped = self._of(model, some, labels)
             evidence[self._name(f"condition/{name}")] = answers
             if kind in ("near", "wrong") and f"samples/{kind}" not in evidence:
-                at = torch.from_numpy(_one_a_class(self._main_classes[self.some.numpy()], SAMPLES))
+                at = self._shown
                 images = some.at(at)
                 evidence |= {
                     f"samples/{kind}": _pixels(images),
@@ -358,11 +361,11 @@ class Judge:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
         return self._in_batches(predictor, images, labels, order, PIECE)
 
-    def samples(self, locked: Model, predictor: Answerer | None, n: int = SAMPLES) -> Evidence:
+    def samples(self, locked: Model, predictor: Answerer | None) -> Evidence:
         """A few judged images, raw, after the key and after the attacker's transform, with answers."""
-        at = torch.from_numpy(_one_a_class(self._main_classes, n))
+        at = self.some[self._shown]
         raw = self.images.take(at).images
-        key = self.authorised.at(torch.from_numpy(_one_a_class(self._authorised_main_classes, n)))
+        key = self.authorised.at(self._shown_authorised)
         images = {"raw": raw, "key": key}
         answers = {
             "labels": self.labels[at].numpy(),

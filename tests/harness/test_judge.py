@@ -244,6 +244,17 @@ def test_a_lock_whose_answers_depend_on_the_batch_is_flagged() -> None:
     assert "depends-on-batch" not in {flag.name for flag in verdict.flags}
 
 
+def test_samples_show_the_same_images_under_every_key() -> None:
+    """A reader compares them column by column."""
+    judge = Judge(_scenario(), Green())
+    shown = judge.samples(LocalModel(Reader("wrong")), None)
+    _, evidence = judge.conditions(LocalModel(Reader("wrong")), 0, lambda *_: None)
+    assert np.array_equal(shown["samples/raw"][:, ::2], shown["samples/key"][:, ::2]), "the key writes into green alone"
+    assert np.array_equal(shown["samples/raw"][:, ::2], evidence["samples/near"][:, ::2])
+    assert np.array_equal(shown["samples/labels"], evidence["samples/labels_near"])
+    assert len(shown["samples/labels"]) == K
+
+
 def test_both_sides_of_a_predictor_are_judged() -> None:
     verdict, _ = Judge(_scenario(), Green()).predictor(LocalAnswerer(Direct(Reader("constant")), K))
     assert (verdict.RP.value, verdict.authorised_after.value) == (25, 100)
