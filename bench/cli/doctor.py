@@ -31,7 +31,7 @@ def doctor(
         for name in ("what", "where", "why", "done" if fix else "with --fix"):
             table.add_column(name, overflow="fold")
         for finding in findings:
-            done = "not done" if fix and finding in left else finding.remedy
+            done = "not done" if fix and finding in left and finding.remedy != health.KEPT else finding.remedy
             table.add_row(*map(Text, (finding.what, finding.where, finding.why, done)))
         console.out.print(table)
     contents = opened.contents()

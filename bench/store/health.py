@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bench.store.store import Store
 UNNAMED = ("shared", "reply")
 """Kinds of artefacts that no record needs by name: what several locks compute from one victim, and replies of language
 models, which no run could make again."""
-ASIDE, REMOVED = "set aside", "removed"
+ASIDE, REMOVED, KEPT = "set aside", "removed", "kept"
 _LONGEST = 160
 
 
@@ -30,7 +31,7 @@ class Finding:
         path: where it lies.
         where: the same, below the store, as it can be printed.
         why: what is wrong with it.
-        remedy: what a repair does with it, `ASIDE` or `REMOVED`.
+        remedy: what a repair does with it, `ASIDE`, `REMOVED` or `KEPT`.
     """
 
     what: str
@@ -52,6 +53,8 @@ def look(store: Store) -> list[Finding]:
 
 def repair(store: Store) -> tuple[list[Finding], list[Finding]]:
     """Put right what `look` finds, until it finds nothing new: what a removed record alone needed is removed too.
+
+    A record of another version is no damage: it stays, with the artefacts that it names.
 
     Returns:
         All findings, and those of them that could not be put right.
@@ -75,7 +78,7 @@ def _put_right(store: Store, finding: Finding) -> None:
     elif finding.remedy == ASIDE:
         with suppress(UserError, FileNotFoundError):
             store.set_aside(finding.path)
-    else:
+    elif finding.remedy == REMOVED:
         remove(finding.path)
 
 
@@ -87,8 +90,10 @@ def _finding(store: Store, what: str, path: Path, why: str, remedy: str) -> Find
 def _records(store: Store) -> Iterator[Finding]:
     contents, folder = store.contents(), store.root / "records"
     for damaged in contents.damaged:
-        what = "record of another schema" if damaged.foreign else "damaged record"
-        yield _finding(store, what, folder / damaged.name, damaged.reason, ASIDE)
+        if damaged.foreign:
+            yield _finding(store, "record of another version", folder / damaged.name, damaged.reason, KEPT)
+        else:
+            yield _finding(store, "damaged record", folder / damaged.name, damaged.reason, ASIDE)
     for record in contents.records:
         if record.status == "failed":
             first = next(iter((record.error or "").splitlines()), "no reason was recorded")
@@ -96,7 +101,11 @@ def _records(store: Store) -> Iterator[Finding]:
 
 
 def _artefacts(store: Store) -> Iterator[Finding]:
-    needed = {parent for record in store.contents().records for parent in record.provenance.parents.items()}
+    contents = store.contents()
+    needed = {parent for record in contents.records for parent in record.provenance.parents.items()}
+    for damaged in contents.damaged:
+        if damaged.foreign:
+            needed |= _parents(store.root / "records" / damaged.name)
     for kind in store.entries("artefacts"):
         if not kind.is_dir():
             continue
@@ -108,3 +117,12 @@ def _artefacts(store: Store) -> Iterator[Finding]:
                 yield _finding(store, "damaged artefact", path, problem, ASIDE)
             elif kind.name not in UNNAMED and (kind.name, path.name) not in needed:
                 yield _finding(store, "orphaned artefact", path, "no record refers to it", REMOVED)
+
+
+def _parents(folder: Path) -> set[tuple[str, str]]:
+    """Kinds and hashes of the artefacts that the record in ``folder`` names, whatever else it says."""
+    try:
+        parents = json.loads((folder / "record.json").read_bytes())["provenance"]["parents"]
+        return {(str(kind), str(hash)) for kind, hash in parents.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()

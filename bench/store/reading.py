@@ -25,7 +25,7 @@ class Damaged(Exception):
     """A record that cannot be believed; the message says why, in words that follow its name.
 
     Args:
-        foreign: whether it is whole, but of another schema.
+        foreign: whether it is whole, but of another version: another schema, or fields that this one does not know.
     """
 
     def __init__(self, reason: str, foreign: bool = False) -> None:
@@ -105,6 +105,10 @@ def parse(content: bytes, hash: str) -> Record:
         schema = _schema(content)
         if schema is not None and schema != SCHEMA:
             raise Damaged(f"it has schema {schema}, this version reads {SCHEMA}", foreign=True) from None
+        unknown = _unknown(error)
+        if unknown:
+            reason = f"it has fields that this version does not know ({unknown}); a newer one may have written it"
+            raise Damaged(reason, foreign=True) from None
         raise Damaged(_first(error)) from None
     except (ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
         raise Damaged(f"{RECORD} cannot be read ({type(error).__name__})") from None
@@ -129,6 +133,14 @@ def _schema(content: bytes) -> int | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return value if isinstance(value, int) else None
+
+
+def _unknown(error: ValidationError) -> str:
+    """The fields of other names, where nothing else is wrong; empty otherwise."""
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    if any(e["type"] != "extra_forbidden" for e in errors):
+        return ""
+    return ", ".join(".".join(map(str, e["loc"])) for e in errors)[:80]
 
 
 def _first(error: ValidationError) -> str:

@@ -47,7 +47,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class DamagedRecord:
-    """A record that is left out: its name in ``records/``, why, and whether it is only of another schema."""
+    """A record that is left out: its name in ``records/``, why, and whether it is only of another version."""
 
     name: str
     reason: str

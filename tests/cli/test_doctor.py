@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import edit
 from small_stores import filled, small_record
 
 from bench.records import SCHEMA
-from bench.store import Store
+from bench.store import Store, sums
 
 Bench = Callable[..., Any]
 
@@ -32,6 +33,19 @@ def _ill(root: Path) -> Store:
     (root / "artefacts" / ".DS_Store").write_text("x")
     (root / "tmp" / ("c" * 32)).mkdir()
     return Store(root, write=False)
+
+
+def _one_of_a_newer_version(root: Path, change: dict[str, Any]) -> tuple[str, str, str]:
+    """A store with one record that a newer version wrote: its hash, and the kind and hash of the artefact it names."""
+    store = filled(root, 1)
+    (record,) = store.records()
+    ((kind, parent),) = record.provenance.parents.items()
+    with store.making(kind, parent) as part:
+        assert part is not None
+        (part / "value.json").write_text("{}")
+    edit(root / "records" / record.hash / "record.json", **change)
+    sums.write(root / "records" / record.hash)
+    return record.hash, kind, parent
 
 
 KINDS = ("damaged record", "failed record", "damaged artefact", "orphaned artefact", "stray", "leftover")
@@ -75,6 +89,20 @@ def test_what_is_found_is_listed_then_put_right(bench: Bench, tmp_path: Path) ->
     names = sorted(p.name.rpartition(".")[0] for p in (tmp_path / "s" / "damaged").iterdir())
     assert len(names) == 4
     assert any(name.startswith("artefacts-.DS_Store") for name in names)
+
+
+@pytest.mark.parametrize("change", [{"mood": "fine"}, {"schema_version": SCHEMA + 1}])
+def test_a_record_of_a_newer_version_stays_with_its_artefacts(
+    change: dict[str, Any], bench: Bench, tmp_path: Path
+) -> None:
+    hash, kind, parent = _one_of_a_newer_version(tmp_path / "s", change)
+    fixed = bench("doctor", "--fix", "--store", str(tmp_path / "s"))
+    assert fixed.returncode == 1
+    assert "record of another version" in fixed.stdout
+    assert "kept" in fixed.stdout
+    assert "0 of 1 put right" in fixed.stdout
+    assert (tmp_path / "s" / "records" / hash).is_dir()
+    assert (tmp_path / "s" / "artefacts" / kind / parent).is_dir()
 
 
 def test_a_store_that_a_run_uses_is_not_repaired(bench: Bench, tmp_path: Path) -> None:

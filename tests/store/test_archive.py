@@ -298,7 +298,7 @@ def _edited(**changes: object) -> Callable[[dict[str, bytes]], None]:
         ({"curve": [{"meter": {"guesses": "x"}, "RP": 1.0}]}, "curve.0.meter.guesses is no number"),
         ({"provenance__seconds": {"victim": "long"}}, "provenance.seconds.victim: Input should be a valid number"),
         ({"schema_version": 99}, "it has schema 99"),
-        ({"mood": "good"}, "mood: Extra inputs"),
+        ({"mood": "good"}, "does not know (mood)"),
         ({"classes": ["a\x1b[31m", "b"]}, r"classes holds 'a\x1b[31m'"),
         ({"classes": ["\u202egnp"]}, r"classes holds '\u202egnp'"),
         ({"provenance__machine": "x\x07"}, r"provenance holds 'x\x07'"),

@@ -23,7 +23,7 @@ from bench.store.reading import RECORD
 
 AS_OLDER_CODE_WROTE = {
     "truncated": "record.json is cut or no JSON", "empty": "record.json is empty", "utf-16": "no JSON",
-    "latin-1": "no JSON", "no JSON": "no JSON", "extra field": "mood: Extra inputs", "RP 150": "UP.value: ",
+    "latin-1": "no JSON", "no JSON": "no JSON", "extra field": "does not know (mood)", "RP 150": "UP.value: ",
     "schema": f"it has schema {SCHEMA - 1}, this version reads {SCHEMA}", "folder": "is no file", "pipe": "is no file",
     "gone": "is missing",
     "evidence cut": "evidence.safetensors cannot be read", "evidence gone": "is missing",
@@ -68,7 +68,7 @@ def test_without_checksums_what_shows_of_itself_is_still_seen(kind: str, tmp_pat
     assert [r.hash for r in contents.records] == contents.without_sums == [good]
     (damage,) = contents.damaged
     assert damage.name == bad
-    assert damage.foreign == (kind == "schema")
+    assert damage.foreign == (kind in ("schema", "extra field"))
     assert AS_OLDER_CODE_WROTE[kind] in damage.reason
 
 
