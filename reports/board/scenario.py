@@ -17,6 +17,7 @@ from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import Value
 from reports.rows.matrix import Line, Matrix
 from reports.rows.row import Row
+from reports.text import captions
 from reports.text.escaping import csv_cell, tex
 from reports.text.formatting import DASH, number, threat_terms
 from reports.text.groups import Group, grouped
@@ -93,6 +94,10 @@ class Scenario:
         lines = [] if self.matrix is None else list(self.matrix.methods)
         last = (len(lines) + 1, len(lines) + 1)
         return sorted(lines, key=lambda line: self.ranks.get((line.lock, line.key), last))
+
+    def rank_notes(self) -> list[str]:
+        """What to know of the ranks, one sentence a line."""
+        return captions.rank_notes(self.group)
 
     def oracle(self, line: Line) -> Value | None:
         """The victim on unauthorised images, beside a lock: from the row with the most seeds."""

@@ -23,7 +23,7 @@ from reports.text.formatting import (
 )
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, row_name
 
-__all__ = ["captions", "grouped"]
+__all__ = ["captions", "grouped", "rank_notes"]
 
 MOST_NAMES = 5
 """Names of attacks that one sentence lists."""
@@ -203,31 +203,39 @@ def _selection(group: Group) -> list[str]:
 
 def _ranks(group: Group) -> list[str]:
     """Ranks of the locks that may be ranked, as ranges where noise cannot tell them apart."""
-    rankable = group.rankable()
-    places = ranking.places(rankable)
+    places = ranking.places(group.rankable())
     if not places:
         return []
-    names = {row.row_key: lock_name(row) for row, _ in places}
-    ranks = [names[row.row_key] + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
+    ranks = [lock_name(row) + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
+    words = " ".join([f"{', '.join(ranks)}.", *rank_notes(group)])
+    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {words}"]
+
+
+def rank_notes(group: Group) -> list[str]:
+    """What to know of the ranks of a group, one sentence a line; nothing where no lock is ranked."""
+    rankable = group.rankable()
+    ranked = [row for row, _ in ranking.places(rankable)]
+    if not ranked:
+        return []
+    out = []
     pools: dict[tuple[str, ...], list[Row]] = {}
     for row in rankable:
         if row.values["advantage"] is not None:
             pools.setdefault(row.place, []).append(row)
-    optimistic = [names[row.row_key] for row, _ in places if len(candidates(pools[row.place])) > 1]
-    mark = ""
+    optimistic = [lock_name(row) for row in ranked if len(candidates(pools[row.place])) > 1]
     if optimistic:
-        mark = f" Optimistic for {', '.join(optimistic)}: the worst of several rows was chosen on test images."
-    ranked = {row.place for row, _ in places}
-    lost = [row for row in group.methods if row.place in ranked and row.status in ("invalid", "failed")]
-    names_lost = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)
-    without = f" Without what does not count: {', '.join(names_lost)}." if lost else ""
-    unplaced = dict.fromkeys(lock_name(row) for row in ranking.unplaced(rankable))
-    without += f" Without a place: {', '.join(unplaced)}, whose worst case has no interval." if unplaced else ""
-    if unshared := ranking.unshared(rankable, [row for row, _ in places]):
+        out.append(f"Optimistic for {', '.join(optimistic)}: the worst of several rows was chosen on test images.")
+    places = {row.place for row in ranked}
+    lost = [row for row in group.methods if row.place in places and row.status in ("invalid", "failed")]
+    if lost:
+        names = dict.fromkeys(f"{row_name(group, row)} ({row.status})" for row in lost)
+        out.append(f"Without what does not count: {', '.join(names)}.")
+    if unplaced := dict.fromkeys(lock_name(row) for row in ranking.unplaced(rankable)):
+        out.append(f"Without a place: {', '.join(unplaced)}, whose worst case has no interval.")
+    if unshared := ranking.unshared(rankable, ranked):
         more = f" and {len(unshared) - MOST_NAMES} more" if len(unshared) > MOST_NAMES else ""
-        without += f" Not every lock met {', '.join(unshared[:MOST_NAMES])}{more}."
-    ranking_words = f"{', '.join(ranks)}.{mark}{without}"
-    return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {ranking_words}"]
+        out.append(f"Not every lock met {', '.join(unshared[:MOST_NAMES])}{more}.")
+    return out
 
 
 def _ensembles(group: Group) -> list[str]:

@@ -177,7 +177,10 @@ def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path
         bad = [f for name, f in found.items() if not f.ok and name not in ("versions", "settings")]
         assert bad == []
         assert lasting <= set(found)
-    assert site.write(RECORDS, tmp_path / "site").rows > 0
+    written = site.write(RECORDS, tmp_path / "site")
+    assert written.rows > 0
+    text = re.sub(r"\s+", " ", written.index.read_text())
+    assert re.search(r"<b>Ranks\.</b> Optimistic for [^<]*: the worst of several rows was chosen", text)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml")), ids=lambda f: f.stem)
