@@ -7,7 +7,7 @@ checkout. Plugins of others are compared with the source files that come with th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from bench.store.identity import LIBRARIES
 from reports.board.finding import NAMED, Finding, Submission, of_problems
 
 VERSION = re.compile(r"\d+\.\d+|none")
+STAGE_OF = {"lock": "protected", "key": "key", "attack": "unlocked"}
+"""The stage that a plugin of each kind makes."""
 DIGITS = 10
 """Digits of a digest that a reviewer reads."""
 ALWAYS = ("bench.harness.judge", "bench.metrics", "bench.training")
@@ -74,6 +76,19 @@ def plugins(s: Submission) -> Finding:
         "Put the file beside the archive and name it in the card (sources), or review it and give it with --plugin.",
     )  # fmt: skip
     return Finding(found.check, found.ok, found.what, found.remedy, (*found.lines, *lines))
+
+
+def of_guests(records: Iterable[Record]) -> dict[tuple[str, str], frozenset[str]]:
+    """Digests of the modules from outside LockBench that made each plugin, by its kind and name; empty for our own."""
+    out: dict[tuple[str, str], frozenset[str]] = {}
+    for record in records:
+        for kind, stage in STAGE_OF.items():
+            value = record.provenance.inputs.get(stage)
+            codes = _codes(value) if isinstance(value, dict) else ()
+            digests = frozenset(digest for module, digest in codes if not _is_own(module))
+            place = kind, getattr(record.cell, kind).name
+            out[place] = out.get(place, frozenset()) | digests
+    return out
 
 
 def _unknown(s: Submission) -> Iterator[str]:

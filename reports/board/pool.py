@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.legible import visible
 from bench.plan.wording import in_short
 from bench.records import Record
 from bench.store import Store, archive
-from reports.board import folder
+from reports.board import code, folder
 from reports.board.folder import Entry
 from reports.rows import aggregate
 from reports.rows.ensemble import worst_cases
@@ -93,8 +94,11 @@ def read(records: Path, stores: Stores) -> Pool:
     """
     pool = Pool(folder.entries(records))
     found: dict[Place, list[tuple[Entry, _Table]]] = {}
+    sources: dict[tuple[str, str], list[tuple[Entry, frozenset[str]]]] = {}
     for entry in pool.entries:
         store, own = stores.add(entry)
+        for plugin, digests in code.of_guests(own).items():
+            sources.setdefault(plugin, []).append((entry, digests))
         table = _table(aggregate.current(own), store)
         for place in table.rows:
             found.setdefault(place, []).append((entry, table))
@@ -108,6 +112,7 @@ def read(records: Path, stores: Stores) -> Pool:
             pool.others[place] = [entry for entry, _ in rest]
         for entry, other in rest:
             pool.notes += _differences(source, table.records[place], entry, other.records[place])
+    pool.notes += _namesakes(sources)
     pool.rows = aggregate.order(rows)
     return pool
 
@@ -125,6 +130,14 @@ def _stored(store: Store, hashes: Sequence[str]) -> Iterator[Record]:
     for hash in hashes:
         if (own := store.get(hash)) is not None:
             yield own
+
+
+def _namesakes(sources: Mapping[tuple[str, str], list[tuple[Entry, frozenset[str]]]]) -> Iterator[str]:
+    """Plugins of one name that submissions made from different source."""
+    for (kind, name), pairs in sorted(sources.items()):
+        if len({digests for _, digests in pairs}) > 1:
+            names = ", ".join(entry.name for entry, _ in pairs)
+            yield f"{kind} {visible(name)}: its source is not the same in {names}; ask for another name"
 
 
 def _differences(source: Entry, ours: list[Record], entry: Entry, theirs: list[Record]) -> Iterator[str]:

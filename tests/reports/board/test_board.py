@@ -141,6 +141,22 @@ def test_submissions_that_disagree_are_named(tmp_path: Path) -> None:
     assert any("RP 75.0 in a, which counts, and 50.0 in b" in note for note in notes)
 
 
+@pytest.mark.parametrize(("digest", "differs"), [("1" * 64, False), ("2" * 64, True)])
+def test_plugins_of_one_name_and_different_source_are_named(digest: str, differs: bool, tmp_path: Path) -> None:
+    for name, source in (("a", "1" * 64), ("b", digest)):
+
+        def with_source(entries: list[Entry], source: str = source) -> None:
+            for value, _ in submissions.of(entries, "modellock", "logit-surgery"):
+                value["provenance"]["inputs"]["protected"]["code"]["lockbench_plugin_mine"] = source
+                submissions.rehash(value)
+
+        submissions.rewritten(submit(tmp_path, name), with_source)
+    folder.write_sums(tmp_path)
+    notes = site.write(tmp_path, tmp_path / "site-of-both").notes
+    expected = "lock modellock: its source is not the same in a, b; ask for another name"
+    assert (expected in notes) == differs
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
