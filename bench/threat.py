@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from bench.params import BadParameter, Parametrised, param
 
-ANSWERS = ("labels", "logits", "weights")
+ACCESS = ("none", "labels", "logits", "weights")
+"""Kinds of access, each with all that the one before it gives."""
+ANSWERS = ACCESS[1:]
 """Kinds of access under which the locked model answers."""
 KEY_PARTS = ("editor", "prompt", "settings", "geometry")
 MOST_CALLS = 100
@@ -114,6 +116,20 @@ class ThreatModel(Parametrised):
         ]
         checks += [(part in self.parts(), f"it needs the key part '{part}' in threat.known") for part in known]
         return Acceptance(next((reason for has, reason in checks if not has), ""))
+
+    def within(self, other: ThreatModel) -> bool:
+        """Whether ``other`` has all that this attacker has, and so can do all that this one does."""
+        return (
+            ACCESS.index(self.access) <= ACCESS.index(other.access)
+            and self.share <= other.share
+            and self.unlabelled <= other.unlabelled
+            and self.authorised <= other.authorised
+            and self.leaked <= other.leaked
+            and set(self.parts()) <= set(other.parts())
+            and self.wordlist in ("none", other.wordlist)
+            and self.listed == other.listed
+            and self.language_model <= other.language_model
+        )
 
     def data_budget(self) -> dict[str, float | bool]:
         """What decides the public baseline: the images and labels the view holds."""

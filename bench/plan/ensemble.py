@@ -16,7 +16,7 @@ from typing import Any
 from bench.errors import UserError
 
 FOLDER = Path(__file__).parent / "suites"
-CURRENT = "ensemble-v4"
+CURRENT = "ensemble-v5"
 ENSEMBLE = "ensemble"
 """The attack of a table row that joins the members of an ensemble."""
 
@@ -51,11 +51,19 @@ class Threat:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A versioned list of attacks for each threat model."""
+    """A versioned list of attacks for each threat model.
+
+    Args:
+        name: its suite.
+        version: of the list.
+        threats: its threat models.
+        nested: whether members of a weaker threat model count under a stronger one, which may leave unused what it has.
+    """
 
     name: str
     version: int
     threats: tuple[Threat, ...]
+    nested: bool = False
 
     def threat(self, name: str) -> Threat:
         """The threat model called ``name``.
@@ -86,7 +94,7 @@ def read(name: str = CURRENT) -> Ensemble:
     for entry in config["threat"]:
         members = tuple(Member(m["attack"], m.get("params", {}), m.get("slow", False)) for m in entry["member"])
         threats.append(Threat(entry["name"], {f"threat.{k}": v for k, v in entry["params"].items()}, members))
-    return Ensemble(name, int(config["version"]), tuple(threats))
+    return Ensemble(name, int(config["version"]), tuple(threats), bool(config.get("nested", False)))
 
 
 def is_ensemble(file: Path) -> bool:

@@ -88,7 +88,7 @@ KEYS: dict[str, SuiteKey] = {
         "what becomes of an attack that does not speak to a lock's key: the plan is refused, or it is left out",
     ),
     "ensemble": SuiteKey(
-        "text", "none", 'ensemble = "ensemble-v4"',
+        "text", "none", 'ensemble = "ensemble-v5"',
         "the attacks of this ensemble under each of its threat models, in place of `attacks`",
     ),
     "threats": SuiteKey(

@@ -7,6 +7,7 @@ judge-validation images. Its test numbers are reported. Nothing is run for an en
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from bench import plan
 from bench.errors import UserError
@@ -41,63 +42,98 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
     """
     listed = ensemble.read(name)
     views = {threat.name: _threat(threat) for threat in listed.threats}
-    pools: dict[tuple[str, str], list[Record]] = {}
+    pools: dict[str, dict[str, list[Record]]] = {threat: {} for threat in views}
     for record in records:
         measured = record.RP is not None or record.status != "ok"
         if record.cell.lock.role != "control" and measured:
             for threat, view in views.items():
                 if record.cell.threat == view:
-                    pools.setdefault((threat, _place(record.cell)), []).append(record)
-    return [
-        case
-        for (threat, _), pool in sorted(pools.items(), key=lambda item: item[0])
-        for case in _of_place(listed, listed.threat(threat), pool)
-    ]
+                    pools[threat].setdefault(_place(record.cell), []).append(record)
+    out = []
+    for threat, view in sorted(views.items()):
+        weaker = [name for name, less in views.items() if listed.nested and name != threat and less.within(view)]
+        for place, pool in sorted(pools[threat].items()):
+            own = _Measured.of(listed.threat(threat), pool)
+            if own is not None and max(map(len, own.by_seed.values()), default=0) > 1:
+                less = [_Measured.of(listed.threat(name), pools[name].get(place, ()), name) for name in weaker]
+                out += _of_place(listed, listed.threat(threat), own, [measured for measured in less if measured])
+    return out
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of the members of one threat model against one lock.
+
+    Args:
+        members: the names of those that can run here.
+        by_seed: the record of each member that counts, by seed and name.
+        left_out: why a member does not count, by its name and seed.
+    """
+
+    members: list[str]
+    by_seed: dict[int, dict[str, Record]]
+    left_out: dict[str, dict[int, str]]
+
+    @classmethod
+    def of(cls, threat: ensemble.Threat, pool: Sequence[Record], under: str = "") -> _Measured | None:
+        """That of the records in ``pool``, None where there are none; ``under`` joins the names of the members."""
+        if not pool:
+            return None
+        names = {
+            key: f"{name} under {under}" if under else name for key, name in _members(threat, pool[0].cell).items()
+        }
+        out = cls(list(names.values()), {}, {})
+        for record in sorted(pool, key=lambda r: r.cell.replicate):
+            name, seed = names.get(_attack(record.cell)), record.cell.replicate
+            if name is None:
+                continue
+            if record.status != "ok":
+                out.left_out.setdefault(name, {})[seed] = outcome(record)
+            elif record.RP_validation is not None:
+                out.by_seed.setdefault(seed, {})[name] = record
+        return out
+
+
+def _members(threat: ensemble.Threat, cell: Cell) -> dict[str, str]:
+    """The names of the members that can run against the lock of ``cell``, by `_attack`."""
+    out = {}
+    for member in threat.members:
+        params = {**threat.params, **member.params, "lock.key": cell.key.name}
+        try:
+            if not plan.fits(member.attack, cell.lock.name, cell.scenario, params):
+                continue
+            planned = plan.make_cell(cell.lock.name, member.attack, cell.scenario, cell.model, params, cell.replicate)
+        except (UserError, BadParameter):
+            continue  # a member that cannot run here is none
+        out[_attack(planned)] = member_name(member)
+    return out
 
 
 def _of_place(
-    listed: ensemble.Ensemble, threat: ensemble.Threat, pool: Sequence[Record]
+    listed: ensemble.Ensemble, threat: ensemble.Threat, own: _Measured, weaker: Sequence[_Measured]
 ) -> list[tuple[Record, EnsembleCase]]:
     """The ensemble under one threat model against one lock, by seed.
 
-    A member whose result does not count stands for nothing, and is named.
+    A member whose result does not count stands for nothing, and is named. What a weaker attacker reaches, a stronger
+    one reaches too.
     """
-    if len({_attack(record.cell) for record in pool if record.status == "ok"}) < 2:
-        return []
-    cell = pool[0].cell
-    members = {}
-    for member in threat.members:
-        params = {**threat.params, **member.params}
-        try:
-            if not plan.fits(member.attack, cell.lock.name, cell.scenario, {**params, "lock.key": cell.key.name}):
-                continue
-            planned = plan.make_cell(
-                cell.lock.name, member.attack, cell.scenario, cell.model,
-                {**params, "lock.key": cell.key.name}, cell.replicate,
-            )  # fmt: skip
-        except (UserError, BadParameter):
-            continue  # a member that cannot run here is none
-        members[_attack(planned)] = member_name(member)
-    by_seed: dict[int, dict[str, Record]] = {}
-    left_out: dict[str, dict[int, str]] = {}
-    for record in sorted(pool, key=lambda r: r.cell.replicate):
-        if _attack(record.cell) not in members:
-            continue
-        if record.status != "ok":
-            left_out.setdefault(members[_attack(record.cell)], {})[record.cell.replicate] = outcome(record)
-        elif record.RP_validation is not None:
-            by_seed.setdefault(record.cell.replicate, {})[members[_attack(record.cell)]] = record
-    if not by_seed or max(map(len, by_seed.values())) < 2:
-        return []
-    names = list(members.values())
-    missing = tuple(
-        sorted({n for seed, own in by_seed.items() for n in names if n not in own and seed not in left_out.get(n, {})})
-    )
-    best = {seed: max((validated(record), name) for name, record in own.items())[1] for seed, own in by_seed.items()}
+    by_seed = {seed: dict(records) for seed, records in own.by_seed.items()}
+    for less in weaker:
+        for seed, records in less.by_seed.items():
+            if seed in by_seed:
+                by_seed[seed] |= records
+    missing = {
+        name
+        for seed, records in by_seed.items()
+        for name in own.members
+        if name not in records and seed not in own.left_out.get(name, {})
+    }
+    best = {seed: max((validated(record), name) for name, record in some.items())[1] for seed, some in by_seed.items()}
     case = EnsembleCase(
         listed.version, threat.name, best,
-        {seed: max(r.RP.value for r in own.values() if r.RP) for seed, own in by_seed.items()},
-        missing, len(members), left_out, tuple(sorted({r.row_key for own in by_seed.values() for r in own.values()})),
+        {seed: max(r.RP.value for r in some.values() if r.RP) for seed, some in by_seed.items()},
+        tuple(sorted(missing)), len(own.members), own.left_out,
+        tuple(sorted({r.row_key for some in by_seed.values() for r in some.values()})),
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]
 
@@ -106,7 +142,7 @@ def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat)
     attack = PluginRef(
         name=ensemble.ENSEMBLE, explicit={"version": listed.version, "threat": threat.name}, selection=SELECTION
     )
-    cell = record.cell.model_copy(update={"attack": attack, "budget": Budget()})
+    cell = record.cell.model_copy(update={"attack": attack, "budget": Budget(), "threat": _threat(threat)})
     return record.model_copy(update={"cell": cell, "row_key": cell.row_key()})
 
 

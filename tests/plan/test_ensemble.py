@@ -26,13 +26,15 @@ def _threat(name: str = NAME) -> ThreatModel:
     return ThreatModel(**{k.partition(".")[2]: v for k, v in params.items()})
 
 
-def _member(attack: str, validation: float, test: float, replicate: int = 0, **more: object) -> Record:
-    planned = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(NAME).params)
+def _member(
+    attack: str, validation: float, test: float, replicate: int = 0, under: str = NAME, **more: object
+) -> Record:
+    planned = plan.make_cell("modellock", attack, "digits", "vit", ensemble.read().threat(under).params)
     result = record(
         attack=attack,
         replicate=replicate,
         RP=test,
-        threat=_threat().values(),
+        threat=_threat(under).values(),
         RP_validation=measured(validation),
         **more,
     )
@@ -100,6 +102,33 @@ def test_an_older_list_stays_readable() -> None:
         assert case.version == int(name[-1])
 
 
+def test_who_has_more_may_leave_it_unused() -> None:
+    """With one label in a hundred a composition can end lower than without; the attacker would not use them then."""
+    few = [_member("finetune", 60.0, 61.0, under="weights-few"), _member("compose", 62.0, 60.7, under="weights-few")]
+    less = [_member("norm-adaptation", 20.0, 21.0), _member("compose", 70.0, 70.5)]
+    interface = [_member("look-consensus", 65.0, 99.0, under="logits-few")]
+    cases = {case.threat: (record, case) for record, case in worst_cases([*few, *less, *interface])}
+    assert cases.keys() == {"weights-few", NAME}
+    record, case = cases["weights-few"]
+    assert record.RP is not None
+    assert record.RP.value == 70.5
+    assert record.cell.threat == _threat("weights-few"), "the baseline is that of who has the labels"
+    assert case.chosen == {0: "compose under weights-unlabelled"}
+    assert case.optimistic == {0: 99.0}
+    assert "compose" not in case.missing
+    assert {r.row_key for r in (*few, *less, *interface)} == set(case.row_keys)
+    assert cases[NAME][1].chosen == {0: "compose"}, "who has less gets nothing of who has more"
+    older = {case.threat: record for record, case in worst_cases([*few, *less, *interface], "ensemble-v4")}
+    assert older["weights-few"].RP == few[1].RP
+
+
+def test_what_a_weaker_attacker_reaches_needs_a_seed_that_the_stronger_one_has() -> None:
+    few = [_member(attack, 60.0, 61.0, under="weights-few") for attack in ("finetune", "compose")]
+    less = [_member(attack, 70.0, 70.5, seed) for attack in ("norm-adaptation", "compose") for seed in (0, 1)]
+    seeds = [r.cell.replicate for r, case in worst_cases([*few, *less]) if case.threat == "weights-few"]
+    assert seeds == [0]
+
+
 def test_one_member_is_no_ensemble() -> None:
     assert worst_cases([_member("norm-adaptation", 80.0, 70.0)]) == []
 
@@ -142,7 +171,7 @@ def test_who_has_more_has_every_attack_of_those_who_have_less() -> None:
 
 def test_a_row_that_names_an_ensemble_becomes_its_members(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[row]]\nensemble = "ensemble-v4"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
+    file.write_text('[[row]]\nensemble = "ensemble-v5"\nthreats = ["leaked", "weights-tenth"]\nfast = true\n')
     request = [row.attacks[0] for row in plan.read_suite(str(file))]
     fast = [
         m.attack for name in ("leaked", "weights-tenth") for m in ensemble.read().threat(name).members if not m.slow
