@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench import plan
+from bench import datasets, plan
 from bench.errors import UserError
 from bench.hashing import digest
 from bench.params import BadParameter
@@ -51,10 +51,11 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
                     pools[threat].setdefault(_place(record.cell), []).append(record)
     out = []
     for threat, view in sorted(views.items()):
-        weaker = [name for name, less in views.items() if listed.nested and name != threat and less.within(view)]
+        others = {name: other for name, other in views.items() if listed.nested and name != threat}
         for place, pool in sorted(pools[threat].items()):
             own = _Measured.of(listed.threat(threat), pool)
             if own is not None and max(map(len, own.by_seed.values()), default=0) > 1:
+                weaker = [name for name, less in others.items() if _within(less, view, pool[0].cell)]
                 less = [_Measured.of(listed.threat(name), pools[name].get(place, ()), name) for name in weaker]
                 out += _of_place(listed, listed.threat(threat), own, [measured for measured in less if measured])
     return out
@@ -148,6 +149,13 @@ def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat)
 
 def _threat(threat: ensemble.Threat) -> ThreatModel:
     return ThreatModel(**{k.partition(".")[2]: v for k, v in threat.params.items()})
+
+
+def _within(less: ThreatModel, more: ThreatModel, cell: Cell) -> bool:
+    """Whether who has ``more`` has all that ``less`` has there; two domains have no editor and no word to know."""
+    if datasets.pair(cell.scenario) is None:
+        return less.within(more)
+    return less.replace(known="none", wordlist="none").within(more.replace(known="none", wordlist="none"))
 
 
 def _place(cell: Cell) -> str:

@@ -122,6 +122,19 @@ def test_who_has_more_may_leave_it_unused() -> None:
     assert older["weights-few"].RP == few[1].RP
 
 
+@pytest.mark.parametrize(("task", "lock", "has"), [("digits:fonts", "ntl", True), ("digits", "modellock", False)])
+def test_a_pair_of_domains_has_no_editor_to_know(task: str, lock: str, has: bool) -> None:
+    """Who has authorised images and knows no editor lacks nothing of who knows one, where there is none."""
+    results = []
+    for name, reached in (("weights-source", 90.0), (NAME, 97.0)):
+        for attack in ("norm-adaptation", "compose"):
+            cell = plan.make_cell(lock, attack, task, "cnn", ensemble.read().threat(name).params)
+            result = record(attack=attack, RP=reached, RP_validation=measured(reached))
+            results.append(result.model_copy(update={"cell": cell, "row_key": cell.row_key()}))
+    cases = {case.threat: case for _, case in worst_cases(results)}
+    assert (cases["weights-source"].optimistic == {0: 97.0}) == has
+
+
 def test_what_a_weaker_attacker_reaches_needs_a_seed_that_the_stronger_one_has() -> None:
     few = [_member(attack, 60.0, 61.0, under="weights-few") for attack in ("finetune", "compose")]
     less = [_member(attack, 70.0, 70.5, seed) for attack in ("norm-adaptation", "compose") for seed in (0, 1)]
