@@ -54,7 +54,7 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
         others = {name: other for name, other in views.items() if listed.nested and name != threat}
         for place, pool in sorted(pools[threat].items()):
             own = _Measured.of(listed.threat(threat), pool)
-            if own is not None and max(map(len, own.by_seed.values()), default=0) > 1:
+            if own is not None and own.by_seed:
                 weaker = [name for name, less in others.items() if _within(less, view, pool[0].cell)]
                 less = [_Measured.of(listed.threat(name), pools[name].get(place, ()), name) for name in weaker]
                 out += _of_place(listed, listed.threat(threat), own, [measured for measured in less if measured])
@@ -123,6 +123,8 @@ def _of_place(
         for seed, records in less.by_seed.items():
             if seed in by_seed:
                 by_seed[seed] |= records
+    if max(map(len, by_seed.values())) < 2:
+        return []
     missing = {
         name
         for seed, records in by_seed.items()
