@@ -44,7 +44,7 @@ class LastExit(Attack):
         if self.exit == "last":
             return AtExit(model, -1)
         labelled = target.threat.share > 0
-        answers, labels = _every_exit(model, target.labelled if labelled else target.unlabelled, labelled)
+        answers, labels = _with_labels(model, target.labelled if labelled else target.unlabelled, labelled)
         if labelled:
             scores = [float((answers[:, e].argmax(1) == labels).float().mean()) for e in range(answers.shape[1])]
         else:
@@ -76,6 +76,11 @@ class AtExit(Predictor):
         return _exits(self.classifier, images)[:, self.exit]
 
 
+def every_exit(model: Classifier, images: Tensor) -> Tensor:
+    """(N, E, K) logits of every exit, to images (N, 3, H, W) of any number, read in batches."""
+    return torch.cat([_exits(model, part) for part in images.split(256)])
+
+
 def _exits(model: Classifier, images: Tensor) -> Tensor:
     """(N, E, K) logits of every exit."""
     logits: Tensor = model.exits(model.embed(images))  # type: ignore[operator]
@@ -83,7 +88,7 @@ def _exits(model: Classifier, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _every_exit(model: Classifier, images: Images, labelled: bool) -> tuple[Tensor, Tensor]:
+def _with_labels(model: Classifier, images: Images, labelled: bool) -> tuple[Tensor, Tensor]:
     """Logits (N, E, K) of all exits, and labels (N,), or none."""
     device = next(model.parameters()).device
     answers, labels = [], [torch.zeros(0, dtype=torch.int64)]

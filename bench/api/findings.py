@@ -62,6 +62,10 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Answers to changed inputs tell the classes: train the lock on changed images, and limit queries.",
         "images",
     ),
+    "neighbours": (
+        "Do not ship the weights: read in other ways, they name the classes of unlabelled images.",
+        "weights",
+    ),
     "compose": ("Do not ship the weights: changed inputs and adaptation together open them.", "weights"),
     "weight-repair": ("The key is in changed weights: filling them anew opens it. Do not ship them.", "weights"),
     "least-likely": (
