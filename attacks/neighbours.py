@@ -24,7 +24,7 @@ class Neighbours(Attack):
     public ones, batch-norm statistics of the attacker's images, and exits that the route avoids. A lock that avoids the
     true class gives it away as the least likely one. The embeddings of the public model, which no lock has touched,
     say which images are neighbours. A reading counts by the mutual information of an image's class and its neighbours'.
-    The vote is smoothed over the graph. The student then answers itself, and is trained again.
+    The vote is smoothed over the graph, and its surest images count most. The student then answers itself, and is trained again.
     """
 
     title = "neighbours"
@@ -71,7 +71,8 @@ class Neighbours(Attack):
                 answers = balanced(models.logits(student, pool).softmax(1).to(run.device), sharpness=1)
                 answers = smoothed(answers, self._graph(student, images))
             recipe = Recipe(steps, self.rate, self.batch, self.augment, anchor=self.anchor)
-            maximise(student, pool, far, run, recipe, answers, f"vote {i}", beside=near)
+            sure = answers.max(1, keepdim=True).values  # the surer an image, the more it counts
+            maximise(student, pool, far, run, recipe, answers * sure / sure.mean(), f"vote {i}", beside=near)
             run.submit(Direct(copy.deepcopy(student)), round=i)
         return Direct(student)
 

@@ -65,7 +65,8 @@ def maximise(
     Args:
         pool: x_u, unlabelled images that the model is to answer.
         labelled: x_l, sets of labelled images of either side.
-        answers: q, (N, K) probabilities of the classes of ``pool``; without them a is 0.
+        answers: q, (N, K) probabilities of the classes of ``pool``, or those times a weight of each image; without them
+            a is 0.
         beside: x_l that pass the model together with the pool: of its side, and too few for statistics of their own.
         shares: of the classes among pixels, as `attacks.kit.selection.class_shares` has them.
     """
