@@ -24,7 +24,8 @@ class Neighbours(Attack):
     public ones, batch-norm statistics of the attacker's images, and exits that the route avoids. A lock that avoids the
     true class gives it away as the least likely one. The embeddings of the public model, which no lock has touched,
     say which images are neighbours. A reading counts by the mutual information of an image's class and its neighbours'.
-    The vote is smoothed over the graph, and its surest images count most. The student then answers itself, and is trained again.
+    The vote is smoothed over the graph, and its surest images count most. The student then answers itself, and is
+    trained again.
     """
 
     title = "neighbours"
