@@ -91,5 +91,5 @@ def test_the_sign_is_turned_for_the_own_weights_of_a_lock_alone() -> None:
 def test_the_class_that_a_lock_avoids_is_read_with_the_sign_turned() -> None:
     """It trains lock and attack for a second each: whether training undoes a lock shows in no closed form."""
     assert accuracy(Direct(locked("avoided"))) < 20
-    outcome = run_attack("neighbours", {"steps": 40, "again": 20, "rate": 3e-3}, "avoided", {}, key=tinted)
+    outcome = run_attack("neighbours", {"steps": 80, "again": 40, "rate": 2e-3}, "avoided", {}, key=tinted)
     assert accuracy(outcome.predictor) > 80
