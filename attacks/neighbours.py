@@ -39,8 +39,8 @@ class Neighbours(Attack):
 
     near: int = param(8, "neighbours of an image", ge=1, le=1000, unit="images")
     kept: float = param(0.5, "coherence of a reading that votes, as a share of the best one's", ge=0, le=1)
-    steps: int = param(120, "optimiser steps on the vote", ge=1, le=100_000, unit="steps")
-    again: int = param(120, "optimiser steps on the student's own answers; 0: none", ge=0, le=100_000, unit="steps")
+    steps: int = param(300, "optimiser steps on the vote", ge=1, le=100_000, unit="steps")
+    again: int = param(300, "optimiser steps on the student's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     anchor: float = param(2.0, "first weight of the cross-entropy to the vote; it falls to 0", ge=0, le=100)
     augment: str = param("recolour", "how training images are varied", choices=("jitter", "recolour", "mixed"))
