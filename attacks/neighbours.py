@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor
@@ -31,14 +32,14 @@ class Neighbours(Attack):
     title = "neighbours"
     paper = "ours; by the red team, which had read the papers alone"
     selection = "last"
-    against = ("cuti", "clamp", "ntl", "enl-dee")
+    against = ("cuti", "clamp", "ntl", "enl-dee", "condition-number")
     tasks = ("classification",)
     unsuited = "neighbours are whole images"
     defaults = {"threat.access": "weights", "threat.share": 0.0, "threat.wordlist": "none", "threat.known": "none"}
     quick = {"steps": 2, "again": 2}
 
     near: int = param(8, "neighbours of an image", ge=1, le=1000, unit="images")
-    kept: float = param(0.5, "coherence of a reading that votes, as a share of the best one's", ge=0, le=1)
+    least: float = param(0.5, "coherence of a reading that votes, as a share of the best one's", ge=0, le=1)
     steps: int = param(300, "optimiser steps on the vote", ge=1, le=100_000, unit="steps")
     again: int = param(300, "optimiser steps on the student's own answers; 0: none", ge=0, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
@@ -53,18 +54,16 @@ class Neighbours(Attack):
         pool, locked, public = target.unlabelled, target.classifier, target.public_model().to(run.device)
         images = pool.images.to(run.device)
         graph = self._graph(public, images)
-        every, best, student = [], None, locked
-        for reading, model in readings(locked, public, images, graph):
+        every, most, start, student = [], -math.inf, "", locked
+        for reading, model in readings(locked, public, images, graph, run):
             every.append(reading)
-            if reading.sign > 0 and (best is None or reading.coherence > best.coherence):
-                best, student = reading, model
-        answers, weights = belief(every, graph, self.kept)
+            if reading.sign > 0 and reading.coherence > most:
+                most, start, student = reading.coherence, reading.name, model
+        answers, weights = belief(every, graph, self.least)
         student = copy.deepcopy(student)
         own_statistics(student, pool)
         believed = {r.name: round(w, 3) for r, w in zip(every, weights, strict=True) if w > 0.01}
-        run.submit(
-            Direct(copy.deepcopy(student)), what="the most coherent reading", reading=best and best.name, votes=believed
-        )
+        run.submit(Direct(copy.deepcopy(student)), what="the most coherent reading", reading=start, votes=believed)
         near = target.labelled if target.threat.share > 0 else None
         far = [target.authorised] if target.threat.authorised > 0 else []
         for i, steps in enumerate(n for n in (self.steps, self.again) if n):

@@ -9,11 +9,15 @@ from torch import Tensor
 from attacks.kit.information import balanced
 from attacks.kit.memory_bank import nearest
 
+ROWS = 1024
+"""Images whose neighbours are looked for at once: all cosines of a large pool would not fit into memory."""
+
 
 def graph_of(embeddings: Tensor, near: int) -> Tensor:
     """(N, near) int64: the nearest others of each image, by the cosine of ``embeddings`` (N, D) of unit variance."""
     points = (embeddings - embeddings.mean(0)) / embeddings.std(0).clamp_min(1e-5)
-    return nearest(points, points, near, but=torch.arange(len(points), device=points.device))
+    parts = torch.arange(len(points), device=points.device).split(ROWS)
+    return torch.cat([nearest(points[part], points, near, but=part) for part in parts])
 
 
 def coherence(classes: Tensor, graph: Tensor, k: int) -> float:

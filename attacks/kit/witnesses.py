@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,18 +15,20 @@ from attacks.kit.coherence import coherence, smoothed
 from attacks.kit.information import balanced
 from attacks.last_exit import every_exit
 from bench import models
-from bench.contracts import Classifier
+from bench.contracts import Classifier, Run
 
 DARK = Look(grey=True, ground="dark", contrast="stretched")
 LOOKS = (
     Look(),
     DARK,
-    Look(grey=True, ground="light", contrast="stretched"),
-    Look(grey=True, ground="dark", contrast="stretched", grid=8),
+    replace(DARK, ground="light"),
+    replace(DARK, grid=8),
 )
 """Looks that images are read in: as they are, on dark and on light ground, and coarse."""
 SHARES = (0.0, 0.3, 0.5, 0.7)
 """How far a reading moves the body back to the public weights."""
+ROUNDS = 4
+"""Rounds in which readings are weighed against each other."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Reading:
 
 
 def readings(
-    locked: Classifier, public: Classifier, images: Tensor, graph: Tensor
+    locked: Classifier, public: Classifier, images: Tensor, graph: Tensor, run: Run
 ) -> Iterator[tuple[Reading, Classifier]]:
     """Every reading of ``locked`` over ``images`` (N, 3, H, W) in [0, 1], each with the model that answers.
 
@@ -56,7 +58,8 @@ def readings(
     sign turned: what avoids the true class is the lock.
     """
     bodies = {share: mixture(locked, public, share) if share else locked for share in SHARES}
-    for look in LOOKS:
+    for i, look in enumerate(LOOKS):
+        run.progress(i, len(LOOKS), "looks")
         seen = Canonical.of(look)(images)
         changes = " ".join(f"{key}={value}" for key, value in look.changes.items()) or "as they are"
         for share, body in bodies.items():
@@ -81,24 +84,24 @@ def _by_statistics(body: Classifier, seen: Tensor, shipped: bool) -> Iterator[tu
 @torch.no_grad()
 def _every_output(model: Classifier, seen: Tensor) -> dict[str, Tensor]:
     """Logits (N, K) of the model; where it has several exits, of each besides; by a part of the reading's name."""
-    out = {"": torch.cat([part[:, : model.k] for part in models.output_batches(model, seen)]).to(seen.device)}
+    out = {"": models.logits(model, seen).to(seen.device)}
     if callable(getattr(model, "exits", None)):
         out |= {f", exit {i}": logits for i, logits in enumerate(every_exit(model, seen).unbind(1))}
     return out
 
 
-def belief(all_readings: list[Reading], graph: Tensor, kept: float, rounds: int = 4) -> tuple[Tensor, list[float]]:
+def belief(all_readings: list[Reading], graph: Tensor, least: float) -> tuple[Tensor, list[float]]:
     """What the most coherent readings agree upon, probabilities (N, K), and the weight of each reading.
 
     A reading counts by its coherence, and by how well it foretells what the others say of an image's neighbours. The
     readings of one sign err alike. So all those of a sign together weigh as much as the square of their best coherence.
 
     Args:
-        kept: coherence that a reading must have, as a share of the best one's.
+        least: coherence that a reading must have, as a share of the best one's.
     """
     p = torch.stack([r.p for r in all_readings])
     own = torch.tensor([r.coherence for r in all_readings], device=p.device)
-    own = own * (own >= kept * own.max())
+    own = own * (own >= least * own.max())
     signs = torch.tensor([r.sign for r in all_readings], device=p.device)
 
     def shared(weight: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ def belief(all_readings: list[Reading], graph: Tensor, kept: float, rounds: int 
         return out / out.sum().clamp_min(1e-9)
 
     weight = shared(own)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         total = (weight[:, None, None] * p).sum(0)
         hits = []
         for share, answer in zip(weight, p, strict=True):

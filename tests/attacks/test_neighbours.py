@@ -12,6 +12,7 @@ from torch import Tensor
 from attacks.kit.coherence import coherence, graph_of, smoothed
 from attacks.kit.witnesses import SHARES, Reading, belief, readings
 from bench.predictors import Direct
+from bench.training import Run
 from tests.helpers.toy_locks import POOL, accuracy, locked, run_attack, tinted
 
 K, EACH = 4, 12
@@ -34,6 +35,13 @@ def test_neighbours_are_others_of_the_same_cluster() -> None:
     graph = _graph()
     assert (CLASSES[graph] == CLASSES[:, None]).all()
     assert (graph != torch.arange(len(graph))[:, None]).all()
+
+
+def test_neighbours_are_looked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All cosines of a large pool would not fit into memory."""
+    whole = _graph()
+    monkeypatch.setattr("attacks.kit.coherence.ROWS", 7)
+    assert torch.equal(_graph(), whole)
 
 
 @pytest.mark.parametrize("name", ["true", "renamed", "one class", "random"])
@@ -65,7 +73,7 @@ def test_a_walk_over_neighbours_mends_errors_that_are_less_sure_than_the_neighbo
 def test_what_is_incoherent_has_no_vote() -> None:
     graph = _graph()
     noise = torch.randint(K, CLASSES.shape, generator=torch.Generator().manual_seed(1))
-    p, weights = belief([_reading(CLASSES), _reading(noise, -1), _reading(torch.zeros_like(CLASSES))], graph, kept=0.5)
+    p, weights = belief([_reading(CLASSES), _reading(noise, -1), _reading(torch.zeros_like(CLASSES))], graph, least=0.5)
     assert weights[1:] == [0.0, 0.0]
     assert torch.equal(p.argmax(1), CLASSES)
 
@@ -73,14 +81,14 @@ def test_what_is_incoherent_has_no_vote() -> None:
 def test_many_readings_of_one_sign_weigh_no_more_than_one_of_the_other() -> None:
     graph = _graph()
     few = [_reading(CLASSES, -1)]
-    _, weights = belief([*few, *[_reading(CLASSES, 1)] * 7], graph, kept=0.5)
+    _, weights = belief([*few, *[_reading(CLASSES, 1)] * 7], graph, least=0.5)
     assert weights[0] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_the_sign_is_turned_for_the_own_weights_of_a_lock_alone() -> None:
     images = POOL.images[:24]
     graph = graph_of(images.flatten(1), 3)
-    every = [reading for reading, _ in readings(locked("avoided"), locked("statistics"), images, graph)]
+    every = [reading for reading, _ in readings(locked("avoided"), locked("statistics"), images, graph, Run(0))]
     assert {r.sign for r in every} == {1, -1}
     assert all(" 0% public" in r.name for r in every if r.sign < 0)
     assert sum(r.sign > 0 for r in every) == 4 * (len(SHARES) + 1)

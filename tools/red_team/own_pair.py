@@ -141,7 +141,7 @@ def coarse(images: Tensor) -> Tensor:
 
 SHARES = (0.3, 0.5, 0.7)
 """How far the body goes back to the public weights."""
-KEPT = 0.5
+LEAST = 0.5
 """Coherence that a reading must have, as a share of the best one's."""
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
     "as they are": lambda images: images,
@@ -209,16 +209,16 @@ def agreed(readings: list[Reading], graph: Tensor, rounds: int = 4) -> tuple[Ten
     p = torch.stack([r.belief.exp() for r in readings])
     quality = torch.tensor([r.quality for r in readings], device=p.device)
     signs = torch.tensor([r.sign for r in readings], device=p.device)
-    kept = quality * (quality >= KEPT * quality.max())
+    trusted = quality * (quality >= LEAST * quality.max())
 
     def shared(weight: Tensor) -> Tensor:
         """``weight`` (R,) of readings, scaled to the share of their sign."""
         parts = [torch.where(signs == sign, weight, 0) for sign in (1.0, -1.0)]
-        best = [torch.where(signs == sign, kept, 0).max().square() for sign in (1.0, -1.0)]
+        best = [torch.where(signs == sign, trusted, 0).max().square() for sign in (1.0, -1.0)]
         out = torch.stack([part / part.sum().clamp_min(1e-9) * b for part, b in zip(parts, best, strict=True)]).sum(0)
         return out / out.sum()
 
-    weight = shared(kept)
+    weight = shared(trusted)
     for _ in range(rounds):
         total = (weight[:, None, None] * p).sum(0)
         gains = []
@@ -226,5 +226,5 @@ def agreed(readings: list[Reading], graph: Tensor, rounds: int = 4) -> tuple[Ten
             rest = balanced((total - own * answer).clamp_min(1e-6).log()).exp()
             hit = (answer * rest[graph].mean(1)).sum(1).mean()
             gains.append((hit - 1 / p.shape[-1]).clamp_min(1e-3))
-        weight = shared(kept * torch.stack(gains))
+        weight = shared(trusted * torch.stack(gains))
     return smoothed(balanced((weight[:, None, None] * p).sum(0).clamp_min(1e-6).log()), graph), weight.tolist()
