@@ -26,24 +26,29 @@ def doctor(
         findings, left = health.repair(opened)
     else:
         findings = left = health.look(opened)
+    kept = [finding for finding in findings if finding.remedy == health.KEPT]
     if findings:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("what", "where", "why", "done" if fix else "with --fix"):
             table.add_column(name, overflow="fold")
         for finding in findings:
-            done = "not done" if fix and finding in left and finding.remedy != health.KEPT else finding.remedy
+            done = "not done" if fix and finding in left else finding.remedy
             table.add_row(*map(Text, (finding.what, finding.where, finding.why, done)))
         console.out.print(table)
     contents = opened.contents()
     n = len(contents.records)
-    console.say(f"{store}: {n} record{'' if n == 1 else 's'} in order, {_summary(len(findings), len(left), fix)}")
+    console.say(
+        f"{store}: {n} record{'' if n == 1 else 's'} in order, {_summary(len(findings) - len(kept), len(left), fix)}"
+    )
+    if kept:
+        console.say(f"{len(kept)} of another version, kept: read with the version of LockBench that wrote it", "dim")
     console.say(f"language model: {endpoint.describe()}", "dim")
     if contents.without_sums:
         console.say(f"{len(contents.without_sums)} of them have no checksum: older code wrote them", "dim")
     aside = len(opened.entries("damaged"))
     if aside:
         console.say(f"{opened.root / 'damaged'} holds {aside} set aside; look at them, then remove the folder", "dim")
-    if left:
+    if left or kept:
         raise typer.Exit(1)
 
 

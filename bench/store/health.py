@@ -12,6 +12,7 @@ from bench.errors import UserError
 from bench.legible import visible
 from bench.store import sums
 from bench.store.parts import remove
+from bench.store.reading import RECORD
 from bench.store.rooms import HASH
 from bench.store.store import Store
 
@@ -57,7 +58,7 @@ def repair(store: Store) -> tuple[list[Finding], list[Finding]]:
     A record of another version is no damage: it stays, with the artefacts that it names.
 
     Returns:
-        All findings, and those of them that could not be put right.
+        All findings, and those of them that could not be put right; what is `KEPT` is none of these.
 
     Raises:
         UserError: a run is at work in the store, or nothing can be written there.
@@ -69,7 +70,8 @@ def repair(store: Store) -> tuple[list[Finding], list[Finding]]:
             for finding in fresh:
                 _put_right(store, finding)
         paths = {finding.path for finding in look(store)}
-    return list(every.values()), [finding for path, finding in every.items() if path in paths]
+    left = [finding for path, finding in every.items() if path in paths and finding.remedy != KEPT]
+    return list(every.values()), left
 
 
 def _put_right(store: Store, finding: Finding) -> None:
@@ -122,7 +124,7 @@ def _artefacts(store: Store) -> Iterator[Finding]:
 def _parents(folder: Path) -> set[tuple[str, str]]:
     """Kinds and hashes of the artefacts that the record in ``folder`` names, whatever else it says."""
     try:
-        parents = json.loads((folder / "record.json").read_bytes())["provenance"]["parents"]
+        parents = json.loads((folder / RECORD).read_bytes())["provenance"]["parents"]
         return {(str(kind), str(hash)) for kind, hash in parents.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()

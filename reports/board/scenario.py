@@ -65,12 +65,14 @@ class Scenario:
         group: the rows.
         matrix: locks against attacks; None where no attack was run.
         ranks: by lock and key, its (best, worst) rank by the worst-case advantage.
+        rank_notes: what to know of them, one sentence each.
     """
 
     kind: str
     group: Group
     matrix: Matrix | None
     ranks: Mapping[tuple[str, str], tuple[int, int]]
+    rank_notes: Sequence[str]
 
     @property
     def title(self) -> str:
@@ -94,10 +96,6 @@ class Scenario:
         lines = [] if self.matrix is None else list(self.matrix.methods)
         last = (len(lines) + 1, len(lines) + 1)
         return sorted(lines, key=lambda line: self.ranks.get((line.lock, line.key), last))
-
-    def rank_notes(self) -> list[str]:
-        """What to know of the ranks, one sentence a line."""
-        return captions.rank_notes(self.group)
 
     def oracle(self, line: Line) -> Value | None:
         """The victim on unauthorised images, beside a lock: from the row with the most seeds."""
@@ -157,8 +155,10 @@ def scenarios(rows: Sequence[Row], cell_of: Callable[[Row], Cell]) -> list[Scena
             if methods:
                 own = replace(group, methods=methods, controls=controls or group.controls)
                 table = logic.matrix(own.rows)
-                ranks = {(row.lock, row.key): rank for row, rank in ranking.places(own.rankable())}
-                out.append(Scenario(kind, own, table if table.attacks else None, ranks))
+                places = ranking.places(own.rankable())
+                ranks = {(row.lock, row.key): rank for row, rank in places}
+                notes = captions.rank_notes(own, [row for row, _ in places])
+                out.append(Scenario(kind, own, table if table.attacks else None, ranks, notes))
     return out
 
 

@@ -6,7 +6,7 @@ judge-validation images. Its test numbers are reported. Nothing is run for an en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import datasets, plan
@@ -42,22 +42,23 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
     """
     listed = ensemble.read(name)
     views = {threat.name: _threat(threat) for threat in listed.threats}
-    pools: dict[str, dict[str, list[Record]]] = {threat: {} for threat in views}
+    pools: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         measured = record.RP is not None or record.status != "ok"
         if record.cell.lock.role != "control" and measured:
             for threat, view in views.items():
                 if record.cell.threat == view:
-                    pools[threat].setdefault(_place(record.cell), []).append(record)
+                    pools.setdefault((threat, _place(record.cell)), []).append(record)
+    known = {key: _Measured.of(listed.threat(key[0]), pool) for key, pool in pools.items()}
     out = []
-    for threat, view in sorted(views.items()):
-        others = {name: other for name, other in views.items() if listed.nested and name != threat}
-        for place, pool in sorted(pools[threat].items()):
-            own = _Measured.of(listed.threat(threat), pool)
-            if own is not None and own.by_seed:
-                weaker = [name for name, less in others.items() if _within(less, view, pool[0].cell)]
-                less = [_Measured.of(listed.threat(name), pools[name].get(place, ()), name) for name in weaker]
-                out += _of_place(listed, listed.threat(threat), own, [measured for measured in less if measured])
+    for (threat, place), own in sorted(known.items(), key=lambda item: item[0]):
+        weaker = {
+            name: known[name, place]
+            for name, less in views.items()
+            if listed.nested and name != threat and (name, place) in known
+            and _within(less, views[threat], pools[threat, place][0].cell)
+        }  # fmt: skip
+        out += _of_place(listed, listed.threat(threat), own, weaker)
     return out
 
 
@@ -76,13 +77,9 @@ class _Measured:
     left_out: dict[str, dict[int, str]]
 
     @classmethod
-    def of(cls, threat: ensemble.Threat, pool: Sequence[Record], under: str = "") -> _Measured | None:
-        """That of the records in ``pool``, None where there are none; ``under`` joins the names of the members."""
-        if not pool:
-            return None
-        names = {
-            key: f"{name} under {under}" if under else name for key, name in _members(threat, pool[0].cell).items()
-        }
+    def of(cls, threat: ensemble.Threat, pool: Sequence[Record]) -> _Measured:
+        """That of the records in ``pool``, at least one."""
+        names = _members(threat, pool[0].cell)
         out = cls(list(names.values()), {}, {})
         for record in sorted(pool, key=lambda r: r.cell.replicate):
             name, seed = names.get(_attack(record.cell)), record.cell.replicate
@@ -111,7 +108,7 @@ def _members(threat: ensemble.Threat, cell: Cell) -> dict[str, str]:
 
 
 def _of_place(
-    listed: ensemble.Ensemble, threat: ensemble.Threat, own: _Measured, weaker: Sequence[_Measured]
+    listed: ensemble.Ensemble, threat: ensemble.Threat, own: _Measured, weaker: Mapping[str, _Measured]
 ) -> list[tuple[Record, EnsembleCase]]:
     """The ensemble under one threat model against one lock, by seed.
 
@@ -119,11 +116,10 @@ def _of_place(
     one reaches too.
     """
     by_seed = {seed: dict(records) for seed, records in own.by_seed.items()}
-    for less in weaker:
-        for seed, records in less.by_seed.items():
-            if seed in by_seed:
-                by_seed[seed] |= records
-    if max(map(len, by_seed.values())) < 2:
+    for under, less in weaker.items():
+        for seed in by_seed.keys() & less.by_seed.keys():
+            by_seed[seed] |= {f"{name} under {under}": record for name, record in less.by_seed[seed].items()}
+    if max(map(len, by_seed.values()), default=0) < 2:
         return []
     missing = {
         name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bench import registry
@@ -207,17 +209,19 @@ def _ranks(group: Group) -> list[str]:
     if not places:
         return []
     ranks = [lock_name(row) + (f" {a}" if a == b else f" {a}–{b}") for row, (a, b) in places]
-    words = " ".join([f"{', '.join(ranks)}.", *rank_notes(group)])
+    words = " ".join([f"{', '.join(ranks)}.", *rank_notes(group, [row for row, _ in places])])
     return [f"Ranks by worst-case advantage, a range where noise cannot tell (Holm, 5 %): {words}"]
 
 
-def rank_notes(group: Group) -> list[str]:
-    """What to know of the ranks of a group, one sentence a line; nothing where no lock is ranked."""
-    rankable = group.rankable()
-    ranked = [row for row, _ in ranking.places(rankable)]
+def rank_notes(group: Group, ranked: Sequence[Row]) -> list[str]:
+    """What to know of the ranks of a group, one sentence a line; nothing where no lock is ranked.
+
+    Args:
+        ranked: the rows that stand for its locks, as `ranking.places` has them.
+    """
     if not ranked:
         return []
-    out = []
+    rankable, out = group.rankable(), []
     pools: dict[tuple[str, ...], list[Row]] = {}
     for row in rankable:
         if row.values["advantage"] is not None:

@@ -100,7 +100,9 @@ def test_a_record_of_a_newer_version_stays_with_its_artefacts(
     assert fixed.returncode == 1
     assert "record of another version" in fixed.stdout
     assert "kept" in fixed.stdout
-    assert "0 of 1 put right" in fixed.stdout
+    assert "nothing to put right" in fixed.stdout
+    assert "1 of another version, kept: read with the version of LockBench that wrote it" in fixed.stdout
+    assert "bench doctor --fix" not in bench("doctor", "--store", str(tmp_path / "s")).stdout
     assert (tmp_path / "s" / "records" / hash).is_dir()
     assert (tmp_path / "s" / "artefacts" / kind / parent).is_dir()
 
