@@ -108,7 +108,7 @@ def plan_table(planned: Sequence[Planned], done: Sequence[bool], graph: Graph, j
     widths: dict[str, int] = {}
     narrow = bool(planned) and out.width < ROOMY
     if narrow:  # a narrow screen breaks what was set, not names or numbers
-        widths["lock"] = max(len(item.cell.lock.name) for item in planned)
+        widths["lock"] = max(SETTING, *(len(item.cell.lock.name) for item in planned))
         widths["attack"] = max(SETTING, *(len(item.cell.attack.name) for item in planned))
         widths["why"] = max(len(word) for item in planned for word in item.reason.split())
     columns = ("task", "lock", "attack", "why", "time")

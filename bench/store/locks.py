@@ -36,6 +36,8 @@ IN_USE = "in-use.lock"
 """The lock that whoever may write holds together, and whoever repairs alone."""
 SUFFIX = ".lease"
 MARK = "lockbench.json"
+PROBE = ".flock-"
+"""How the name of a file begins that tries out whether a file system has locks."""
 REFUSED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 """What a file system says that has no ``flock``."""
 
@@ -201,7 +203,7 @@ def _end(file: Path, opened: int) -> None:
 
 def _flocks(folder: Path) -> bool:
     """Whether the file system of ``folder`` has ``flock`` at all."""
-    probe = folder / f".flock-{uuid.uuid4().hex}"
+    probe = folder / f"{PROBE}{uuid.uuid4().hex}"
     try:
         with probe.open("w") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -112,7 +112,7 @@ class Store:
 
     def _make(self, entropy: str) -> None:
         root, mark = self.root, self.root / MARK
-        if root.is_dir() and any(root.iterdir()) and not mark.exists():
+        if root.is_dir() and any(not _begun(p) for p in root.iterdir()) and not mark.exists():
             raise UserError(f"{root} is no store, and not empty.", "Name another folder with --store.")
         root.mkdir(parents=True, exist_ok=True)
         for name in rooms.ROOMS:
@@ -388,6 +388,13 @@ class Store:
             UserError: one may just now.
         """
         return parts.alone(self.root)
+
+
+def _begun(entry: Path) -> bool:
+    """Whether ``entry`` may lie in the folder of a store that is being made, or whose making was killed."""
+    if entry.name in rooms.ROOMS:
+        return entry.is_dir() and not any(entry.iterdir())
+    return entry.name.startswith((f".{MARK}.", locks.PROBE))
 
 
 def _header(mark: Path) -> dict[str, Any]:

@@ -234,6 +234,15 @@ def test_what_an_ensemble_does_not_name_the_command_chooses() -> None:
     assert {row.replicates[0] for row in plan.narrowed(open_rows, {}, [7])} == {7}
 
 
+def test_a_short_lock_name_leaves_room_for_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    row = plan.SuiteLine(["ntl"], ["none"], ["digits:fonts"], ["cnn"], {"lock.augment": "jitter"})
+    planned = [p for p in plan.build([row]) if p.cell.lock.name == "ntl"]
+    console.plan_table(planned, [False] * len(planned), Graph.of(planned, Settings()), 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("lock.augment=" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_rows_that_differ_in_a_setting_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     sweep = {"threat.share": ["0.01", "0.05"]}
     row = plan.SuiteLine(

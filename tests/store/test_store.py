@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +88,37 @@ def test_two_processes_make_one_artefact(tmp_path: Path) -> None:
     assert Store(root).has("victim", "h")
 
 
+def test_processes_that_start_at_once_make_one_store(tmp_path: Path) -> None:
+    for round in range(8):
+        root, start = tmp_path / str(round), threading.Barrier(8)
+
+        def make(root: Path = root, start: threading.Barrier = start) -> str:
+            start.wait()
+            return Store(root).entropy
+
+        with ThreadPoolExecutor(8) as pool:
+            entropies = {done.result() for done in [pool.submit(make) for _ in range(8)]}
+        assert entropies == {Store(root).entropy}
+
+
+@pytest.mark.parametrize("left", ["tmp/", "records/", ".lockbench.json.0f", ".flock-0f"])
+def test_a_store_whose_making_was_killed_is_made_anew(left: str, tmp_path: Path) -> None:
+    if left.endswith("/"):
+        (tmp_path / left).mkdir()
+    else:
+        (tmp_path / left).write_text("")
+    Store(tmp_path)
+    assert Store(tmp_path, write=False).records() == []
+
+
 def test_folders_that_are_no_store_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="no store, and not empty"):
         Store(tmp_path / "mine")
+    (tmp_path / "records" / "labels").mkdir(parents=True)
+    with pytest.raises(UserError, match="no store, and not empty"):
+        Store(tmp_path)
     with pytest.raises(UserError, match="there is no store"):
         Store(tmp_path / "nowhere", write=False)
     (tmp_path / "file").write_text("")
