@@ -73,10 +73,12 @@ class Graph:
         stages: list[Stage] = []
         ranks: list[tuple[int, ...]] = []
         at: dict[tuple[str, str], int] = {}
+        locks: dict[str, int] = {}
         for item in planned:
             cell = item.cell
             hashes = {**(own := identity.of(cell, settings)).hashes, "scored": own.record}
-            rank = (not item.required, cell.replicate, item.reason != ASKED)
+            lock = locks.setdefault(hashes["protected"], len(locks))
+            rank = (not item.required, cell.replicate, item.reason != ASKED, lock)
             for kind, reads in reads_of(cell, reads_victim(cell)).items():
                 hash = hashes[kind]
                 if kind != "scored" and has(kind, hash):
@@ -118,7 +120,11 @@ class Graph:
         return tuple(out)
 
     def order(self, i: int) -> tuple[object, ...]:
-        """What stages that are ready are sorted by: required, seed, asked for, ends a cell, longest path, position."""
+        """What stages that are ready are sorted by.
+
+        Required, seed, asked for, the place of its lock in the plan, ends a cell, longest path, position. One locked
+        model is attacked before the next is made, so that records come early and a killed run leaves whole rows.
+        """
         return (*self._ranks[i], self.stages[i].kind != "scored", -self.remaining[i], i)
 
     def folded(self, kind: str) -> Graph:

@@ -25,6 +25,8 @@ class TimeLeft:
         self.jobs = jobs
         """Stages at once; a cluster may grow."""
         self._at = {(stage.kind, stage.hash): i for i, stage in enumerate(graph.stages)}
+        self.total = len(graph)
+        """Stages at the start."""
         self._left = set(range(len(graph)))
         self._start = clock()
 

@@ -81,6 +81,17 @@ def test_a_stage_that_has_ended_takes_its_line_away_and_no_other(stream: io.Stri
     assert [task.description.split(":")[1].strip() for task in watch.progress.tasks[1:]] == ["unlock"]
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_log_has_a_line_for_each_lock(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "err", Screen(file=text, width=120, force_terminal=terminal, color_system=None))
+    row = record(RP=80.0)
+    watch = watching([row, record("none", "from-scratch", RP=30.0)], row)
+    watch.stage_ended(Stage("protected", "p", row.cell, (), (), 1.0, 1.0))
+    line = "lock modellock, digits · vit, seed 0  (1 of 2 stages, about 2 min 00 s left)"
+    assert ([] if terminal else [line]) == lines(text)
+
+
 def test_a_wait_shows_at_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     for terminal in (True, False):
         text = io.StringIO()

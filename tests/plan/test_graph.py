@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import plan
+from bench.harness.schedule import Schedule
+from bench.plan.build import ASKED
 from bench.plan.graph import KINDS, Graph, Stage, reads_of
 from bench.plan.time_left import TRUSTED, TimeLeft
 from bench.store import identity
@@ -81,6 +83,19 @@ def test_the_longest_path_goes_first_among_stages_of_one_rank() -> None:
     assert sorted(range(2), key=graph.order) == [0, 1]
     graph = _chain([1, 2, 5, 1], [(), (), (0,), (1,)], [(1,), (0,), (1,), (0,)])
     assert sorted(range(2), key=graph.order) == [1, 0]  # asked for comes before what is longer
+
+
+def test_one_lock_is_attacked_before_the_next_is_made() -> None:
+    row = plan.SuiteLine(["ntl", "cuti"], ["none", "finetune"], ["digits:fonts"], ["cnn"])
+    schedule = Schedule(Graph.of([p for p in plan.build([row]) if p.reason == ASKED], Settings()))
+    ended = []
+    while not schedule.finished:
+        i = schedule.ready()[0]
+        ended.append(schedule.start(i))
+        schedule.done(i)
+    locks = [stage.cell.lock.name for stage in ended if stage.kind != "victim"]
+    assert locks == sorted(locks, key=["ntl", "cuti"].index)
+    assert {stage.kind for stage in ended} > {"victim", "protected", "scored"}
 
 
 def test_time_is_the_sum_over_jobs_or_the_longest_path() -> None:
