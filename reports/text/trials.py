@@ -1,13 +1,14 @@
 """Trials on tuning seeds, side by side: what a default was chosen by. They are no results, and need no controls.
 
-Trials of an attack are read by RP, those of a lock by UP and LP; all on judge-validation images, in percent.
+Trials of an attack are read by RP, those of a lock by UP, LP and the highest RP of the attacks on it; all on
+judge-validation images, in percent.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -44,7 +45,8 @@ class Trials:
     ``table`` maps a trial's settings to accuracies by place (a lock and its task), percent, means over ``seeds``;
     a place that a trial was not run at is missing. ``ranked`` where the highest mean is the best: an attack's trials.
     A mean over what a lock keeps and what it leaves says nothing. ``lost`` names what does not count and why: a place
-    where a seed of a trial is invalid or failed has no number.
+    where a seed of a trial is invalid or failed has no number. ``attacks`` are those whose highest RP is the worst case
+    of a lock's trial, which has none where one of them is missing.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Trials:
     table: Mapping[str, Mapping[str, float]]
     ranked: bool
     lost: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
 
     @property
     def best(self) -> str | None:
@@ -70,13 +73,19 @@ class Trials:
 def trials(records: Iterable[Record]) -> list[Trials]:
     """What of ``records`` was judged on judge-validation, by attack and threat model, else by lock and key."""
     groups: dict[tuple[str, ...], list[Record]] = {}
+    attacks: dict[tuple[str, ...], list[Record]] = {}
     for record in current(records, "judge-validation"):
         cell = record.cell
         attacked = cell.attack.purpose != "no-attack"
         lock = f"{name_text(cell.lock.name)}, key {name_text(cell.key.name)}"
         what = (name_text(cell.attack.name), _threat(cell)) if attacked else (lock, "")
         groups.setdefault((name_text(cell.model_name), *what), []).append(record)
-    return [_trials(f"{what} · {model}", threat, groups[model, what, threat]) for model, what, threat in sorted(groups)]
+        if attacked:
+            attacks.setdefault((name_text(cell.model_name), lock, ""), []).append(record)
+    return [
+        _with_worst(_trials(f"{at[1]} · {at[0]}", at[2], groups[at]), groups[at], attacks.get(at, []))
+        for at in sorted(groups)
+    ]
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -149,7 +158,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     lost: dict[tuple[str, str], list[str]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
-        trial = ", ".join(f"{visible(k)} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
+        trial = _trial(explicit, varying)
         own = values.setdefault(trial, {})
         if record.status != "ok":
             at = trial, _place(record, by_attack)
@@ -165,6 +174,37 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
     return Trials(title, threat, seeds, places, table, by_attack, words)
+
+
+def _with_worst(group: Trials, alone: Sequence[Record], attacked: Sequence[Record]) -> Trials:
+    """``group``, the trials of a lock, with the highest RP of the attacks on each, a mean over seeds by attack.
+
+    Args:
+        group: of the records ``alone``.
+        alone: the lock that is not attacked.
+        attacked: the same lock under any attack.
+    """
+    settings = [r.cell.lock.explicit for r in alone]
+    varying = _varying(settings)
+    values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for record in attacked:
+        at = _trial(record.cell.lock.explicit, varying), _place(record, by_attack=False)
+        if record.cell.lock.explicit in settings and record.status == "ok" and record.RP is not None:
+            attack = f"{label(record.cell.attack)} under {_threat(record.cell)}"
+            values.setdefault(at, {}).setdefault(attack, {})[record.cell.replicate] = record.RP.value
+    attacks = {attack for means in values.values() for attack in means}
+    table = {trial: dict(own) for trial, own in group.table.items()}
+    for (trial, place), means in values.items():
+        every = set(means) == attacks and all(rps.keys() == {*group.seeds} for rps in means.values())
+        if every and f"{place} UP" in table.get(trial, {}):
+            table[trial][f"{place} worst RP"] = max(sum(rps.values()) / len(rps) for rps in means.values())
+    places = tuple(sorted({place for own in table.values() for place in own}))
+    names = tuple(sorted({attack.partition(" under ")[0] for attack in attacks}))
+    return replace(group, table=table, places=places, attacks=names)
+
+
+def _trial(explicit: Mapping[str, Any], varying: Sequence[str]) -> str:
+    return ", ".join(f"{visible(k)} {value_text(explicit[k])}" for k in varying if k in explicit) or NOT_SET
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -212,8 +252,9 @@ def _cells(group: Trials, trial: str) -> list[str]:
 def _caption(group: Trials) -> str:
     read = f"RP under {group.threat}" if group.threat else "UP and LP"
     best = f" Highest mean: {group.best}." if group.best else ""
+    worst = f" Worst RP: the highest of {', '.join(group.attacks)}." if group.attacks else ""
     lost = f" Without what does not count: {'; '.join(group.lost)}." if group.lost else ""
-    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}{lost}"
+    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}{worst}{lost}"
 
 
 def _markdown(group: Trials) -> str:

@@ -67,6 +67,28 @@ def test_trials_of_a_lock_are_read_by_what_it_keeps_and_what_it_leaves() -> None
     )
 
 
+def attacked(attack: str, alpha: float, rp: float, replicate: int = 1000) -> Record:
+    setting = {"alpha": alpha}
+    return record("ntl", attack, replicate, RP=rp, split="judge-validation", lock_explicit=setting)
+
+
+def test_a_trial_of_a_lock_has_the_worst_case_of_the_attacks_that_every_trial_has() -> None:
+    alone = [
+        record("ntl", "none", 1000, RP=None, UP=measured(99.0), split="judge-validation", lock_explicit={"alpha": a})
+        for a in (0.1, 1.0)
+    ]
+    others = [attacked("finetune", 0.1, 40.0), attacked("finetune", 1.0, 80.0), attacked("distil", 0.1, 70.0)]
+    other_lock = attacked("distil", 5.0, 95.0)  # no trial of these
+    for records, worst in (
+        ([*others, attacked("distil", 1.0, 60.0)], {"alpha 0.1": 70.0, "alpha 1": 80.0}),
+        (others, {"alpha 0.1": 70.0}),  # distil is missing for the other
+        ([*others, attacked("distil", 1.0, 60.0, 1001)], {"alpha 0.1": 70.0}),
+    ):
+        (group,) = [g for g in trials.trials([*alone, *records, other_lock]) if g.title.startswith("ntl")]
+        assert {t: v["ntl (digits, edit) worst RP"] for t, v in group.table.items() if len(v) == 3} == worst
+    assert "Worst RP: the highest of distil, finetune." in trials.render([*alone, *others], "md")
+
+
 def test_an_attack_with_one_setting_tells_trials_of_locks_apart() -> None:
     product = [
         record("ntp", "finetune", 1000, RP=rp, split="judge-validation", lock_explicit={"sparsity": s})
