@@ -15,7 +15,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from bench import registry
-from bench.checkpoints import heads, networks, preprocessing
+from bench.checkpoints import heads, networks, preprocessing, start
 from bench.checkpoints.model_names import ModelName
 from bench.contracts import Classifier, EditStage, Spec
 from bench.errors import UserError
@@ -200,12 +200,13 @@ def build(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
     common = {"class": f"{__name__}:Segmenter", "decoder": model.source, "k": task.k, "extra": extra, "size": task.size}
     own = registry.current().get("model", model.name)
     if own is not None:
-        start: Any = registry.load(own)().build(task, 0, [], public)
-        spec = {k: start.spec[k] for k in ("kwargs", "mean", "std")}
-        segmenter = Segmenter({**common, **spec, "source": "timm", "encoder": start.spec["name"]})
-        segmenter.encoder.net.load_state_dict(start.net.state_dict(), strict=False)  # all but the last layer
+        base: Any = registry.load(own)().build(task, 0, [], public and not model.weights)
+        spec = {k: base.spec[k] for k in ("kwargs", "mean", "std")}
+        segmenter = Segmenter({**common, **spec, "source": "timm", "encoder": base.spec["name"]})
+        state = start.encoder_state(model, segmenter.encoder.net) if public and model.weights else base.net.state_dict()
+        segmenter.encoder.net.load_state_dict(state, strict=False)  # all but the last layer
         return segmenter
-    mean, std = _normalisation(model.name)
+    mean, std = start.normalisation(model) or _normalisation(model.name)
     scale = math.ceil(_LEAST / task.size)
     spec = {"encoder": model.name, "kwargs": dict(model.args), "depth": 5, "mean": list(mean), "std": list(std)}
     try:
@@ -214,7 +215,10 @@ def build(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
         raise UserError(
             f"'{model.name}' cannot be the encoder of {model.source}: {error}.", f"Use {model.source}:resnet18."
         ) from None
-    if public:
+    if public and model.weights:
+        net = getattr(segmenter.encoder, "model", segmenter.encoder)  # of timm, as smp wraps it
+        net.load_state_dict(start.encoder_state(model, net), strict=False)
+    elif public:
         segmenter.encoder.load_state_dict(_public(model).state_dict())
     return segmenter
 

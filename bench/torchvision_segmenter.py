@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from bench.checkpoints import heads, preprocessing
+from bench.checkpoints import heads, preprocessing, start
 from bench.checkpoints.model_names import ModelName
 from bench.contracts import Classifier, EditStage, Spec
 from bench.errors import UserError
@@ -89,19 +89,21 @@ def check(model: ModelName) -> None:
 
 
 def build(model: ModelName, task: Spec, extra: int, public: bool) -> Classifier:
-    """A segmenter of K + ``extra`` outputs; public weights are those of the backbone, as torchvision has them.
+    """A segmenter of K + ``extra`` outputs; public weights are those of the backbone, of torchvision or of a file.
 
     Raises:
         UserError: the arguments do not fit, or the weights cannot be had.
     """
-    mean, std = preprocessing.IMAGENET
+    mean, std = start.normalisation(model) or preprocessing.IMAGENET
     spec = {"class": f"{__name__}:TorchvisionSegmenter", "name": model.name, "kwargs": dict(model.args), "k": task.k,
             "extra": extra, "size": task.size, "mean": list(mean), "std": list(std)}  # fmt: skip
     try:
         segmenter = TorchvisionSegmenter(spec)
     except TypeError as error:
         raise UserError(f"'{model.name}' does not take {dict(model.args)}: {error}.", "Change --model-args.") from None
-    if public:
+    if public and model.weights:
+        segmenter.net.backbone.load_state_dict(start.encoder_state(model, segmenter.net.backbone), strict=False)
+    elif public:
         try:
             weights = torchvision.models.get_model_weights(model.name).DEFAULT
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -30,6 +30,8 @@ _HEADS = (
     "aux_classifier",
 )
 """Beginnings of names that files of weights have for heads, whatever this network calls its own."""
+_ENCODERS = ("encoder.", "backbone.")
+"""Beginnings of the names of an encoder in a segmenter of segmentation_models_pytorch, and of torchvision."""
 _COUNTER = "num_batches_tracked"
 
 
@@ -52,6 +54,41 @@ def state_of(model: ModelName, net: nn.Module, head: Collection[str]) -> Mapping
     else:
         state, form, shown = *_read(file, weights.content_of(file)), file.name
     return _fit(shown, model.name, state, form, net, set(head))
+
+
+def encoder_state(model: ModelName, net: nn.Module) -> dict[str, Tensor]:
+    """The weights of a file, or of a package, for ``net``, the encoder of a model that classifies each pixel.
+
+    The file may hold the encoder alone, a classifier, whose last layers are left out, or a whole segmenter of
+    segmentation_models_pytorch or torchvision, of which the encoder is taken.
+
+    Args:
+        model: the name of the model, whose ``weights`` name a file or a package.
+        net: its encoder.
+
+    Raises:
+        UserError: the weights are of a hub, are not here, or do not fit.
+    """
+    file = weights.encoder_file(model)
+    state, form = _read(file, weights.content_of(file))
+    for beginning in _ENCODERS:
+        if inner := {n.removeprefix(beginning): value for n, value in state.items() if n.startswith(beginning)}:
+            state = inner
+            break
+    name = f"{model.source}:{model.name}"
+    return _fit(file.name, name, _flattened(state, net), form, net, set(), whole=False)
+
+
+def _flattened(state: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """``state`` with ``stages.0.`` as ``stages_0.`` where a network of timm that gives features says so."""
+    own = {name.partition(".")[0] for name in net.state_dict()}
+    out = {}
+    for name, value in state.items():
+        first, _, rest = name.partition(".")
+        at, _, last = rest.partition(".")
+        flat = f"{first}_{at}"
+        out[f"{flat}.{last}" if flat in own and first not in own else name] = value
+    return out
 
 
 def normalisation(model: ModelName) -> tuple[list[float], list[float]] | None:
@@ -83,14 +120,27 @@ def _of_name(model: ModelName) -> Mapping[str, Tensor]:
 
 
 def _fit(
-    file: str, name: str, state: Mapping[str, Tensor], form: Form | None, net: nn.Module, head: set[str]
+    file: str,
+    name: str,
+    state: Mapping[str, Tensor],
+    form: Form | None,
+    net: nn.Module,
+    head: set[str],
+    whole: bool = True,
 ) -> dict[str, Tensor]:
+    """``state`` by the names of ``net``, of which ``head`` may be missing.
+
+    Args:
+        whole: whether ``net`` is a whole classifier; else modules that it lacks altogether may be in the file.
+    """
     own = net.state_dict()
+    modules = {n.partition(".")[0] for n in own}
     converted = dict(state) if form is None else form.convert(state, own)
     adapted = _adapted(fitted(converted, own)[0], net)
     fresh = () if form is None else form.fresh
     missing = [n for n in own if n not in adapted and n not in head and not n.endswith(_COUNTER) and not _in(n, fresh)]
     more = [n for n in adapted if n not in own and n.partition(".")[0] not in _HEADS]
+    more = [n for n in more if whole or n.partition(".")[0] in modules]
     other = [n for n in own if n in adapted and n not in head and own[n].shape != adapted[n].shape]
     if missing or more or other:
         first = ", ".join([*missing, *more, *other][:3])

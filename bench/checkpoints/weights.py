@@ -93,6 +93,21 @@ def file_of(model: ModelName) -> Path | None:
     return path
 
 
+def encoder_file(model: ModelName) -> Path:
+    """The file that the encoder of ``model``, which classifies each pixel, starts from.
+
+    Raises:
+        UserError: its weights are no file's and no package's, or as `file_of`.
+    """
+    file = file_of(model)
+    if file is None:
+        raise UserError(
+            f"the encoder of '{model.source}:{model.name}' takes --weights of a file, not '{model.weights}'.",
+            "Give --weights the path of a file, or leave it out.",
+        )
+    return file
+
+
 def identity(model: ModelName) -> dict[str, Any]:
     """What decides the content of the public weights that ``model`` names; empty where it names none.
 

@@ -66,11 +66,11 @@ def check_model(model: str, size: int) -> None:
         assets.check(info)
     if info is not None and not parsed.segments and not parsed.weights:
         return
-    if parsed.weights and (parsed.segments or (info is not None and info.guest)):
+    if parsed.weights and info is not None and info.guest:
         raise UserError(f"the model '{parsed.source or parsed.name}' takes no --weights.", "Leave them out.")
     if parsed.is_factory:
         factories.find(parsed.name)
-    weights.file_of(parsed)
+    (weights.encoder_file if parsed.weights and parsed.segments else weights.file_of)(parsed)
     needed = public_weights.needs(model)
     if parsed.weights and not parsed.is_factory and all(need.here for need in needed):
         _check_fit(model, size)
@@ -118,7 +118,7 @@ def _check_fit(model: str, size: int) -> None:
     from bench import models
     from bench.contracts import Spec
 
-    models.build(model, Spec(size, ("one", "other")))
+    models.build(model, Spec(size, ("one", "other"), "segmentation" if parse(model).segments else "classification"))
 
 
 def check_language_model(kind: str, ref: PluginRef) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
+import timm
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models.segmentation import fcn_resnet50
 
 from bench import models, plan
 from bench.checkpoints import weights
+from bench.checkpoints.importers.catalogue import PACKAGES
 from bench.checkpoints.importers.form import Package
 from bench.checkpoints.model_names import parse, with_weights
 from bench.contracts import Spec
@@ -21,6 +27,7 @@ from bench.store.settings import Settings
 
 MODEL = "resnet10t"
 TASK = Spec(32, ("one", "other"))
+MASKS = Spec(64, ("one", "other"), "segmentation")
 
 
 def _state(seed: int = 3, model: str = MODEL) -> dict[str, Tensor]:
@@ -102,13 +109,70 @@ def test_the_miniature_networks_take_weights_too(tmp_path: Path) -> None:
     [
         ("resnet18", "do not fit 'resnet18'"),
         ("resnet10t?in_chans=1", "of another shape"),
-        ("unet:cnn", "takes no --weights"),
+        ("unet:cnn", "do not fit 'unet:cnn'"),
+        ("unet:resnet18", "do not fit 'unet:resnet18'"),
+        ("torchvision:fcn_resnet50", "do not fit 'torchvision:fcn_resnet50'"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_before_training(tmp_path: Path, name: str, message: str) -> None:
     file = _save(tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=message):
         check_model(weights.located(with_weights(name, str(file))), 32)
+
+
+def _segmenter() -> nn.Module:
+    return smp.Unet("resnet18", encoder_weights=None, classes=4)
+
+
+def _flat() -> nn.Module:
+    return timm.create_model("convnext_atto", num_classes=3)
+
+
+def _lite() -> nn.Module:
+    return timm.create_model("tf_efficientnet_lite0", num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("model", "network", "at", "name"),
+    [
+        ("unet:resnet18", partial(timm.create_model, "resnet18", num_classes=3), "encoder.", "layer4.1.conv2.weight"),
+        ("fpn:resnet18", _segmenter, "encoder.", "layer4.1.conv2.weight"),
+        ("unet:tu-convnext_atto", _flat, "encoder.model.", "stages.3.blocks.1.conv_dw.weight"),
+        ("unet:tu-tf_efficientnet_lite0", _lite, "encoder.model.", "blocks.6.0.conv_pw.weight"),  # but its tail
+        ("torchvision:fcn_resnet50", partial(fcn_resnet50, weights=None, weights_backbone=None, num_classes=3),
+         "net.backbone.", "layer4.2.conv3.weight"),
+    ],
+)  # fmt: skip
+def test_an_encoder_takes_the_weights_of_a_classifier_or_of_a_segmenter(
+    model: str, network: Callable[[], nn.Module], at: str, name: str, tmp_path: Path
+) -> None:
+    source = network()
+    file = tmp_path / "a.safetensors"
+    save_file({n: value.contiguous() for n, value in source.state_dict().items()}, file)
+    text = weights.located(with_weights(model, str(file)))
+    check_model(text, 64)
+    one, other = (models.build(text, MASKS, seed=seed) for seed in (1, 2))
+    expected = next(v for n, v in source.state_dict().items() if n.endswith(name))
+    (own,) = [
+        v for n, v in one.state_dict().items() if n.startswith(at) and n.endswith(name.replace("stages.3", "stages_3"))
+    ]
+    assert torch.equal(own, expected)
+    drawn = {n for n, p in one.named_parameters() if p.std() > 0 and not torch.equal(p, other.get_parameter(n))}
+    assert drawn, "the decoder is fresh"
+    assert not {n for n in drawn if n.startswith(at)}, "the whole encoder is public"
+
+
+def test_an_encoder_takes_the_weights_of_a_package_with_their_colours() -> None:
+    if not PACKAGES["efficientnet-lite0"].find():
+        pytest.skip("needs the extra 'weights'")
+    model = models.build("unet:tu-tf_efficientnet_lite0?weights=efficientnet-lite0", MASKS)
+    assert model.spec["mean"] == [0.5, 0.5, 0.5]
+    assert model.get_parameter("encoder.model.conv_stem.weight").std() > 0.1
+
+
+def test_an_encoder_takes_no_tag() -> None:
+    with pytest.raises(UserError, match="takes --weights of a file, not 'a1_in1k'"):
+        check_model(weights.located("unet:resnet18?weights=a1_in1k"), 64)
 
 
 @pytest.mark.parametrize(
