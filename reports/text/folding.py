@@ -9,8 +9,10 @@ def fold(text: str, width: int, indent: str = "") -> str:
     """``text`` in lines of at most ``width``, those after the first with ``indent``.
 
     Broken after a space, a comma or =, after a hyphen or dot before a letter, and before [; elsewhere only where a
-    piece alone is over ``width``.
+    piece alone is over ``width``. An indent takes at most half of the width.
     """
+    width = max(1, width)
+    indent = indent[: width // 2]
     lines = [""]
     for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
         while len(lines[-1] + piece.rstrip()) > width:

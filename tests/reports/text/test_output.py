@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from example_records import CURVE, N, baselines, calibration, measured, printed, record, world
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 
 from bench import registry
 from bench.errors import UserError
@@ -21,6 +24,7 @@ from reports import files
 from reports.rows.aggregate import rows
 from reports.rows.intervals import IMAGES, T
 from reports.rows.statistics import minimal_effect
+from reports.text import summary
 from reports.text.captions import captions
 from reports.text.data import FIELDS, as_object
 from reports.text.folding import fold
@@ -202,6 +206,18 @@ class TestTerminal:
     )
     def test_fold_breaks_no_number_and_indents_what_goes_on(self, text: str, told: str) -> None:
         assert fold(text, 13, indent=" ") == told
+
+    @given(st.text("ab=.,- [", max_size=80), st.integers(1, 40), st.integers(0, 60))
+    def test_fold_ends_at_any_width_and_with_any_indent(self, text: str, width: int, indent: int) -> None:
+        lines = fold(text, width, " " * indent).split("\n")
+        assert "".join("".join(lines).split()) == "".join(text.split())
+        assert max(map(len, lines)) <= width
+
+    @pytest.mark.parametrize("width", [1, 20])
+    def test_a_narrow_screen_shows_a_summary(self, width: int) -> None:
+        screen = Console(width=width, file=io.StringIO(), record=True, color_system=None)
+        screen.print(summary.summary(rows(world((80.0, 80.5), (30.0, 30.0)))))
+        assert "80.2" in "".join(screen.export_text().split())
 
 
 class FakeStore:
