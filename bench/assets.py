@@ -37,14 +37,26 @@ def content(asset: str) -> Any:
     return _content_of_path(asset)
 
 
-def located_clip(clip: str) -> str:
-    """The CLIP ``clip``, a folder by its full path: plugins run in another working directory.
+def located(info: PluginInfo, params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` of the plugin ``info``, files and folders by their full path: it runs in another working directory.
 
     Raises:
         UserError: what no path can be.
     """
-    folder = user_path(clip)
-    return str(folder.resolve()) if clip != MINIATURE and folder.is_dir() else clip
+    out = dict(params)
+    for name in info.files:
+        if out.get(name):
+            out[name] = str(user_path(str(out[name])).resolve())
+    for name in info.assets:
+        if name in out:
+            out[name] = _located(name, str(out[name]))
+    return out
+
+
+def _located(asset: str, text: str) -> str:
+    is_name = text == MINIATURE if asset == CLIP else registry.current().get("editor", text) is not None
+    folder = user_path(text)
+    return str(folder.resolve()) if not is_name and folder.is_dir() else text
 
 
 def content_of_clip(clip: str) -> Any:

@@ -116,14 +116,14 @@ def prepare(
     settings, root = settings or Settings(), Path(store)
     task = task_of(data)
     if isinstance(model, str | Path):
-        file = user_path(model)
+        file = user_path(model).resolve()  # read in a process that has another working directory
     else:
         from bench.api import live
 
         if not options.model and not options.factory:
             options = replace(options, model=live.name_of(model, dict(options.model_args)))
         Store(root, entropy=entropy)  # a new store is made in an empty folder
-        file = live.save(model, root / "checkpoints")
+        file = live.save(model, root.resolve() / "checkpoints")
     size = scope.params.get("task.size")
     reading = checkpoint.describe(file, task, options, settings, None if size is None else int(size))
     return Prepared(reading, audit_plan.build(reading, task, scope), root, settings, entropy, scope)

@@ -35,7 +35,9 @@ def name_of(module: nn.Module, model_args: dict[str, Any]) -> str:
     Raises:
         UserError: the module's architecture is the caller's own code, or was changed since timm made it.
     """
-    remedy = 'Give factory="package.module:function", a function that makes it, or model="NAME" where it has one.'
+    remedy = (
+        'Give factory="package.module:function", a function that makes it, or architecture="NAME" where it has one.'
+    )
     config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
     config = config if isinstance(config, dict) or config is None else vars(config)
     name = str((config or {}).get("architecture") or "")

@@ -152,8 +152,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         for info in (lock_info, key_info, attack_info)
     }
     for info in (lock_info, key_info, attack_info):
-        if assets.CLIP in info.assets and assets.CLIP in explicit[info.kind]:
-            explicit[info.kind][assets.CLIP] = assets.located_clip(str(explicit[info.kind][assets.CLIP]))
+        explicit[info.kind] = assets.located(info, explicit[info.kind])
     _check_own_key(lock_info, key_info, explicit["key"])
     for info in (lock_info, attack_info):
         check_values(info, task, _values(info, explicit[info.kind]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from torch import nn
 
 from bench import models
-from bench.api.audit import audit, task_of
+from bench.api.audit import audit, prepare, task_of
+from bench.api.audit_plan import Scope
+from bench.api.checkpoint import Options
 from bench.contracts import Spec
 from bench.errors import UserError
 from bench.harness import checkpoint_process
@@ -83,6 +86,28 @@ def test_a_dry_run_shows_the_reading_and_writes_nothing(bench, small_task: str, 
     assert "set here: resize, mean" in done.stdout
     assert "slow, and --quick leaves slow ones out" in " ".join(done.stdout.split()), "the terminal may break the line"
     assert not store.exists()
+
+
+def test_paths_may_be_relative(bench, small_task: str, checkpoint: Path) -> None:  # type: ignore[no-untyped-def]
+    here = checkpoint.parent
+    images = Path(small_task.partition(":")[2])
+    (here / "photos").symlink_to(images)
+    done = bench("audit", "own.pth", "--data", "photos", "--model", "cnn", "--dry-run", cwd=here)
+    assert done.returncode == 0, done.stderr
+    (here / "own_code.py").write_text(FACTORY)
+    scope: dict[str, Callable[..., nn.Module]] = {}
+    exec(FACTORY, scope)  # type: ignore[arg-type]
+    torch.save(scope["make"](3).state_dict(), here / "c.pth")
+    factory = ("--factory", "own_code.py:make", "--image-size", "32")
+    done = bench("audit", "c.pth", "--data", "photos", *factory, "--dry-run", cwd=here)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_store_may_be_relative(small_task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = timm.create_model("test_resnet", num_classes=3)
+    prepared = prepare(module, small_task, Options(image_size=32), Scope(attacks=["logit-surgery"]))
+    assert prepared.reading.facts.parameters == sum(p.numel() for p in module.parameters())
 
 
 @pytest.mark.parametrize(
@@ -177,9 +202,6 @@ def test_a_live_module_of_ones_own_needs_a_factory_and_runs_with_one(small_task:
 
 
 def test_a_factory_is_read_in_a_process_and_its_code_is_part_of_the_identity(small_task: str, tmp_path: Path) -> None:
-    from bench.api.audit import prepare
-    from bench.api.audit_plan import Scope
-    from bench.api.checkpoint import Options
     from bench.store import identity
 
     file = tmp_path / "own_code.py"
@@ -229,9 +251,6 @@ def test_data_by_path_or_by_name(small_task: str) -> None:
 
 
 def test_fc_norm_both_ways_gives_two_variants(small_task: str, tmp_path: Path) -> None:
-    from bench.api.audit import prepare
-    from bench.api.audit_plan import Scope
-    from bench.api.checkpoint import Options
 
     net = timm.create_model("test_vit", num_classes=4, global_pool="avg", img_size=32)
     torch.save({"model": net.state_dict()}, tmp_path / "c.pth")

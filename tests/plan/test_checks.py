@@ -174,3 +174,16 @@ def test_values_that_do_not_go_with_a_kind_of_task_are_values_that_there_are() -
                     name, _, text = value.partition("=")
                     assert text in (info.params[name].choices or ()), f"{info.name}: {value}"
                     assert not reason.endswith(".")
+
+
+def test_files_and_folders_of_a_plugin_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("editor", "clip"):
+        (tmp_path / name).mkdir()
+    given = plan.make_cell("given", "none", "digits", "cnn", {"lock.file": "a.safetensors"})
+    assert given.lock.explicit["file"] == str(tmp_path / "a.safetensors")
+    edit = plan.make_cell("modellock", "none", "digits", "cnn", {"key.editor": "editor", "key.clip": "clip"})
+    assert [edit.key.explicit[name] for name in ("editor", "clip")] == [str(tmp_path / n) for n in ("editor", "clip")]
+    (tmp_path / "miniature").mkdir()
+    named = plan.make_cell("modellock", "none", "digits", "cnn", {"key.editor": "miniature", "key.clip": "miniature"})
+    assert {named.key.explicit.get(name, "miniature") for name in ("editor", "clip")} == {"miniature"}
