@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.legible import shortened, visible
 from bench.records import Record
 
-INVALIDATING = ("not-finite", "wrong-shape", "time-limit", "memory-limit")
+INVALIDATING = ("not-finite", "wrong-shape")
 """Flags that name why a record is invalid."""
 GUESTS = ("UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation", "authorised_after")
 """What is measured with a plugin's answers: no numbers of an invalid record. The others are the harness's own."""

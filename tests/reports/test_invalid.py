@@ -27,7 +27,7 @@ from reports.text.captions import captions
 from reports.text.groups import grouped
 from reports.text.tables import render
 
-REASONS = ("not-finite", "wrong-shape", "time-limit", "memory-limit")
+REASONS = ("not-finite", "wrong-shape")
 
 
 def invalid(
