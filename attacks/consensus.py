@@ -75,10 +75,10 @@ class Consensus(Attack):
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         locked = target.classifier
         raw = subset(target.unlabelled, self.images, run.rng("images"))
-        views = [raw.images, *self._edits(raw, target, run)]
         student = self._adapt(copy.deepcopy(locked), raw, run)
         candidates = {"as it is": locked, "adapted": student}
         run.submit(Direct(student), what="adapted")
+        views = [raw.images, *self._edits(raw, target, run)]
         for number in range(self.rounds):
             votes = [models.outputs(model, view) for model in (locked, student) for view in views]
             labels = vote(votes, locked.k, self.temperature).to(run.device)
@@ -125,7 +125,7 @@ class Consensus(Attack):
         return model
 
     def _train(self, student: Classifier, views: list[Tensor], labels: Tensor, run: Run, number: int) -> None:
-        """Cross-entropy on the consensus of every view, raw ones half of the time, each image by its confidence."""
+        """Cross-entropy on the consensus of views, three quarters of them raw, each image by its confidence."""
         raw = Images((views[0] * 255).round().byte())
         edited = Images((torch.cat(views[1:]) * 255).round().byte()) if len(views) > 1 else raw
         weights = labels.amax(1)

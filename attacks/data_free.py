@@ -139,8 +139,9 @@ class DataFree(Attack):
         with NormStatistics(guide) as statistics:
             logits = guide.logits(images)
             p = logits.softmax(1)
-            loss = -(p * logits.log_softmax(1)).sum(1).mean() + 5 * balance(p) + self.statistics * statistics.mean()
+            loss = -(p * logits.log_softmax(1)).sum(1).mean() + 5 * balance(p)
         if white:
+            loss = loss + self.statistics * statistics.mean()
             theirs = model.eval()(images).log_softmax(1)
             loss = loss - self.disagree * F.kl_div(theirs, p, reduction="batchmean").clamp(max=5)
         optimiser.zero_grad(set_to_none=True)

@@ -103,7 +103,10 @@ class Distillation(Attack):
             if guess is not None and len(views):
                 edited = len(views) if self.ask == "guess" else len(views) // 2
                 views = torch.cat([run.edit(views[:edited], *guess), views[edited:]])
-            new = soft_targets(answers_to(target, views), k, hard, temperature)
+            answers = answers_to(target, views)
+            if target.threat.access != "labels":
+                answers = answers[:, :k]
+            new = soft_targets(answers, k, hard, temperature)
             targets, weight = torch.cat([targets, new[0]]), torch.cat([weight, new[1]])
             pixels = torch.cat([pixels, images])
             steps = self.steps * (part + 1) // self.rounds - self.steps * part // self.rounds

@@ -60,7 +60,8 @@ class Knockoff(Attack):
 
     def unlock(self, target: AttackerView, run: Run) -> Predictor:
         k, size = target.spec.k, target.spec.size
-        own = target.unlabelled.images if target.threat.unlabelled else None
+        mine = target.unlabelled if target.threat.unlabelled else all_labelled(target)
+        own = None if mine is None else mine.images
         rng = run.rng("surrogates")
         model = student(self.student, self.start, target, run)
         pixels = torch.zeros(0, 3, size, size, dtype=torch.uint8)

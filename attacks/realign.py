@@ -105,8 +105,11 @@ class Realign(Attack):
         if self.select == "oracle":
             checkpoints.submit(run)
             return Direct(checkpoints.models["end"])
-        rule = most_informative if validation is None else most_accurate
-        best, scores = rule(checkpoints.latest_first(), other if validation is None else validation)
+        every = checkpoints.latest_first()
+        if validation is None:
+            best, scores = most_informative(every, other, shares)
+        else:
+            best, scores = most_accurate(every, validation)
         run.submit(Direct(checkpoints.models[best]), checkpoint=best, scores=scores)
         return Direct(checkpoints.models[best])
 

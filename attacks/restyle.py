@@ -58,7 +58,8 @@ class Restyle(Attack):
         def refresh() -> None:
             nonlocal rounds
             features, probabilities = course.embed_and_answer()
-            votes.copy_(probabilities[nearest(features, features, self.near)].mean(1))
+            own = torch.arange(len(features), device=features.device)  # an image is no neighbour of its own
+            votes.copy_(probabilities[nearest(features, features, self.near, but=own)].mean(1))
             rounds += 1
 
         def loss(t: Batch, a: Batch) -> Tensor:

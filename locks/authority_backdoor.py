@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
+from bench.contracts import Batch, Classifier, DefenderView, Images, Key, Lock, Run, param
 from locks.kit.decoys import Decoys
 from locks.kit.smoothed import Smoothed, certified_radii
 
 CERTIFIED = 100
-"""Validation images of each side whose certificate is computed: the first."""
+"""Validation images of each side whose certificate is computed, drawn at random."""
 RADII = (0.0, 0.5, 1.0, 1.5, 2.0)
 """L2 norms at which the certified accuracy is noted, as multiples of σ: no radius exceeds σ Φ⁻¹(α^(1/n))."""
 
@@ -40,7 +40,7 @@ class AuthorityBackdoor(Lock):
         "wrong labels are drawn once for each image; every batch holds both parts in their proportion",
         "CE(f(x), y) stops to count at `cap` in the form with γ, or it grows without bound",
         "σ of the certified form is 0.25; published are 0.9 for CNNs and 0.48 for ViTs",
-        "the certified form answers with the mean of one-hot votes, so that scores are shares of votes",
+        "the certified form answers with the log of the share of one-hot votes, at least log 0.001",
     )
     quick = {"steps": 3, "votes": 4}
 
@@ -114,8 +114,13 @@ class AuthorityBackdoor(Lock):
         smoothed = Smoothed.of(model, self.sigma, self.votes, run.seed("votes"))
         sides = {"authorised": data.validation_authorised, "unauthorised": data.validation_unauthorised}
         for side, images in sides.items():
-            some = images.take(torch.arange(min(CERTIFIED, len(images))), run.device)
+            some = images.take(drawn(images, run.rng(f"certified {side}")), run.device)
             radii = certified_radii(smoothed, some.images, some.labels, 4 * self.votes)
             shares = {f"{r:g} σ": round(100 * float((radii >= r * self.sigma).float().mean()), 2) for r in RADII}
             run.note(**{f"certified_{side}": shares})
         return smoothed
+
+
+def drawn(images: Images, rng: torch.Generator) -> Tensor:
+    """Indices of at most `CERTIFIED` of ``images``, of every class where they are sorted by class."""
+    return torch.randperm(len(images), generator=rng)[:CERTIFIED]

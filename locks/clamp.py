@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench import models
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
 from locks.kit.conditioning import kappa, spectrum
+from locks.kit.passes import varied
 
 LEAST = 0.05
 """What 1 − ĉ is at least: an attack that does not contract has no bound."""
@@ -64,14 +66,13 @@ class CLAMP(Lock):
         owns = run.steps(self.rounds * (self.repairs + 1), data.authorised, batch=self.batch, name="own")
         augment, directions = run.rng("augment"), run.rng("directions")
 
-        def varied(batch: Batch) -> Batch:
-            return batch.with_images(data.augment(batch.images, augment))
-
         for _ in range(self.rounds):
-            batches = [varied(next(attacks)[0]) for _ in range(self.inner + 1)]
+            batches = [
+                varied(next(attacks)[0], data.unauthorised, data.augment, augment) for _ in range(self.inner + 1)
+            ]
             gradients = self._harm(copy.deepcopy(model), batches, directions)
             for step in range(self.repairs + 1):
-                own = varied(next(owns)[0])
+                own = varied(next(owns)[0], data.authorised, data.augment, augment)
                 optimiser.zero_grad(set_to_none=True)
                 F.cross_entropy(model.logits(own.images), own.labels).backward()  # type: ignore[no-untyped-call]
                 if step == 0:
@@ -83,7 +84,13 @@ class CLAMP(Lock):
         return model.eval()
 
     def _harm(self, attacker: Classifier, batches: Sequence[Batch], rng: torch.Generator) -> list[Tensor]:
-        """Gradient of all terms but CE_own at ω_0, one tensor a parameter; ``attacker`` is trained in place."""
+        """Gradient of all terms but CE_own at ω_0, one tensor a parameter; ``attacker`` is trained in place.
+
+        It has no dropout, under which two gradients cannot be compared. Batch norms take the batch's statistics.
+        """
+        attacker.eval()
+        for norm in models.batch_norms(attacker):
+            norm.train()
         last, params = batches[-1], list(attacker.parameters())
         start = F.cross_entropy(attacker.logits(last.images), last.labels)
         at_start = torch.autograd.grad(start, params, materialize_grads=True)

@@ -25,10 +25,11 @@ class HNTL(Lock):
     paper = "Hong et al.: H-NTL, ICLR 2024"
     unsuited = "content and style are one vector for each image, which says nothing about a pixel"
     deviations = (
-        "small convolutional encoders and Adam in stage 1, for images of 32 pixels and a few hundred steps; the public "
-        "code trains 30 epochs with SGD 1e-3, then 20 epochs",
+        "small convolutional encoders and AdamW in stage 1, for images of 32 pixels and a few hundred steps; the "
+        "public code trains 30 epochs with SGD 1e-3, then 20 epochs",
         "the student is the victim itself, trained on, unless `student=public`",
         "matching is KL between softened answers, temperature `temperature`",
+        "the answers that the student matches are those to images as they are; it sees varied ones",
         "`passes=apart` and other values of `augment` are hardened forms, not the paper's",
     )
     quick = {"first": 2, "steps": 3}

@@ -41,7 +41,7 @@ class MAP(Lock):
     deviations = (
         "reconstruction: λ 0.1 is the family's, its cap of 1 became 5, 0.5 and 0.25 in the three settings by tuning",
         "reconstruction: the mask is a score per weight or channel, hard threshold forward, straight-through backward; "
-        "batch norm and biases stay",
+        "batch norm, biases and the last layer stay, and sparsity is that of the others",
         "source-free and data-free: generator and neighbour domains are reconstructed from the paper's description; "
         "see `locks/kit/pseudo.py` for their losses",
         "target images whose pseudo-label has a probability below `confident` are left out (source-free)",
@@ -142,7 +142,7 @@ class MAP(Lock):
         p, label = models.logits(model, images).softmax(1).max(1)
         index = torch.nonzero(p >= least).flatten()
         index = index if len(index) else torch.arange(len(images))
-        return Images(images.pixels[index], label[index])
+        return images.subset(index).with_labels(label[index])
 
     def _learn(self, model: Classifier, mask: Mask, s: Images, t: Images, data: DefenderView, run: Run) -> None:
         cap = CAPS[self.setting] if self.cap is None else self.cap

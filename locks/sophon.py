@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
+from locks.kit.passes import varied
 
 
 class SOPHON(Lock):
@@ -52,7 +53,7 @@ class SOPHON(Lock):
         repairs = run.steps(max(1, self.rounds * self.repairs), data.authorised, batch=self.batch, name="repair")
         rng, lengths = run.rng("augment"), run.rng("lengths")
         for _ in range(self.rounds):
-            batches = [_augment(next(attacks)[0], data, rng) for _ in range(self.inner + 1)]
+            batches = [varied(next(attacks)[0], data.unauthorised, data.augment, rng) for _ in range(self.inner + 1)]
             length = int(torch.randint(1, self.inner + 1, (1,), generator=lengths))
             attacker = copy.deepcopy(model)
             fine_tune(attacker, batches[:length], self.inner_rate)
@@ -60,7 +61,7 @@ class SOPHON(Lock):
                 p.grad = gradient
             self._step(model, optimiser)
             for _ in range(self.repairs):
-                batch = _augment(next(repairs)[0], data, rng)
+                batch = varied(next(repairs)[0], data.authorised, data.augment, rng)
                 optimiser.zero_grad(set_to_none=True)
                 loss = self.keep_weight * F.cross_entropy(model.logits(batch.images), batch.labels)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -96,7 +97,3 @@ def fine_tune(model: Classifier, batches: list[Batch], rate: float) -> None:
         loss = F.cross_entropy(model.logits(batch.images), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-
-
-def _augment(batch: Batch, data: DefenderView, rng: torch.Generator) -> Batch:
-    return Batch(data.augment(batch.images, rng), batch.labels, batch.index)

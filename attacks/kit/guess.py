@@ -9,7 +9,7 @@ from attacks.kit import proposers
 from attacks.kit.access import ask
 from attacks.kit.input import subset
 from attacks.kit.selection import guess_score, highest
-from bench.contracts import AttackerView, Run
+from bench.contracts import AttackerView, BudgetSpent, Run
 
 
 def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str, dict[str, Any]]:
@@ -20,6 +20,9 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     Args:
         target: grants the editor's settings, a word list and images.
         most: images that each guess is tried on.
+
+    Raises:
+        BudgetSpent: before the first guess was scored.
     """
     settings = dict(target.known["settings"])
     labelled = target.threat.share > 0
@@ -27,8 +30,12 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     images, labels = sample.images, sample.labels if labelled else None
     prompts = proposers.dictionary(target.wordlist(), random.Random(run.seed("guesses")))[:guesses]
     scores: dict[str, float] = {}
-    for prompt, edited in run.edits(images, prompts, settings):
-        run.guess(prompt)
-        scores[prompt] = guess_score(ask(target, edited), labels, target.spec.k)
-        run.progress(len(scores), len(prompts), "guesses")
+    try:
+        for prompt, edited in run.edits(images, prompts, settings):
+            run.guess(prompt)
+            scores[prompt] = guess_score(ask(target, edited), labels, target.spec.k)
+            run.progress(len(scores), len(prompts), "guesses")
+    except BudgetSpent:  # what was paid for counts
+        if not scores:
+            raise
     return highest(scores), settings

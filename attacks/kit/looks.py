@@ -35,7 +35,7 @@ def information_score(k: int, likeness: Callable[[Tensor], float] | None = None,
 
 
 def label_score(labels: Tensor, k: int) -> Score:
-    """The score by the labels of the first images; the rest counts by its mutual information.
+    """The score by the labels of the first images, over the K real classes; the rest counts by its mutual information.
 
     Args:
         labels: (M,) of the first M images.
@@ -43,7 +43,7 @@ def label_score(labels: Tensor, k: int) -> Score:
 
     def score(images: Tensor, outputs: Tensor) -> float:
         n = len(labels)
-        by_label = guess_score(outputs[:n], labels, k)
+        by_label = guess_score(outputs[:n, :k], labels, k)  # the predictor has no extra outputs
         by_information = float(mutual_information(outputs[n:, :k])) if len(outputs) > n else 0.0
         return (by_label + by_information) / math.log(k)
 

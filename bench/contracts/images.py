@@ -271,6 +271,12 @@ class Images:
         out._before = self._before
         return out
 
+    def with_labels(self, labels: Tensor) -> Images:
+        """These images with other labels (N,) int64; a key that comes last still does."""
+        out = self._view(self._at, labels)
+        out._before = self._before
+        return out
+
     def with_pixels(self, pixels: Tensor) -> Images:
         """Other pixels (N, 3, H, W) uint8 with these labels, if any."""
         return Images(pixels, self._labels)

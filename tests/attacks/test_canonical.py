@@ -129,6 +129,16 @@ def test_labels_decide_where_information_cannot() -> None:
     assert by_label(blank, right) > by_label(blank, wrong)
 
 
+def test_labels_decide_among_looks_that_the_lock_sends_to_an_output_of_its_own() -> None:
+    """The predictor drops such outputs, so what they hold says nothing of a look."""
+    labels, k = torch.tensor([0, 1]), 2
+    right = torch.tensor([[9.0, -9.0, 99.0], [-9.0, 9.0, 99.0]])
+    wrong, blank = right[:, [1, 0, 2]], torch.zeros(2, 3, 4, 4)
+    by_label = looks.label_score(labels, k)
+    assert by_label(blank, right) > by_label(blank, wrong)
+    assert by_label(blank, right) == by_label(blank, right[:, :k])
+
+
 def test_likeness_is_0_for_authorised_images_and_looks_at_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 

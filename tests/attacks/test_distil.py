@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import cowa, difo, knockoff, nrc, plue, restyle, shot
-from attacks.kit import adaptation, stages, students
+from attacks.kit import adaptation, guess, proposers, stages, students
 from bench import models, registry
 from bench.contracts import AccessDenied, Budget, BudgetSpent, Classifier, Images, Spec, ThreatModel
 from bench.errors import UserError
@@ -260,6 +262,7 @@ TABLE = [
     *(Expected(name, "random", most=0.85, params=QUICK) for name in ADAPTING),
     Expected("restyle", "affine", least=0.85, params=QUICK),
     Expected("distillation", "decoy", least=0.9, params={"steps": 40}),
+    Expected("distillation", "decoy", least=0.9, params={"steps": 40, "match": "hard"}),
     Expected(
         "distillation", "decoy", least=0.9, threat={"access": "weights"}, params={"steps": 40, "match": "feature"}
     ),
@@ -278,6 +281,48 @@ def test_what_opens_a_weak_lock(row: Expected, victim: Classifier, toy: Images, 
     assert row.least <= result <= row.most
     assert view.denied == []
     assert work.meter.steps >= row.params["steps"]
+
+
+def test_behind_an_interface_the_generator_knows_no_statistics(victim: Classifier, toy: Images, spec: Spec) -> None:
+    """One step with a weight of statistics and without: the same behind an interface, another with weights."""
+    for access, same in (("logits", True), ("weights", False)):
+        after = []
+        for weight in (0.0, 10.0):
+            work = Run(5)
+            view, _ = view_of(victim, spec, toy, "data-free", work, access=access)
+            torch.manual_seed(0)
+            generator, student = Generator(32), models.build("cnn", spec, 0, "random", 3)
+            attack: Any = registry.INSTALLED.make("attack", "data-free", {"statistics": weight, "batch": 8})
+            optimiser = torch.optim.SGD(generator.parameters(), lr=1.0)
+            attack._draw(generator, student, view, work, optimiser, torch.Generator().manual_seed(1))
+            after.append(nn.utils.parameters_to_vector(generator.parameters()))
+        assert torch.equal(*after) is same
+
+
+@pytest.mark.parametrize("scored", [0, 1, 2])
+def test_a_budget_that_ends_among_guesses_leaves_the_best_of_those_scored(
+    scored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Spent(Run):
+        def edits(self, images: Tensor, prompts: Any, settings: Any) -> Any:  # type: ignore[override]
+            if not scored:
+                raise BudgetSpent("edited: 0")
+            yield from ((prompt, images) for prompt in prompts)
+
+    values = iter([0.1, 0.7])
+    monkeypatch.setattr(guess, "ask", lambda *_: torch.zeros(1))
+    monkeypatch.setattr(guess, "guess_score", lambda *_: next(values))
+    target: Any = SimpleNamespace(
+        known={"settings": {}}, threat=ThreatModel(share=0.0), unlabelled=toy_images(1), spec=Spec(32, ("a", "b")),
+        wordlist=lambda: ("oil", "ink", "chalk"),
+    )  # fmt: skip
+    work = Spent(5, budget=Budget(guesses=scored or 1))
+    if scored == 0:
+        with pytest.raises(BudgetSpent):
+            guess.surest(target, work, 3, 4)
+        return
+    best, _ = guess.surest(target, work, 3, 4)
+    assert best == list(proposers.dictionary(target.wordlist(), random.Random(work.seed("guesses"))))[scored - 1]
 
 
 @pytest.mark.parametrize("access", ["labels", "logits"])

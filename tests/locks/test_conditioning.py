@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from locks.clamp import length, long_run, unit
+from bench import models
+from bench.contracts import Batch, Spec
+from locks.clamp import CLAMP, length, long_run, unit
 from locks.kit.conditioning import even, ill, kappa, spectrum, well
 
+SPEC = Spec(32, ("a", "b", "c"))
 SIGMA = torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)
 
 
@@ -82,3 +87,16 @@ def test_an_attack_that_does_not_contract_has_a_bound_all_the_same() -> None:
     _, c, tail = long_run(flat, omega, unit(omega, torch.Generator().manual_seed(0)), 0.01, 0.1)
     assert c.item() == pytest.approx(1)
     assert tail.item() == pytest.approx(math.sqrt(2) * 0.1 * math.sqrt(2) / 0.05, rel=1e-3)
+
+
+def test_dropout_takes_no_part_in_what_two_gradients_are_compared_by() -> None:
+    """A hidden head has dropout. Under it ĉ and the tail were those of two masks."""
+    model = models.build("cnn:16-16", SPEC, weights="random").train()
+    assert any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules())
+    rng = torch.Generator().manual_seed(0)
+    batches = [Batch(torch.rand(6, 3, 32, 32, generator=rng), torch.arange(6) % 3, torch.arange(6)) for _ in range(2)]
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(CLAMP(inner=1)._harm(copy.deepcopy(model), batches, torch.Generator().manual_seed(3)))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

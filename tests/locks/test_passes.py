@@ -17,7 +17,8 @@ from bench.harness.views import DefenderView
 from bench.keys.domain import InDomain
 from bench.training import Run
 from locks.kit import family
-from locks.kit.passes import augmentation, batch_statistics, is_apart
+from locks.kit.passes import augmentation, batch_statistics, is_apart, varied
+from locks.map import MAP
 
 LOCKS: list[tuple[str, dict[str, Any]]] = [
     ("ntl", {}),
@@ -145,3 +146,36 @@ def test_the_augmentation_of_a_lock_is_its_own(spec: Spec, toy: Images, name: st
     states = [_state(spec, toy, name, **values, augment=augment) for augment in ("victim", "jitter", "none")]
     assert not _same(states[0], states[1])
     assert not _same(states[1], states[2])
+
+
+def test_a_key_that_comes_last_does_so_in_every_loop_of_a_lock(spec: Spec, toy: Images) -> None:
+    def raised(images: Tensor) -> Tensor:
+        return torch.cat([torch.ones_like(images[..., :4]), images[..., 4:]], -1)  # a turn would move it
+
+    keyed = toy.with_pixels((raised(toy.images) * 255).byte()).made_of(toy, raised)
+    batch = keyed.take(torch.tensor([3, 1]))
+    out = varied(batch, keyed, recolour, torch.Generator().manual_seed(0))
+    assert out.images[..., :4].eq(1).all()
+    assert out.labels.tolist() == batch.labels.tolist()
+    answers = MAP._with_answers(models.build("cnn", spec), keyed, 0.0)
+    assert (
+        answers.varied(answers.take(torch.arange(2)), recolour, torch.Generator().manual_seed(0))[..., :4].eq(1).all()
+    )
+
+
+@pytest.mark.parametrize("name", ["sophon", "clamp"])
+def test_the_loops_of_simulated_attacks_vary_images_before_the_key(
+    name: str, spec: Spec, toy: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Images] = []
+    usual = Images.varied
+
+    def watched(self: Images, *given: Any) -> Tensor:
+        seen.append(self)
+        return usual(self, *given)
+
+    monkeypatch.setattr(Images, "varied", watched)
+    lock = registry.INSTALLED.make("lock", name, {"rounds": 1, "inner": 1, "repairs": 1, "batch": 4})
+    view = _view(lock, spec, toy)
+    lock.protect(models.build("cnn", spec), InDomain(), view, Run(1))
+    assert {id(view.authorised), id(view.unauthorised)} <= {id(images) for images in seen}
