@@ -262,7 +262,7 @@ TABLE = [
     *(Expected(name, "random", most=0.85, params=QUICK) for name in ADAPTING),
     Expected("restyle", "affine", least=0.85, params=QUICK),
     Expected("distillation", "decoy", least=0.9, params={"steps": 40}),
-    Expected("distillation", "decoy", least=0.9, params={"steps": 40, "match": "hard"}),
+    Expected("distillation", "decoy", least=0.9, threat={"share": 0.0}, params={"steps": 40, "match": "hard"}),
     Expected(
         "distillation", "decoy", least=0.9, threat={"access": "weights"}, params={"steps": 40, "match": "feature"}
     ),
