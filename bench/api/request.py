@@ -12,6 +12,7 @@ from bench import datasets, plan, registry
 from bench.checkpoints.model_names import SEGMENTER, with_weights
 from bench.errors import UserError
 from bench.paths import user_path
+from bench.store import code
 
 
 def plugins(files: Iterable[str | Path], suite: str | None = None) -> tuple[tuple[str, ...], list[str]]:
@@ -22,6 +23,7 @@ def plugins(files: Iterable[str | Path], suite: str | None = None) -> tuple[tupl
     Raises:
         UserError: no such suite, or a path that cannot be one.
     """
+    code.forget()
     named = [*(plan.suite_plugins(suite) if suite is not None else ()), *files]
     known = registry.use(dict.fromkeys(str(user_path(file).resolve()) for file in named), run_guests=False)
     return known.files, list(known.warnings())

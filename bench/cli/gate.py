@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import plan
+from bench.api.rerun import planned
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, PluginOption, SuiteRowsOption, plugin_files
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.store import Store
+from bench.store import Store, identity
+from bench.store.settings import Settings
 
 if TYPE_CHECKING:
+    from bench.records import Record
     from reports.gate.asked import Asked
     from reports.gate.rule import Comparison
 
@@ -64,6 +67,7 @@ def _compared(
 ) -> Comparison:
     from reports.gate import controls, rule, snapshot
     from reports.gate.asked import Remake
+    from reports.rows import aggregate
 
     if not 0 < rate <= 0.5:
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
@@ -78,7 +82,33 @@ def _compared(
     remake = Remake(candidate, suite or before.suite, after.threads or before.threads, plugin or ())
     wanted = {row.row_key for row in before.rows} if asked.rows is None else set(asked.rows)
     failed = controls.failed(records, opened.evidence, wanted)
-    return rule.compare(before, after, rate, asked, remake, failed, must_see)
+    found = rule.compare(before, after, rate, asked, remake, failed, must_see)
+    judged = [r for r in aggregate.current(records) if r.row_key in wanted and r.third_party is None]
+    if others := [r for r in judged if _is_of_other_code(r, opened.entropy, tuple(str(f) for f in plugin or ()))]:
+        found.warnings.insert(
+            0,
+            f"{len(others)} of {len(judged)} records of the candidate are not of the code, libraries and data here, so "
+            f"nothing follows for these: bench why {others[0].hash[:10]} --store {candidate}",
+        )
+    return found
+
+
+def _is_of_other_code(record: Record, entropy: str, files: tuple[str, ...]) -> bool:
+    """Whether the cell of ``record`` would run again here, where that can be known."""
+    own = record.provenance
+    data = own.inputs.get("base", {}).get("data", {})
+    settings = Settings(
+        device=next(reversed(own.machine.split()), "cpu"),
+        threads=own.threads,
+        skip_bad=any(side.get("skip_bad", False) for side in data.get("sides", [data])),
+        plugin_files=files,
+        entropy=entropy,
+        precision=own.dtype,
+    )
+    try:
+        return identity.of(planned(record.cell), settings).record != record.hash
+    except UserError:  # data or a plugin that is not here
+        return False
 
 
 def rows_and_seeds(suite: str | None, seeds: str | None) -> Asked:

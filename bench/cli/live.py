@@ -143,11 +143,8 @@ class Live(Watch):
         """Keep ``record``, and show the rows whose numbers it completes."""
         self._records[record.hash] = record
         cell = record.cell
-        near = [
-            r
-            for r in self._records.values()
-            if (r.cell.scenario, r.cell.model, r.cell.replicate) == (cell.scenario, cell.model, cell.replicate)
-        ]
+        place = cell.name, cell.model_name, cell.replicate
+        near = [r for r in self._records.values() if (r.cell.name, r.cell.model_name, r.cell.replicate) == place]
         if not any(r.row_key in self._wanted for r in near):
             return
         for row in aggregate.rows(near, self._of, withhold=False):

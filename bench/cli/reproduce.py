@@ -169,8 +169,7 @@ def _run(execution: Execution, jobs: int | None, cards: Sequence[int]) -> list[R
     n = len(execution.planned)
     if not execution.todo:
         console.say(f"nothing to do: all {n} cells are in {execution.opened.root}", "green")
-        return []
-    if any(execution.done):
+    elif any(execution.done):
         console.say(f"{sum(execution.done)} of {n} cells are in {execution.opened.root} already")
     return live.follow(execution, jobs, cards=cards)
 

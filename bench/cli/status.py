@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import plan
-from bench.api import request
+from bench.api import request, rerun
 from bench.api.execution import Execution
 from bench.cli import console
 from bench.cli.options import (
@@ -149,13 +149,16 @@ def why(
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
         device = next(reversed(match.provenance.machine.split()), "cpu")
+        data = match.provenance.inputs.get("base", {}).get("data", {})
         settings = Settings(
             device=device,
             threads=match.provenance.threads,
+            skip_bad=any(side.get("skip_bad", False) for side in data.get("sides", [data])),
             plugin_files=files,
+            entropy=opened.entropy,
             precision=match.provenance.dtype,
         )
-        now = identity.of(match.cell, settings)
+        now = identity.of(rerun.planned(match.cell), settings)  # a parameter that is new has its default
         console.say(in_short(match.cell))
         if now.record == match.hash:
             failed = ", but it failed and will be tried again" if match.status == "failed" else ""

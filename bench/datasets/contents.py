@@ -69,26 +69,26 @@ def _digests(root: Path, paths: Sequence[Path]) -> list[str]:
         names = [listing.shown(str(path)) for path in paths]
         old = [known.get(name) for name in names]
         jobs = [
-            None if before is not None and tuple(before[:2]) == state else pool.submit(_file_digest, path)
+            None if before is not None and tuple(before[:-1]) == state else pool.submit(_file_digest, path)
             for before, state, path in zip(old, states, paths, strict=True)
         ]
         for name, state, before, job in zip(names, states, old, jobs, strict=True):
-            total = str(before[2]) if job is None and before is not None else job.result() if job is not None else ""
+            total = str(before[-1]) if job is None and before is not None else job.result() if job is not None else ""
             out.append(total)
-            if time.time_ns() - state[1] > _SETTLED:
+            if time.time_ns() - max(state[1:3]) > _SETTLED:
                 fresh[name] = [*state, total]
     if fresh != known:
         _remember(at, fresh)
     return out
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """Size and time of a file, in bytes and nanoseconds."""
+def _state(path: Path) -> tuple[int, int, int, int]:
+    """Size in bytes, both times in nanoseconds, inode: what unpacks an archive may set the first time back."""
     try:
         found = path.stat()
     except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return 0, 0, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _file_digest(path: Path) -> str:
@@ -107,7 +107,7 @@ def _remembered(at: Path) -> dict[str, list[Any]]:
         return {}
     if not isinstance(value, dict) or value.get("sum") != digest(value.get("files")):
         return {}
-    return {k: v for k, v in value["files"].items() if isinstance(v, list) and len(v) == 3}
+    return {k: v for k, v in value["files"].items() if isinstance(v, list) and len(v) == 5}
 
 
 def _remember(at: Path, files: dict[str, list[Any]]) -> None:

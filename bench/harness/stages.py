@@ -37,6 +37,7 @@ from bench.hashing import digest
 from bench.language import asking
 from bench.records import Cell, Condition
 from bench.selection import RULES
+from bench.store import code
 from bench.store.identity import Identity
 from bench.store.store import Store
 
@@ -297,7 +298,9 @@ class Stages:
         def equipped() -> T:
             for need in supplies.of_cell(self.cell):
                 supplies.fetch(need)
-            return make()
+            value = make()
+            self._check_code(kind)
+            return value
 
         value = stage(store, kind, hash, equipped, save, load)
         seconds = artefacts.load_seconds(store.artefact(kind, hash))
@@ -307,10 +310,26 @@ class Stages:
             self.replies[kind] = replies
         return value
 
+    def _check_code(self, kind: str) -> None:
+        """Whether the plugin that has just run is the one that the hash names: a process reads it when it starts.
+
+        Raises:
+            UserError: its code was edited since the run began.
+        """
+        ref = {"key": self.cell.key, "protected": self.cell.lock, "unlocked": self.cell.attack}.get(kind)
+        if ref is None:
+            return
+        info = self.context.plugins.find({"protected": "lock", "unlocked": "attack"}.get(kind, kind), ref.name)
+        names = code.edited(self.identity.inputs[kind]["code"], info)
+        if names:
+            raise UserError(
+                f"the code of {', '.join(names)} was changed while the run was at work.", "Run the same command again."
+            )
+
     def _shared(self, name: str, inputs: Any, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What several locks compute from one victim: `bench.contracts.Run.artefact`."""
-        code = self.identity.inputs["protected"]["code"]
-        hash = digest({"name": name, "inputs": inputs, "base": self.identity.hashes["victim"], "code": code})
+        own = self.identity.inputs["protected"]["code"]
+        hash = digest({"name": name, "inputs": inputs, "base": self.identity.hashes["victim"], "code": own})
         return stage(self.context.store, "shared", hash, make, artefacts.save_tensors, artefacts.load_tensors)
 
     def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds) -> DefenderView:

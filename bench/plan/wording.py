@@ -100,7 +100,7 @@ def key_label(cell: Cell) -> str:
 
 def scenario_label(cell: Cell) -> str:
     """The scenario's name with the task settings that were set."""
-    return bracketed(cell.scenario, cell.task_settings)
+    return bracketed(cell.name, cell.task_settings)
 
 
 def bracketed(name: str, settings: Mapping[str, Any]) -> str:

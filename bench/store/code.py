@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from bench import plugin_modules, registry, source_files
 from bench.plugin_modules import OUTSIDE, code_digest, imports
 from bench.plugin_source import PluginInfo
 from bench.source_files import path_of
+
+_BEGAN = time.time_ns()
 
 _DECIDE_NOTHING = (
     "bench.cli",
@@ -55,6 +60,23 @@ def code_identity(*modules: str | PluginInfo) -> dict[str, str]:
         if home is not None and home != module.file:  # an entry point names a module that imports the class
             paths |= code_modules(f"{module.module} (entry point)", home)
     return {_name(name): code_digest(path) for name, path in sorted(paths.items())}
+
+
+def forget() -> None:
+    """Read code anew from here on: a notebook outlives the code that its first run had."""
+    for known in (source_files.parsed, plugin_modules.code_digest, plugin_modules.imports, registry._from_file):
+        known.cache_clear()
+
+
+def edited(before: Mapping[str, str], plugin: PluginInfo) -> list[str]:
+    """Names of the modules behind ``plugin`` whose code is no longer that of ``before``, as `code_identity` gave it."""
+    files = code_modules(plugin.module, plugin.file).values()
+    if all(file.is_file() and file.stat().st_ctime_ns < _BEGAN for file in files):
+        return []  # the usual case: nothing was written since this process began
+    forget()
+    now = code_identity(plugin)
+    other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+    return sorted(name.removeprefix(OUTSIDE) for name in other)
 
 
 def _name(module: str) -> str:

@@ -119,10 +119,17 @@ def _clear(error: OSError, root: Path) -> OSError | StoreError:
 def write_once(file: Path, text: str) -> None:
     """Write ``file`` where it is not there; of two writers at once, the first one's stays."""
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    part.write_text(text, encoding="utf-8")
-    with suppress(FileExistsError):
-        os.link(part, file)
-    part.unlink()
+    try:
+        part.write_text(text, encoding="utf-8")
+        try:
+            os.link(part, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            with suppress(FileExistsError), file.open("x", encoding="utf-8") as own:
+                own.write(text)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_atomically(file: Path, text: str) -> None:

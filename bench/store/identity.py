@@ -23,10 +23,14 @@ from bench.hashing import digest, file_digest
 from bench.plugin_modules import code_digest
 from bench.plugin_source import PluginInfo
 from bench.records import SCHEMA, Cell, PluginRef, name_of
+from bench.source_files import ROOT
 from bench.store.code import code_identity, code_modules
 from bench.store.settings import PLAN, Settings
 
-LIBRARIES = ("torch", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy")
+LIBRARIES = (
+    "torch", "torchvision", "timm", "diffusers", "transformers", "open_clip_torch", "scikit-learn", "numpy", "pillow",
+)  # fmt: skip
+WORDS = ROOT / "bench" / "editors" / "wordlists"
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         budget=cell.budget.values(),
         seed=cell_seeds["attack"],
         process=_code(plugins, "bench.harness.attack_process", "bench.harness.grants"),
+        **_words(cell.threat.wordlist),
     )
     stages.add(
         "record",
@@ -270,6 +275,12 @@ def _decoders(model: str) -> dict[str, Any]:
     """The version of the library whose decoder the model has, where it has one."""
     library = "segmentation_models_pytorch"
     return {library: ".".join(version(library).split(".")[:2])} if parse(model).has_decoder else {}
+
+
+def _words(wordlist: str) -> dict[str, str]:
+    """The content of the word list that an attack gets, where it is a file."""
+    file = WORDS / f"{wordlist}.txt"
+    return {"words": file_digest(file)} if file.is_file() else {}
 
 
 def _reads_model(key: PluginInfo, ref: PluginRef) -> bool:

@@ -91,7 +91,7 @@ def entry_of(record: Record, summed: bool) -> Entry:
     digest = hashlib.sha256(_cell_body(cell)).hexdigest()[:32]
     return Entry(
         origin.hash, record.row_key, cell.replicate, record.split, record.status, origin.created, origin.reused,
-        record.third_party is None, summed, digest, canonical([cell.name, cell.model, cell.task_settings]),
+        record.third_party is None, summed, digest, canonical([cell.name, cell.model_name, cell.task_settings]),
     )  # fmt: skip
 
 

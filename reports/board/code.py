@@ -31,6 +31,10 @@ SAME = ("device", "threads", "precision", "versions")
 """What is the same in all records of one table."""
 
 
+ADDED = ("torchvision", "pillow")
+"""Libraries that records name since November 2026; older archives lack them."""
+
+
 def versions(s: Submission) -> Finding:
     """Whether versions and code are the same everywhere, and those of this checkout."""
     problems = [*_unknown(s), *_mixed(s), *_silent(s)]
@@ -94,7 +98,8 @@ def of_guests(records: Iterable[Record]) -> dict[tuple[str, str], frozenset[str]
 def _unknown(s: Submission) -> Iterator[str]:
     for record in s.records:
         own = record.provenance.versions
-        bad = [name for name in ("python", *LIBRARIES) if not VERSION.fullmatch(own.get(name, ""))]
+        named = [name for name in ("python", *LIBRARIES) if name in own or name not in ADDED]
+        bad = [name for name in named if not VERSION.fullmatch(own.get(name, ""))]
         if bad:
             yield f"{in_short(record.cell)}: the version of {', '.join(bad)} is not known"
 

@@ -159,6 +159,8 @@ def differences(snapshot: Snapshot, candidate: Snapshot) -> Iterator[str]:
         yield visible(f"the machine is {snapshot.machine} " + where.format(candidate.machine))
     if snapshot.threads and candidate.threads and snapshot.threads != candidate.threads:
         yield f"threads are {snapshot.threads} " + where.format(candidate.threads)
+    if snapshot.precision and candidate.precision and snapshot.precision != candidate.precision:
+        yield visible(f"the precision is {snapshot.precision} " + where.format(candidate.precision))
     if snapshot.lockbench and candidate.lockbench and snapshot.lockbench != candidate.lockbench:
         yield visible(f"LockBench is {snapshot.lockbench} " + where.format(candidate.lockbench))
 

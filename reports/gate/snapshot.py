@@ -174,6 +174,7 @@ class Snapshot(_Model):
     versions: dict[str, str] = Field(default_factory=dict, description="of libraries; several where seeds differ")
     machine: str = ""
     threads: Count = Field(default=0, description="of the workers; 0 where unknown, or where seeds differ")
+    precision: str = Field(default="", description="of training steps; several where seeds differ")
     lockbench: str = Field(default="", description="version that made the snapshot")
     sealed: bool = Field(default=True, exclude=True, description="whether the file it came from had a checksum")
     rows: list[SnapshotRow]
@@ -229,6 +230,7 @@ def snapshot(
         versions={name: _each(r.provenance.versions.get(name, "") for r in pool) for name in names},
         machine=_each(r.provenance.machine for r in pool),
         threads=threads.pop() if len(threads) == 1 else 0,
+        precision=_each(r.provenance.dtype for r in pool),
         lockbench=__version__,
         rows=sorted(rows.values(), key=lambda row: (row.scenario, row.model, row.lock, row.attack, row.row_key)),
     )

@@ -17,11 +17,12 @@ from bench.plan import ensemble as lists
 from bench.plan.wording import key_label, label, name_text, scenario_label
 from bench.records import Cell, CurvePoint, Record
 from reports.rows import domain, ensemble
-from reports.rows.controls import Controls, expected_flags, role_of
+from reports.rows.controls import Controls, Missing, expected_flags, role_of
 from reports.rows.intervals import Value, constant, of_measured
 from reports.rows.real import finite, real
 from reports.rows.reasons import GUESTS, reason_of
 from reports.rows.recovery import derived
+from reports.rows.rerun import command_of
 from reports.rows.row import DERIVED, MEASURED, ConditionRow, EnsembleCase, Row
 from reports.rows.source import Evidence
 from reports.rows.worst import worst
@@ -198,6 +199,9 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
     cell = first.cell
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
+    if ok and evidence is not None and not _is_one_test_set(group, evidence):
+        command = command_of(cell, [r.cell.replicate for r in group], first.provenance.threads)
+        missing = (*missing, Missing("one test set for all seeds", command))
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
     whole = not missing or role_of(cell) == "control" or not withhold
     visible = ok and whole and cell.attack.purpose != "no-attack"
@@ -241,6 +245,19 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
         metric=first.metric,
         lock_cost=_lock_cost(group),
     )
+
+
+def _is_one_test_set(group: Sequence[Record], evidence: Evidence) -> bool:
+    """Whether all seeds were judged on the same images, as far as they say: a folder may have changed between them."""
+    seen: dict[str, bytes] = {}
+    for record in group:
+        arrays = evidence(record)
+        for name in ("test_index", "test_labels", "authorised_index", "authorised_labels"):
+            if name in arrays:
+                content = np.ascontiguousarray(arrays[name]).astype("<i8").tobytes()
+                if seen.setdefault(name, content) != content:
+                    return False
+    return True
 
 
 def _note(note: Mapping[str, Any]) -> Any:

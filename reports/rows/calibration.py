@@ -86,7 +86,7 @@ def must_open(row: Row) -> Failed | None:
     if not (outside or (row.seeds and row.seeds in (below, above))):
         return None
     side = "below" if points > 0 else "above"
-    if side == "above" and datasets.pair(row.scenario) is not None:
+    if side == "above" and datasets.pair(row.task) is not None:
         return None  # `missed` says it: a victim of one domain leaves much of the other for images to teach
     shown = f"recovery {recovery.mean:.2f}" if recovery is not None else f"RP {rp.mean:.1f}, oracle {oracle.mean:.1f}"
     return Failed(row, row.lock, f"{shown} is not 1 within noise, but {side}", abs(points), MEANING[side])

@@ -153,7 +153,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     by_attack = len({label(r.cell.attack) for r in group}) > 1 or (attacked and not locks_vary)
     tuned = "attack" if by_attack else "lock"
     settings = [getattr(r.cell, tuned).explicit for r in group]
-    varying = _varying(settings) or sorted({name for explicit in settings for name in explicit})  # a lone trial: all
+    varying = _varying(settings)
     values: dict[str, dict[str, list[float]]] = {}
     lost: dict[tuple[str, str], list[str]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
@@ -189,9 +189,13 @@ def _with_worst(group: Trials, alone: Sequence[Record], attacked: Sequence[Recor
     values: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     for record in attacked:
         at = _trial(record.cell.lock.explicit, varying), _place(record, by_attack=False)
-        if record.cell.lock.explicit in settings and record.status == "ok" and record.RP is not None:
+        if record.cell.lock.explicit in settings:
             attack = f"{label(record.cell.attack)} under {_threat(record.cell)}"
-            values.setdefault(at, {}).setdefault(attack, {})[record.cell.replicate] = record.RP.value
+            own = values.setdefault(at, {}).setdefault(attack, {})
+            if (
+                record.status == "ok" and record.RP is not None
+            ):  # else that attack lacks a seed, and the trial its worst
+                own[record.cell.replicate] = record.RP.value
     attacks = {attack for means in values.values() for attack in means}
     table = {trial: dict(own) for trial, own in group.table.items()}
     for (trial, place), means in values.items():
@@ -199,7 +203,8 @@ def _with_worst(group: Trials, alone: Sequence[Record], attacked: Sequence[Recor
         if every and f"{place} UP" in table.get(trial, {}):
             table[trial][f"{place} worst RP"] = max(sum(rps.values()) / len(rps) for rps in means.values())
     places = tuple(sorted({place for own in table.values() for place in own}))
-    names = tuple(sorted({attack.partition(" under ")[0] for attack in attacks}))
+    counted = any(place.endswith(" worst RP") for place in places)
+    names = tuple(sorted({attack.partition(" under ")[0] for attack in attacks})) if counted else ()
     return replace(group, table=table, places=places, attacks=names)
 
 
@@ -208,9 +213,9 @@ def _trial(explicit: Mapping[str, Any], varying: Sequence[str]) -> str:
 
 
 def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose value is not the same in all of ``settings``."""
-    names = {name for explicit in settings for name in explicit}
-    return sorted(n for n in names if len({value_text(s[n]) if n in s else None for s in settings}) > 1)
+    """Names whose value is not the same in all of ``settings``; of a lone trial all names."""
+    names = sorted({name for explicit in settings for name in explicit})
+    return [n for n in names if len({value_text(s[n]) if n in s else None for s in settings}) > 1] or names
 
 
 def _order(explicit: Mapping[str, Any], varying: Sequence[str]) -> tuple[Any, ...]:

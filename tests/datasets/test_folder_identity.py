@@ -164,8 +164,7 @@ def test_damage_to_what_is_kept_is_noticed(photos: Path, large: Path, file: str)
 def test_digests_of_files_are_remembered_until_a_file_changes(
     photos: Path, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path in photos.rglob("*.png"):
-        os.utime(path, (1_000_000, 1_000_000))
+    monkeypatch.setattr(contents, "_SETTLED", 0)
     task = f"folder:{photos}"
     before, read = datasets.content(task), contents._file_digest
     seen: list[Path] = []
@@ -205,3 +204,19 @@ def test_sets_of_images_cross_a_wire_in_parts(monkeypatch: pytest.MonkeyPatch, m
     out = packing.unpacked(data)
     assert torch.equal(out["pixels"], pixels[[8, 1, 3]])
     assert torch.equal(out["labels"], labels)
+
+
+def test_other_content_of_the_same_size_and_time_is_other_content(
+    tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive with fixed dates gives every file its old time when it is unpacked anew."""
+    monkeypatch.setattr(contents, "_SETTLED", 0)
+    root, found = tmp_path / "bitmaps", set()
+    for shade in (0, 200):
+        for kind in ("a", "b"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            for i in range(12):
+                Image.new("RGB", (20, 20), (8 * i, shade, 60)).save(root / kind / f"{i}.bmp")
+                os.utime(root / kind / f"{i}.bmp", (315532800, 315532800))
+        found.add(str(datasets.content(f"folder:{root}")))
+    assert len(found) == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import fetching, plan, supplies
+from bench import fetching, plan, registry, supplies
 from bench.api.execution import Execution
 from bench.errors import UserError
 from bench.harness import stage_run
@@ -16,7 +16,7 @@ from bench.harness.failure import Failure
 from bench.harness.stages import stage
 from bench.harness.watch import Watch
 from bench.need import Need
-from bench.store import Store
+from bench.store import Store, code
 from bench.store.settings import Settings
 
 
@@ -74,3 +74,15 @@ def test_weights_are_fetched_by_the_stage_that_reads_them_and_it_says_so(
     assert isinstance(result, Failure)
     assert result.error == "someone/x cannot be fetched. Fetch it by hand."
     assert watch.heard == ["fetching x (5.0 MB) from someone/x"]
+
+
+def test_code_that_was_changed_since_the_run_began_is_named(tmp_path: Path) -> None:
+    """A plugin's process reads the file when it starts, and a hash is of the file before."""
+    file = tmp_path / "own_lock.py"
+    file.write_text((Path(__file__).parents[1] / "plugins" / "tiny.py").read_text(encoding="utf-8"))
+    with_file = registry.Registry([file], run_guests=False)
+    info = next(i for i in with_file.all("model").values() if i.file == file)
+    before = code.code_identity(info)
+    assert code.edited(before, info) == []
+    file.write_text(file.read_text(encoding="utf-8") + "\nMORE = 1\n")
+    assert code.edited(before, info) == ["own_lock"]

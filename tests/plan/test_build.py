@@ -305,3 +305,15 @@ def test_a_file_that_changes_within_a_process_changes_the_identity(tmp_path: Pat
     assert identity.of(cell, Settings()).hashes["protected"] == before
     file.write_bytes(b"two, which is longer")
     assert identity.of(cell, Settings()).hashes["protected"] != before
+
+
+def test_the_words_that_an_attack_gets_are_part_of_its_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = plan.make_cell("modellock", "prompt-search", "digits", "cnn", {"threat.wordlist": "published"})
+    before = identity.of(cell, Settings()).hashes
+    words = (identity.WORDS / "published.txt").read_text(encoding="utf-8")
+    (tmp_path / "published.txt").write_text(words.partition("\n")[2])
+    monkeypatch.setattr(identity, "WORDS", tmp_path)
+    after = identity.of(cell, Settings()).hashes
+    assert {stage for stage in before if before[stage] != after[stage]} == {"unlocked", "record"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -146,3 +147,13 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert store.records() == []
     store.put(_record(), {"x": np.ones(1)})
     assert len(store.records()) == 1
+
+
+def test_a_file_system_without_links_takes_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    entropy = Store(tmp_path / "s").entropy
+    assert Store(tmp_path / "s").entropy == entropy
+    assert sorted(p.name for p in (tmp_path / "s").iterdir() if p.is_file()) == ["lockbench.json"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from bench.store.store import Store
 
 FORGOTTEN = 6 * 3600.0
 """Seconds after which the store of a run that left it behind is removed from its node."""
+IN_USE = "in-use"
+"""A file in what a run keeps on a node: each of its processes there has a lock on it."""
 PATIENCE = 60.0
 """Seconds in which what another machine wrote must appear on a shared disk."""
 
@@ -185,6 +188,7 @@ def _context(work: Work) -> tuple[Any, bool]:
         with contextlib.suppress(OSError):
             os.chdir(work.folder)
         folder = _folder(work.run)
+        _claim(folder)
         files = work.plugins.write(folder / "plugins")
         settings = Settings(**{**work.settings, "plugin_files": files})
         is_shared = bool(work.token) and ray_probe.holds(work.token_file, work.token)
@@ -246,11 +250,24 @@ def _node_id() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
+_claims: list[int] = []
+"""Descriptors of the locks that this process has on what its runs keep here."""
+
+
+def _claim(folder: Path) -> None:
+    """From now on, and as long as this process lives, no sweep removes ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _claims.append(os.open(folder / IN_USE, os.O_RDWR | os.O_CREAT, 0o644))
+    fcntl.flock(_claims[-1], fcntl.LOCK_SH)
+
+
 def _sweep() -> None:
     """Remove what runs that were killed left on this node long ago; with a shared store there is no other."""
     for folder in local.folder().glob("node-*"):
         own = folder / "store"
         with contextlib.suppress(OSError, UserError):
             if time.time() - (own / "tmp" if own.exists() else folder).stat().st_mtime > FORGOTTEN:
-                with parts.alone(own) if own.exists() else contextlib.nullcontext():
-                    parts.remove(folder)
+                with (folder / IN_USE).open("w") as opened:
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: a run is at work there
+                    with parts.alone(own) if own.exists() else contextlib.nullcontext():
+                        parts.remove(folder)

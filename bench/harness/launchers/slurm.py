@@ -11,7 +11,7 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from bench.plan.build import ASKED
 from bench.plan.graph import Graph, Stage
 from bench.plan.slices import slices
 from bench.records import Cell, Record
-from bench.store import disk, parts
+from bench.store import disk, locks, parts
 from bench.store.disk import StoreError
 from bench.store.settings import Settings
 from bench.store.store import Store
@@ -139,11 +139,16 @@ class _Run:
         self._hash = {(cell.row_key(), cell.replicate): hash for hash, cell in self._records.items()}
         self._slices: list[_Slice] = []
         self._graph = graph
+        self._end_lock: Callable[[], None] | None = None
+        """Ends the lock that says that this driver lives."""
 
     def loop(self) -> None:
         """Submit, and watch until every record is there."""
-        end_jobs_of(self._room)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        end_jobs_of(self._store.root, self._room)
+        self._room.mkdir(exist_ok=True)
+        while self._end_lock is None:
+            self._end_lock = locks.create(self._store.root, _lock_of(self._folder))
+        self._folder.mkdir()
         self._submit([{self._of(cell): cell for cell in each} for each in slices(self._graph, self._request.jobs)])
         looked = time.monotonic()
         while any(each.cells for each in self._slices):
@@ -160,6 +165,8 @@ class _Run:
         cancel(running)
         if not running:
             parts.remove(self._folder)
+        if self._end_lock is not None:
+            self._end_lock()
 
     def _of(self, cell: Cell) -> str:
         return self._hash[cell.row_key(), cell.replicate]
@@ -294,12 +301,24 @@ class _Run:
             self._end_with(record)
 
 
-def end_jobs_of(room: Path) -> None:
-    """End the jobs that a driver which was killed has left, and remove what it wrote into ``room``."""
-    for folder in room.glob("*"):
-        with contextlib.suppress(OSError, ValueError):
-            cancel(map(str, json.loads((folder / JOBS).read_text(encoding="utf-8"))))
-        parts.remove(folder)
+def end_jobs_of(root: Path, room: Path) -> None:
+    """End the jobs that drivers which were killed have left, and remove what those wrote into ``room``.
+
+    A driver that lives, of another run on the store ``root``, keeps its jobs.
+    """
+    for folder in [each for each in room.glob("*") if each.is_dir()]:
+        with locks.taken(root, _lock_of(folder)) as free:
+            if not free:
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                cancel(map(str, json.loads((folder / JOBS).read_text(encoding="utf-8"))))
+            parts.remove(folder)
+            _lock_of(folder).unlink(missing_ok=True)
+
+
+def _lock_of(folder: Path) -> Path:
+    """The lock beside the folder of a driver, which it holds as long as it lives."""
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def queued(jobs: Iterable[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,11 +18,13 @@ from rich.console import Console
 from bench import plan
 from bench.errors import UserError
 from bench.hashing import digest
+from bench.records import PluginRef
 from bench.store import Store
 from reports.gate import false_alarms
 from reports.gate import output as gate_output
 from reports.gate import snapshot as snapshots
 from reports.gate.asked import Asked, Remake
+from reports.gate.comparable import differences
 from reports.gate.lines import Line, lines
 from reports.gate.rule import Comparison, compare, deviation, judge
 from reports.gate.snapshot import Snapshot, pack, snapshot, unpack
@@ -421,3 +423,26 @@ class TestTheFileOfTheRepository:
             for seed in row.seeds.values():
                 seed.values["UP"], seed.right = 0.0, {}
         assert {metric for metric, _ in regressed(compare(self.saved, candidate))} == {"UP"}
+
+
+def test_an_audited_file_at_another_place_is_no_change() -> None:
+    def audited(seeds: Sequence[int], file: str) -> Snapshot:
+        world = World(seeds, 1)
+        for i, r in enumerate(world.records):
+            if r.cell.lock.name == "modellock":
+                own = {"file": file, "digest": "0123456789abcdef0123"}
+                cell = r.cell.model_copy(
+                    update={"lock": PluginRef(name="given", params=own, explicit=own, role="given")}
+                )
+                world.records[i] = r.model_copy(update={"cell": cell, "row_key": cell.row_key()})
+        return snapshot(world.records, world.evidence)
+
+    before, after = audited(range(8), "/home/me/model.safetensors"), audited((0, 1), "/ci/work/model.safetensors")
+    assert not [c.what for c in compare(before, after).certain if "lock.file" in c.what]
+
+
+def test_another_precision_is_a_difference() -> None:
+    world = World(range(3), 1)
+    before = snapshot(world.records, world.evidence)
+    after = before.model_copy(update={"precision": "bf16"})
+    assert any("the precision is float32" in line for line in differences(before, after))

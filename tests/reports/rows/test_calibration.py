@@ -134,3 +134,11 @@ def test_on_a_pair_a_recovery_above_1_is_said_and_fails_nothing() -> None:
     assert "RP lies above the oracle in seed 0: RP 84.0, oracle 55.0" in finding.what
     (low,) = rows([record("permuted-logits", "logit-surgery", RP=30.0, LP=3.0, oracle=55.0, scenario=pair)])
     assert calibration.must_open(low) is not None
+
+
+def test_a_pair_of_parts_with_a_setting_is_a_pair() -> None:
+    pair = "office-home:Art:office-home:Clipart"
+    own = record("permuted-logits", "logit-surgery", RP=84.0, LP=3.0, oracle=55.0, scenario=pair)
+    cell = own.cell.model_copy(update={"task_settings": {"task.size": 64}})
+    (row,) = rows([own.model_copy(update={"cell": cell, "row_key": cell.row_key()})])
+    assert calibration.must_open(row) is None

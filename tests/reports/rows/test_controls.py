@@ -8,6 +8,7 @@ import pytest
 from example_records import CURVE, baselines, calibration, record, the_row, world
 
 from bench import plan
+from reports.rows.aggregate import rows
 from reports.rows.controls import Controls
 from reports.rows.rerun import command_of, commands_of
 from reports.text.tables import as_object, render
@@ -183,3 +184,16 @@ def _planned(command: str, row_key: str, replicate: int) -> Any:
         p.cell for p in plan.build([row]) if p.cell.row_key() == row_key and p.cell.replicate == replicate
     ]  # fmt: skip
     return cell
+
+
+def test_controls_are_found_wherever_a_folder_lay() -> None:
+    """A hash knows a folder by its name and content, so controls of before it moved are reused."""
+    old, new = "folder:/home/me/photos", "folder:/data/photos"
+    own = record("modellock", "finetune", scenario=new)
+    controls = [
+        record("destroyed", "finetune", RP=30.0, LP=10.0, scenario=old),
+        record("permuted-logits", "logit-surgery", RP=90.0, LP=3.0, scenario=old),
+        record("none", "from-scratch", RP=30.0, scenario=old),
+    ]
+    (row,) = [r for r in rows([own, *controls]) if r.role != "control"]
+    assert row.missing == ()

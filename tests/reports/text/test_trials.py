@@ -133,3 +133,18 @@ def test_the_terminal_shows_the_best_and_says_where_there_is_nothing() -> None:
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert "Highest mean: rate 0.001." in shown
     assert "bench/plan/tuning/" in shown
+
+
+def test_a_lone_trial_of_a_lock_has_its_worst_case_and_an_attack_that_failed_takes_it_away() -> None:
+    alone = record(
+        "ntl", "none", 1000, RP=None, UP=measured(99.0), split="judge-validation", lock_explicit={"alpha": 0.1}
+    )
+    failed = record(
+        "ntl", "distil", 1000, RP=None, split="judge-validation", lock_explicit={"alpha": 0.1}, status="failed",
+        error="it died",
+    )  # fmt: skip
+    both = [alone, attacked("finetune", 0.1, 40.0)]
+    for records, worst in ((both, {40.0}), ([*both, failed], set())):
+        (group,) = [g for g in trials.trials(records) if g.title.startswith("ntl")]
+        assert {v for place, v in group.table["alpha 0.1"].items() if place.endswith("worst RP")} == worst
+        assert bool(group.attacks) is bool(worst)
