@@ -114,13 +114,13 @@ class AuthorityBackdoor(Lock):
         smoothed = Smoothed.of(model, self.sigma, self.votes, run.seed("votes"))
         sides = {"authorised": data.validation_authorised, "unauthorised": data.validation_unauthorised}
         for side, images in sides.items():
-            some = images.take(drawn(images, run.rng(f"certified {side}")), run.device)
+            some = images.take(sample(images, run.rng(f"certified {side}")), run.device)
             radii = certified_radii(smoothed, some.images, some.labels, 4 * self.votes)
             shares = {f"{r:g} σ": round(100 * float((radii >= r * self.sigma).float().mean()), 2) for r in RADII}
             run.note(**{f"certified_{side}": shares})
         return smoothed
 
 
-def drawn(images: Images, rng: torch.Generator) -> Tensor:
+def sample(images: Images, rng: torch.Generator) -> Tensor:
     """Indices of at most `CERTIFIED` of ``images``, of every class where they are sorted by class."""
     return torch.randperm(len(images), generator=rng)[:CERTIFIED]

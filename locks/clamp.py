@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench import models
+from bench.augment import varied
 from bench.contracts import Batch, Classifier, DefenderView, Key, Lock, Run, param
 from locks.kit.conditioning import kappa, spectrum
-from locks.kit.passes import varied
 
 LEAST = 0.05
 """What 1 − ĉ is at least: an attack that does not contract has no bound."""
@@ -68,11 +68,11 @@ class CLAMP(Lock):
 
         for _ in range(self.rounds):
             batches = [
-                varied(next(attacks)[0], data.unauthorised, data.augment, augment) for _ in range(self.inner + 1)
+                varied(next(attacks)[0], data.augment, augment, data.unauthorised) for _ in range(self.inner + 1)
             ]
             gradients = self._harm(copy.deepcopy(model), batches, directions)
             for step in range(self.repairs + 1):
-                own = varied(next(owns)[0], data.authorised, data.augment, augment)
+                own = varied(next(owns)[0], data.augment, augment, data.authorised)
                 optimiser.zero_grad(set_to_none=True)
                 F.cross_entropy(model.logits(own.images), own.labels).backward()  # type: ignore[no-untyped-call]
                 if step == 0:

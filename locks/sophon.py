@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.augment import varied
 from bench.contracts import Batch, Classifier, DefenderNeeds, DefenderView, Key, Lock, Run, param
-from locks.kit.passes import varied
 
 
 class SOPHON(Lock):
@@ -53,7 +53,7 @@ class SOPHON(Lock):
         repairs = run.steps(max(1, self.rounds * self.repairs), data.authorised, batch=self.batch, name="repair")
         rng, lengths = run.rng("augment"), run.rng("lengths")
         for _ in range(self.rounds):
-            batches = [varied(next(attacks)[0], data.unauthorised, data.augment, rng) for _ in range(self.inner + 1)]
+            batches = [varied(next(attacks)[0], data.augment, rng, data.unauthorised) for _ in range(self.inner + 1)]
             length = int(torch.randint(1, self.inner + 1, (1,), generator=lengths))
             attacker = copy.deepcopy(model)
             fine_tune(attacker, batches[:length], self.inner_rate)
@@ -61,7 +61,7 @@ class SOPHON(Lock):
                 p.grad = gradient
             self._step(model, optimiser)
             for _ in range(self.repairs):
-                batch = varied(next(repairs)[0], data.authorised, data.augment, rng)
+                batch = varied(next(repairs)[0], data.augment, rng, data.authorised)
                 optimiser.zero_grad(set_to_none=True)
                 loss = self.keep_weight * F.cross_entropy(model.logits(batch.images), batch.labels)
                 loss.backward()  # type: ignore[no-untyped-call]

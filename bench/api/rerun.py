@@ -1,4 +1,4 @@
-"""One cell of somebody's archive, run again here: planned anew from its names and settings, never from its bytes."""
+"""The cell of a record, as it would run here: planned anew from its names and settings, never from its bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from bench.harness.watch import Watch
 from bench.plan import Planned
 from bench.plan.wording import in_short
 from bench.records import Cell, Record
-from bench.store import Store
+from bench.store import Store, identity
+from bench.store.identity import Identity
 from bench.store.settings import Settings
 
 MOST_THREADS = 64
@@ -46,6 +47,30 @@ def again(record: Record, folder: Path, plugins: tuple[str, ...] = (), entropy: 
     if not records:
         raise UserError(f"{in_short(cell)} left no record.", f"See: bench doctor --store {folder}")
     return records[0], store
+
+
+def identity_here(record: Record, entropy: str, plugins: tuple[str, ...] = ()) -> Identity:
+    """What the cell of ``record`` would have for hashes here, under the settings that the record was made with.
+
+    Args:
+        record: with its ``provenance.inputs``.
+        entropy: of its store.
+        plugins: full paths of plugin files.
+
+    Raises:
+        UserError: the cell cannot be planned from its names, or its data are not here.
+    """
+    own = record.provenance
+    data = own.inputs.get("base", {}).get("data", {})
+    settings = Settings(
+        device=next(reversed(own.machine.split()), "cpu"),
+        threads=own.threads,
+        skip_bad=any(side.get("skip_bad", False) for side in data.get("sides", [data])),
+        plugin_files=plugins,
+        entropy=entropy,
+        precision=own.dtype,
+    )
+    return identity.of(planned(record.cell), settings)
 
 
 def planned(cell: Cell) -> Cell:

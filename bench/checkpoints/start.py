@@ -139,8 +139,8 @@ def _fit(
     adapted = _adapted(fitted(converted, own)[0], net)
     fresh = () if form is None else form.fresh
     missing = [n for n in own if n not in adapted and n not in head and not n.endswith(_COUNTER) and not _in(n, fresh)]
-    more = [n for n in adapted if n not in own and n.partition(".")[0] not in _HEADS]
-    more = [n for n in more if whole or n.partition(".")[0] in modules]
+    foreign = {n: n.partition(".")[0] for n in adapted if n not in own}
+    more = [n for n, first in foreign.items() if first not in _HEADS and (whole or first in modules)]
     other = [n for n in own if n in adapted and n not in head and own[n].shape != adapted[n].shape]
     if missing or more or other:
         first = ", ".join([*missing, *more, *other][:3])

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import plan
-from bench.api.rerun import planned
+from bench.api import rerun
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, PluginOption, SuiteRowsOption, plugin_files
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.store import Store, identity
-from bench.store.settings import Settings
+from bench.store import Store
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -73,7 +72,7 @@ def _compared(
         raise UserError(f"--rate {rate:g} is not allowed.", "Give a chance above 0 and at most 0.5, e.g. 0.01.")
     if must_see is not None and not (0 < must_see < 100 and math.isfinite(must_see)):
         raise UserError(f"--must-see {must_see:g} is not allowed.", "Give points above 0 and below 100, e.g. 10.")
-    plugin_files(plugin, suite)
+    files = plugin_files(plugin, suite)
     before = snapshot.read(baseline)
     asked = rows_and_seeds(suite, seeds)
     opened = Store(candidate, write=False)
@@ -84,7 +83,7 @@ def _compared(
     failed = controls.failed(records, opened.evidence, wanted)
     found = rule.compare(before, after, rate, asked, remake, failed, must_see)
     judged = [r for r in aggregate.current(records) if r.row_key in wanted and r.third_party is None]
-    if others := [r for r in judged if _is_of_other_code(r, opened.entropy, tuple(str(f) for f in plugin or ()))]:
+    if others := [r for r in judged if _is_of_other_code(r, opened.entropy, files)]:
         found.warnings.insert(
             0,
             f"{len(others)} of {len(judged)} records of the candidate are not of the code, libraries and data here, so "
@@ -95,18 +94,8 @@ def _compared(
 
 def _is_of_other_code(record: Record, entropy: str, files: tuple[str, ...]) -> bool:
     """Whether the cell of ``record`` would run again here, where that can be known."""
-    own = record.provenance
-    data = own.inputs.get("base", {}).get("data", {})
-    settings = Settings(
-        device=next(reversed(own.machine.split()), "cpu"),
-        threads=own.threads,
-        skip_bad=any(side.get("skip_bad", False) for side in data.get("sides", [data])),
-        plugin_files=files,
-        entropy=entropy,
-        precision=own.dtype,
-    )
     try:
-        return identity.of(planned(record.cell), settings).record != record.hash
+        return rerun.identity_here(record, entropy, files).record != record.hash
     except UserError:  # data or a plugin that is not here
         return False
 

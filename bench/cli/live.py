@@ -63,7 +63,6 @@ class Live(Watch):
         self._shown: dict[tuple[str, int], str] = {}
         self._stages: dict[tuple[str, str], Any] = {}
         self._where = ""
-        self._ended = 0
         self.progress = Progress(
             SpinnerColumn("line" if console.err.options.ascii_only else "dots"),
             TextColumn("{task.description}", markup=False),
@@ -121,12 +120,12 @@ class Live(Watch):
         """Count a stage."""
         self._clear(stage.cell)
         self._left.ended(stage)
-        self._ended += 1
         self._expect()
         if stage.kind == "protected" and not console.err.is_terminal:  # a log has no bar
             words = f"{label(stage.cell.lock)}, {scenario_label(stage.cell)} · {name_text(stage.cell.model_name)}"
             left = f"about {console.minutes(self._left.seconds())} left"
-            counts = f"{self._ended} of {self._left.total} stages, {left}"
+            ended, total = self._left.counts()
+            counts = f"{ended} of {total} stages, {left}"
             self._print(f"[dim]lock {escape(words)}, seed {stage.cell.replicate}  ({counts})[/]")
 
     def _clear(self, cell: Cell) -> None:

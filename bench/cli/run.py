@@ -176,8 +176,5 @@ def _show(store: Store, records: list[Record], details: bool) -> None:
             where = f"{failed.row.scenario} · {failed.row.model} · {failed.row.lock} × {failed.row.attack}"
             console.warn(f"control failed: {failed.control} ({where}): {failed.what}: {failed.meaning}")
     if "judge-validation" in splits:
-        console.say(
-            "tuning seeds, judged on judge-validation images: they choose settings and are not results",
-            "yellow",
-        )
+        console.say("tuning seeds and judge-validation images: they choose settings and are not results", "yellow")
         console.out.print(trials.terminal(records))

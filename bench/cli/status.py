@@ -148,17 +148,7 @@ def why(
     if not matches:
         raise UserError(f"no record starts with '{record}'.", "See `bench status` for the records there are.")
     for match in matches:
-        device = next(reversed(match.provenance.machine.split()), "cpu")
-        data = match.provenance.inputs.get("base", {}).get("data", {})
-        settings = Settings(
-            device=device,
-            threads=match.provenance.threads,
-            skip_bad=any(side.get("skip_bad", False) for side in data.get("sides", [data])),
-            plugin_files=files,
-            entropy=opened.entropy,
-            precision=match.provenance.dtype,
-        )
-        now = identity.of(rerun.planned(match.cell), settings)  # a parameter that is new has its default
+        now = rerun.identity_here(match, opened.entropy, files)
         console.say(in_short(match.cell))
         if now.record == match.hash:
             failed = ", but it failed and will be tried again" if match.status == "failed" else ""

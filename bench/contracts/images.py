@@ -267,12 +267,10 @@ class Images:
 
     def unlabelled(self) -> Images:
         """The same images without labels."""
-        out = self._view(self._at, None)
-        out._before = self._before
-        return out
+        return self.with_labels(None)
 
-    def with_labels(self, labels: Tensor) -> Images:
-        """These images with other labels (N,) int64; a key that comes last still does."""
+    def with_labels(self, labels: Tensor | None) -> Images:
+        """These images with other labels (N,) int64, or none; a key that comes last still does."""
         out = self._view(self._at, labels)
         out._before = self._before
         return out

@@ -70,7 +70,10 @@ def check_model(model: str, size: int) -> None:
         raise UserError(f"the model '{parsed.source or parsed.name}' takes no --weights.", "Leave them out.")
     if parsed.is_factory:
         factories.find(parsed.name)
-    (weights.encoder_file if parsed.weights and parsed.segments else weights.file_of)(parsed)
+    if parsed.weights and parsed.segments:
+        weights.encoder_file(parsed)
+    else:
+        weights.file_of(parsed)
     needed = public_weights.needs(model)
     if parsed.weights and not parsed.is_factory and all(need.here for need in needed):
         _check_fit(model, size)

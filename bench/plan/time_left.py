@@ -25,14 +25,16 @@ class TimeLeft:
         self.jobs = jobs
         """Stages at once; a cluster may grow."""
         self._at = {(stage.kind, stage.hash): i for i, stage in enumerate(graph.stages)}
-        self.total = len(graph)
-        """Stages at the start."""
         self._left = set(range(len(graph)))
         self._start = clock()
 
     def ended(self, stage: Stage) -> None:
         """One stage less."""
         self._left.discard(self._at.get((stage.kind, stage.hash), -1))
+
+    def counts(self) -> tuple[int, int]:
+        """Stages that have ended, and all."""
+        return len(self._graph) - len(self._left), len(self._graph)
 
     def seconds(self) -> float:
         """An estimate; 0 where nothing is left."""

@@ -11,7 +11,10 @@ from bench.plugin_modules import OUTSIDE, code_digest, imports
 from bench.plugin_source import PluginInfo
 from bench.source_files import path_of
 
-_BEGAN = time.time_ns()
+_TICK = 10**9
+"""Nanoseconds by which the time of a file may lie behind the clock."""
+_looked = time.time_ns() - _TICK
+"""Since when no file was written that has not been read anew."""
 
 _DECIDE_NOTHING = (
     "bench.cli",
@@ -70,10 +73,11 @@ def forget() -> None:
 
 def edited(before: Mapping[str, str], plugin: PluginInfo) -> list[str]:
     """Names of the modules behind ``plugin`` whose code is no longer that of ``before``, as `code_identity` gave it."""
+    global _looked
     files = code_modules(plugin.module, plugin.file).values()
-    if all(file.is_file() and file.stat().st_ctime_ns < _BEGAN for file in files):
-        return []  # the usual case: nothing was written since this process began
-    forget()
+    if any(not file.is_file() or file.stat().st_ctime_ns >= _looked for file in files):
+        _looked = time.time_ns() - _TICK
+        forget()
     now = code_identity(plugin)
     other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
     return sorted(name.removeprefix(OUTSIDE) for name in other)

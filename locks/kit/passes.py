@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import nn
 
 from bench import models
 from bench.augment import jitter
-from bench.contracts import Augment, Batch, DefenderView, Images
+from bench.contracts import Augment, DefenderView
 
 
 def is_apart(passes: str, model: nn.Module) -> bool:
@@ -47,8 +46,3 @@ def augmentation(data: DefenderView, name: str) -> Augment | None:
         name: ``victim``: as the victim's were. ``jitter``: moved and turned, in their own colours. ``none``.
     """
     return {"victim": data.augment, "jitter": jitter, "none": None}[name]
-
-
-def varied(batch: Batch, source: Images, augment: Augment, rng: torch.Generator) -> Batch:
-    """``batch`` of ``source`` after ``augment``; a key that comes last still does."""
-    return batch.with_images(source.varied(batch, augment, rng))

@@ -29,8 +29,6 @@ ALWAYS = ("bench.harness.judge", "bench.metrics", "bench.training")
 """Modules that every number depends on."""
 SAME = ("device", "threads", "precision", "versions")
 """What is the same in all records of one table."""
-
-
 ADDED = ("torchvision", "pillow")
 """Libraries that records name since November 2026; older archives lack them."""
 

@@ -199,7 +199,7 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
     cell = first.cell
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
-    if ok and evidence is not None and not _is_one_test_set(group, evidence):
+    if ok and evidence is not None and len(group) > 1 and not _is_one_test_set(group, evidence):
         command = command_of(cell, [r.cell.replicate for r in group], first.provenance.threads)
         missing = (*missing, Missing("one test set for all seeds", command))
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.

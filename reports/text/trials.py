@@ -192,9 +192,7 @@ def _with_worst(group: Trials, alone: Sequence[Record], attacked: Sequence[Recor
         if record.cell.lock.explicit in settings:
             attack = f"{label(record.cell.attack)} under {_threat(record.cell)}"
             own = values.setdefault(at, {}).setdefault(attack, {})
-            if (
-                record.status == "ok" and record.RP is not None
-            ):  # else that attack lacks a seed, and the trial its worst
+            if record.status == "ok" and record.RP is not None:  # else the trial has no worst case
                 own[record.cell.replicate] = record.RP.value
     attacks = {attack for means in values.values() for attack in means}
     table = {trial: dict(own) for trial, own in group.table.items()}

@@ -263,27 +263,27 @@ def test_mass_on_extra_outputs_lowers_the_label_free_score() -> None:
 
 
 def test_edits_that_a_budget_does_not_cover_leave_the_adapted_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    handed: list[dict[str, Any]] = []
+    submissions: list[dict[str, Any]] = []
 
     def spent(*_: Any) -> list[Tensor]:
         raise BudgetSpent("guesses: 0")
 
     monkeypatch.setattr(Consensus, "_edits", spent)
-    monkeypatch.setattr(Run, "submit", lambda _run, _predictor, **what: handed.append(what))
+    monkeypatch.setattr(Run, "submit", lambda _run, _predictor, **what: submissions.append(what))
     with pytest.raises(BudgetSpent):
         run_attack("consensus", {"adapt": 1}, "statistics", {"wordlist": "published"})
-    assert handed == [{"what": "adapted"}]
+    assert submissions == [{"what": "adapted"}]
 
 
 def test_checkpoints_are_compared_by_the_shares_that_training_went_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without them a collapsed checkpoint would be its own measure."""
-    shares, given = torch.full((3,), 1 / 3), []
+    shares, seen = torch.full((3,), 1 / 3), []
 
     def choice(candidates: Any, images: Any, by: Any = None) -> Any:
-        given.append(by)
+        seen.append(by)
         return next(iter(candidates)), {}
 
     monkeypatch.setattr(realign, "class_shares", lambda *_: shares)
     monkeypatch.setattr(realign, "most_informative", choice)
     run_attack("realign", {"steps": 1, "select": "label-free"}, "statistics", {"authorised": 0.1})
-    assert given == [shares]
+    assert seen == [shares]

@@ -157,9 +157,9 @@ def test_an_encoder_takes_the_weights_of_a_classifier_or_of_a_segmenter(
         v for n, v in one.state_dict().items() if n.startswith(at) and n.endswith(name.replace("stages.3", "stages_3"))
     ]
     assert torch.equal(own, expected)
-    drawn = {n for n, p in one.named_parameters() if p.std() > 0 and not torch.equal(p, other.get_parameter(n))}
-    assert drawn, "the decoder is fresh"
-    assert not {n for n in drawn if n.startswith(at)}, "the whole encoder is public"
+    fresh = {n for n, p in one.named_parameters() if p.std() > 0 and not torch.equal(p, other.get_parameter(n))}
+    assert fresh, "the decoder is fresh"
+    assert not {n for n in fresh if n.startswith(at)}, "the whole encoder is public"
 
 
 def test_an_encoder_takes_the_weights_of_a_package_with_their_colours() -> None:

@@ -86,9 +86,11 @@ def test_a_log_has_a_line_for_each_lock(monkeypatch: pytest.MonkeyPatch, termina
     text = io.StringIO()
     monkeypatch.setattr(console, "err", Screen(file=text, width=120, force_terminal=terminal, color_system=None))
     row = record(RP=80.0)
-    watch = watching([row, record("none", "from-scratch", RP=30.0)], row)
-    watch.stage_ended(Stage("protected", "p", row.cell, (), (), 1.0, 1.0))
-    line = "lock modellock, digits · vit, seed 0  (1 of 2 stages, about 2 min 00 s left)"
+    lock = Stage("protected", "p", row.cell, (), (), 1.0, 1.0)
+    stages = [lock, Stage("scored", row.hash, row.cell, (0,), (), 60.0, 1.0)]
+    watch = Live(Graph(stages, [(0,)] * 2), 1, frozenset({row.row_key}), [], lambda _: {})
+    watch.stage_ended(lock)
+    line = "lock modellock, digits · vit, seed 0  (1 of 2 stages, about 1 min 00 s left)"
     assert ([] if terminal else [line]) == lines(text)
 
 

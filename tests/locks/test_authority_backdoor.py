@@ -12,7 +12,7 @@ from bench.keys import _secret
 from bench.keys.trigger import TriggerKey
 from bench.training import Run
 from locks import authority_backdoor
-from locks.authority_backdoor import CERTIFIED, drawn
+from locks.authority_backdoor import CERTIFIED, sample
 
 KEY = TriggerKey(_secret.of(1), 4)
 
@@ -50,6 +50,6 @@ def test_radii_are_multiples_of_sigma(spec: Spec, toy: Images, monkeypatch: pyte
 
 def test_the_certificate_is_read_off_images_of_every_class_where_they_are_sorted() -> None:
     images = Images(torch.zeros(400, 3, 2, 2, dtype=torch.uint8), torch.arange(400) // 40)
-    at = drawn(images, torch.Generator().manual_seed(0))
+    at = sample(images, torch.Generator().manual_seed(0))
     assert len(at) == len(set(at.tolist())) == CERTIFIED
     assert set(images.labels[at].tolist()) == set(range(10))

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import models, registry
-from bench.augment import jitter, recolour
+from bench.augment import jitter, recolour, varied
 from bench.contracts import Batch, Classifier, Images, Lock, Spec
 from bench.harness.views import DefenderView
 from bench.keys.domain import InDomain
 from bench.training import Run
 from locks.kit import family
-from locks.kit.passes import augmentation, batch_statistics, is_apart, varied
+from locks.kit.passes import augmentation, batch_statistics, is_apart
 from locks.map import MAP
 
 LOCKS: list[tuple[str, dict[str, Any]]] = [
@@ -154,7 +154,7 @@ def test_a_key_that_comes_last_does_so_in_every_loop_of_a_lock(spec: Spec, toy: 
 
     keyed = toy.with_pixels((raised(toy.images) * 255).byte()).made_of(toy, raised)
     batch = keyed.take(torch.tensor([3, 1]))
-    out = varied(batch, keyed, recolour, torch.Generator().manual_seed(0))
+    out = varied(batch, recolour, torch.Generator().manual_seed(0), keyed)
     assert out.images[..., :4].eq(1).all()
     assert out.labels.tolist() == batch.labels.tolist()
     answers = MAP._with_answers(models.build("cnn", spec), keyed, 0.0)

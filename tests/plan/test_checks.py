@@ -180,10 +180,10 @@ def test_files_and_folders_of_a_plugin_may_be_relative(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     for name in ("editor", "clip"):
         (tmp_path / name).mkdir()
-    given = plan.make_cell("given", "none", "digits", "cnn", {"lock.file": "a.safetensors"})
-    assert given.lock.explicit["file"] == str(tmp_path / "a.safetensors")
+    cell = plan.make_cell("given", "none", "digits", "cnn", {"lock.file": "a.safetensors"})
+    assert cell.lock.explicit["file"] == str(tmp_path / "a.safetensors")
     edit = plan.make_cell("modellock", "none", "digits", "cnn", {"key.editor": "editor", "key.clip": "clip"})
     assert [edit.key.explicit[name] for name in ("editor", "clip")] == [str(tmp_path / n) for n in ("editor", "clip")]
     (tmp_path / "miniature").mkdir()
-    named = plan.make_cell("modellock", "none", "digits", "cnn", {"key.editor": "miniature", "key.clip": "miniature"})
-    assert {named.key.explicit.get(name, "miniature") for name in ("editor", "clip")} == {"miniature"}
+    usual = plan.make_cell("modellock", "none", "digits", "cnn", {"key.editor": "miniature", "key.clip": "miniature"})
+    assert {usual.key.explicit.get(name, "miniature") for name in ("editor", "clip")} == {"miniature"}

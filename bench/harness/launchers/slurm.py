@@ -317,7 +317,7 @@ def end_jobs_of(root: Path, room: Path) -> None:
 
 
 def _lock_of(folder: Path) -> Path:
-    """The lock beside the folder of a driver, which it holds as long as it lives."""
+    """The lock beside the folder of a driver, which the driver has as long as it lives."""
     return folder.with_name(f"{folder.name}.lock")
 
 

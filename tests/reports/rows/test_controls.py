@@ -188,7 +188,7 @@ def _planned(command: str, row_key: str, replicate: int) -> Any:
 
 def test_controls_are_found_wherever_a_folder_lay() -> None:
     """A hash knows a folder by its name and content, so controls of before it moved are reused."""
-    old, new = "folder:/home/me/photos", "folder:/data/photos"
+    old, new = "folder:/one/photos", "folder:/two/photos"
     own = record("modellock", "finetune", scenario=new)
     controls = [
         record("destroyed", "finetune", RP=30.0, LP=10.0, scenario=old),
