@@ -42,6 +42,11 @@ def varied(batch: Batch, augment: Augment, rng: torch.Generator, source: Images 
     return batch.with_images(images).with_labels(moved(batch.labels, again))
 
 
+def of_victim(is_domain: bool) -> str:
+    """Name of the function here that varies a victim's training images: of a pair of domains, or under a key."""
+    return "recolour" if is_domain else "jitter"
+
+
 def _moves(images: Tensor, rng: torch.Generator) -> Tensor:
     """Where each pixel of ``images`` (N, C, H, W) comes from: (N, H, W, 2) in [-1, 1]."""
     n = len(images)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench import datasets, models, registry, seeds, supplies, training
+from bench import augment, datasets, registry, seeds, supplies, training
 from bench.checkpoints.model_names import parse
 from bench.contracts import DefenderNeeds, Key
 from bench.datasets.scenario import Scenario
@@ -22,7 +22,16 @@ from bench.errors import UserError
 from bench.guests import questions, subjects
 from bench.guests.remote_key import RemoteKey
 from bench.guests.subjects import Model
-from bench.harness import artefacts, attack_process, grants, key_process, lock_process, victim_process
+from bench.harness import (
+    artefacts,
+    attack_process,
+    defender,
+    grants,
+    key_process,
+    lock_process,
+    query_interface,
+    victim_process,
+)
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
 from bench.harness.failure import StageFailed
@@ -104,7 +113,7 @@ class Stages:
                 self.cell.model,
                 scenario.spec,
                 data,
-                _augment(scenario),
+                augment.of_victim(scenario.is_domain),
                 self.identity.seeds["victim"],
                 self.context.settings,
                 self.progress("victim"),
@@ -152,7 +161,7 @@ class Stages:
                 key=(cell.key.name, key.to_json()),
                 model=cell.model,
                 task=scenario.spec,
-                augment=_augment(scenario),
+                augment=augment.of_victim(scenario.is_domain),
                 seed=self.identity.seeds["lock"],
                 plugin_files=settings.plugin_files,
                 device=settings.device,
@@ -256,17 +265,7 @@ class Stages:
 
     def interface(self, locked: Callable[[], Model]) -> Callable[[Tensor], Tensor] | None:
         """The locked model behind the interface that the threat model grants; None where it grants none."""
-        access = self.cell.threat.access
-        if access not in ("labels", "logits"):
-            return None
-
-        def answer(images: Tensor) -> Tensor:
-            out = locked().outputs(images)
-            if access == "labels":
-                return torch.nn.functional.one_hot(out.argmax(1), out.shape[1]).movedim(-1, 1).float()
-            return out
-
-        return answer
+        return query_interface.of(self.cell.threat.access, locked)
 
     def proposals(self, job: Job) -> Proposals | None:
         """The language model behind the harness's questions.
@@ -333,18 +332,4 @@ class Stages:
         return stage(self.context.store, "shared", hash, make, artefacts.save_tensors, artefacts.load_tensors)
 
     def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds) -> DefenderView:
-        seed = self.identity.seeds["lock"]
-
-        def public(extra: int) -> Any:
-            return models.build(self.cell.model, scenario.spec, extra, "public", seeds.derive("public", seed=seed))
-
-        own, other = (
-            (side.images(side.splits.defender), side.images(side.splits.defender_validation))
-            for side in (scenario.authorised, scenario.unauthorised)
-        )
-        return DefenderView(scenario.spec, *own, key, needs, public, other)
-
-
-def _augment(scenario: Scenario) -> str:
-    """Name of the function of `bench.augment` that varies the victim's training images."""
-    return "recolour" if scenario.is_domain else "jitter"
+        return defender.view(scenario, self.cell.model, self.identity.seeds["lock"], key, needs)

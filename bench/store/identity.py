@@ -160,7 +160,7 @@ def of(cell: Cell, settings: Settings) -> Identity:
         threat=cell.threat.values(),
         budget=cell.budget.values(),
         seed=cell_seeds["attack"],
-        process=_code(plugins, "bench.harness.attack_process", "bench.harness.grants"),
+        process=_code(plugins, "bench.harness.attack_process", "bench.harness.grants", "bench.harness.query_interface"),
         **_words(cell.threat.wordlist),
     )
     stages.add(
@@ -224,6 +224,7 @@ def _judged(
         seed=cell_seeds["key"],
         entropy=digest(settings.entropy),
         code=_code(plugins, key),
+        process=_code(plugins, "bench.harness.defender", *(["bench.harness.key_process"] if key.guest else [])),
         assets=key_assets,
         **_language_model(key, cell.key, settings),
     )
@@ -232,7 +233,7 @@ def _judged(
         ["victim", "key"],
         **_plugin(lock, cell.lock, contents),
         seed=cell_seeds["lock"],
-        process=_code(plugins, "bench.harness.lock_process"),
+        process=_code(plugins, "bench.harness.lock_process", "bench.harness.defender"),
     )
     stages.add("judged", ["protected"], code=_code(plugins, "bench.harness.judge"))
     stages.add("conditions", ["judged"])

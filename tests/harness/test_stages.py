@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import torch
 
-from bench import fetching, plan, registry, supplies
+from bench import fetching, plan, plugin_modules, registry, source_files, supplies
 from bench.api.execution import Execution
 from bench.errors import UserError
-from bench.harness import stage_run
+from bench.harness import query_interface, stage_run
 from bench.harness.artefacts import load_json, save_json
 from bench.harness.context import Context
 from bench.harness.failure import Failure
 from bench.harness.stages import stage
 from bench.harness.watch import Watch
 from bench.need import Need
-from bench.store import Store, code
+from bench.store import Store, code, identity
 from bench.store.settings import Settings
 
 
@@ -42,6 +45,38 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
         stage(store, "key", "b" * 20, fail, save_json, load_json)
     assert not store.has("key", "b" * 20)
     assert not list((store.root / "tmp").iterdir())
+
+
+_STATE_NO_NUMBER = {
+    "bench", "bench.supplies", "bench.harness.context", "bench.harness.failure", "bench.guests.remote_key",
+    "bench.harness.key_process",  # in the hash of a guest's key
+}  # fmt: skip
+"""What stages import and no hash knows: failures, downloads, and the calls to a guest's key."""
+
+
+def test_what_a_stage_computes_with_is_in_a_hash() -> None:
+    hashes = identity.of(plan.make_cell("modellock", "knockoff", "digits", "cnn", {}), Settings())
+    inputs = hashes.inputs.values()
+    known = {module for stage in inputs for part in ("code", "process") for module in stage.get(part, {})}
+        module for stage in hashes.inputs.values() for part in ("code", "process") for module in stage.get(part, {})
+    }
+    known |= set(hashes.inputs["base"]["data"]["code"])
+    direct = {name for name, _ in plugin_modules.imports(source_files.path_of("bench.harness.stages"))}
+    rest = {name for name in direct - known if not name.startswith(code._DECIDE_NOTHING)}
+    assert rest == _STATE_NO_NUMBER
+    assert "bench.harness.stages" not in known, "it wires stages; what decides a number belongs in a module of its own"
+
+
+@pytest.mark.parametrize(("access", "answers"), [("labels", [[0.0, 1.0, 0.0]]), ("logits", [[0.5, 2.0, -1.0]])])
+def test_an_interface_answers_with_what_the_threat_model_grants(access: str, answers: list[list[float]]) -> None:
+    class Model:
+        def outputs(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.5, 2.0, -1.0]]).expand(len(images), 3)
+
+    ask = query_interface.of(access, cast("Callable[[], Any]", Model))
+    assert ask is not None
+    assert ask(torch.zeros(1, 3, 4, 4)).tolist() == answers
+    assert query_interface.of("weights", cast("Callable[[], Any]", Model)) is None
 
 
 class _Ears(Watch):
