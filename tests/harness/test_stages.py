@@ -58,8 +58,6 @@ def test_what_a_stage_computes_with_is_in_a_hash() -> None:
     hashes = identity.of(plan.make_cell("modellock", "knockoff", "digits", "cnn", {}), Settings())
     inputs = hashes.inputs.values()
     known = {module for stage in inputs for part in ("code", "process") for module in stage.get(part, {})}
-        module for stage in hashes.inputs.values() for part in ("code", "process") for module in stage.get(part, {})
-    }
     known |= set(hashes.inputs["base"]["data"]["code"])
     direct = {name for name, _ in plugin_modules.imports(source_files.path_of("bench.harness.stages"))}
     rest = {name for name in direct - known if not name.startswith(code._DECIDE_NOTHING)}
