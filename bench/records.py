@@ -210,6 +210,7 @@ class Provenance(_Model):
     inputs: dict[str, Any] = Field(default_factory=dict, description="all that entered the hash, for `bench why`")
     seeds: dict[str, int] = Field(default_factory=dict)
     data_fingerprint: str = ""
+    code: str = Field(default="", description="digest of all project and plugin code behind the record")
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
     threads: int = 0

@@ -147,6 +147,7 @@ def _new_record(cell: Cell, own: Identity, settings: Settings, command: str) -> 
             hash=own.record,
             parents={k: v for k, v in own.hashes.items() if k != "record"},
             inputs=own.inputs,
+            code=identity.code_of(own.inputs),
             seeds=own.seeds,
             versions=identity.versions(),
             machine=_machine(settings.device),

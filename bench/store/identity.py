@@ -8,7 +8,7 @@ is recognised in a second.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -87,6 +87,20 @@ def _data_identity(
         **({"settings": own} if own else {}),
         "code": code_identity(info, "bench.datasets.scenario"),
     }
+
+
+def code_of(inputs: Mapping[str, Any]) -> str:
+    """Digest of all code that entered a hash, by stage: the same for every seed of a row.
+
+    Args:
+        inputs: as in `Identity`.
+    """
+    code = {stage: [own.get("code"), own.get("process"), own.get("factory")] for stage, own in inputs.items()}
+    return digest({"stages": code, "data": _code_of_data(inputs["base"]["data"])})
+
+
+def _code_of_data(data: Mapping[str, Any]) -> list[Any]:
+    return [data.get("code"), *(_code_of_data(side) for side in data.get("sides", []))]
 
 
 def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:

@@ -61,6 +61,8 @@ def _against_inputs(record: Record) -> Iterator[str]:
         ("the precision", own.dtype, base.get("precision", "float32")),
         ("the device", own.machine.rpartition(" ")[2], base["device"]),
     ]
+    if own.code:
+        pairs.append(("the digest of its code", own.code, identity.code_of(inputs)))
     for kind, stage in STAGE.items():
         ref: PluginRef = getattr(cell, kind)
         files = inputs[stage]["files"]

@@ -16,7 +16,7 @@ from bench.legible import shortened
 from bench.plan import ensemble as lists
 from bench.plan.wording import key_label, label, name_text, scenario_label
 from bench.records import Cell, CurvePoint, Record
-from reports.rows import domain, ensemble
+from reports.rows import domain, ensemble, mixture
 from reports.rows.controls import Controls, Missing, expected_flags, role_of
 from reports.rows.intervals import Value, constant, of_measured
 from reports.rows.real import finite, real
@@ -222,6 +222,8 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
     for record in group:
         for name, detail in {flag.name: flag.detail for flag in record.flags if flag.name not in expected}.items():
             flags.setdefault(name, []).append(detail)
+    if differing := mixture.others(group):
+        flags[mixture.MIXED] = differing
     selections = [r.selection.words for r in group if r.selection is not None]
     errors = [f"seed {r.cell.replicate}: {r.error or 'no reason was recorded'}" for r in group if r.status != "ok"]
     return Row(
