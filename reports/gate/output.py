@@ -63,8 +63,8 @@ def caption(comparison: Comparison) -> str:
         f"Percent; changes in points. {before} seeds of the snapshot against {after} of the candidate. "
         f"{pairing(comparison)} Chance of a false alarm over the whole table: at most {100 * comparison.rate:g} % "
         f"(Bonferroni); the intervals are at that level. Tolerances in points: {tolerances}. A number regressed where "
-        "its interval, its change, every candidate seed and the pairs of shared seeds all say so. Could see: the least "
-        "worsening found with a chance of 80 %; blind where the number reaches 0 or 100 before. "
+        "its interval, its change, enough candidate seeds and the pairs of shared seeds all say so. Could see: the "
+        "least worsening found with a chance of 80 %; blind where the number reaches 0 or 100 before. "
         "The rule: reports/gate/rule.py."
     )
 

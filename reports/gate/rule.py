@@ -16,18 +16,20 @@ the m seeds of the candidate (at least 2), joined on row keys.
      by luck do not make the ninth look new. All seeds share their test images, so the images themselves cancel.
      Without evidence by test image the larger binomial variance stands in.
 2. *Size.* d is above the line's practical tolerance.
-3. *Separation.* Every candidate seed is worse than every seed of the snapshot by more than the tolerance. Seeds fail
-   now and then (a search without success, a training that collapsed) and are not normal. Whatever their distribution,
-   two exchangeable seeds come behind all of eight with a chance of 1/45 at most, and an outlier alone cannot alarm.
+3. *Separation.* So many candidate seeds are worse than every seed of the snapshot, by more than the tolerance, that
+   luck brings it with a chance of at most 1/45 (`reports.gate.separation`): both of two, five of eight. Seeds fail now
+   and then (a search without success, a training that collapsed) and are not normal. This holds whatever their
+   distribution, and an outlier alone cannot alarm.
 4. *Pairs.* Where the two share seeds, the mean difference of the pairs is above the tolerance too.
 
-**In pairs.** Where every candidate seed is in the snapshot, and there are at least `PAIRED_FROM` of them, 1 and 3 go by
-the differences of the pairs. The interval is ``mean ± t · s · sqrt(1/m)`` with m − 1 degrees of freedom. s is the
-deviation of the differences, not below the noise of the images on which a pair differs, nor one image. No pair
-may be better, and one in eight may stay as it is. A pair that is at 0 or 100 both times says nothing.
-What seeds share then cancels. With fewer pairs t has too few degrees of freedom to see anything. Where a change lets
-every seed draw anew, the differences vary by s · √2, and 8 pairs see as much as 8 seeds against 8 others. So pairing
-never needs bit-identical reruns, and never sees less.
+**In pairs.** Where every candidate seed is in the snapshot, and there are at least `PAIRED_FROM` of them, the line is
+judged twice, each time at half the level: by the rule above, and by the differences of the pairs. It has regressed
+where either says so. In pairs, 1 and 3 go by the differences. The interval is ``mean ± t · s · sqrt(1/m)`` with m − 1
+degrees of freedom. s is the deviation of the differences, not below the noise of the images on which a pair differs,
+nor one image. No pair may be better, and one in eight may stay as it is. A pair that is at 0 or 100 both times says
+nothing. What seeds share cancels there, and a small shift of every seed is seen. A change that hits some seeds hard and
+others little makes the differences vary, and is seen by the first judgement. With fewer pairs t has too few degrees of
+freedom to see anything. Neither needs bit-identical reruns.
 
 **What could have been seen.** The least true worsening that all four find with a chance of 80 % (`detectable`), given
 the snapshot as it is. A line that cannot get that much worse before it reaches 0 or 100 is blind.
@@ -58,6 +60,7 @@ from reports.gate.certain import Certain, handed_back, missing, other_defaults, 
 from reports.gate.comparable import CANDIDATE_SEEDS as CANDIDATE_SEEDS
 from reports.gate.lines import TOLERANCE, Line
 from reports.gate.lines import lines as lines
+from reports.gate.separation import least_shift, separated
 from reports.gate.snapshot import LATER, SEEDS, Snapshot, SnapshotRow
 from reports.rows.controls import expected_flags
 from reports.rows.statistics import image_variance, t_quantile
@@ -218,74 +221,103 @@ def compare(
     return Comparison(rate, counts, shared, findings, certain, incomparable, sorted(warnings))
 
 
+@dataclass(frozen=True)
+class _Judgement:
+    """A line judged in one way.
+
+    Args:
+        before: mean of the snapshot's seeds that it looks at, percent.
+        change: the candidate's mean less that, points.
+        arm: half the width of the change's interval, points.
+        regressed, better: whether the line moved in that direction, by all rules.
+        detectable: the least worsening found with a chance of 80 %, points; NaN where not asked for.
+        paired: whether it goes by the pairs.
+    """
+
+    before: float
+    change: float
+    arm: float
+    regressed: bool
+    better: bool
+    detectable: float
+    paired: bool
+
+
 def judge(before: Line, after: Line, level: float, power: bool = False) -> Finding:
     """The rule for one line at a one-sided ``level``; see the module. ``power``: also what could have been seen."""
     shared = sorted(before.values.keys() & after.values.keys())
-    differences = np.array([after.values[s] - before.values[s] for s in shared])
-    pairs = float(differences.mean()) if shared else None
-    paired = len(shared) == len(after.values) >= PAIRED_FROM
-    old = np.array([before.values[s] for s in shared] if paired else list(before.values.values()))
-    new = np.array(list(after.values.values()))
-    s = deviation_of_pairs(before, after, shared) if paired else deviation(before, after)
-    df = len(old) - 1
-    arm = t_quantile(1 - level, df) * s * math.sqrt(1 / len(new) + (0 if paired else 1 / len(old)))
-    change = float(new.mean() - old.mean())
-    tolerance = TOLERANCE[before.metric]
-    stuck = np.array([before.values[s] == after.values[s] in (0.0, 100.0) for s in shared], dtype=bool)
-
-    def moved(sign: float) -> bool:
-        """Whether the line moved in the direction of ``sign``, by all four rules."""
-        noise = sign * change - arm > 0
-        size = sign * change > tolerance
-        if paired:
-            separate = _separate(sign * differences[~stuck])
-        else:
-            separate = bool((sign * new).min() > (sign * old).max() + tolerance)
-        agreed = pairs is None or sign * pairs > tolerance
-        return noise and size and separate and agreed
-
-    verdict: Verdict = "regressed" if moved(before.sign) else "better" if moved(-before.sign) else "held"
+    pairs = float(np.mean([after.values[s] - before.values[s] for s in shared])) if shared else None
+    if len(shared) == len(after.values) >= PAIRED_FROM:
+        judgements = [
+            _of_pairs(before, after, shared, level / 2, power), _of_seeds(before, after, shared, level / 2, power),
+        ]  # fmt: skip
+    else:
+        judgements = [_of_seeds(before, after, shared, level, power)]
+    regressed = [j for j in judgements if j.regressed]
+    better = [] if regressed else [j for j in judgements if j.better]
+    shown = (regressed or better or judgements)[0]
+    verdict: Verdict = "regressed" if regressed else "better" if better else "held"
     worse = WHY[before.metric, before.worse]
     why = {"regressed": worse, "better": "unexpectedly better: find out why", "held": ""}[verdict]
+    return Finding(
+        before, shown.before, float(np.mean(list(after.values.values()))), shown.change, shown.change - shown.arm,
+        shown.change + shown.arm, pairs, shown.paired, min(j.detectable for j in judgements), verdict, why,
+    )  # fmt: skip
+
+
+def _of_seeds(before: Line, after: Line, shared: Sequence[int], level: float, power: bool) -> _Judgement:
+    """The rule with the candidate's seeds as drawn anew."""
+    old, new = np.array(list(before.values.values())), np.array(list(after.values.values()))
+    s, df, tolerance = deviation(before, after), len(old) - 1, TOLERANCE[before.metric]
+    arm = t_quantile(1 - level, df) * s * math.sqrt(1 / len(new) + 1 / len(old))
+    change = float(new.mean() - old.mean())
+    beside = float(np.mean([before.values[n] for n in shared]) - old.mean()) if shared else 0.0
+    pairs = float(np.mean([after.values[n] - before.values[n] for n in shared])) if shared else change
+
+    def moved(sign: float) -> bool:
+        separate = separated(sign * new, sign * old + tolerance)
+        return sign * change > max(arm, tolerance) and separate and sign * pairs > tolerance
+
     detectable = math.nan
     if power:
-        least = 0.0 if paired else float((before.sign * old).max()) - before.sign * float(old.mean()) + tolerance
-        needed = max(arm, tolerance)
-        if shared and not paired:  # rule 4, where the shared seeds of the snapshot are not its average
-            beside = before.sign * float(np.mean([before.values[n] for n in shared]) - old.mean())
-            needed = max(needed, beside + tolerance)
-        detectable = least_seen(needed, least, s, len(new), df)
-    low, high = change - arm, change + arm
-    return Finding(
-        before, float(old.mean()), float(new.mean()), change, low, high, pairs, paired, detectable, verdict, why
-    )
+        sign, draws = before.sign, _draws(len(new), df)
+        # rule 4 asks for more where the shared seeds of the snapshot are not its average
+        needed = max(arm, tolerance, sign * beside + tolerance)
+        shifts = least_shift(sign * old.mean() + s * draws, sign * old + tolerance)
+        detectable = float(np.quantile(np.maximum(needed - s * draws.mean(axis=1), shifts), POWER))
+    return _Judgement(float(old.mean()), change, arm, moved(before.sign), moved(-before.sign), detectable, False)
 
 
-def _separate(moves: NDArray[np.float64]) -> bool:
+def _of_pairs(before: Line, after: Line, shared: Sequence[int], level: float, power: bool) -> _Judgement:
+    """The rule by the differences of the pairs."""
+    old, new = (np.array([line.values[n] for n in shared]) for line in (before, after))
+    differences, tolerance = new - old, TOLERANCE[before.metric]
+    s, df = deviation_of_pairs(before, after, shared), len(shared) - 1
+    arm = t_quantile(1 - level, df) * s * math.sqrt(1 / len(shared))
+    change = float(differences.mean())
+    telling = (old != new) | ((old != 0.0) & (old != 100.0))
+
+    def moved(sign: float) -> bool:
+        return sign * change > max(arm, tolerance) and _one_way(sign * differences[telling])
+
+    detectable = math.nan
+    if power:
+        draws = _draws(len(shared), df)
+        needed = np.maximum(max(arm, tolerance) - s * draws.mean(axis=1), -s * draws.min(axis=1))
+        detectable = float(np.quantile(needed, POWER))
+    return _Judgement(float(old.mean()), change, arm, moved(before.sign), moved(-before.sign), detectable, True)
+
+
+def _one_way(moves: NDArray[np.float64]) -> bool:
     """Whether pairs move one way, but for one in eight that may stay as it is."""
     return len(moves) >= CANDIDATE_SEEDS and bool(moves.min() >= 0) and int((moves == 0).sum()) <= len(moves) // SEEDS
 
 
-def least_seen(mean: float, each: float, s: float, m: int, df: int) -> float:
-    """The least shift of m values after which, with chance `POWER`, they satisfy two conditions, points.
-
-    Args:
-        mean: that the mean of the m values must exceed, points beyond where they lie unshifted.
-        each: that every value must exceed.
-        s: deviation of a value, known with ``df`` degrees of freedom.
-        m: values.
-        df: degrees of freedom.
-    """
-    means, least = _draws(m, df)
-    return float(np.quantile(np.maximum(mean - s * means, each - s * least), POWER))
-
-
 @lru_cache(maxsize=64)
-def _draws(m: int, df: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means and smallest of m values, in units of a deviation that is known with ``df`` degrees of freedom."""
+def _draws(m: int, df: int) -> NDArray[np.float64]:
+    """Draws of m values (`DRAWS`, m), in units of a deviation that is known with ``df`` degrees of freedom."""
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(DRAWS, m)) / np.sqrt(rng.chisquare(df, size=(DRAWS, 1)) / df)
-    return values.mean(axis=1), values.min(axis=1)
+    return np.asarray(rng.normal(size=(DRAWS, m)) / np.sqrt(rng.chisquare(df, size=(DRAWS, 1)) / df))
 
 
 def deviation(before: Line, after: Line) -> float:

@@ -15,7 +15,7 @@ from bench.records import SCHEMA, Flag
 from reports.gate import comparable
 from reports.gate.asked import Asked, Remake
 from reports.gate.lines import Line
-from reports.gate.rule import Comparison, compare, judge, least_seen
+from reports.gate.rule import Comparison, compare, judge
 from reports.gate.snapshot import LATER, Snapshot, check_complete, snapshot
 
 EIGHT, TWO = range(8), (0, 1)
@@ -271,9 +271,6 @@ class TestPower:
             found += judge(old, worse, 0.001).verdict == "regressed"
         assert 0.7 < found / 400 < 0.95
 
-    def test_without_noise_it_is_what_the_rule_asks_for(self) -> None:
-        assert least_seen(5.0, 7.0, 0.0, 2, 7) == 7.0
-
 
 class TestPairs:
     @pytest.fixture
@@ -311,6 +308,23 @@ class TestPairs:
             comparison = compare(wild, taken(World(EIGHT, noise, deviation=8.0)))
             assert all(f.paired for f in comparison.findings)
             assert comparison.exit_status == 0
+
+    @pytest.mark.parametrize(
+        "points",
+        [(60, 8) * 4, (10, 15, 20, 60, 65, 70, 12, 68), (40,) * 7 + (-0.5,), (40,) * 6 + (0, 0)],
+        ids=["uneven", "rising", "one better", "two unchanged"],
+    )
+    def test_a_regression_of_uneven_size_is_seen(self, points: tuple[float, ...]) -> None:
+        """It widens the interval of its own pairs; so the seeds as drawn anew are judged too."""
+        calm = taken(World(EIGHT, noise=1))
+        worse = calm.model_copy(deep=True)
+        for row in worse.rows:
+            for number, seed in row.seeds.items() if row.lock_name == "modellock" else ():
+                seed.values["LP"] += points[number]
+                seed.right.pop("LP", None)
+        comparison = compare(calm, worse)
+        assert comparison.exit_status == 1
+        assert [f.paired for f in comparison.findings if f.line.metric == "LP"] == [False]
 
     def test_one_pair_that_is_better_holds_an_alarm_back(self, wild: Snapshot) -> None:
         worse = self._shifted(wild, 12.0)
