@@ -132,7 +132,7 @@ def _of_place(
         listed.version, threat.name, best,
         {seed: max(r.RP.value for r in some.values() if r.RP) for seed, some in by_seed.items()},
         tuple(sorted(missing)), len(own.members), own.left_out,
-        tuple(sorted({r.row_key for some in by_seed.values() for r in some.values()})),
+        tuple(sorted(set.intersection(*({r.row_key for r in some.values()} for some in by_seed.values())))),
     )  # fmt: skip
     return [(_renamed(by_seed[seed][best[seed]], listed, threat), case) for seed in sorted(by_seed)]
 

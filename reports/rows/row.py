@@ -29,7 +29,7 @@ class EnsembleCase:
         optimistic: by seed, the maximum of RP over the members' test numbers, percent: a choice by what is reported.
         missing: members that were not measured for every seed.
         members: how many there are for this lock and task.
-        row_keys: of the rows that its members are.
+        row_keys: of the members that count in every seed; a row of another one may stand for the lock beside it.
         left_out: by member whose result does not count in some seed, the status and the reason by seed.
     """
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from example_records import the_row, world
+from example_records import baselines, calibration, measured, record, the_row, world
 
-from bench import registry
+from bench import plan, registry
+from bench.plan import ensemble
+from bench.records import Record
+from bench.threat import ThreatModel
+from reports.rows.aggregate import rows
 from reports.rows.intervals import T, Value
 from reports.rows.row import EnsembleCase, Row
 from reports.rows.worst import candidates, furthest, worst, written_against
@@ -90,3 +94,28 @@ def test_the_furthest_is_above_its_baseline_and_not_merely_high() -> None:
     assert furthest([low, high], {})[0] is high
     assert furthest([low, high], {"a": 90.0, "b": 59.0}) == (high, True)
     assert furthest([low, high], {"a": 90.0, "b": 30.0}) == (high, False), "a breaks nothing, and b does"
+
+
+def test_a_member_measured_on_some_seeds_alone_is_not_hidden_by_the_others() -> None:
+    """Where it did not run, weak members stand for the ensemble: their mean is no worst case."""
+    params = ensemble.read().threat("weights-unlabelled").params
+    threat = ThreatModel(**{name.partition(".")[2]: value for name, value in params.items()}).values()
+
+    def member(attack: str, RP: float, replicate: int) -> Record:
+        planned = plan.make_cell("modellock", attack, "digits", "vit", params)
+        own = record(
+            "modellock", attack=attack, replicate=replicate, RP=RP, threat=threat, RP_validation=measured(RP), LP=60.0
+        )
+        cell = own.cell.model_copy(update={"budget": planned.budget})
+        return own.model_copy(update={"cell": cell, "row_key": cell.row_key()})
+
+    weak = [member(attack, 30.0 + seed / 3, seed) for seed in range(5) for attack in ("norm-adaptation", "tent")]
+    strong = [member("prompt-search", 90.0 + seed / 3, seed) for seed in range(2)]
+    beside = [r.model_copy() for r in calibration()] + baselines(*[57.0] * 5)
+    own = [r.cell.model_copy(update={"threat": ThreatModel(**threat)}) for r in beside]
+    beside = [r.model_copy(update={"cell": c, "row_key": c.row_key()}) for r, c in zip(beside, own, strict=True)]
+    table = [row for row in rows([*weak, *strong, *beside]) if row.role == "method"]
+    stands = worst(table)
+    assert stands is not None
+    assert (stands.attack_name, stands.verdict) == ("prompt-search", "broken")
+    assert "NOT BROKEN" not in verdict_of(stands)
