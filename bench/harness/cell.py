@@ -10,9 +10,9 @@ from functools import cache
 
 import torch
 
+from bench import red_flags
 from bench.datasets.scenario import Scenario
 from bench.guests.subjects import Model
-from bench.harness import red_flags
 from bench.harness.artefacts import Trained
 from bench.harness.context import Context
 from bench.harness.failure import Failure

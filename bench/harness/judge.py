@@ -14,13 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from bench import measures, metrics
+from bench import measures, metrics, red_flags
 from bench.contracts import Images, Key, KeyCondition
 from bench.datasets.scenario import Scenario
 from bench.guests.checks import WRONG_SHAPE
 from bench.guests.failure import InvalidResult
 from bench.guests.subjects import Answerer, Model
-from bench.harness import red_flags
 from bench.harness.keyed_images import KeyedImages, labels_after
 from bench.harness.under_key import held_megabytes, under
 from bench.records import Condition, Flag, Measured, condition_name

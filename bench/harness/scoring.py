@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from bench import red_flags
 from bench.guests.subjects import Answerer, Model
-from bench.harness import red_flags
 from bench.harness.job import AttackOutput
 from bench.harness.judge import Array, Evidence, Judge, Progress
 from bench.records import CurvePoint, Flag, Measured

@@ -23,6 +23,8 @@ TEXTS = {
     "commit": "of LockBench, 40 hex digits",
 }
 """What every card says, and what it means."""
+PLAN = "plan"
+"""Entropy that says nothing beside task and seed."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SOURCE = re.compile(r"[A-Za-z0-9_][\w.-]*\.py", re.ASCII)
 
@@ -47,8 +49,13 @@ class Card:
     commit: str
     paper: str = ""
     third_party: bool = True
-    entropy: str = "plan"
+    entropy: str = PLAN
     sources: tuple[str, ...] = ()
+
+    @property
+    def has_own_entropy(self) -> bool:
+        """Whether its authors chose what keys were drawn from, and so could choose among several draws."""
+        return self.entropy != PLAN
 
 
 def beside(archive: Path) -> Path:
@@ -89,7 +96,7 @@ def _problems(values: dict[str, object]) -> list[str]:
     for name in values.keys() - Card.__dataclass_fields__.keys():
         out.append(f"unknown field {name[:40]!a}")
     for name in (*TEXTS, "paper", "entropy"):
-        value = values.get(name, "" if name in TEXTS else "plan")
+        value = values.get(name, "" if name in TEXTS else PLAN)
         if not isinstance(value, str) or (name in TEXTS and not value.strip()):
             out.append(f"{name} is missing" if name not in values else f"{name} is no text")
         elif len(value) > LONGEST or not is_visible(value):

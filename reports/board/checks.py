@@ -10,6 +10,7 @@
 | `baselines` | an attack that public data alone would do as well |
 | `settings` | a label that is not what was run: `reports.board.settings` |
 | `evidence` | numbers that their own predictions deny: `reports.board.evidence` |
+| `consistency` | records that contradict themselves, or lack a flag that is due: `reports.board.consistency` |
 | `versions` | rows made by different code or libraries, or by code that is not known: `reports.board.code` |
 | `plugins` | locks and attacks whose source nobody can read: `reports.board.code` |
 | `flags` | nothing; it shows the red flags |
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator
 
 from bench import seeds as axes
 from bench.plan.wording import in_short
-from reports.board import code, evidence, settings
+from reports.board import code, consistency, evidence, settings
 from reports.board.finding import Finding, Submission, of_problems
 from reports.gate.sound import DISTRUSTED
 from reports.rows import calibration
@@ -78,6 +79,9 @@ def seeds(s: Submission) -> Finding:
         if absent := every - set(there):
             problems.append(f"{_row_name(first[key].cell)} lacks seed {seeds_list(tuple(absent))}")
     problems += [f"{in_short(r.cell)} {outcome(r)}" for r in s.records if r.status == "failed"]
+    for key, count in Counter(r.row_key for r in s.measured).items():
+        if count < min(LEAST_SEEDS, len(by_row[key])):
+            problems.append(f"{_row_name(first[key].cell)} has a result in {count} of {len(by_row[key])} seeds")
     few = f"; fewer than {FULL_SEEDS}, so the leaderboard marks its cells" if len(every) < FULL_SEEDS else ""
     return of_problems(
         "seeds", f"every row has {seeds_words(tuple(every))}{few}", problems,
@@ -133,8 +137,8 @@ def flags(s: Submission) -> Finding:
 
 
 CHECKS: tuple[Callable[[Submission], Finding], ...] = (
-    own, duplicates, seeds, settings.check, evidence.check, controls, calibrated, baselines, code.versions,
-    code.plugins, flags,
+    own, duplicates, seeds, settings.check, evidence.check, consistency.check, controls, calibrated, baselines,
+    code.versions, code.plugins, flags,
 )  # fmt: skip
 
 

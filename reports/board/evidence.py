@@ -139,6 +139,10 @@ def _models(record: Record, arrays: Arrays, known: dict[tuple[str, ...], str]) -
         answers = arrays.get(f"{prefix}/oracle")
         if answers is not None and not _same(known, ("oracle", parents.get("victim", "")), answers):
             yield "its answers behind oracle are not those of the other records of this victim"
+        answers = arrays.get(f"{prefix}/victim_authorised")
+        at = ("victim_authorised", parents.get("victim", ""), parents.get("key", ""))
+        if answers is not None and not _same(known, at, answers):
+            yield "its answers behind victim_authorised are not those of the other records of this victim and key"
 
 
 def _same(known: dict[tuple[str, ...], str], at: tuple[str, ...], array: Any) -> bool:

@@ -18,22 +18,23 @@ from bench.checkpoints.model_names import parse
 from bench.datasets import facts
 from bench.errors import UserError
 from bench.plan.wording import in_short
-from bench.records import EDITOR, THIRD_PARTY, Cell, PluginRef, Record
+from bench.records import EDITOR, THIRD_PARTY, Cell, Measured, PluginRef, Record
 from reports.board.finding import Finding, Submission
 from reports.gate.lines import TOLERANCE
+from reports.gate.snapshot import SPENT
 from reports.rows.controls import role_of
 
 NUMBERS = {
     "oracle": "oracle", "UP": "UP", "LP": "LP", "RP": "RP", "RP_validation": "RP",
-    "UP_shipped": "UP", "LP_shipped": "LP", "authorised_after": "RP",
+    "UP_shipped": "UP", "LP_shipped": "LP", "authorised_after": "RP", "victim_authorised": "UP",
 }  # fmt: skip
 """Numbers that are compared, with the name of what does not matter in `TOLERANCE`."""
 EVIDENT = ("oracle", "UP", "LP", "RP")
 """Those with answers by image that are compared one by one."""
 EXACT = ("test_index", "test_labels", "authorised_index", "authorised_labels")
 """Evidence that is drawn and not computed: it is the same on every machine."""
-REACH = 20
-"""Digits of a hash are enough from 4 up to this many."""
+SAME = ("extra_parameters", "key_megabytes", "defender_needs", "classes", "metric")
+"""Facts that are the same on every machine."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def compare(
             if (a is None) != (b is None) and ours.status == "ok":
                 problems.append(f"{name} is there on one side alone")
             continue
-        within = max(TOLERANCE[metric], math.hypot(_half(a), _half(b)))
+        within = _within(a, b, metric)
         same = _equal(_answers(their_arrays, name), _answers(our_arrays, name))
         lines.append(f"{name} {a.value:.2f} in the archive, {b.value:.2f} here{', the same answers' if same else ''}")
         if abs(a.value - b.value) > within:
@@ -166,12 +167,31 @@ def compare(
 
 
 def _other_facts(theirs: Record, ours: Record, exact: bool) -> list[str]:
-    """What else a record says: whether it depends on the batch, its key conditions and, on one CPU, its red flags."""
-    problems = []
+    """What else a record says: key conditions, costs, sizes, and, on one and the same CPU, its red flags.
+
+    Seconds, memory and the milliseconds of a key are of the machine, so they are not compared.
+    """
+    problems = [f"{name} is another" for name in SAME if getattr(theirs, name) != getattr(ours, name)]
     if theirs.transductive != ours.transductive:
         problems.append("whether its predictions depend on the batch is another")
     if [(c.kind, c.label) for c in theirs.conditions] != [(c.kind, c.label) for c in ours.conditions]:
         problems.append("its key conditions are others")
+    else:
+        problems += [
+            f"{a.accuracy.value:.1f} under the key condition {a.name}, and {b.accuracy.value:.1f} here"
+            for a, b in zip(theirs.conditions, ours.conditions, strict=True)
+            if abs(a.accuracy.value - b.accuracy.value) > _within(a.accuracy, b.accuracy, "wrong_key")
+        ]
+    problems += _costs("the attack", theirs.meter, ours.meter) + _costs("the lock", theirs.lock_meter, ours.lock_meter)
+    if len(theirs.curve) != len(ours.curve):
+        problems.append(f"its curve has {len(theirs.curve)} points, and {len(ours.curve)} here")
+    a, b = theirs.LP_after_batch_norm, ours.LP_after_batch_norm
+    if (a is None) != (b is None):
+        problems.append("LP after batch norm is there on one side alone")
+    elif a is not None and b is not None and theirs.LP is not None:
+        first, second = (theirs.LP.model_copy(update={"value": value}) for value in (a, b))
+        if abs(a - b) > _within(first, second, "LP"):
+            problems.append(f"LP after batch norm is {b:.1f} here, and {a:.1f} there")
     there, here = ({flag.name for flag in record.flags if flag.name != THIRD_PARTY} for record in (theirs, ours))
     if exact and there != here:
         problems.append(
@@ -180,7 +200,24 @@ def _other_facts(theirs: Record, ours: Record, exact: bool) -> list[str]:
     return problems
 
 
-def _half(measured: Any) -> float:
+def _costs(who: str, there: Mapping[str, Any] | None, here: Mapping[str, Any] | None) -> list[str]:
+    """What was spent, where one side spent more than twice the other: a plugin may stop a little earlier or later."""
+    out = []
+    for name, words in SPENT.items():
+        a, b = ((meter or {}).get(name) for meter in (there, here))
+        if (a is None) != (b is None):
+            out.append(f"{words} of {who} are counted on one side alone")
+        elif a is not None and b is not None and max(a, b) > 2 * min(a, b):
+            out.append(f"{who} spends {b} {words} here, and {a} there")
+    return out
+
+
+def _within(a: Measured, b: Measured, metric: str) -> float:
+    """Points that two measurements of one thing may differ by."""
+    return max(TOLERANCE[metric], math.hypot(_half(a), _half(b)))
+
+
+def _half(measured: Measured) -> float:
     if measured.low is None or measured.high is None:
         return 0.0
     return float(measured.high - measured.low) / 2

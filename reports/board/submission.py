@@ -70,9 +70,11 @@ def _card(submission: Submission) -> Finding:
     submission.card = own
     if absent:
         return Finding("card", False, f"it names {', '.join(absent)}, which is not there", "Put the file beside it.")
-    lines = (f"who: {own.who}", f"what: {own.what}", f"machine: {own.machine}", f"command: {own.command}")
+    lines = [f"who: {own.who}", f"what: {own.what}", f"machine: {own.machine}", f"command: {own.command}"]
+    if own.has_own_entropy:
+        lines.append(f"keys: drawn from entropy that its authors chose, maybe among several: {own.entropy}")
     whose = "third-party" if own.third_party else "measured by the maintainers"
-    return Finding("card", True, f"{own.licence}, {whose}", lines=lines)
+    return Finding("card", True, f"{own.licence}, {whose}", lines=tuple(lines))
 
 
 def _sums(file: Path) -> Iterator[Finding]:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from bench import metrics, plan
+from bench import metrics, plan, red_flags
 from bench.api import request
 from bench.hashing import digest
-from bench.records import Cell, Condition, Measured, Provenance, Record
+from bench.records import Cell, Condition, CurvePoint, Measured, Provenance, Record
 from bench.store import Store, archive, identity
 from bench.store.settings import Settings
 
@@ -88,8 +88,10 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
         name = cell.attack.name if cell.attack.purpose else cell.lock.name
         shown["RP"] = answers(RP[name], own.record)
     conditions = [("right", up), ("none", lp)]
+    low = red_flags.below_floor(measured(lp), 100 / K)
     record = Record(
         cell=cell,
+        flags=[] if low is None else [low],
         row_key=cell.row_key(),
         split=cell.split,
         floor=round(100 / K, 4),
@@ -97,6 +99,7 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
         RP_validation=measured(shown["RP"]),
         key={"method": cell.key.name},
         meter={"steps": 1},
+        curve=[CurvePoint(meter={"steps": 1}, RP=measured(shown["RP"]).value, n=N)],
         provenance=Provenance(
             hash=own.record,
             parents=parents,
@@ -183,3 +186,6 @@ def restate(value: dict[str, Any], arrays: dict[str, NDArray[Any]], name: str, c
     """Give a record another number, with the evidence for it."""
     arrays[f"pred/{name}"] = classes
     value[name] = measured(classes).model_dump()
+    if name == "RP":
+        value["RP_validation"] = value[name]
+        value["curve"][-1]["RP"] = value[name]["value"]

@@ -33,6 +33,13 @@ class TestRerun:
             ({"RP_validation": None}, "RP_validation is there on one side alone"),
             ({"transductive": True}, "whether its predictions depend on the batch"),
             ({"conditions": []}, "its key conditions are others"),
+            ({"victim_authorised": submissions.measured(submissions.answers(60, "low"))}, "victim_authorised is 85"),
+            ({"meter": {"steps": 3}}, "the attack spends 1 steps here, and 3 there"),
+            ({"meter": {"steps": 1, "guesses": 7}}, "guesses of the attack are counted on one side alone"),
+            ({"lock_meter": {"steps": 0}}, "steps of the lock are counted on one side alone"),
+            ({"extra_parameters": -5}, "extra_parameters is another"),
+            ({"curve": []}, "its curve has 0 points, and 1 here"),
+            ({"LP_after_batch_norm": 50.0}, "LP after batch norm is there on one side alone"),
             ({"flags": [Flag(name="lp-below-floor", detail="")]}, "its red flags are lp-below-floor, and none here"),
         ],
     )
@@ -46,6 +53,14 @@ class TestRerun:
         (record, arrays), ours = pair
         low = record.model_copy(update={"RP_validation": submissions.measured(submissions.answers(10, "low"))})
         assert not rerun.compare((low, arrays), ours).ok
+
+    def test_key_conditions_are_compared_by_their_numbers(self, pair: tuple[Any, Any]) -> None:
+        (record, arrays), ours = pair
+        low = submissions.measured(submissions.answers(2, "low"))
+        none = record.conditions[1].model_copy(update={"accuracy": low})
+        forged = record.model_copy(update={"conditions": [record.conditions[0], none]})
+        found = rerun.compare((forged, arrays), ours)
+        assert "1.7 under the key condition none, and 20.0 here" in found.what
 
     def test_replies_that_nothing_asked_for_exempt_no_cell(self, pair: tuple[Any, Any]) -> None:
         (record, _), _ = pair

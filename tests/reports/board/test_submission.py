@@ -58,8 +58,8 @@ def test_an_honest_archive_is_accepted(file: Path) -> None:
     found = look(file)
     assert refusals(found) == set(), [f for f in found.values() if not f.ok]
     assert set(found) == {
-        "archive", "checksums", "records", "card", "own", "duplicates", "seeds", "settings", "evidence", "controls",
-        "calibration", "baselines", "versions", "plugins", "flags",
+        "archive", "checksums", "records", "card", "own", "duplicates", "seeds", "settings", "evidence", "consistency",
+        "controls", "calibration", "baselines", "versions", "plugins", "flags",
     }  # fmt: skip
 
 
@@ -271,6 +271,72 @@ def right_key_alone(entries: list[Entry]) -> None:
         arrays.pop("pred/condition/none", None)
 
 
+def of_lock(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry[0]["cell"]["lock"]["name"] == "modellock"]
+
+
+def lower_victim(entries: list[Entry]) -> None:
+    """A victim that has little to lose makes a costly lock look cheap."""
+    for value, arrays in of_lock(entries):
+        submissions.restate(value, arrays, "victim_authorised", submissions.answers(91, "forged"))
+
+
+def lower_without_a_key(entries: list[Entry]) -> None:
+    for value, arrays in of_lock(entries):
+        classes = arrays["pred/condition/none"] = submissions.answers(3, "forged")
+        value["conditions"][1]["accuracy"] = submissions.measured(classes).model_dump()
+
+
+def lower_curve(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["curve"] = [{"meter": {"steps": 1}, "RP": 3.0, "n": submissions.N}]
+
+
+def dearer_curve(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["curve"][0]["meter"] = {"steps": 10**6}
+
+
+def no_curve(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["curve"] = []
+
+
+def lower_validation(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["RP_validation"] = submissions.measured(submissions.answers(2, "forged")).model_dump()
+
+
+def no_validation(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["RP_validation"] = None
+
+
+def flags_left_out(entries: list[Entry]) -> None:
+    for value, arrays in of_lock(entries):
+        submissions.restate(
+            value, arrays, "LP_shipped", submissions.answers(0, value["provenance"]["parents"]["judged"])
+        )
+        value["flags"] = []
+
+
+def batch_norm_flag_left_out(entries: list[Entry]) -> None:
+    for value, _ in of_lock(entries):
+        value["LP_after_batch_norm"] = 80.0
+
+
+def bad_seed_called_invalid(entries: list[Entry]) -> None:
+    value, arrays = main(entries, 1)
+    value.update(status="invalid", error="an accident", RP=None, RP_validation=None)
+    arrays.pop("pred/RP")
+
+
+def bad_seed_with_a_flag(entries: list[Entry]) -> None:
+    bad_seed_called_invalid(entries)
+    value, _ = main(entries, 1)
+    value["flags"] = [{"name": "not-finite", "detail": "NaN"}]
+
+
 DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = [
     (higher_RP, "evidence", "RP is 79.00, and 75.00 by its evidence"),
     (narrower_interval, "evidence", "the interval of RP is not that of its evidence"),
@@ -279,6 +345,17 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (no_evidence, "evidence", "RP has no evidence"),
     (evidence_of_another_lock, "evidence", "are not those of the other records of this locked model"),
     (other_victim, "evidence", "are not those of the other records of this victim"),
+    (lower_victim, "evidence", "behind victim_authorised are not those of the other records of this victim and key"),
+    (lower_without_a_key, "consistency", "under the key condition none are not those behind LP"),
+    (lower_curve, "consistency", "its curve ends at 3.00, and RP is 75.00"),
+    (dearer_curve, "consistency", "its steps fall along the curve, or pass what the attack spent"),
+    (no_curve, "consistency", "it has no curve"),
+    (lower_validation, "consistency", "RP is 75.0, and 1.7 on judge-validation images"),
+    (no_validation, "consistency", "RP has no value on judge-validation images"),
+    (flags_left_out, "consistency", "it lacks the red flag opens-when-outputs-dropped"),
+    (batch_norm_flag_left_out, "consistency", "it lacks the red flag lives-in-batch-norm"),
+    (bad_seed_called_invalid, "consistency", "it is called invalid, and has no flag that says why"),
+    (bad_seed_with_a_flag, "seeds", "has a result in 2 of 3 seeds"),
     (other_images, "evidence", "images are not those of the other records of this scenario"),
     (another_length, "records", "pred/RP has another length than the labels"),
     (tuning_seeds, "seeds", "seed 1000 is for tuning"),
@@ -413,7 +490,7 @@ def test_a_summary_for_a_pull_request_names_what_failed(file: Path) -> None:
     assert opened is not None
     findings += checks.run(opened)
     text = summary.markdown("a|b.zip", findings, opened)
-    assert text.startswith("## a\\|b.zip: refused: evidence\n")
+    assert text.startswith("## a\\|b.zip: refused: evidence, consistency\n")
     assert "| ✗ | evidence |" in text
     assert "modellock (blockwise) | logit-surgery | 0–2 |" in text
 
