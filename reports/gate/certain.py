@@ -5,6 +5,8 @@
 | `missing` | a row or a seed is missing, failed, invalid or distrusted, or a number is no longer measured |
 | `handed_back` | a lock is right on exactly the victim's images, or an attack on exactly the locked model's |
 | `other_defaults` | a parameter that no row sets has another default now, so the row measures something else |
+| `other_role` | a method is a control now, or the reverse: then other lines are compared |
+| `fewer_keys` | fewer near or wrong keys are tried, so their highest accuracy says less |
 | `spends_less` | an attack spends less than half of what it spent, whatever it still reaches |
 """
 
@@ -123,6 +125,39 @@ def other_defaults(before: SnapshotRow, after: SnapshotRow) -> list[tuple[str, C
                 remedy = "Take it back; if it was changed on purpose, save a new snapshot."
                 findings.append((f"{kind} {before.row[kind][0]}", Certain(before.words(), what, remedy)))
     return findings
+
+
+def other_role(before: SnapshotRow, after: SnapshotRow) -> list[tuple[str, Certain]]:
+    """Lock or attack with another purpose under the same row key, each with its plugin's kind and name."""
+    findings = []
+    for kind, old, new in (
+        ("lock", before.lock_purpose, after.lock_purpose),
+        ("attack", before.attack_purpose, after.attack_purpose),
+    ):
+        if old != new:
+            name = before.row[kind][0]
+            what = f"the {kind} {name} was {_role(old)} and is {_role(new)}"
+            remedy = "Take it back; if it was changed on purpose, save a new snapshot."
+            findings.append((f"{kind} {name}", Certain(before.words(), what, remedy)))
+    return findings
+
+
+def _role(purpose: str) -> str:
+    return f"a control ({purpose})" if purpose else "no control"
+
+
+def fewer_keys(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
+    """Kinds of keys of which some candidate seed tries fewer than any seed of the snapshot did."""
+    parts = []
+    for kind in sorted(set().union(*(seed.keys for seed in before.seeds.values()))):
+        least = min(seed.keys.get(kind, 0) for seed in before.seeds.values())
+        now = min(seed.keys.get(kind, 0) for seed in after.seeds.values())
+        if now < least:
+            parts.append(f"{kind}: {now}, once {least}")
+    if not parts:
+        return []
+    remedy = "Find what leaves them out; if it was changed on purpose, save a new snapshot."
+    return [Certain(before.words(), f"fewer keys are tried ({'; '.join(parts)})", remedy)]
 
 
 def spends_less(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:

@@ -56,7 +56,7 @@ from numpy.typing import NDArray
 
 from reports.gate import comparable
 from reports.gate.asked import Asked, Remake
-from reports.gate.certain import Certain, handed_back, missing, other_defaults, spends_less
+from reports.gate.certain import Certain, fewer_keys, handed_back, missing, other_defaults, other_role, spends_less
 from reports.gate.comparable import CANDIDATE_SEEDS as CANDIDATE_SEEDS
 from reports.gate.lines import TOLERANCE, Line
 from reports.gate.lines import lines as lines
@@ -373,7 +373,8 @@ def _certain(
     for key in whole:
         old, new = before[key], after[key]
         of_row = [(old.lock_group, finding) for finding in handed_back(old, new)]
-        for whose, finding in of_row + other_defaults(old, new):
+        of_row += [(old.lock_group, finding) for finding in fewer_keys(old, new)]
+        for whose, finding in of_row + other_defaults(old, new) + other_role(old, new):
             if (whose, finding.what) not in reported:
                 findings.append(finding)
             reported.add((whose, finding.what))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,6 +69,7 @@ class Seed(_Model):
     data: str = Field(default="", description="data fingerprint")
     flags: list[str] = Field(default_factory=list)
     spent: dict[str, Count] = Field(default_factory=dict, description="what the attack used up, by unit")
+    keys: dict[str, Count] = Field(default_factory=dict, description="how many keys of each kind were tried")
     created: str = ""
 
     @field_validator("values", "right", "spent")
@@ -113,6 +115,10 @@ class SnapshotRow(_Model):
     lock_name: str
     attack_name: str
     role: str
+    purposes: dict[str, str] = Field(
+        default_factory=dict,
+        description="what lock and attack are for, where a control; files of older versions lack it",
+    )
     settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="every parameter of lock, key and attack, defaults too, by plugin"
     )
@@ -144,12 +150,15 @@ class SnapshotRow(_Model):
     @property
     def lock_purpose(self) -> str:
         """What the lock is for, where it is a control."""
-        return purpose_of("lock", self.lock_name)
+        return self._purpose("lock", self.lock_name)
 
     @property
     def attack_purpose(self) -> str:
         """What the attack is for, where it is a control."""
-        return purpose_of("attack", self.attack_name)
+        return self._purpose("attack", self.attack_name)
+
+    def _purpose(self, kind: str, name: str) -> str:
+        return self.purposes[kind] if kind in self.purposes else purpose_of(kind, name)
 
     @property
     def lock_group(self) -> str:
@@ -244,7 +253,9 @@ def _each(words: Iterable[str]) -> str:
 def _row(record: Record) -> SnapshotRow:
     names = {name: value for name, value in names_of(record.cell).items() if name in SnapshotRow.model_fields}
     settings = {kind: getattr(record.cell, kind).params for kind in ("lock", "key", "attack")}
-    return SnapshotRow(row_key=record.row_key, row=record.cell.row(), settings=settings, seeds={}, **names)
+    purposes = {kind: getattr(record.cell, kind).purpose for kind in ("lock", "attack")}
+    row = record.cell.row()
+    return SnapshotRow(row_key=record.row_key, row=row, settings=settings, purposes=purposes, seeds={}, **names)
 
 
 def _seed(record: Record, evidence: Evidence) -> Seed:
@@ -290,6 +301,7 @@ def _seed(record: Record, evidence: Evidence) -> Seed:
         data=record.provenance.data_fingerprint,
         flags=sorted({flag.name for flag in record.flags}),
         spent={name: spent for name in SPENT if (spent := (record.meter or {}).get(name))},
+        keys=dict(sorted(Counter(c.kind for c in record.conditions).items())),
         created=record.provenance.created,
     )
 

@@ -3,12 +3,13 @@
 | seeds | interval |
 |---|---|
 | 1 | over images, named "images, these seeds only" |
-| 2 to 4 | t over per-seed means; the one over images stands apart |
+| 2 to 4 | t over per-seed means; the one over images stands apart, and verdicts join both |
 | 5 and more | nested bootstrap over seeds and the images that they share |
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +23,6 @@ from reports.rows.statistics import DRAWS, NESTED_FROM, Answered, Draws, nested,
 T = "t over seeds"
 IMAGES = "images, these seeds only"
 NESTED = "nested bootstrap over seeds and images"
-
-NO_WIDTH = 0.005
-"""Width of an interval over seeds under which they agree to the last image: what rounding leaves, percent."""
 
 Statistic = Callable[[Mapping[str, Draws]], Draws]
 """From accuracies by name, each (B,) percent, to (B,) values of what is derived from them."""
@@ -60,14 +58,18 @@ class Value:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The ends of the interval that decides: over images where seeds agree to the last image.
+        """The ends of the interval that decides.
 
-        Theirs has no width then, but for the rounding of what is recorded.
+        The t interval of 2 to 4 seeds varies the seeds alone, and other images would move the number too. So each arm
+        is joined with that over images, √(a² + b²). Seeds that agree to the last image have the one over images.
         """
         if self.low is None or self.high is None:
             return None
-        agree = self.kind == T and self.high - self.low < NO_WIDTH
-        return self.images if agree and self.images is not None else (self.low, self.high)
+        if self.kind != T or self.images is None:
+            return self.low, self.high
+        below, above = self.images[0] - self.mean, self.images[1] - self.mean
+        low, high = min(below, 0.0), max(above, 0.0)
+        return self.mean - math.hypot(self.mean - self.low, low), self.mean + math.hypot(self.high - self.mean, high)
 
     @property
     def half(self) -> float | None:

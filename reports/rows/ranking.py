@@ -36,12 +36,25 @@ def unplaced(rows: Sequence[Row]) -> list[Row]:
 def unshared(rows: Sequence[Row], ranked: Sequence[Row]) -> list[str]:
     """Attacks that could stand for some of the ``ranked`` locks and did not run on all of them, by name.
 
-    The same attack under another threat model is another one.
+    The same attack under another threat model is another one. A member of an ensemble counts where it was measured.
     """
     places = {row.place for row in ranked}
     met = [{_attack(row): row.attack for row in candidates(pool)} for pool in _pools(rows) if pool[0].place in places]
     shared = set.intersection(*(set(attacks) for attacks in met)) if met else set()
-    return sorted({name for attacks in met for at, name in attacks.items() if at not in shared})
+    spared = {name for attacks in met for at, name in attacks.items() if at not in shared}
+    return sorted(spared | _spared_members([row for pool in _pools(rows) if pool[0].place in places for row in pool]))
+
+
+def _spared_members(rows: Sequence[Row]) -> set[str]:
+    """Members of one ensemble that some locks lack and others do not."""
+    lacking: dict[tuple[int, str], list[set[str]]] = {}
+    for row in rows:
+        if row.ensemble is not None:
+            lacking.setdefault((row.ensemble.version, row.ensemble.threat), []).append(set(row.ensemble.missing))
+    spared: set[str] = set()
+    for sets in lacking.values():
+        spared |= set().union(*sets) - sets[0].intersection(*sets)
+    return spared
 
 
 def _worsts(rows: Sequence[Row]) -> list[Row]:
@@ -74,7 +87,7 @@ def ranges(values: Sequence[Value]) -> list[tuple[int, int]]:
     seeds the test is Student's t; it has one degree of freedom less than the row with fewer seeds has seeds. Holm
     adjusts the p-values of all pairs, so the chance of any wrong order in the table is about 5 % at most.
 
-    Seeds that agree to the last image have a t interval without width. Then h is that of the interval over images.
+    For 2 to 4 seeds h is of the t interval joined with the one over images: see `Value.bounds`.
 
     Args:
         values: advantages, points, each with an interval.

@@ -87,7 +87,7 @@ def _sizes(group: Group) -> str:
 
 def _intervals(group: Group) -> str:
     meaning = {
-        T: "t over seeds (2 to 4 seeds)",
+        T: "t over seeds (2 to 4 seeds; verdicts and ranks join it with the one over images)",
         IMAGES: "one seed: over test images, these seeds only",
         NESTED: "5 seeds or more: nested bootstrap over seeds and images",
     }

@@ -30,6 +30,19 @@ def test_an_advantage(benchmark: Any, seeds: int, spread: float) -> None:
         assert wilson(round(rate * REPLICATES / 100), REPLICATES)[1] >= LEAST
 
 
+@pytest.mark.parametrize("spread", [1.0, 5.0])
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_what_decides_a_verdict_where_other_images_are_hard_for_the_baseline(
+    benchmark: Any, seeds: int, spread: float
+) -> None:
+    rp, baseline, world = Population(60.0, spread), Population(40.0, spread), World(360, seeds, shared=0.9)
+    hits = benchmark.pedantic(
+        lambda: trials.advantage(world, rp, baseline, REPLICATES, 0, own_images=True), rounds=1, warmup_rounds=0
+    )
+    benchmark.extra_info |= (rates := {name: hits.rate(name) for name in ("population", "joined")})
+    assert wilson(round(rates["joined"] * REPLICATES / 100), REPLICATES)[1] >= LEAST
+
+
 @pytest.mark.parametrize("seeds", [1, 3, 5, 8])
 def test_ranks(benchmark: Any, seeds: int) -> None:
     equal, baseline = [Population(60.0, 5.0)] * trials.LOCKS, Population(40.0, 5.0)

@@ -7,7 +7,7 @@ import pytest
 
 from reports.rows.intervals import IMAGES, T, Value
 from tools.coverage.__main__ import report
-from tools.coverage.trials import Hits, performance, sound_ranks
+from tools.coverage.trials import Hits, advantage, performance, sound_ranks
 from tools.coverage.world import Population, World
 
 
@@ -60,15 +60,18 @@ def test_one_lock_above_the_other_is_a_sound_order_and_equal_locks_have_none() -
 def test_the_report_is_one_table() -> None:
     lines = list(report(2, [50], [50], 0.5))
     assert {line.count("|") for line in lines} == {8}
-    assert [sum(line.startswith(f"| {what}") for line in lines) for what in ("UP", "adv", "rec", "ranks")] == [
-        7,
-        6,
-        6,
-        4,
-    ]
+    counts = [sum(line.startswith(f"| {what}") for line in lines) for what in ("UP", "advantage |", "rec", "ranks")]
+    assert counts == [7, 6, 6, 4]
+    assert sum(line.startswith("| advantage, hard images of its own |") for line in lines) == 6
 
 
 def test_three_seeds_cover_these_images_better_than_others() -> None:
     hits = performance(World(200, 3, shared=0.9), Population(50.0, 1.0), 200, 4)
     assert hits.rate("these_images") > hits.rate("population") + 10
+    assert hits.rate("joined") >= 93.0
+
+
+def test_a_verdict_covers_where_other_images_are_hard_for_the_baseline() -> None:
+    hits = advantage(World(200, 3, shared=0.9), Population(60.0, 1.0), Population(40.0, 1.0), 100, 5, own_images=True)
+    assert hits.rate("population") < 90.0
     assert hits.rate("joined") >= 93.0

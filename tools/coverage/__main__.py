@@ -21,7 +21,7 @@ TRUTHS = {
     "these_seeds": "these seeds, other images (images interval)",
     "these_images": "other seeds, these images",
     "population": "other seeds, other images",
-    "joined": "the same, √(a² + b²) of both arms",
+    "joined": "the same, as verdicts join both",
 }
 """What an interval is held against, by the field of `trials.Hits`."""
 
@@ -63,10 +63,14 @@ def report(replicates: int, images: Sequence[int], derived: Sequence[int], share
     def recovery(world: World, rp: Population) -> trials.Hits:
         return trials.recovery(world, rp, Population(LP, rp.spread), Population(ORACLE, 1.0), replicates, 2)
 
+    def apart(world: World, rp: Population) -> trials.Hits:
+        return trials.advantage(world, rp, Population(BASELINE, rp.spread), replicates, 4, own_images=True)
+
     for n in images:
         yield from _rows("UP, LP, RP", n, shared, performance)
     for n in derived:
         yield from _rows("advantage", n, shared, advantage)
+        yield from _rows("advantage, hard images of its own", n, shared, apart)
         yield from _rows("recovery", n, shared, recovery)
         for seeds in SEEDS:
             cells = [[_ranks(World(n, seeds, shared), m, spread, replicates) for m in MEANS] for spread in SPREADS]

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,7 +36,7 @@ class Hits:
         population: other seeds, other images.
         these_images: other seeds, the same images.
         these_seeds: the interval over images; other images, the same seeds.
-        joined: mean ± √(a² + b²), a and b the arms of the headline and of the interval over images.
+        joined: the interval that verdicts go by: that over seeds and that over images, √(a² + b²) of both arms.
     """
 
     population: list[bool] = field(default_factory=list)
@@ -58,10 +58,9 @@ class Hits:
             self.these_images.append(value.low <= these_images <= value.high)
         images = value.images or (value.low, value.high)
         self.these_seeds.append(images[0] <= these_seeds <= images[1])
-        if value.images is not None:
-            low = value.mean - np.hypot(value.mean - value.low, value.mean - images[0])
-            high = value.mean + np.hypot(value.high - value.mean, images[1] - value.mean)
-            self.joined.append(bool(low <= population <= high))
+        if value.images is not None and value.bounds is not None:
+            low, high = value.bounds
+            self.joined.append(low <= population <= high)
 
 
 def performance(world: World, population: Population, replicates: int, seed: int) -> Hits:
@@ -79,9 +78,16 @@ def performance(world: World, population: Population, replicates: int, seed: int
     return hits
 
 
-def advantage(world: World, rp: Population, baseline: Population, replicates: int, seed: int) -> Hits:
-    """RP minus the public baseline, on the same images."""
-    return _derived(world, {"RP": rp, "baseline": baseline}, lambda x: advantage_of(x, FLOOR), replicates, seed)
+def advantage(
+    world: World, rp: Population, baseline: Population, replicates: int, seed: int, own_images: bool = False
+) -> Hits:
+    """RP minus the public baseline, on the same images.
+
+    Args:
+        own_images: whether other images are hard for the baseline than for the attacked model.
+    """
+    pair = {"RP": rp, "baseline": baseline}
+    return _derived(world, pair, lambda x: advantage_of(x, FLOOR), replicates, seed, {"baseline"} if own_images else ())
 
 
 def recovery(world: World, rp: Population, lp: Population, oracle: Population, replicates: int, seed: int) -> Hits:
@@ -117,15 +123,17 @@ def sound_ranks(world: World, rps: Sequence[Population], baseline: Population, r
 
 def _derived(
     world: World, populations: Mapping[str, Population], statistic: Callable[[Mapping[str, Draws]], Draws],
-    replicates: int, seed: int,
+    replicates: int, seed: int, on_their_own: Collection[str] = (),
 ) -> Hits:  # fmt: skip
+    """Trials of a derived quantity; for predictors ``on_their_own`` other images are hard than for the rest."""
     rng = np.random.default_rng(seed)
     difficulty = world.difficulties(rng, replicates)
     true: dict[str, Floats] = {}
     right: dict[str, Right] = {}
     for name, population in populations.items():
         true[name] = population.draw(rng, replicates, world.seeds)
-        right[name] = world.answers(rng, true[name], difficulty)
+        hard = world.difficulties(rng, replicates) if name in on_their_own else difficulty
+        right[name] = world.answers(rng, true[name], hard)
     many = statistic({name: 100 * p.draw(rng, MANY) for name, p in populations.items()})
     truth = float(np.nanmean(many))
     hits = Hits()

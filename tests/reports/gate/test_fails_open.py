@@ -369,6 +369,23 @@ class TestWhatShips:
         lost = self._with(after, **{n: v for n, v in good.items() if n != name})
         assert any(f"{name} no longer measured" in f.what for f in compare(old, lost).certain)
 
+    def test_a_lost_near_key_is_certain(self, before: Snapshot, after: Snapshot) -> None:
+        for pool, near in ((before, 5), (after, 5)):
+            for row in pool.rows:
+                for seed in row.seeds.values():
+                    seed.keys = {"near": near, "wrong": 3}
+        assert compare(before, after).exit_status == 0
+        next(iter(after.rows[0].seeds.values())).keys = {"wrong": 3}
+        assert "fewer keys are tried (near: 0, once 5)" in what(compare(before, after))
+
+    def test_a_lock_that_becomes_a_control_is_certain(self, before: Snapshot, after: Snapshot) -> None:
+        for row in after.rows:
+            if row.lock_name == "modellock":
+                row.purposes["lock"] = "must-open"
+        comparison = compare(before, after)
+        assert comparison.exit_status == 1
+        assert "the lock modellock was no control and is a control (must-open)" in what(comparison)
+
     def test_an_older_file_that_lacks_them_is_named(self, before: Snapshot, after: Snapshot) -> None:
         comparison = compare(self._with(before), self._with(after, wrong_key=22.0))
         assert comparison.exit_status == 0

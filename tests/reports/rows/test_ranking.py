@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from example_records import baselines, calibration, record
+from example_records import baselines, calibration, record, the_row, world
 
 from reports.rows.aggregate import rows
-from reports.rows.intervals import T, Value
+from reports.rows.intervals import NESTED, T, Value
 from reports.rows.ranking import places, ranges, unplaced, unshared
+from reports.rows.row import EnsembleCase, Row
 from reports.rows.statistics import t_interval
 from reports.text.captions import captions, grouped
 
@@ -54,3 +57,20 @@ class TestPlaces:
         methods = [row for row in table if row.role == "method"]
         assert unshared(methods, [row for row, _ in places(methods)]) == ["finetune"]
         assert "Not every lock met finetune." in "\n".join(captions(grouped(table)[0]))
+
+    def test_a_member_of_an_ensemble_that_one_lock_was_spared_is_named(self) -> None:
+        def standing(lock: str, missing: tuple[str, ...]) -> Row:
+            base = the_row(world((80.0, 81.0), (30.0, 30.0)))
+            case = EnsembleCase(5, "weights-unlabelled", {0: "tent"}, {0: 1.0}, missing, 3)
+            return replace(base, lock=lock, lock_name=lock, attack="ensemble", ensemble=case)
+
+        pair = [standing("ntl", ("compose", "tent")), standing("map", ("tent",))]
+        assert unshared(pair, pair) == ["compose"]
+        assert unshared(pair[:1] * 2, pair[:1]) == []
+
+
+def test_a_verdict_joins_seeds_and_images() -> None:
+    assert over_seeds(10.0, 10.0, 10.0, images=5.0).bounds == (5.0, 15.0)
+    joined = Value(10.0, (9.0, 11.0), 7.0, 13.0, T, (6.0, 14.0))
+    assert joined.bounds == (5.0, 15.0)
+    assert Value(10.0, (9.0, 11.0), 7.0, 13.0, NESTED, (6.0, 14.0)).bounds == (7.0, 13.0)
