@@ -38,6 +38,8 @@ NAMES, NARROWEST = 19, 11
 """Columns of a lock's and of an attack's name where there are 80, and at least."""
 MOST = 1000
 """Rows up to which the summary has the table of all attacks beside what stands for each lock."""
+WIDE = {"advantage": 20.0, "recovery": 0.5}
+"""Half-widths from which the interval of a control says nothing: points, and a fraction."""
 ROOMY = 72
 """Columns from which the table has room for the interval of RP."""
 
@@ -198,9 +200,11 @@ def _lines(group: Group) -> list[tuple[str, str]]:
     lacking = dict.fromkeys((lack.control, lack.command) for row in group.methods for lack in row.missing)
     lines += [(f"control missing: {control}; run: {command}", "yellow") for control, command in lacking]
     if not lines:
-        present = "; ".join(_calibrations(group))
-        if present:
-            lines.append((f"controls ok: {present}", "green"))
+        decided, open_ = _calibrations(group)
+        if decided:
+            lines.append((f"controls ok: {'; '.join(decided)}", "green"))
+        if open_:
+            lines.append((f"controls not decided: {'; '.join(open_)}", "yellow"))
     bad = [row for row in group.rows if row.status != "ok"]
     for row in bad:
         lines.append((f"{row.status}: {lock_name(row)} × {row.attack}: {row.reason or row.error or ''}", "red"))
@@ -214,15 +218,32 @@ def _lines(group: Group) -> list[tuple[str, str]]:
     return lines
 
 
-def _calibrations(group: Group) -> list[str]:
+def _calibrations(group: Group) -> tuple[list[str], list[str]]:
+    """What the controls of a group showed, and those whose interval is too wide to show anything."""
     words = {"must-not-open": "stayed closed", "must-open": "opened"}
-    out = []
+    decided: list[str] = []
+    open_: list[str] = []
     for row in group.controls:
         tested = opens(row) if row.lock_purpose == "must-open" else row.lock_purpose in CALIBRATION
         against = "oracle" if row.lock_purpose == "must-open" else "advantage"  # without it nothing was compared
         if tested and row.values["RP"] is not None and row.values[against] is not None and not row.attack_purpose:
-            out.append(f"{row.lock} {words[row.lock_purpose]}")
-    return list(dict.fromkeys(out))
+            name = "recovery" if row.lock_purpose == "must-open" else "advantage"
+            if (why := _says_nothing(name, row.values[name])) and row.values[name] is not None:
+                open_.append(f"{row.lock} × {row.attack}: {why}")
+            else:
+                decided.append(f"{row.lock} {words[row.lock_purpose]}")
+    return list(dict.fromkeys(decided)), list(dict.fromkeys(open_))
+
+
+def _says_nothing(name: str, value: Value | None) -> str:
+    """The value in words where its interval is too wide, or is none; empty where it says something."""
+    if value is None:
+        return ""
+    digits = 2 if name == "recovery" else 1
+    if value.bounds is None:
+        return f"{name} {value.mean:.{digits}f} without an interval"
+    half = max(value.bounds[1] - value.mean, value.mean - value.bounds[0])
+    return f"{name} {value.mean:.{digits}f} ±{half:.{digits}f}" if half > WIDE[name] else ""
 
 
 def _mean(value: Value | None) -> str:

@@ -46,7 +46,8 @@ class Trials:
     a place that a trial was not run at is missing. ``ranked`` where the highest mean is the best: an attack's trials.
     A mean over what a lock keeps and what it leaves says nothing. ``lost`` names what does not count and why: a place
     where a seed of a trial is invalid or failed has no number. ``attacks`` are those whose highest RP is the worst case
-    of a lock's trial, which has none where one of them is missing.
+    of a lock's trial, which has none where one of them is missing. ``fewer`` names trials that lack some of ``seeds``:
+    means over other seeds are not compared.
     """
 
     title: str
@@ -57,12 +58,16 @@ class Trials:
     ranked: bool
     lost: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
+    fewer: tuple[str, ...] = ()
 
     @property
     def best(self) -> str | None:
-        """The trial with the highest mean, where they are ranked and all were run everywhere."""
+        """The trial with the highest mean, where they are ranked and all were run everywhere with the same seeds."""
         means = {trial: mean for trial in self.table if (mean := self.mean(trial)) is not None}
-        return max(means, key=lambda t: means[t]) if self.ranked and len(means) == len(self.table) else None
+        return max(means, key=lambda t: means[t]) if self._comparable(means) else None
+
+    def _comparable(self, means: Mapping[str, float]) -> bool:
+        return self.ranked and len(means) == len(self.table) and not self.fewer
 
     def mean(self, trial: str) -> float | None:
         """Over all places; None where one is missing."""
@@ -155,6 +160,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     settings = [getattr(r.cell, tuned).explicit for r in group]
     varying = _varying(settings)
     values: dict[str, dict[str, list[float]]] = {}
+    seeds_of: dict[tuple[str, str], set[int]] = {}
     lost: dict[tuple[str, str], list[str]] = {}
     for record in sorted(group, key=lambda r: _order(getattr(r.cell, tuned).explicit, varying)):
         explicit = getattr(record.cell, tuned).explicit
@@ -166,6 +172,7 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
             continue
         for name, value in _measured(record, by_attack).items():
             own.setdefault(name, []).append(value)
+            seeds_of.setdefault((trial, _place(record, by_attack)), set()).add(record.cell.replicate)
     for trial, place in lost:  # a mean over the seeds that went well would flatter the trial
         for name in (place, f"{place} UP", f"{place} LP"):
             values[trial].pop(name, None)
@@ -173,7 +180,11 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     words = tuple(f"{trial}, {place}: {', '.join(why)}" for (trial, place), why in lost.items())
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
-    return Trials(title, threat, seeds, places, table, by_attack, words)
+    fewer = tuple(
+        f"{trial}, {place}: {seeds_words(tuple(sorted(own)))}" for (trial, place), own in seeds_of.items()
+        if own != {*seeds} and (trial, place) not in lost
+    )  # fmt: skip
+    return Trials(title, threat, seeds, places, table, by_attack, words, fewer=fewer)
 
 
 def _with_worst(group: Trials, alone: Sequence[Record], attacked: Sequence[Record]) -> Trials:
@@ -257,7 +268,8 @@ def _caption(group: Trials) -> str:
     best = f" Highest mean: {group.best}." if group.best else ""
     worst = f" Worst RP: the highest of {', '.join(group.attacks)}." if group.attacks else ""
     lost = f" Without what does not count: {'; '.join(group.lost)}." if group.lost else ""
-    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}{worst}{lost}"
+    fewer = f" Not to be compared, since seeds are missing: {'; '.join(group.fewer)}." if group.fewer else ""
+    return f"{read}; {seeds_words(group.seeds)}, judge-validation images, percent.{best}{worst}{lost}{fewer}"
 
 
 def _markdown(group: Trials) -> str:

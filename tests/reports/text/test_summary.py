@@ -55,8 +55,17 @@ def test_no_word_and_no_number_is_broken(width: int) -> None:
 def test_the_controls_take_one_line() -> None:
     pool = [r for r in world((80.0, 78.0), (30.0, 28.0)) if r.cell.lock.name != "permuted-logits"]
     pool += [record("permuted-logits", "logit-surgery", seed, RP=90.0, LP=3.0) for seed in range(2)]
+    pool.append(record("destroyed", replicate=1, RP=28.0, LP=10.0))
     (line,) = [x for x in shown(pool).splitlines() if x.startswith("controls")]
     assert line == "controls ok: destroyed stayed closed; permuted-logits opened"
+
+
+def test_a_control_with_an_interval_that_says_nothing_is_not_decided() -> None:
+    pool = [r for r in world((80.0, 78.0), (30.0, 30.0)) if r.cell.lock.name != "destroyed"]
+    pool += [record("destroyed", replicate=seed, RP=rp, LP=10.0) for seed, rp in enumerate((10.0, 45.0))]
+    text = " ".join(shown(pool, 200).split())
+    assert "destroyed stayed closed" not in text
+    assert re.search(r"controls not decided: destroyed × prompt-search: advantage -2.5 ±\d\d\d", text)
 
 
 def test_a_lock_that_was_compared_with_no_baseline_did_not_stay_closed() -> None:

@@ -45,6 +45,17 @@ def test_seeds_are_averaged() -> None:
     assert product.table["rate 0.01"]["ntl (digits, edit)"] == 70.0
 
 
+def test_trials_over_other_seeds_are_not_ranked() -> None:
+    """Seed 1001 is a hard one: the trial that was spared it would look best."""
+    records = [trial("ntl", 0.1, 80.0), trial("ntl", 0.1, 40.0, 1001), trial("ntl", 0.2, 70.0)]
+    (product,) = trials.trials(records)
+    assert product.best is None
+    assert product.fewer == ("rate 0.2, ntl (digits, edit): seed 1000",)
+    assert "Not to be compared, since seeds are missing: rate 0.2" in trials.render(records, "md")
+    (whole,) = trials.trials([*records, trial("ntl", 0.2, 70.0, 1001)])
+    assert (whole.best, whole.fewer) == ("rate 0.2", ())
+
+
 def test_a_trial_that_was_not_run_everywhere_has_no_mean_and_there_is_no_best() -> None:
     (product,) = trials.trials(TWO_LOCKS[:3])
     assert product.mean("rate 0.001") is None
