@@ -219,11 +219,13 @@ def _info(kind: str, file: Path, module: str, line: list[tuple[Path, ast.ClassDe
             name, value = assigned(item)
             if value is None:
                 continue
-            if (
-                isinstance(item, ast.AnnAssign)
-                and isinstance(value, ast.Call)
-                and getattr(value.func, "id", "") == "param"
-            ):
+            calls_param = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "param"
+            if isinstance(item, ast.Assign) and calls_param:
+                raise UserError(
+                    f"{place.name}, line {item.lineno}: the parameter {name} has no type.",
+                    f"Write it before the sign: {name}: float = param(…)",
+                )
+            if isinstance(item, ast.AnnAssign) and isinstance(value, ast.Call) and calls_param:
                 params[name] = _param(name, item.annotation, value, place, node)
             elif name in params and isinstance(item, ast.Assign):
                 raise UserError(

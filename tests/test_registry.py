@@ -117,6 +117,7 @@ def test_two_helpers_of_one_name_are_refused(tmp_path: Path) -> None:
         ("title = 3", "title is no text"),
         ('assets = "one"', "assets is no tuple"),
         ("x: int = param(1, 'how', gt=0)", "hostile.py: the parameter x is declared wrongly"),
+        ("x = param(5, 'how')", "the parameter x has no type"),
         ("x: int = param(5, 'how', le=3)", "hostile.py: x=5 is not allowed"),
     ],
 )

@@ -60,6 +60,17 @@ class Audit(Results):
         return findings.diagnosis(self.records, Store(self.store, write=False).evidence, self._raw_alone)
 
     @property
+    def red_flags(self) -> list[str]:
+        """The red flags of the checkpoint and of the attacks on it."""
+        raised = {flag.name for r in self.records if r.cell.lock.role == "given" for flag in r.flags}
+        return sorted(raised)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether anybody gets less than its rightful user, or no more than a constant answer gives."""
+        return findings.is_locked(self.records)
+
+    @property
     def opened_by(self) -> list[str]:
         """The attacks that open the checkpoint."""
         return [f.attack for f in self.findings if f.opens]
@@ -115,6 +126,8 @@ def prepare(
     """
     settings, root = settings or Settings(), Path(store)
     task = task_of(data)
+    if not isinstance(model, str | Path) and not hasattr(model, "state_dict"):
+        raise UserError(f"a {type(model).__name__} is no checkpoint.", "Give a file, or a torch.nn.Module.")
     if isinstance(model, str | Path):
         file = user_path(model).resolve()  # read in a process that has another working directory
     else:
@@ -124,9 +137,14 @@ def prepare(
             options = replace(options, model=live.name_of(model, dict(options.model_args)))
         Store(root, entropy=entropy)  # a new store is made in an empty folder
         file = live.save(model, root.resolve() / "checkpoints")
-    size = scope.params.get("task.size")
-    reading = checkpoint.describe(file, task, options, settings, None if size is None else int(size))
+    reading = checkpoint.describe(file, task, options, settings, _size(scope.params.get("task.size")))
     return Prepared(reading, audit_plan.build(reading, task, scope), root, settings, entropy, scope)
+
+
+def _size(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise UserError(f"task.size={value!r} is no number of pixels.", "Give a whole number, e.g. task.size=64")
 
 
 def execution_of(prepared: Prepared) -> Execution:
@@ -144,6 +162,7 @@ def results(prepared: Prepared, execution: Execution) -> Audit:
 def audit(
     model: str | Path | nn.Module,
     data: str | Path,
+    /,
     *,
     key: str = "none",
     quick: bool = False,
@@ -173,7 +192,7 @@ def audit(
         params: further parameters by ``GROUP.NAME``, such as ``{"threat.share": 0.05}``.
         seeds: how many, or a range such as ``"0:3"``.
         plugins, store, device, jobs, threads, entropy, skip_bad, watch: as of `bench.run`.
-        reading: fields of `bench.api.checkpoint.Options`: ``model`` is named ``architecture`` here.
+        reading: fields of `bench.api.checkpoint.Options`; ``architecture`` is another name of its ``model``.
 
     Raises:
         UserError: the checkpoint cannot be read, does not fit its architecture or the data, or no attack fits.
@@ -183,11 +202,16 @@ def audit(
     try:
         options = Options(**reading)
     except TypeError:
-        known = ", ".join(sorted(Options.__dataclass_fields__))
-        raise UserError(f"audit() does not take {', '.join(reading)}.", f"It takes {known}.") from None
+        known = sorted(Options.__dataclass_fields__)
+        unknown = ", ".join(name for name in reading if name not in known)
+        raise UserError(
+            f"audit() does not take {unknown}.",
+            f'It takes {", ".join(known)}; settings go into params={{"GROUP.NAME": value}}.',
+        ) from None
     files, _ = request.plugins(plugins)
     settings = Settings(device=request.device_of(device), threads=threads, skip_bad=skip_bad, plugin_files=files)
-    scope = Scope(key, quick, threats, attacks, params or {}, parse_seeds(str(seeds)))
+    chosen = request.listed(threats), request.listed(attacks)
+    scope = Scope(key, quick, *chosen, params or {}, parse_seeds(str(seeds)))
     prepared = prepare(model, data, options, scope, store=store, settings=settings, entropy=entropy)
     with execution_of(prepared) as execution:
         execution.prepare(jobs, cards=request.cards_of(device))

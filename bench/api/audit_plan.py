@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from bench import assets, plan, registry
 from bench.api.checkpoint import Reading
 from bench.errors import UserError
+from bench.legible import visible
 from bench.plan import ensemble
 from bench.plan.cells import fits
 from bench.plan.kinds import reason_against
 from bench.plan.suites import ENSEMBLE_BASELINE, SuiteLine
+from bench.plan.wording import bracketed, settings_of
 from bench.records import Cell
 
 LOCK, BASELINE = "given", "from-scratch"
@@ -41,6 +44,15 @@ class Scope:
     def raw_alone(self) -> bool:
         """Whether authorised images are the raw ones, since there is no key."""
         return self.key in ("", "none")
+
+    def describe(self) -> str:
+        """The owner's key, in words."""
+        if self.raw_alone:
+            return "none: authorised images are the raw ones, so UP and LP are the same (--key)"
+        own = {name.removeprefix("key."): value for name, value in self.params.items() if name.startswith("key.")}
+        if self.key in registry.current().all("key"):
+            return f"{bracketed(self.key, own)}, a key method"
+        return f"an edit with the prompt '{visible(self.key)}'" + (f", {', '.join(settings_of(own))}" if own else "")
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,26 @@ class Plan:
 
 
 def key_params(scope: Scope) -> dict[str, Any]:
-    """Parameters of the owner's key."""
-    key = scope.key
+    """Parameters of the owner's key.
+
+    Raises:
+        UserError: a prompt of one word that reads like a key method with a slip, or comes with values of another key.
+    """
+    key, methods = scope.key, registry.current().all("key")
     if scope.raw_alone:
         return {"lock.key": "none"}
-    if key in registry.current().all("key"):
+    if key in methods:
         return {"lock.key": key}
+    near = difflib.get_close_matches(key.strip().lower().replace("_", "-"), methods, 1, 0.7)
+    edit = {f"key.{name}" for name in methods["edit"].params}
+    own = [name for name in scope.params if name.startswith("key.") and name not in edit]
+    if near or own:
+        why = f"'{key}' is no key method" + (f", and {own[0]} is no value of a prompt" if own else "")
+        meant = f" Did you mean {near[0]}?" if near else ""
+        listed = ", ".join(sorted(methods))
+        raise UserError(
+            f"{why}.{meant}", f"Key methods: {listed}. A prompt that reads like one: --key edit -p key.prompt='{key}'"
+        )
     return {"lock.key": "edit", "key.key_choice": "fixed", "key.prompt": key}
 
 
@@ -97,8 +123,14 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
     listed = ensemble.read()
     for name in threats:
         listed.threat(name)
+    members = {member.attack for threat in listed.threats for member in threat.members}
     for name in attacks:
         registry.current().find("attack", name)
+        if name not in members:
+            raise UserError(
+                f"the attack {name} is in no threat model of the ensemble.",
+                f"An audit runs {', '.join(sorted(members))}.",
+            )
     own = {**key_params(scope), **params}
     own.setdefault("task.size", reading.task_size)
     lines, left = [], []
@@ -127,7 +159,8 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
                 )  # fmt: skip
     if not lines:
         reasons = "; ".join(f"{x.attack}: {x.reason}" for x in left[:3])
-        raise UserError(f"no attack fits ({reasons or 'none is left'}).", "Name other attacks or threat models.")
+        none = f"{', '.join(attacks)} is in none of {', '.join(threats)}"
+        raise UserError(f"no attack fits ({reasons or none}).", "Name other attacks or threat models.")
     runs, refused = plan.accepted(plan.build(lines))
     names = {(c.attack.name, c.threat.access): reason for c, reason in refused}
     left += [LeftOut(attack, access, reason) for (attack, access), reason in names.items()]

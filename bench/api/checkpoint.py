@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,8 +52,8 @@ class Options:
     weights_key: str = ""
     classes: Sequence[str] | str | Path | None = None
     class_order: str = "given"
-    mean: Sequence[float] = ()
-    std: Sequence[float] = ()
+    mean: Sequence[float] | float = ()
+    std: Sequence[float] | float = ()
     image_size: int | None = None
     resize: int | None = None
     crop_pct: float | None = None
@@ -255,13 +256,30 @@ def _changed(usual: Preprocessing, options: Options) -> Preprocessing:
         raise UserError(f"interpolation={mode} is not allowed.", f"Use {', '.join(preprocessing.INTERPOLATIONS)}.")
     values = {}
     for field_name in ("mean", "std"):
-        three = preprocessing.three(tuple(getattr(options, field_name) or ()))
+        three = _channels(field_name, getattr(options, field_name))
+        if three and max(three) > 1:
+            raise UserError(
+                f"{field_name}={list(three)} is above 1: it counts in 0 to 255.",
+                "Divide by 255: channels are in [0, 1].",
+            )
         if three and (len(three) != 3 or (field_name == "std" and min(three) <= 0)):
             raise UserError(f"{field_name}={list(three)} is not allowed.", "Give one number, or three with commas.")
         values[field_name] = three or getattr(usual, field_name)
     changed = Preprocessing(size, resize, values["mean"], values["std"], mode, usual.source)
     own = [n for n in ("size", "resize", "mean", "std", "interpolation") if getattr(changed, n) != getattr(usual, n)]
     return replace(changed, source=f"{usual.source}; set here: {', '.join(own)}") if own else changed
+
+
+def _channels(name: str, value: object) -> tuple[float, ...]:
+    """One number or several as three; empty where none is set.
+
+    Raises:
+        UserError: something else than numbers.
+    """
+    values = (value,) if isinstance(value, int | float) else value or ()
+    if isinstance(values, str) or not all(isinstance(x, int | float) and math.isfinite(x) for x in values):  # type: ignore[attr-defined]
+        raise UserError(f"{name}={value!r} is not allowed.", "Give one number, or three.")
+    return preprocessing.three(tuple(float(x) for x in values))  # type: ignore[attr-defined]
 
 
 def _is_fixed(name: str) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import red_flags
 from bench.checkpoints import class_order
 from bench.plan import ensemble
 from bench.records import Record
-from bench.threat import ThreatModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from reports.rows.row import Row
 
+CLOSED = 10.0
+"""Points above the floor up to which a model is of no use."""
 PAGE = "docs/how-to/audit.md"
 ADVICE: Mapping[str, tuple[str, str]] = {
     "logit-surgery": (
@@ -130,7 +132,7 @@ def of_rows(rows: Sequence[Row], records: Sequence[Record]) -> list[Finding]:
         out.append(
             Finding(
                 row.attack_name + set_,
-                _threat(cell.threat),
+                ensemble.name_of(cell.threat),
                 row.mean("RP"),
                 row.mean("public_baseline"),
                 row.mean("LP"),
@@ -142,13 +144,6 @@ def of_rows(rows: Sequence[Row], records: Sequence[Record]) -> list[Finding]:
             )
         )
     return sorted(out, key=lambda f: (f.opens is not True, -(f.rp or 0)))
-
-
-def _threat(threat: ThreatModel) -> str:
-    for listed in ensemble.read().threats:
-        if threat == ThreatModel(**{k.partition(".")[2]: v for k, v in listed.params.items()}):
-            return listed.name
-    return threat.access
 
 
 def _cost(meter: Mapping[str, float | None]) -> str:
@@ -167,6 +162,14 @@ def advice(findings: Sequence[Finding]) -> list[str]:
     return [f"{text} Opened by {name}. See {PAGE}#{anchor}." for (text, anchor), name in out.items()]
 
 
+def is_locked(records: Sequence[Record]) -> bool:
+    """Whether there is a lock to open: UP is above LP in some record of the checkpoint, or LP is at the floor."""
+    own = [r for r in records if r.cell.lock.role == "given" and r.UP is not None and r.LP is not None]
+    apart = any(red_flags.not_selective(r.UP, r.LP) is None for r in own if r.UP is not None and r.LP is not None)
+    closed = any(r.LP.value <= r.floor + CLOSED for r in own if r.LP is not None and r.floor is not None)
+    return apart or closed or not own
+
+
 def diagnosis(
     records: Sequence[Record], evidence: Callable[[Record], Mapping[str, np.ndarray]], raw_alone: bool
 ) -> list[str]:
@@ -183,7 +186,7 @@ def diagnosis(
         if record.cell.lock.role != "given" or record.UP is None or record.floor is None or variant in seen:
             continue
         seen.add(variant)
-        if record.UP.value > record.floor + 10:
+        if record.UP.value > record.floor + CLOSED:
             continue
         arrays = evidence(record)
         labels, predictions = arrays.get("authorised_labels", arrays.get("test_labels")), arrays.get("pred/UP")

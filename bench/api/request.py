@@ -15,7 +15,14 @@ from bench.paths import user_path
 from bench.store import code
 
 
-def plugins(files: Iterable[str | Path], suite: str | None = None) -> tuple[tuple[str, ...], list[str]]:
+def listed(names: str | Path | Iterable[Any] | None) -> tuple[Any, ...]:
+    """One name, several, or none, as several."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str | Path) else tuple(names)
+
+
+def plugins(files: str | Path | Iterable[str | Path], suite: str | None = None) -> tuple[tuple[str, ...], list[str]]:
     """Full paths of plugin files and of those that ``suite`` names, each once, and warnings about them.
 
     This process knows their plugins from now on.
@@ -24,7 +31,7 @@ def plugins(files: Iterable[str | Path], suite: str | None = None) -> tuple[tupl
         UserError: no such suite, or a path that cannot be one.
     """
     code.forget()
-    named = [*(plan.suite_plugins(suite) if suite is not None else ()), *files]
+    named = [*(plan.suite_plugins(suite) if suite is not None else ()), *listed(files)]
     known = registry.use(dict.fromkeys(str(user_path(file).resolve()) for file in named), run_guests=False)
     return known.files, list(known.warnings())
 

@@ -110,7 +110,7 @@ KINDS = ("locks", "attacks", "tasks", "models")
 
 
 def _listed(names: Names) -> list[str] | None:
-    return [names] if isinstance(names, str) else None if names is None else list(names)
+    return None if names is None else list(request.listed(names))
 
 
 def _grouped(keywords: Mapping[str, Any]) -> dict[str, Any]:

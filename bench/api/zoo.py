@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +73,8 @@ class Locked:
     """
 
     def __init__(self, entry: Entry, threat: Mapping[str, Any]) -> None:
+        if not isinstance(threat, Mapping):
+            raise UserError(f"threat={threat!r} is no mapping.", 'Give its fields, e.g. threat={"access": "weights"}.')
         try:
             self._cell = entry.card.cell(threat)
             self._cell.threat.parts()
@@ -143,7 +145,7 @@ class Locked:
         pairs: tuple[Images, Images] = self._granted("leaked_pairs")
         return pairs
 
-    def score(self, model: nn.Module, batch: int = 64) -> Score:
+    def score(self, model: nn.Module | Callable[[Tensor], Tensor], batch: int = 64) -> Score:
         """What ``model`` reaches on the unauthorised test images.
 
         It is a look at the test split for your notebook. A number for a paper comes from an attack that `bench run`
@@ -151,7 +153,8 @@ class Locked:
 
         Args:
             model: (N, 3, H, W) float32 images in [0, 1] to (N, K) scores or more; what follows the first K is left out.
-                It is called in the mode that it is in, without gradients, on the device of its parameters.
+                It is called in the mode that it is in, without gradients, on the device of its parameters; a function
+                on the CPU.
             batch: images in a batch.
 
         Raises:
@@ -159,7 +162,10 @@ class Locked:
         """
         side = self._scenario.unauthorised
         images = side.images(side.splits.test)
-        device = next(iter(model.parameters()), torch.zeros(0)).device
+        if not callable(model) or not isinstance(batch, int) or batch < 1:
+            raise UserError("score() takes a model, and batches of 1 image or more.", "Give a module or a function.")
+        parameters = model.parameters() if isinstance(model, nn.Module) else ()
+        device = next(iter(parameters), torch.zeros(0)).device
         parts = []
         with torch.no_grad():
             for some in images.batches(batch):
@@ -237,6 +243,8 @@ def load_locked(
     Raises:
         UserError: no such entry, or several, or one that is damaged; a field of ``threat`` that is not allowed.
     """
+    if seed is not None and not isinstance(seed, int):
+        raise UserError(f"seed={seed!r} is no seed.", "Give a whole number, or None.")
     place = shelf.HOME if folder is None else user_path(folder)
     return Locked(shelf.find(lock, task, model, seed, place), threat or {})
 

@@ -43,7 +43,7 @@ class Preprocessing:
         """The whole of it in one line."""
         cut = f", centre {self.size} × {self.size}" if self.resize != self.size else ""
         mean, std = (", ".join(f"{x:.4g}" for x in values) for values in (self.mean, self.std))
-        line = f"squash and resize to {self.resize} × {self.resize} ({self.interpolation}){cut}"
+        line = f"centre square, resized to {self.resize} × {self.resize} ({self.interpolation}){cut}"
         return f"{line}, mean ({mean}), std ({std})"
 
 

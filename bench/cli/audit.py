@@ -142,7 +142,7 @@ def _show_reading(prepared: Prepared) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in prepared.reading.lines():
+    for name, text in [*prepared.reading.lines(), ("key", prepared.scope.describe())]:
         table.add_row(name, escape(text))
     console.out.print(table)
     for warning in prepared.reading.warnings():
@@ -150,6 +150,8 @@ def _show_reading(prepared: Prepared) -> None:
 
 
 def _show(found: Audit) -> None:
+    from bench.cli import live
+
     records = [r for r in found.records if r.cell.lock.role == "given" and r.UP is not None and r.LP is not None]
     variants = {str(r.cell.lock.explicit.get("norm", "once")): r for r in records}
     for norm, record in variants.items():
@@ -169,12 +171,17 @@ def _show(found: Audit) -> None:
         verdict = Text(finding.verdict, style=_STYLES.get(finding.verdict, "yellow"))
         table.add_row(escape(name), finding.threat, *numbers, escape(finding.cost), verdict)
     console.out.print(table)
+    live.say_failed_controls(found.rows)
+    if flags := found.red_flags:
+        console.warn(f"red flags: {', '.join(flags)}; read docs/reference/flags.md")
     for line in found.diagnosis:
         console.warn(line)
     if found.advice:
         console.say("What to do:", "bold")
         for line in found.advice:
             console.say(f"- {line}")
+    elif not found.is_locked:
+        console.say("There is no lock to open: anybody gets what the rightful user gets.", "bold red")
     elif any(f.opens is None for f in found.findings):
         console.say("Nothing was shown to open it; some attacks are undecided: add --seeds 3.", "yellow")
     else:

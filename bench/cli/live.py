@@ -15,9 +15,10 @@ from bench.api.execution import HERE, Where
 from bench.cli import console
 from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
+from bench.plan import ensemble
 from bench.plan.time_left import TimeLeft
 from bench.plan.wording import in_short, label, name_text, scenario_label
-from reports.rows import aggregate
+from reports.rows import aggregate, calibration
 from reports.rows.reasons import reason_of
 from reports.text.escaping import first_line
 from reports.text.escaping import markup as escape
@@ -172,6 +173,8 @@ class Live(Watch):
         parts = [f"{label(cell.lock)} × {label(cell.attack)}"]
         if len({(c.scenario, c.model) for c in self._cells}) > 1:
             parts.append(f"{scenario_label(cell)} · {name_text(cell.model_name)}")
+        if len({c.threat for c in self._cells if label(c.attack) == label(cell.attack)}) > 1:
+            parts.append(ensemble.name_of(cell.threat))
         if len({c.replicate for c in self._cells}) > 1:
             parts.append(f"seed {cell.replicate}")
         return ", ".join(parts)
@@ -214,10 +217,17 @@ def say_remarks(records: Sequence[Record]) -> None:
             console.warn(f"{record.cell.name}: {remark}")
 
 
+def say_failed_controls(rows: Sequence[Row]) -> None:
+    """Say which controls fail, so that what stands beside them is not believed."""
+    for failed in calibration.failed(rows):
+        where = f"{failed.row.scenario} · {failed.row.model} · {failed.row.lock} × {failed.row.attack}"
+        console.warn(f"control failed: {failed.control} ({where}): {failed.what}: {failed.meaning}")
+
+
 def end(records: Sequence[Record]) -> None:
-    """Name the cells that failed, and end the command with status 1 where there are any."""
-    failed = [record for record in records if record.status == "failed"]
+    """Name the cells without a result, and end the command with status 1 where there are any."""
+    failed = [record for record in records if record.status != "ok"]
     for record in failed:
-        console.warn(f"failed: {in_short(record.cell)}: {first_line(record.error or 'no reason was recorded')}")
+        console.warn(f"{record.status}: {in_short(record.cell)}: {first_line(reason_of(record))}")
     if failed:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -21,4 +22,5 @@ def new(
     """Write a working plugin to start from; it passes conformance as it is."""
     file = stubs.write(kind, name, folder)
     console.say(f"wrote {file}", "green")
-    console.say(f"try it: bench run --{kind} {name}" + ("" if folder is None else f" --plugin {file}"))
+    plugin = "" if stubs.is_found(kind, file) else f" --plugin {shlex.quote(str(file))}"
+    console.say(f"try it: bench run --{kind} {name}{plugin}")

@@ -164,7 +164,8 @@ def _say_choices(chosen: dict[str, Sequence[str]]) -> None:
 
 
 def _show(store: Store, records: list[Record], details: bool) -> None:
-    from reports.rows import calibration, stored
+    from bench.cli import live
+    from reports.rows import stored
     from reports.text import summary, terminal, trials
 
     splits = {r.split for r in records}  # reporting and tuning seeds stay apart
@@ -172,9 +173,7 @@ def _show(store: Store, records: list[Record], details: bool) -> None:
         rows = stored.of_plan(store, records)
         more = f"bench report --store {shlex.quote(str(store.root))} --details"
         console.out.print(terminal.terminal(rows) if details else summary.summary(rows, more))
-        for failed in calibration.failed(rows):
-            where = f"{failed.row.scenario} · {failed.row.model} · {failed.row.lock} × {failed.row.attack}"
-            console.warn(f"control failed: {failed.control} ({where}): {failed.what}: {failed.meaning}")
+        live.say_failed_controls(rows)
     if "judge-validation" in splits:
         console.say("tuning seeds and judge-validation images: they choose settings and are not results", "yellow")
         console.out.print(trials.terminal(records))

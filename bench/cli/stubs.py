@@ -145,6 +145,11 @@ def write(kind: str, name: str, folder: Path | None = None) -> Path:
     return file
 
 
+def is_found(kind: str, file: Path) -> bool:
+    """Whether the plugin in ``file`` is known without being named: it lies where the project keeps its own."""
+    return file.resolve().parent == (ROOT / STUBS[kind][1]).resolve()
+
+
 def check_name(kind: str, name: str) -> None:
     """Whether ``name`` can be the name of a new plugin of ``kind``, and its file's name a module of its own.
 

@@ -58,6 +58,9 @@ class Dataset:
             _expect("groups", self.groups, (n,), torch.int64)
         if n and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise ValueError(f"{self.name}: a label lies outside the {len(self.classes)} classes")
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise ValueError(f"{self.name}: two classes have the name {twice!r}")
         if self.kind not in KINDS or (self.kind == "segmentation" and self.masks is None):
             raise ValueError(f"{self.name}: a task of kind {self.kind} needs masks, or there is none of that kind")
         if self.kind == "segmentation" and len(self.classes) > IGNORED:

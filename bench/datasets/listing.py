@@ -29,6 +29,8 @@ FOREIGN = frozenset(
 """Pictures of formats that are not read: they are named, so that nobody misses them later."""
 DROPPINGS = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "@eadir"))
 """What Windows, macOS and file servers leave in folders, in lower case; hidden names, as ``._x.jpg``, are left too."""
+MASKS = frozenset(("mask", "masks", "trimaps", "annotations", "segmentation", "segmentations", "labels"))
+"""Names of sub-folders that hold masks, in lower case."""
 FEWEST = 10
 """Fewest images of a class: every class must reach every split."""
 NAMED = 10
@@ -238,5 +240,18 @@ def check_counts(root: Path, counts: dict[str, int], grouping: str = "none") -> 
         where = "directly in their folder" if grouping == "none" else "in their folder"
         raise UserError(
             f"Classes of '{root}' with fewer than {FEWEST} readable images {where}: {listed}.",
-            f"The splits need at least {FEWEST} of each class: add images, or take the folder out.",
+            _other_layout(root, counts)
+            or f"The splits need at least {FEWEST} of each class: add images, or take the folder out.",
         )
+
+
+def _other_layout(root: Path, counts: dict[str, int]) -> str:
+    """What to do where the sub-folders of ``root`` are no classes: parts of a data set, or images with their masks."""
+    names = {name.casefold(): name for name in counts}
+    if masks := names.keys() & MASKS:
+        return f"'{names[min(masks)]}' looks like the masks of a segmentation: name the folder folder-seg:{root}"
+    inside = [{e.name for e in entries(root / name) if e.is_dir()} for name in counts if (root / name).is_dir()]
+    if not any(counts.values()) and len(inside) > 1 and len(set.intersection(*inside)) > 1:
+        part = names.get("train", min(counts))
+        return f"Each of them holds the same classes, so they are parts of a data set: name one, e.g. {root / part}"
+    return ""

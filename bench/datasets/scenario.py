@@ -70,7 +70,7 @@ def split(dataset: Dataset, seed: int) -> Splits:
     splits = Splits(**{name: draw.taken(name) for name in (*SHARES, "defender")})
     if dataset.kind == "segmentation":
         _check_filled(dataset, splits)
-    elif dataset.groups is not None:
+    else:
         _check_whole(dataset, splits)
     return splits
 
@@ -138,10 +138,12 @@ def _check_whole(dataset: Dataset, splits: Splits) -> None:
     for label, kind in enumerate(dataset.classes):
         for name, part in splits.__dict__.items():
             if not bool((dataset.labels[part] == label).any()):
+                images = int((dataset.labels == label).sum())
+                what = "has too few groups" if dataset.groups is not None else f"has {images} images"
                 raise UserError(
-                    f"{dataset.name}: class '{kind}' has too few groups: its {name.replace('_', '-')} split is empty.",
-                    f"Groups and equal images stay together, and there are {len(SHARES) + 1} splits: add groups, or "
-                    "set -p task.groups=none.",
+                    f"{dataset.name}: class '{kind}' {what}: its {name.replace('_', '-')} split is empty.",
+                    f"There are {len(SHARES) + 1} splits, and images that are equal or of one group stay together: add "
+                    "images. Where -p task.groups=folder is set, leave it out.",
                 )
 
 

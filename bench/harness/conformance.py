@@ -28,6 +28,7 @@ from bench.store.settings import Settings
 from bench.store.store import Store
 
 TASK, SEGMENTED, MODEL, SIZE, FEW = "shapes", "shapes-seg", "cnn", 16, 40
+EDIT = {"key.key_choice": "fixed", "key.steps": 1}
 LEAST = 10
 """Fewest images of a class."""
 
@@ -187,12 +188,16 @@ def small_cell(info: PluginInfo) -> Cell:
     model = MODEL if "classification" in info.tasks else SEGMENTER
     names = {"lock": "none", "attack": "none", "task": _task_of(info), "model": model} | {info.kind: info.name}
     params: Mapping[str, Any] = {"task.size": SIZE, **chosen}
+    if info.kind not in ("model", "task"):  # what the victim knows is not looked at
+        params = {"task.victim_steps": 60, **params}
     if info.kind == "key":
         params = {**params, "lock.key": info.name}
     elif info.kind == "editor":
         params = {**params, "lock.key": "edit", "key.editor": info.name}
     elif info.kind != "lock":
         params = {**params, "lock.key": "none"}
+    elif info.key == "edit":  # an edit in as few steps as there can be: what the lock does with it is looked at
+        params = {**EDIT, **params}
     return plan.make_cell(names["lock"], names["attack"], names["task"], names["model"], params)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.threat import ThreatModel
 
 FOLDER = Path(__file__).parent / "suites"
 CURRENT = "ensemble-v5"
@@ -47,6 +48,11 @@ class Threat:
     name: str
     params: Mapping[str, Any]
     members: tuple[Member, ...]
+
+    @property
+    def model(self) -> ThreatModel:
+        """The threat model itself."""
+        return ThreatModel(**{name.partition(".")[2]: value for name, value in self.params.items()})
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ def read(name: str = CURRENT) -> Ensemble:
         members = tuple(Member(m["attack"], m.get("params", {}), m.get("slow", False)) for m in entry["member"])
         threats.append(Threat(entry["name"], {f"threat.{k}": v for k, v in entry["params"].items()}, members))
     return Ensemble(name, int(config["version"]), tuple(threats), bool(config.get("nested", False)))
+
+
+def name_of(threat: ThreatModel) -> str:
+    """The name that the current ensemble gives a threat model, else what it grants of the locked model."""
+    return next((listed.name for listed in read().threats if listed.model == threat), threat.access)
 
 
 def is_ensemble(file: Path) -> bool:

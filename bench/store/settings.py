@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bench.errors import UserError
 from bench.language.endpoint import model_from_environment
 
 PLAN = "plan"
@@ -35,3 +36,8 @@ class Settings:
     memory_limit: float | None = None
     precision: str = "float32"
     language_model: str = field(default_factory=model_from_environment)
+
+    def __post_init__(self) -> None:
+        """Raises UserError where threads are no number from 1 on."""
+        if not isinstance(self.threads, int) or self.threads < 1:
+            raise UserError(f"threads={self.threads!r} is not allowed.", "Give a whole number from 1 on.")

@@ -41,7 +41,7 @@ def worst_cases(records: Iterable[Record], name: str = ensemble.CURRENT) -> list
         name: of the ensemble.
     """
     listed = ensemble.read(name)
-    views = {threat.name: _threat(threat) for threat in listed.threats}
+    views = {threat.name: threat.model for threat in listed.threats}
     pools: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         measured = record.RP is not None or record.status != "ok"
@@ -141,12 +141,8 @@ def _renamed(record: Record, listed: ensemble.Ensemble, threat: ensemble.Threat)
     attack = PluginRef(
         name=ensemble.ENSEMBLE, explicit={"version": listed.version, "threat": threat.name}, selection=SELECTION
     )
-    cell = record.cell.model_copy(update={"attack": attack, "budget": Budget(), "threat": _threat(threat)})
+    cell = record.cell.model_copy(update={"attack": attack, "budget": Budget(), "threat": threat.model})
     return record.model_copy(update={"cell": cell, "row_key": cell.row_key()})
-
-
-def _threat(threat: ensemble.Threat) -> ThreatModel:
-    return ThreatModel(**{k.partition(".")[2]: v for k, v in threat.params.items()})
 
 
 def _within(less: ThreatModel, more: ThreatModel, cell: Cell) -> bool:

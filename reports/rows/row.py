@@ -147,6 +147,11 @@ class Row:
         return None if value is None else value.per_seed[self.seeds.index(seed)]
 
     @property
+    def is_selective(self) -> bool:
+        """Whether the rightful user gets more than anybody, in some seed at least."""
+        return self.flags.get("up-not-above-lp", 0) < max(len(self.seeds), 1)
+
+    @property
     def broken(self) -> bool | None:
         """RP > LP and the advantage's lower bound above `MARGIN`; None without an interval or for a control."""
         advantage, rp, lp = (self.values[name] for name in ("advantage", "RP", "LP"))

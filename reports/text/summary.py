@@ -24,7 +24,8 @@ from reports.text.groups import Group, grouped, lock_name, title
 from reports.text.letters import Letters
 
 STYLES = {"broken": "bold red", "not broken": "bold green", "undecided": "bold yellow", "failed": "bold red",
-          "invalid": "bold red", "controls missing": "bold yellow", "no attack": "bold"}  # fmt: skip
+          "no lock": "bold red", "invalid": "bold red", "controls missing": "bold yellow",
+          "no attack": "bold"}  # fmt: skip
 WIDEST = 100
 """Columns that the summary fills at most."""
 UNITS = {
@@ -87,7 +88,8 @@ def verdict_of(row: Row) -> str:
     """The verdict in at most two words."""
     if row.missing and row.role != "control":
         return "controls missing"
-    return short(row.verdict)
+    word = short(row.verdict)
+    return "no lock" if word in ("not broken", "undecided") and not row.is_selective else word
 
 
 def short(verdict: str) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
+from example_records import measured, record
 from torch import nn
 
 from bench import models
+from bench.api import findings
 from bench.api.audit import audit, prepare, task_of
 from bench.api.audit_plan import Scope
 from bench.api.checkpoint import Options
@@ -62,7 +65,7 @@ def test_it_runs_and_prints_reading_table_and_what_was_left_out(bench, small_tas
     assert done.returncode == 0, done.stderr
     for text in (
         "architecture", "4 for 3 classes", "took the weights under 'state_dict'; removed the prefix module.",
-        "squash and resize to 32 × 32 (bicubic)", "logit-surgery", "weights-few", "opens",
+        "centre square, resized to 32 × 32 (bicubic)", "logit-surgery", "weights-few", "opens",
         "left out: prompt-search (weights-few): it speaks to the key edit, and no key is given (--key)",
     ):  # fmt: skip
         assert text in done.stdout, text
@@ -82,7 +85,7 @@ def test_a_dry_run_shows_the_reading_and_writes_nothing(bench, small_task: str, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mean (0.1, 0.2, 0.3), std (0.5, 0.5, 0.5)" in done.stdout
-    assert "resize to 40 × 40 (bicubic), centre 32 × 32" in done.stdout
+    assert "resized to 40 × 40 (bicubic), centre 32 × 32" in done.stdout
     assert "set here: resize, mean" in done.stdout
     assert "slow, and --quick leaves slow ones out" in " ".join(done.stdout.split()), "the terminal may break the line"
     assert not store.exists()
@@ -118,6 +121,12 @@ def test_a_store_may_be_relative(small_task: str, tmp_path: Path, monkeypatch: p
         (("--model", "cnn", "--factory", "x:y"), "both a model and a factory"),
         (("--model", "cnn", "--weights-key", "ema"), "has no weights under 'ema'"),
         (("--model", "cnn", "--mean", "a"), "--mean a is not allowed"),
+        (("--model", "cnn", "--mean", "123.7,116.3,103.5"), "Divide by 255"),
+        (("--model", "cnn", "--key", "blockwize"), "Did you mean blockwise?"),
+        (("--model", "cnn", "--key", "with oil", "-p", "key.secret=3"), "key.secret is no value of a prompt"),
+        (("--model", "cnn", "--attack", "shot"), "the attack shot is in no threat model of the ensemble"),
+        (("--model", "cnn", "--threads", "0"), "threads"),
+        (("--model", "cnn", "-p", "task.size=abc"), "task.size"),
         (("--model", "cnn", "--interpolation", "cubic"), "interpolation=cubic is not allowed"),
         (("--model", "cnn", "--fc-norm", "thrice"), "fc_norm=thrice is not allowed"),
         (("--model", "cnn", "--fc-norm", "twice"), "has no fc_norm to apply twice"),
@@ -263,3 +272,51 @@ def test_fc_norm_both_ways_gives_two_variants(small_task: str, tmp_path: Path) -
     audited = [c for c in prepared.plan.cells if c.lock.name == "given" and c.attack.name == "logit-surgery"]
     assert {c.lock.explicit.get("norm", "once") for c in audited} == {"once", "twice"}
     assert ("fc_norm", "applied once and twice") in prepared.reading.lines()
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        (Scope(), "none: authorised images are the raw ones"),
+        (Scope("blockwise", params={"key.block": 8, "threat.share": 0.1}), "blockwise[block=8], a key method"),
+        (Scope("with oil pastel"), "an edit with the prompt 'with oil pastel'"),
+    ],
+)
+def test_the_key_is_named(scope: Scope, words: str) -> None:
+    assert scope.describe().startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("UP", "LP", "locked"), [(95.0, 94.5, False), (95.0, 30.0, True), (12.0, 12.0, True), (60.0, 60.0, False)]
+)
+def test_a_checkpoint_that_anybody_can_use_is_no_lock(UP: float, LP: float, locked: bool) -> None:
+    given = record("given", UP=measured(UP), LP=LP)
+    given.cell.lock.role = "given"
+    assert findings.is_locked([given]) is locked
+
+
+def test_numbers_of_a_notebook_are_taken_as_they_are(small_task: str, checkpoint: Path) -> None:
+    reading = prepare(checkpoint, small_task, Options(model="cnn", mean=0.5, std=0.25), Scope()).reading
+    assert reading.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert reading.preprocessing.std == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"lock_key": "edit"}, "audit() does not take lock_key"),
+        ({"mean": "grey"}, "mean='grey' is not allowed"),
+        ({"params": {"task.size": "abc"}}, "task.size='abc' is no number of pixels"),
+        ({"threads": 0}, "threads=0 is not allowed"),
+    ],
+)
+def test_slips_in_a_notebook_have_a_remedy(call: dict[str, Any], words: str, small_task: str, checkpoint: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        audit(checkpoint, small_task, **{"architecture": "cnn", **call}, store=checkpoint.parent / "runs")
+    assert words in caught.value.message
+    assert caught.value.remedy
+
+
+def test_what_is_no_checkpoint_is_refused(small_task: str) -> None:
+    with pytest.raises(UserError, match="a int is no checkpoint"):
+        audit(3, small_task)  # type: ignore[arg-type]

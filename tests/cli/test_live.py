@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
+import typer
 from example_records import record, world
 
 from bench.cli import console
-from bench.cli.live import Live
+from bench.cli.live import Live, end
 from bench.cli.screen import Screen
 from bench.plan.graph import Graph, Stage
 from bench.records import Record
@@ -102,3 +103,21 @@ def test_a_wait_shows_at_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyP
             pass
         assert ("checking the plan" in text.getvalue()) is terminal
         assert terminal or text.getvalue() == ""
+
+
+def test_rows_that_differ_in_the_threat_model_alone_are_told_apart(stream: io.StringIO) -> None:
+    few, none = (record(RP=80.0, threat={"access": "weights", "share": share}) for share in (0.01, 0.0))
+    watch = watching([few, none], few)
+    watch.measured(few, {})
+    assert lines(stream)[-1].startswith("modellock × prompt-search, weights")
+
+
+@pytest.mark.parametrize("status", ["failed", "invalid"])
+def test_a_cell_without_a_result_ends_the_command_with_status_1(status: str, stream: io.StringIO) -> None:
+    bad = record(RP=None, status=status, error="GuestFailed: it died")
+    with pytest.raises(typer.Exit) as caught:
+        end([record(RP=80.0), bad])
+    assert caught.value.exit_code == 1
+    assert f"{status}: digits" in stream.getvalue()
+    assert "it died" in stream.getvalue()
+    end([record(RP=80.0)])

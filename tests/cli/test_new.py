@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.cli import stubs
+from bench.source_files import ROOT
+
 Bench = Callable[..., Any]
 
 
@@ -54,3 +57,17 @@ def test_folders_that_cannot_be_written(folder: str, bench: Bench, tmp_path: Pat
 def test_a_name_of_another_kind_is_free(bench: Bench, tmp_path: Path) -> None:
     assert bench("new", "attack", "modellock", "--folder", str(tmp_path)).returncode == 0
     assert [file.name for file in tmp_path.iterdir()] == ["modellock.py"]
+
+
+@pytest.mark.parametrize(("folder", "named"), [((), True), (("--folder", "mine"), True)])
+def test_the_command_that_is_printed_names_a_file_that_nothing_else_finds(
+    folder: tuple[str, ...], named: bool, bench: Bench, tmp_path: Path
+) -> None:
+    done = bench("new", "attack", "my-attack", *folder, cwd=tmp_path)
+    (file,) = tmp_path.rglob("*.py")
+    assert (f"--plugin {file.relative_to(tmp_path)}" in done.stdout) is named
+
+
+def test_a_file_among_the_projects_own_is_found_by_itself() -> None:
+    assert stubs.is_found("lock", ROOT / "locks" / "mine.py")
+    assert not stubs.is_found("lock", ROOT / "attacks" / "mine.py")

@@ -16,7 +16,8 @@ from PIL import Image
 from places import ROOT
 
 from bench import datasets
-from bench.datasets import base, digits_m, shapes, textures
+from bench.datasets import base, digits_m, scenario, shapes, textures
+from bench.datasets.base import Dataset
 from bench.errors import UserError
 from bench.plugin_modules import _imported
 
@@ -380,3 +381,16 @@ def test_content_of_links_in_a_circle_or_to_nowhere(photos: Path) -> None:
     assert _content(photos) != before
     with pytest.raises(UserError, match=r"a/nowhere.png \(broken link\)"):
         _load(photos)
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match="two classes have the name 'cat'"):
+        Dataset("mine", images, labels, ("cat", "cat"))
+
+
+def test_a_class_without_an_image_is_refused() -> None:
+    images, labels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.arange(40) % 2
+    with pytest.raises(UserError, match="class 'dog' has 0 images") as caught:
+        scenario.split(Dataset("mine", images, labels, ("cat", "cow", "dog")), 0)
+    assert "add images" in caught.value.remedy

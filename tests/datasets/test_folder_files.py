@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, features
 
 from bench import datasets
-from bench.datasets import decoding
+from bench.datasets import decoding, listing
 from bench.errors import UserError
 
 RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
@@ -205,3 +205,19 @@ def test_names_in_two_forms_of_unicode_are_one_class(photos: Path) -> None:
     data = datasets.load(f"folder:{photos}")
     assert data.classes == ("b", "caf\u00e9")
     assert data.labels.tolist().count(1) == 11
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (("train/a", "train/b", "test/a", "test/b"), "they are parts of a data set: name one, e.g."),
+        (("images", "masks"), "looks like the masks of a segmentation: name the folder folder-seg:"),
+        (("a", "b"), "add images, or take the folder out"),
+    ],
+)
+def test_another_layout_is_named(folders: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        listing.check(tmp_path)
+    assert words in caught.value.remedy

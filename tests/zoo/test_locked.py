@@ -58,6 +58,16 @@ def test_a_score_says_what_an_answer_must_be(stock: Path) -> None:
 
     with pytest.raises(UserError, match="finite"):
         locked.score(NotFinite())
+    with pytest.raises(UserError, match="batches of 1 image or more"):
+        locked.score(nn.Flatten(), batch=0)
+    assert locked.score(lambda images: torch.zeros(len(images), 10)).RP.n == 395
+
+
+def test_slips_in_a_notebook_have_a_remedy(stock: Path) -> None:
+    with pytest.raises(UserError, match="threat='weights' is no mapping"):
+        bench.load_locked("modellock", folder=stock, threat="weights")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="seed='0' is no seed"):
+        bench.load_locked("modellock", folder=stock, seed="0")  # type: ignore[arg-type]
 
 
 def test_what_is_not_there_is_answered_with_what_is(stock: Path, tmp_path: Path) -> None:

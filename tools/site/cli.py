@@ -18,7 +18,8 @@ HEADER = """# Command line
 | exit status | when |
 |---|---|
 | 0 | the command did what it was asked for; `bench audit` also where an attack opens the checkpoint |
-| 1 | `run`, `reproduce`, `audit`: a cell failed; `gate`: a number got worse; `doctor`: something was found |
+| 1 | `run`, `reproduce`, `audit`: a cell failed or is invalid; `gate`: a number got worse |
+| 1 | `doctor`: something was found |
 | 1 | `prepare`: something required is missing; `check`: a plugin failed |
 | 1 | `submit`: refused; `zoo check`: an entry does not hold |
 | 2 | the user has to mend something, and the message names the remedy; `gate`: not comparable |

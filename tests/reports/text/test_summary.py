@@ -98,6 +98,13 @@ def test_a_missing_control_withholds_the_verdict_and_names_its_command() -> None
     assert "run: bench run" in text
 
 
+def test_a_lock_whose_user_gets_no_more_than_anybody_is_called_none() -> None:
+    flag = Flag(name="up-not-above-lp", detail="UP 20.0, LP 20.0")
+    pool = world((30.0, 30.2), (28.0, 28.2), flags=[flag])
+    assert shown(pool).splitlines()[0].endswith("NO LOCK")
+    assert "NOT BROKEN" not in shown(pool)
+
+
 def test_red_flags_take_one_line_with_where_to_read_on() -> None:
     records = world((80.0, 78.0), (30.0, 28.0))
     flagged = [
