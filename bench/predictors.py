@@ -6,6 +6,7 @@ A predictor travels as JSON (class, arguments, parts) and tensors (its state dic
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -147,15 +148,39 @@ class Constant(Predictor):
         return scores[:, :, None, None].expand(-1, -1, *images.shape[2:]) if self.is_dense else scores
 
 
+def _number(value: Any) -> Any:
+    """A number of numpy or torch as Python's own."""
+    return value.item() if getattr(value, "size", None) is not None else json.dumps(value)
+
+
 def describe(module: nn.Module) -> dict[str, Any]:
-    """The JSON that, with the state dict, rebuilds a predictor or classifier."""
+    """The JSON that, with the state dict, rebuilds a predictor or classifier.
+
+    Raises:
+        TypeError: it is neither, its arguments are no JSON, or a tensor of it is sparse.
+    """
+    name = type(module).__name__
     if isinstance(module, Classifier):
         return {"classifier": module.spec}
     if not isinstance(module, Predictor):
-        raise TypeError(f"{type(module).__name__} is neither a Predictor nor a Classifier")
+        raise TypeError(
+            f"{name} is neither a Predictor nor a Classifier: hand in a predictor, e.g. bench.predictors.Direct(model)"
+        )
+    for tensor_name, tensor in module.state_dict().items():
+        if tensor.layout != torch.strided:
+            raise TypeError(f"{name}: the tensor {tensor_name} is sparse: keep it as .to_dense()")
+    arguments = module.arguments()
+    for argument, value in arguments.items():
+        try:
+            json.dumps(value, default=_number)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"{name}.arguments(): {argument} is a {type(value).__name__}, and no JSON: a tensor belongs into a "
+                "buffer, a function into the class"
+            ) from None
     cls = type(module)
     parts = {n: describe(m) for n, m in module.named_children() if isinstance(m, Predictor | Classifier)}
-    return {"predictor": f"{cls.__module__}:{cls.__qualname__}", "arguments": module.arguments(), "parts": parts}
+    return {"predictor": f"{cls.__module__}:{cls.__qualname__}", "arguments": arguments, "parts": parts}
 
 
 def _rebuild(spec: Mapping[str, Any]) -> nn.Module:

@@ -220,6 +220,7 @@ CASES = [
     Case("changes its input and torch's state in predict", "ok", part="predict", code="""
         images.sub_(5); torch.set_default_dtype(torch.float64); torch.set_grad_enabled(True); torch.manual_seed(1)
         torch.set_default_dtype(torch.float32)"""),
+    Case("returns a module", "failed", "bench.predictors.Direct(model)", code="return torch.nn.Linear(3, 3)"),
     Case("returns no predictor", "failed", "neither a Predictor nor a Classifier", code="return 3"),
     Case("a predictor of a class that is none", "failed", "", code="""
         spec = {"predictor": "os:system", "arguments": {"command": "touch /tmp/lockbench-was-here"}, "parts": {}}
