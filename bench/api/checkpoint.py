@@ -120,6 +120,11 @@ class Reading:
     def warnings(self) -> list[str]:
         """What the owner should know before the run."""
         k, out = len(self.classes), []
+        if self.preprocessing.source == preprocessing.GUESS:
+            out.append(
+                f"nothing says how the network sees images: {self.preprocessing.size} pixels and ImageNet's mean and "
+                "std are a guess. Set --image-size, --mean and --std."
+            )
         if self.extra:
             shown = ", ".join(self.extra[:5]) + (f" and {len(self.extra) - 5} more" if len(self.extra) > 5 else "")
             out.append(

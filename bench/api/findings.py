@@ -181,6 +181,16 @@ def diagnosis(
         raw_alone: authorised images are the raw ones.
     """
     seen, out = set(), []
+    if not is_locked(records):
+        if raw_alone:
+            out.append(
+                "no key is given, so UP and LP are the same. Where the model has a key, give it (--key); where it has "
+                "none, anybody can use it."
+            )
+        else:
+            out.append(
+                "anybody gets what the rightful user gets: LP is not below UP. Another key may be meant (--key)."
+            )
     for record in records:
         variant = str(record.cell.lock.explicit.get("norm", "once"))
         if record.cell.lock.role != "given" or record.UP is None or record.floor is None or variant in seen:

@@ -10,6 +10,7 @@ from torch import nn
 
 from bench import models
 from bench.checkpoints import model_names, networks
+from bench.contracts import Classifier
 from bench.errors import UserError
 from bench.hashing import file_digest
 
@@ -38,6 +39,11 @@ def name_of(module: nn.Module, model_args: dict[str, Any]) -> str:
     remedy = (
         'Give factory="package.module:function", a function that makes it, or architecture="NAME" where it has one.'
     )
+    if isinstance(module, Classifier):
+        raise UserError(
+            "attacks rebuild a classifier of LockBench by the name of its architecture, which it does not hold.",
+            'Give architecture="cnn", or what card.model of the zoo says.',
+        )
     config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
     config = config if isinstance(config, dict) or config is None else vars(config)
     name = str((config or {}).get("architecture") or "")

@@ -49,6 +49,12 @@ def make(spec: Mapping[str, Any], outputs: int) -> nn.Module:
         else:
             net = timm.create_model(name, num_classes=outputs, **args)
     except (TypeError, AssertionError) as error:
+        if source == "factory":
+            call = ", ".join(["num_classes=N", *(f"{name}=…" for name in args)])
+            raise UserError(
+                f"the factory '{name}' cannot be called as function({call}): {error}.",
+                "Let it take these arguments and return the network; --model-args NAME=VALUE gives it more.",
+            ) from None
         if not args:
             raise
         raise UserError(f"'{name}' does not take {args}: {error}.", "Change --model-args.") from None

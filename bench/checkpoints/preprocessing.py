@@ -12,6 +12,8 @@ from torch import Tensor
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, in [0, 1] units."""
+GUESS = "ImageNet's, since the architecture names none"
+"""Where the values of an architecture without any come from."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def apply(images: Tensor, spec: Mapping[str, Any]) -> Tensor:
 def of_config(config: Any) -> Preprocessing:
     """What timm's ``pretrained_cfg`` says; ImageNet's values where there is none."""
     if config is None:
-        return Preprocessing(224, 224, *IMAGENET, source="ImageNet's, since the architecture names none")
+        return Preprocessing(224, 224, *IMAGENET, source=GUESS)
     size = int(config.input_size[-1])
     resize = size if config.crop_mode == "squash" else max(size, int(size / config.crop_pct))
     mode = config.interpolation if config.interpolation in INTERPOLATIONS else "bicubic"

@@ -181,7 +181,7 @@ def _show(found: Audit) -> None:
         for line in found.advice:
             console.say(f"- {line}")
     elif not found.is_locked:
-        console.say("There is no lock to open: anybody gets what the rightful user gets.", "bold red")
+        console.say("There is no lock to open in what was read.", "bold red")
     elif any(f.opens is None for f in found.findings):
         console.say("Nothing was shown to open it; some attacks are undecided: add --seeds 3.", "yellow")
     else:

@@ -293,6 +293,8 @@ def test_a_checkpoint_that_anybody_can_use_is_no_lock(UP: float, LP: float, lock
     given = record("given", UP=measured(UP), LP=LP)
     given.cell.lock.role = "given"
     assert findings.is_locked([given]) is locked
+    for raw_alone, words in ((True, "no key is given"), (False, "anybody gets what the rightful user gets")):
+        assert any(words in line for line in findings.diagnosis([given], lambda _: {}, raw_alone)) is not locked
 
 
 def test_numbers_of_a_notebook_are_taken_as_they_are(small_task: str, checkpoint: Path) -> None:
