@@ -9,6 +9,8 @@ from bench.records import Flag, Measured
 
 NO_OP, MARGIN, DROPPED, NORM, LABELS = 2.0, 2.0, 10.0, 10.0, 20.0
 """Thresholds in points."""
+USELESS = 10.0
+"""Points above the floor up to which a model is of no use."""
 ERRORS, SHARE = 6, 0.9
 """Least errors of the victim, and the share of them that nobody gets right without knowing the labels."""
 

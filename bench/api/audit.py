@@ -63,7 +63,7 @@ class Audit(Results):
     def red_flags(self) -> list[str]:
         """The red flags of the checkpoint and of the attacks on it."""
         raised = {flag.name for r in self.records if r.cell.lock.role == "given" for flag in r.flags}
-        return sorted(raised)
+        return sorted(raised - ({"up-not-above-lp"} if self._raw_alone else set()))  # without a key UP is LP
 
     @property
     def is_locked(self) -> bool:

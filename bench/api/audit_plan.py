@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,22 +94,24 @@ def key_params(scope: Scope) -> dict[str, Any]:
     """Parameters of the owner's key.
 
     Raises:
-        UserError: a prompt of one word that reads like a key method with a slip, or comes with values of another key.
+        UserError: one word that reads like a key method with a slip, or a prompt that comes with values of another key.
     """
     key, methods = scope.key, registry.current().all("key")
     if scope.raw_alone:
         return {"lock.key": "none"}
     if key in methods:
         return {"lock.key": key}
-    near = difflib.get_close_matches(key.strip().lower().replace("_", "-"), methods, 1, 0.7)
+    word = key.strip().lower().replace("_", "-")
+    near = difflib.get_close_matches(word, methods, 1, 0.7) if " " not in word else []
     edit = {f"key.{name}" for name in methods["edit"].params}
     own = [name for name in scope.params if name.startswith("key.") and name not in edit]
     if near or own:
         why = f"'{key}' is no key method" + (f", and {own[0]} is no value of a prompt" if own else "")
         meant = f" Did you mean {near[0]}?" if near else ""
-        listed = ", ".join(sorted(methods))
+        own_prompt = shlex.quote(f"key.prompt={key}")
         raise UserError(
-            f"{why}.{meant}", f"Key methods: {listed}. A prompt that reads like one: --key edit -p key.prompt='{key}'"
+            f"{why}.{meant}",
+            f"Key methods: {', '.join(sorted(methods))}. A prompt that reads like one: --key edit -p {own_prompt}",
         )
     return {"lock.key": "edit", "key.key_choice": "fixed", "key.prompt": key}
 

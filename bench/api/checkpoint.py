@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -275,16 +276,23 @@ def _changed(usual: Preprocessing, options: Options) -> Preprocessing:
     return replace(changed, source=f"{usual.source}; set here: {', '.join(own)}") if own else changed
 
 
-def _channels(name: str, value: object) -> tuple[float, ...]:
+def _channels(name: str, value: Any) -> tuple[float, ...]:
     """One number or several as three; empty where none is set.
 
     Raises:
         UserError: something else than numbers.
     """
-    values = (value,) if isinstance(value, int | float) else value or ()
-    if isinstance(values, str) or not all(isinstance(x, int | float) and math.isfinite(x) for x in values):  # type: ignore[attr-defined]
+    plain = value.tolist() if hasattr(value, "tolist") else value  # of numpy or torch
+    values = (plain,) if isinstance(plain, Real) else () if plain is None else plain
+    try:
+        if isinstance(values, str):
+            raise TypeError
+        numbers = tuple(float(x) for x in values)
+    except (TypeError, ValueError):
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
         raise UserError(f"{name}={value!r} is not allowed.", "Give one number, or three.")
-    return preprocessing.three(tuple(float(x) for x in values))  # type: ignore[attr-defined]
+    return preprocessing.three(numbers)
 
 
 def _is_fixed(name: str) -> bool:

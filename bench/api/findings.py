@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from reports.rows.row import Row
 
-CLOSED = 10.0
-"""Points above the floor up to which a model is of no use."""
 PAGE = "docs/how-to/audit.md"
 ADVICE: Mapping[str, tuple[str, str]] = {
     "logit-surgery": (
@@ -166,7 +164,7 @@ def is_locked(records: Sequence[Record]) -> bool:
     """Whether there is a lock to open: UP is above LP in some record of the checkpoint, or LP is at the floor."""
     own = [r for r in records if r.cell.lock.role == "given" and r.UP is not None and r.LP is not None]
     apart = any(red_flags.not_selective(r.UP, r.LP) is None for r in own if r.UP is not None and r.LP is not None)
-    closed = any(r.LP.value <= r.floor + CLOSED for r in own if r.LP is not None and r.floor is not None)
+    closed = any(r.LP.value <= r.floor + red_flags.USELESS for r in own if r.LP is not None and r.floor is not None)
     return apart or closed or not own
 
 
@@ -196,7 +194,7 @@ def diagnosis(
         if record.cell.lock.role != "given" or record.UP is None or record.floor is None or variant in seen:
             continue
         seen.add(variant)
-        if record.UP.value > record.floor + CLOSED:
+        if record.UP.value > record.floor + red_flags.USELESS:
             continue
         arrays = evidence(record)
         labels, predictions = arrays.get("authorised_labels", arrays.get("test_labels")), arrays.get("pred/UP")

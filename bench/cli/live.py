@@ -17,7 +17,7 @@ from bench.harness.watch import Evidence, Watch
 from bench.legible import visible
 from bench.plan import ensemble
 from bench.plan.time_left import TimeLeft
-from bench.plan.wording import in_short, label, name_text, scenario_label
+from bench.plan.wording import in_short, label, name_text, scenario_label, settings_of, unusual_rights
 from reports.rows import aggregate, calibration
 from reports.rows.reasons import reason_of
 from reports.text.escaping import first_line
@@ -58,6 +58,9 @@ class Live(Watch):
         evidence: Callable[[Record], Mapping[str, Any]],
     ) -> None:
         self._cells, self._wanted, self._evidence = graph.cells, wanted, evidence
+        self._threats: dict[str, set[Any]] = {}
+        for cell in self._cells:
+            self._threats.setdefault(label(cell.attack), set()).add(cell.threat)
         self._left = TimeLeft(graph, jobs)
         self._records = {record.hash: record for record in known}
         self._early: dict[str, Evidence] = {}
@@ -173,11 +176,17 @@ class Live(Watch):
         parts = [f"{label(cell.lock)} × {label(cell.attack)}"]
         if len({(c.scenario, c.model) for c in self._cells}) > 1:
             parts.append(f"{scenario_label(cell)} · {name_text(cell.model_name)}")
-        if len({c.threat for c in self._cells if label(c.attack) == label(cell.attack)}) > 1:
-            parts.append(ensemble.name_of(cell.threat))
+        if len(self._threats[label(cell.attack)]) > 1:
+            parts.append(self._threat(cell))
         if len({c.replicate for c in self._cells}) > 1:
             parts.append(f"seed {cell.replicate}")
         return ", ".join(parts)
+
+    def _threat(self, cell: Cell) -> str:
+        """The threat model by its name in the ensemble, else by what it grants beyond the usual."""
+        if name := ensemble.listed_name(cell.threat):
+            return name
+        return ", ".join(settings_of(unusual_rights(cell.threat.values(), {}))) or cell.threat.access
 
     def _print(self, line: str) -> None:
         self.progress.console.print(line, soft_wrap=True)

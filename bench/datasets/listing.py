@@ -29,8 +29,6 @@ FOREIGN = frozenset(
 """Pictures of formats that are not read: they are named, so that nobody misses them later."""
 DROPPINGS = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "@eadir"))
 """What Windows, macOS and file servers leave in folders, in lower case; hidden names, as ``._x.jpg``, are left too."""
-MASKS = frozenset(("mask", "masks", "trimaps", "annotations", "segmentation", "segmentations", "labels"))
-"""Names of sub-folders that hold masks, in lower case."""
 FEWEST = 10
 """Fewest images of a class: every class must reach every split."""
 NAMED = 10
@@ -248,8 +246,8 @@ def check_counts(root: Path, counts: dict[str, int], grouping: str = "none") -> 
 def _other_layout(root: Path, counts: dict[str, int]) -> str:
     """What to do where the sub-folders of ``root`` are no classes: parts of a data set, or images with their masks."""
     names = {name.casefold(): name for name in counts}
-    if masks := names.keys() & MASKS:
-        return f"'{names[min(masks)]}' looks like the masks of a segmentation: name the folder folder-seg:{root}"
+    if names.keys() == {"images", "masks"}:
+        return f"'{names['masks']}' looks like the masks of a segmentation: name the folder folder-seg:{root}"
     inside = [{e.name for e in entries(root / name) if e.is_dir()} for name in counts if (root / name).is_dir()]
     if not any(counts.values()) and len(inside) > 1 and len(set.intersection(*inside)) > 1:
         part = names.get("train", min(counts))

@@ -105,7 +105,12 @@ def read(name: str = CURRENT) -> Ensemble:
 
 def name_of(threat: ThreatModel) -> str:
     """The name that the current ensemble gives a threat model, else what it grants of the locked model."""
-    return next((listed.name for listed in read().threats if listed.model == threat), threat.access)
+    return listed_name(threat) or threat.access
+
+
+def listed_name(threat: ThreatModel) -> str:
+    """The name that the current ensemble gives a threat model; empty where it has none."""
+    return next((listed.name for listed in read().threats if listed.model == threat), "")
 
 
 def is_ensemble(file: Path) -> bool:

@@ -147,13 +147,14 @@ def _role(purpose: str) -> str:
 
 
 def fewer_keys(before: SnapshotRow, after: SnapshotRow) -> list[Certain]:
-    """Kinds of keys of which some candidate seed tries fewer than any seed of the snapshot did."""
+    """Kinds of keys of which a seed tries fewer than it did, or, where no seed is shared, than any seed did."""
+    shared = sorted(before.seeds.keys() & after.seeds.keys())
     parts = []
     for kind in sorted(set().union(*(seed.keys for seed in before.seeds.values()))):
-        least = min(seed.keys.get(kind, 0) for seed in before.seeds.values())
-        now = min(seed.keys.get(kind, 0) for seed in after.seeds.values())
-        if now < least:
-            parts.append(f"{kind}: {now}, once {least}")
+        then = {n: seed.keys.get(kind, 0) for n, seed in before.seeds.items()}
+        now = {n: seed.keys.get(kind, 0) for n, seed in after.seeds.items()}
+        pairs = [(now[n], then[n], f" in seed {n}") for n in shared] or [(min(now.values()), min(then.values()), "")]
+        parts += [f"{kind}: {new}, once {old}{where}" for new, old, where in pairs if new < old][:1]
     if not parts:
         return []
     remedy = "Find what leaves them out; if it was changed on purpose, save a new snapshot."

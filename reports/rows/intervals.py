@@ -65,7 +65,7 @@ class Value:
         """
         if self.low is None or self.high is None:
             return None
-        if self.kind != T or self.images is None:
+        if self.kind != T or self.images is None or not all(map(math.isfinite, self.images)):
             return self.low, self.high
         below, above = self.images[0] - self.mean, self.images[1] - self.mean
         low, high = min(below, 0.0), max(above, 0.0)

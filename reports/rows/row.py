@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import red_flags
 from bench.records import condition_name
 from reports.rows.controls import Missing
 from reports.rows.intervals import Value
@@ -147,9 +148,14 @@ class Row:
         return None if value is None else value.per_seed[self.seeds.index(seed)]
 
     @property
-    def is_selective(self) -> bool:
-        """Whether the rightful user gets more than anybody, in some seed at least."""
-        return self.flags.get("up-not-above-lp", 0) < max(len(self.seeds), 1)
+    def is_locked(self) -> bool:
+        """Whether there is a lock to open: LP is near the floor, or the rightful user gets more in some seed.
+
+        Where there is no key, authorised images are the raw ones, and nothing tells.
+        """
+        lp, floor = self.mean("LP"), self.mean("floor")
+        closed = lp is not None and floor is not None and lp <= floor + red_flags.USELESS
+        return closed or self.key == "none" or self.flags.get("up-not-above-lp", 0) < max(len(self.seeds), 1)
 
     @property
     def broken(self) -> bool | None:

@@ -17,7 +17,7 @@ def fold(text: str, width: int, indent: str = "") -> str:
     for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
         while len(lines[-1] + piece.rstrip()) > width:
             if not lines[-1].strip():
-                room = width - len(lines[-1])
+                room = max(0, width - len(lines[-1]))  # blanks at the start may fill the line
                 lines[-1], piece = lines[-1] + piece[:room], piece[room:]
             lines.append(indent)
         lines[-1] += piece

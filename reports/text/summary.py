@@ -89,7 +89,7 @@ def verdict_of(row: Row) -> str:
     if row.missing and row.role != "control":
         return "controls missing"
     word = short(row.verdict)
-    return "no lock" if word in ("not broken", "undecided") and not row.is_selective else word
+    return "no lock" if word in ("not broken", "undecided") and not row.is_locked else word
 
 
 def short(verdict: str) -> str:

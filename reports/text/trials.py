@@ -180,9 +180,12 @@ def _trials(title: str, threat: str, group: Sequence[Record]) -> Trials:
     words = tuple(f"{trial}, {place}: {', '.join(why)}" for (trial, place), why in lost.items())
     places = tuple(sorted({place for values in table.values() for place in values}))
     seeds = tuple(sorted({r.cell.replicate for r in group}))
+    places_seeds: dict[str, set[int]] = {}
+    for (_, place), own_seeds in seeds_of.items():
+        places_seeds.setdefault(place, set()).update(own_seeds)
     fewer = tuple(
         f"{trial}, {place}: {seeds_words(tuple(sorted(own)))}" for (trial, place), own in seeds_of.items()
-        if own != {*seeds} and (trial, place) not in lost
+        if own != places_seeds[place] and (trial, place) not in lost
     )  # fmt: skip
     return Trials(title, threat, seeds, places, table, by_attack, words, fewer=fewer)
 

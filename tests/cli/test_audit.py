@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -298,7 +299,8 @@ def test_a_checkpoint_that_anybody_can_use_is_no_lock(UP: float, LP: float, lock
 
 
 def test_numbers_of_a_notebook_are_taken_as_they_are(small_task: str, checkpoint: Path) -> None:
-    reading = prepare(checkpoint, small_task, Options(model="cnn", mean=0.5, std=0.25), Scope()).reading
+    deviation: Any = np.array([0.25, 0.25, 0.25], dtype=np.float32)
+    reading = prepare(checkpoint, small_task, Options(model="cnn", mean=0.5, std=deviation), Scope()).reading
     assert reading.preprocessing.mean == (0.5, 0.5, 0.5)
     assert reading.preprocessing.std == (0.25, 0.25, 0.25)
 
@@ -307,6 +309,7 @@ def test_numbers_of_a_notebook_are_taken_as_they_are(small_task: str, checkpoint
     ("call", "words"),
     [
         ({"lock_key": "edit"}, "audit() does not take lock_key"),
+        ({"mean": [0.5, "a", 0.5]}, "mean=[0.5, 'a', 0.5] is not allowed"),
         ({"mean": "grey"}, "mean='grey' is not allowed"),
         ({"params": {"task.size": "abc"}}, "task.size='abc' is no number of pixels"),
         ({"threads": 0}, "threads=0 is not allowed"),

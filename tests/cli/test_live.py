@@ -106,10 +106,10 @@ def test_a_wait_shows_at_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyP
 
 
 def test_rows_that_differ_in_the_threat_model_alone_are_told_apart(stream: io.StringIO) -> None:
-    few, none = (record(RP=80.0, threat={"access": "weights", "share": share}) for share in (0.01, 0.0))
+    few, none = (record(RP=80.0, threat={"access": "weights", "share": share}) for share in (0.05, 0.1))
     watch = watching([few, none], few)
     watch.measured(few, {})
-    assert lines(stream)[-1].startswith("modellock × prompt-search, weights")
+    assert lines(stream)[-1].startswith("modellock × prompt-search, threat.share=0.05")
 
 
 @pytest.mark.parametrize("status", ["failed", "invalid"])

@@ -212,6 +212,7 @@ def test_names_in_two_forms_of_unicode_are_one_class(photos: Path) -> None:
     [
         (("train/a", "train/b", "test/a", "test/b"), "they are parts of a data set: name one, e.g."),
         (("images", "masks"), "looks like the masks of a segmentation: name the folder folder-seg:"),
+        (("mask", "no_mask"), "add images"),
         (("a", "b"), "add images, or take the folder out"),
     ],
 )

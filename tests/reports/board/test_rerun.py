@@ -10,10 +10,10 @@ import pytest
 import submissions
 from submissions import Entry
 
-from bench.records import Flag
+from bench.records import CurvePoint, Flag
+from reports.board import consistency, rerun
 from reports.board import folder as folders
 from reports.board import pool as pools
-from reports.board import rerun
 
 
 class TestRerun:
@@ -34,11 +34,12 @@ class TestRerun:
             ({"transductive": True}, "whether its predictions depend on the batch"),
             ({"conditions": []}, "its key conditions are others"),
             ({"victim_authorised": submissions.measured(submissions.answers(60, "low"))}, "victim_authorised is 85"),
-            ({"meter": {"steps": 3}}, "the attack spends 1 steps here, and 3 there"),
+            ({"meter": {"steps": 3}}, "the attack spends 1 step here, and 3 there"),
             ({"meter": {"steps": 1, "guesses": 7}}, "guesses of the attack are counted on one side alone"),
             ({"lock_meter": {"steps": 0}}, "steps of the lock are counted on one side alone"),
             ({"extra_parameters": -5}, "extra_parameters is another"),
             ({"curve": []}, "its curve has 0 points, and 1 here"),
+            ({"key_megabytes": 9.0}, "its key holds None MB here, and 9.0 there"),
             ({"LP_after_batch_norm": 50.0}, "LP after batch norm is there on one side alone"),
             ({"flags": [Flag(name="lp-below-floor", detail="")]}, "its red flags are lp-below-floor, and none here"),
         ],
@@ -88,3 +89,50 @@ def test_one_archive_does_not_rewrite_the_numbers_of_another(tmp_path: Path) -> 
     assert row.mean("RP") == (20.0 if source == "aaa" else 75.0)
     (other,) = pool.others[row.row_key, row.status]
     assert {source, other.name} == {"aaa", "honest"}
+
+
+class TestTolerance:
+    """What an honest record may differ by on another machine."""
+
+    @pytest.fixture
+    def pair(self) -> tuple[Any, Any]:
+        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+        return submissions.record_of(cell), submissions.record_of(cell)
+
+    def test_a_curve_may_have_another_length_but_on_one_cpu(self, pair: tuple[Any, Any]) -> None:
+        (record, arrays), ours = pair
+        longer = record.model_copy(update={"curve": [record.curve[0], *record.curve]})
+        assert rerun.compare((longer, arrays), ours).ok
+        assert "its curve has 2 points, and 1 here" in rerun.compare((longer, arrays), ours, exact=True).what
+
+    def test_a_budget_of_seconds_buys_other_costs(self, pair: tuple[Any, Any]) -> None:
+        (record, arrays), ours = pair
+        budget = record.cell.budget.replace(seconds=5.0)
+        cell = record.cell.model_copy(update={"budget": budget})
+        timed = record.model_copy(update={"cell": cell, "meter": {"steps": 9}})
+        assert rerun.compare((timed, arrays), ours).ok
+
+
+def _problems(**change: Any) -> list[str]:
+    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+    record, arrays = submissions.record_of(cell)
+    changed = record.model_copy(update={name: value for name, value in change.items() if name != "arrays"})
+    return [*consistency._standing(changed), *consistency._validation(changed),
+            *consistency._keys(changed, {**arrays, **change.get("arrays", {})})]  # fmt: skip
+
+
+def test_answers_that_rounding_turns_are_no_contradiction() -> None:
+    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+    LP = submissions.record_of(cell)[1]["pred/LP"]
+    for turned, problems in ((1, 0), (3, 1)):
+        other = LP.copy()
+        other[:turned] = (other[:turned] + 1) % submissions.K
+        assert len(_problems(arrays={"pred/condition/none": other})) == problems
+    batch = [Flag(name="depends-on-batch", detail="")]
+    assert not _problems(arrays={"pred/condition/none": (LP + 1) % submissions.K}, flags=batch)
+
+
+def test_a_submission_on_some_images_is_not_compared_with_all() -> None:
+    point = {"meter": {"steps": 1}, "RP": 82.5}
+    assert _problems(curve=[CurvePoint(**point, n=submissions.N)])
+    assert not _problems(curve=[CurvePoint(**point, n=50)])

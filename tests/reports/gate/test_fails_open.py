@@ -376,7 +376,7 @@ class TestWhatShips:
                     seed.keys = {"near": near, "wrong": 3}
         assert compare(before, after).exit_status == 0
         next(iter(after.rows[0].seeds.values())).keys = {"wrong": 3}
-        assert "fewer keys are tried (near: 0, once 5)" in what(compare(before, after))
+        assert "fewer keys are tried (near: 0, once 5 in seed 0)" in what(compare(before, after))
 
     def test_a_lock_that_becomes_a_control_is_certain(self, before: Snapshot, after: Snapshot) -> None:
         for row in after.rows:

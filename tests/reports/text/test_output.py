@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from example_records import CURVE, N, baselines, calibration, measured, printed, record, world
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
@@ -207,6 +207,7 @@ class TestTerminal:
     def test_fold_breaks_no_number_and_indents_what_goes_on(self, text: str, told: str) -> None:
         assert fold(text, 13, indent=" ") == told
 
+    @example("  [=", 1, 0)
     @given(st.text("ab=.,- [", max_size=80), st.integers(1, 40), st.integers(0, 60))
     def test_fold_ends_at_any_width_and_with_any_indent(self, text: str, width: int, indent: int) -> None:
         lines = fold(text, width, " " * indent).split("\n")

@@ -99,10 +99,12 @@ def test_a_missing_control_withholds_the_verdict_and_names_its_command() -> None
 
 
 def test_a_lock_whose_user_gets_no_more_than_anybody_is_called_none() -> None:
-    flag = Flag(name="up-not-above-lp", detail="UP 20.0, LP 20.0")
-    pool = world((30.0, 30.2), (28.0, 28.2), flags=[flag])
+    flag = Flag(name="up-not-above-lp", detail="UP 25.0, LP 25.0")
+    pool = world((30.0, 30.2), (28.0, 28.2), flags=[flag], LP=25.0)
     assert shown(pool).splitlines()[0].endswith("NO LOCK")
     assert "NOT BROKEN" not in shown(pool)
+    closed = world((12.0, 12.2), (10.0, 10.2), flags=[flag], LP=11.0)
+    assert shown(closed).splitlines()[0].endswith("NOT BROKEN"), "it holds, though its user gets nothing either"
 
 
 def test_red_flags_take_one_line_with_where_to_read_on() -> None:

@@ -56,6 +56,13 @@ def test_trials_over_other_seeds_are_not_ranked() -> None:
     assert (whole.best, whole.fewer) == ("rate 0.2", ())
 
 
+def test_places_may_have_other_seeds_each() -> None:
+    records = [trial("ntl", rate, 50.0 + rate, seed) for rate in (0.1, 0.2) for seed in (1000, 1001)]
+    records += [trial("map", rate, 60.0 + rate) for rate in (0.1, 0.2)]
+    (product,) = trials.trials(records)
+    assert (product.best, product.fewer) == ("rate 0.2", ())
+
+
 def test_a_trial_that_was_not_run_everywhere_has_no_mean_and_there_is_no_best() -> None:
     (product,) = trials.trials(TWO_LOCKS[:3])
     assert product.mean("rate 0.001") is None
