@@ -245,7 +245,8 @@ def _says_nothing(name: str, value: Value | None) -> str:
     if value.bounds is None:
         return f"{name} {value.mean:.{digits}f} without an interval"
     half = max(value.bounds[1] - value.mean, value.mean - value.bounds[0])
-    return f"{name} {value.mean:.{digits}f} ±{half:.{digits}f}" if half > WIDE[name] else ""
+    excluded = name == "advantage" and value.bounds[1] <= WIDE[name]  # however wide, it is no opening
+    return f"{name} {value.mean:.{digits}f} ±{half:.{digits}f}" if half > WIDE[name] and not excluded else ""
 
 
 def _mean(value: Value | None) -> str:
