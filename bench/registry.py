@@ -236,7 +236,7 @@ def _refuse_taken(info: PluginInfo, other: PluginInfo | None) -> None:
 def _from_file(file: Path) -> tuple[PluginInfo, ...]:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "does not exist"
-        raise UserError(f"the plugin {file} {what}.", "Give a Python file: --plugin FILE.py")
+        raise UserError(f"the plugin {file} {what}.", "Name a Python file that is there.")
     if file.suffix != ".py":
         raise UserError(f"{file} cannot be imported.", "Give it the ending .py.")
     parsed(file)  # no Python is an error of its own

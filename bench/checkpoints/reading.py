@@ -83,6 +83,12 @@ def _torch(path: Path) -> Any:
         with path.open("rb") as stream:  # by its content: torch takes a path that ends in .safetensors for another form
             return torch.load(stream, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{path} is TorchScript, which runs code when it is opened.",
+                "Save its weights alone, if you trust the file: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')",
+            ) from None
         found = _CLASS.search(str(error))
         if found is None or found[1].startswith(("numpy", "argparse", "omegaconf", "collections")):
             reason = f"it holds {found[1]}" if found else str(error).strip().splitlines()[0][:160]

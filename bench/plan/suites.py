@@ -76,8 +76,11 @@ class SuiteLine:
         return self.params[name] if name in self.params else self.sweep[name][0]
 
 
-def parse_params(texts: Iterable[str]) -> dict[str, str]:
+def parse_params(texts: Iterable[str], option: str = "-p", example: str = "0.5") -> dict[str, str]:
     """``["lock.alpha=0.5"]`` to ``{"lock.alpha": "0.5"}``.
+
+    Args:
+        option: that the texts come from; example: a value that it takes.
 
     Raises:
         UserError: no ``=``, no such group, or a name given twice with different values.
@@ -87,10 +90,12 @@ def parse_params(texts: Iterable[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         name, value = name.strip(), value.strip()
         if not equals or not name.partition(".")[2] or not value:
-            raise UserError(f"cannot read -p {text!r}.", "Write GROUP.NAME=VALUE, e.g. -p lock.alpha=0.5")
-        check_name(name, f"-p {text!r}")
+            raise UserError(
+                f"cannot read {option} {text!r}.", f"Write GROUP.NAME=VALUE, e.g. {option} lock.alpha={example}"
+            )
+        check_name(name, f"{option} {text!r}")
         if name in out and out[name] != value:
-            raise UserError(f"-p {name} is given twice.", "Keep one.")
+            raise UserError(f"{option} {name} is given twice.", "Keep one.")
         out[name] = value
     return out
 
@@ -102,7 +107,7 @@ def parse_sweeps(texts: Iterable[str]) -> dict[str, list[str]]:
         UserError: as `parse_params`; or a value given twice.
     """
     out = {}
-    for name, text in parse_params(texts).items():
+    for name, text in parse_params(texts, "--sweep", "0.1,0.5").items():
         values = [value.strip() for value in text.split(",") if value.strip()]
         if len(set(values)) < max(2, len(values)):
             raise UserError(f"--sweep {name}={text} has nothing to vary.", "Give two values or more, e.g. 0.01,0.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,13 @@ def test_forms_are_told_by_content_not_by_name(tmp_path: Path) -> None:
     assert forms.check_form(tmp_path / "a.pth") == forms.SAFETENSORS
     assert forms.check_form(tmp_path / "b.safetensors") == forms.TORCH
     assert reading.read(tmp_path / "a.pth").state.keys() == reading.read(tmp_path / "b.safetensors").state.keys()
+
+
+def test_torchscript_is_refused_with_the_line_that_converts_it(tmp_path: Path) -> None:
+    file = tmp_path / "script.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates what people still have
+        torch.jit.script(nn.Linear(3, 3)).save(str(file))
+    with pytest.raises(UserError, match="is TorchScript") as caught:
+        reading.read(file)
+    assert "torch.jit.load" in caught.value.remedy

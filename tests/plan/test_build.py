@@ -317,3 +317,9 @@ def test_the_words_that_an_attack_gets_are_part_of_its_identity(
     monkeypatch.setattr(identity, "WORDS", tmp_path)
     after = identity.of(cell, Settings()).hashes
     assert {stage for stage in before if before[stage] != after[stage]} == {"unlocked", "record"}
+
+
+def test_a_sweep_that_cannot_be_read_names_its_own_option() -> None:
+    with pytest.raises(UserError, match=r"cannot read --sweep 'lock.alpha'") as caught:
+        plan.parse_sweeps(["lock.alpha"])
+    assert "--sweep lock.alpha=0.1,0.5" in caught.value.remedy
