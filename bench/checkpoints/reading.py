@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,9 @@ def read(path: Path, key: str = "") -> Checkpoint:
 
 def _torch(path: Path) -> Any:
     try:
-        with path.open("rb") as stream:  # by its content: torch takes a path that ends in .safetensors for another form
+        # By its content: torch takes a path that ends in .safetensors for another form.
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is refused below
             return torch.load(stream, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         if "TorchScript" in str(error):
