@@ -10,6 +10,7 @@
 | `baselines` | an attack that public data alone would do as well |
 | `settings` | a label that is not what was run: `reports.board.settings` |
 | `evidence` | numbers that their own predictions deny: `reports.board.evidence` |
+| `completeness` | numbers left out, images counted twice, a weak baseline: `reports.board.completeness` |
 | `consistency` | records that contradict themselves, or lack a flag that is due: `reports.board.consistency` |
 | `versions` | rows made by different code or libraries, or by code that is not known: `reports.board.code` |
 | `plugins` | locks and attacks whose source nobody can read: `reports.board.code` |
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 
 from bench import seeds as axes
 from bench.plan.wording import in_short
-from reports.board import code, consistency, evidence, settings
+from reports.board import code, completeness, consistency, evidence, settings
 from reports.board.finding import Finding, Submission, of_problems
 from reports.gate.sound import DISTRUSTED
 from reports.rows import calibration
@@ -80,7 +81,7 @@ def seeds(s: Submission) -> Finding:
             problems.append(f"{_row_name(first[key].cell)} lacks seed {seeds_list(tuple(absent))}")
     problems += [f"{in_short(r.cell)} {outcome(r)}" for r in s.records if r.status == "failed"]
     for key, count in Counter(r.row_key for r in s.measured).items():
-        if count < min(LEAST_SEEDS, len(by_row[key])):
+        if count < len(by_row[key]):  # which seeds have none may have been chosen
             problems.append(f"{_row_name(first[key].cell)} has a result in {count} of {len(by_row[key])} seeds")
     few = f"; fewer than {FULL_SEEDS}, so the leaderboard marks its cells" if len(every) < FULL_SEEDS else ""
     return of_problems(
@@ -95,6 +96,11 @@ def controls(s: Submission) -> Finding:
     problems += [
         f"{_name(row)} lacks {lack.control}" for row in _methods(s) for lack in row.missing if lack.control != BASELINE
     ]
+    closed = {_attacked(row) for row in s.rows if row.lock_purpose == "must-not-open" and row.status == "ok"}
+    problems += [
+        f"{_name(row)} lacks the lock that must not open under this attack"
+        for row in _methods(s) if row.ensemble is None and closed and _attacked(row) not in closed
+    ]  # fmt: skip
     places = {(row.scenario, row.model) for row in _methods(s)}
     return of_problems(
         "controls", f"every row of {len(places)} scenario{_s(len(places))} has its controls", problems, _command(s)
@@ -137,8 +143,8 @@ def flags(s: Submission) -> Finding:
 
 
 CHECKS: tuple[Callable[[Submission], Finding], ...] = (
-    own, duplicates, seeds, settings.check, evidence.check, consistency.check, controls, calibrated, baselines,
-    code.versions, code.plugins, flags,
+    own, duplicates, seeds, settings.check, evidence.check, completeness.check, consistency.check, controls,
+    calibrated, baselines, code.versions, code.plugins, flags,
 )  # fmt: skip
 
 
@@ -154,6 +160,11 @@ def _methods(s: Submission) -> list[Row]:
 
 def _name(row: Row) -> str:
     return f"{row.scenario} · {row.model} · {lock_name(row)} × {row.attack}"
+
+
+def _attacked(row: Row) -> tuple[str, ...]:
+    """Where and by what a lock is attacked."""
+    return row.scenario, row.model, row.attack, repr(sorted(row.threat.items()))
 
 
 def _row_name(cell: object) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.errors import UserError
 from bench.plan.wording import in_short
 from bench.plugin_modules import code_digest, imports
@@ -68,6 +69,7 @@ def plugins(s: Submission) -> Finding:
         f"{_short(name)} (source {digest[:DIGITS]}) is not known here"
         for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest not in sources
     ]  # fmt: skip
+    problems += _nameless(s)
     lines = [
         f"{_short(name)}: source {digest[:DIGITS]} is {sources[digest].name}"
         for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest in sources
@@ -78,6 +80,21 @@ def plugins(s: Submission) -> Finding:
         "Put the file beside the archive and name it in the card (sources), or review it and give it with --plugin.",
     )  # fmt: skip
     return Finding(found.check, found.ok, found.what, found.remedy, (*found.lines, *lines))
+
+
+def _nameless(s: Submission) -> list[str]:
+    """Plugins whose own module is in no hash, so that nobody can tell what ran."""
+    found: dict[str, None] = {}
+    for record in s.records:
+        for kind, stage in STAGE_OF.items():
+            name, value = getattr(record.cell, kind).name, record.provenance.inputs.get(stage)
+            modules = {module for module, _ in _codes(value)} if isinstance(value, dict) else set()
+            info = registry.current().get(kind, name)
+            is_own = info is not None and not info.guest
+            there = info.module in modules if info is not None and is_own else not all(map(_is_own, modules))
+            if not there:
+                found[f"the {kind} {name}: its module is not among the code that was hashed"] = None
+    return list(found)
 
 
 def of_guests(records: Iterable[Record]) -> dict[tuple[str, str], frozenset[str]]:

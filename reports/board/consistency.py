@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench import datasets, red_flags
+from bench.metrics import SOME
 from bench.plan.wording import in_short
 from bench.records import CurvePoint, Flag, Record
 from reports.board.finding import Finding, Submission, of_problems
@@ -64,6 +65,8 @@ def _standing(record: Record) -> Iterator[str]:
     if point is None:
         yield "it has no curve"
         return
+    if any(p.n not in (None, record.RP.n, min(SOME, record.RP.n)) for p in record.curve):
+        yield "a point of its curve is over another number of images"
     if point.n in (None, record.RP.n) and abs(point.RP - record.RP.value) >= ROUNDING:
         yield f"its curve ends at {point.RP:.2f}, and RP is {record.RP.value:.2f}"
     meters = [point.meter for point in record.curve] + [record.meter or {}]

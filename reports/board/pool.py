@@ -145,7 +145,9 @@ def _differences(source: Entry, ours: list[Record], entry: Entry, theirs: list[R
     by_seed = {r.cell.replicate: r for r in ours}
     for record in theirs:
         first = by_seed.get(record.cell.replicate)
-        if first is not None and first.hash != record.hash and first.RP is not None and record.RP is not None:
+        if first is None or first.RP is None or record.RP is None:
+            continue
+        if first.hash != record.hash or first.RP.value != record.RP.value:
             yield (
                 f"{in_short(record.cell)}: RP {first.RP.value:.1f} in {source.name}, which counts, and "
                 f"{record.RP.value:.1f} in {entry.name}"

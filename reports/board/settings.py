@@ -109,6 +109,8 @@ def _against_plugin(kind: str, ref: PluginRef) -> Iterator[str]:
             yield f"{kind}.{name} was set to {_cut(value)} and run with {_cut(ref.params.get(name))}"
     info = registry.current().get(kind, ref.name)
     if info is None:
+        if ref.role == "control" or ref.purpose:
+            yield f"the {kind} {ref.name} is called a control, and is not known here"
         return
     usual: Mapping[str, Any] = {name: param.default for name, param in info.params.items()}
     for name in sorted(usual.keys() | ref.params.keys()):

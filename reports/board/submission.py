@@ -71,6 +71,8 @@ def _card(submission: Submission) -> Finding:
     if absent:
         return Finding("card", False, f"it names {', '.join(absent)}, which is not there", "Put the file beside it.")
     lines = [f"who: {own.who}", f"what: {own.what}", f"machine: {own.machine}", f"command: {own.command}"]
+    if not own.third_party:
+        lines.append("whose: it says that the maintainers measured it; see to it that they did")
     if own.has_own_entropy:
         lines.append(f"keys: drawn from entropy that its authors chose, maybe among several: {own.entropy}")
     whose = "third-party" if own.third_party else "measured by the maintainers"

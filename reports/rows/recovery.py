@@ -89,7 +89,7 @@ def _correct(record: Record, baseline: Record | None, evidence: Evidence) -> dic
         other = _right(baseline, evidence(baseline), {"RP": baseline.RP})
         if other is not None and "RP" in other[1] and np.array_equal(other[0], index):
             right["baseline"] = other[1]["RP"]
-    return right
+    return right if len({answers.ndim for answers in right.values()}) == 1 else None  # else they cannot be paired
 
 
 def _right(

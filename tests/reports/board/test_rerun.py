@@ -10,7 +10,8 @@ import pytest
 import submissions
 from submissions import Entry
 
-from bench.records import CurvePoint, Flag
+from bench import metrics
+from bench.records import CurvePoint, Flag, Measured
 from reports.board import consistency, rerun
 from reports.board import folder as folders
 from reports.board import pool as pools
@@ -133,6 +134,9 @@ def test_answers_that_rounding_turns_are_no_contradiction() -> None:
 
 
 def test_a_submission_on_some_images_is_not_compared_with_all() -> None:
-    point = {"meter": {"steps": 1}, "RP": 82.5}
-    assert _problems(curve=[CurvePoint(**point, n=submissions.N)])
-    assert not _problems(curve=[CurvePoint(**point, n=50)])
+    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
+    record, _ = submissions.record_of(cell)
+    for n, problems in ((None, 1), (395, 1), (metrics.SOME, 0), (1, 1)):
+        curve = [CurvePoint(meter={"steps": 1}, RP=82.5, n=n)]
+        changed = record.model_copy(update={"RP": Measured(value=80.0, n=395), "curve": curve})
+        assert len(list(consistency._standing(changed))) == problems

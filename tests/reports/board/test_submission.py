@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import submissions
 from submissions import Entry, of
@@ -58,8 +59,8 @@ def test_an_honest_archive_is_accepted(file: Path) -> None:
     found = look(file)
     assert refusals(found) == set(), [f for f in found.values() if not f.ok]
     assert set(found) == {
-        "archive", "checksums", "records", "card", "own", "duplicates", "seeds", "settings", "evidence", "consistency",
-        "controls", "calibration", "baselines", "versions", "plugins", "flags",
+        "archive", "checksums", "records", "card", "own", "duplicates", "seeds", "settings", "evidence", "completeness",
+        "consistency", "controls", "calibration", "baselines", "versions", "plugins", "flags",
     }  # fmt: skip
 
 
@@ -331,6 +332,68 @@ def bad_seed_called_invalid(entries: list[Entry]) -> None:
     arrays.pop("pred/RP")
 
 
+def no_UP_of_bad_seeds(entries: list[Entry]) -> None:
+    for value, arrays in of_lock(entries):
+        if value["cell"]["replicate"]:
+            value["UP"] = None
+            arrays.pop("pred/UP")
+
+
+def no_RP_of_a_bad_seed(entries: list[Entry]) -> None:
+    value, _ = main(entries, 1)
+    value.update(RP=None, RP_validation=None, curve=[])
+
+
+def validation_on_one_image(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["RP_validation"] = {"value": 0.0, "n": 1}
+
+
+def images_twice(entries: list[Entry]) -> None:
+    for _, arrays in entries:
+        again = np.r_[np.arange(submissions.N - 1), 0]
+        arrays["test_index"] = arrays["test_index"][again]
+
+
+def another_metric(entries: list[Entry]) -> None:
+    for value, _ in entries:
+        value["metric"] = "mIoU"
+
+
+def two_kinds_of_evidence(entries: list[Entry]) -> None:
+    _, arrays = main(entries)
+    arrays["confusion/RP"] = np.ones((submissions.N, 10, 11), dtype=np.int32)
+
+
+def no_costs(entries: list[Entry]) -> None:
+    for value, _ in of(entries, "modellock", "logit-surgery"):
+        value["meter"] = None
+
+
+def smaller_lock(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["extra_parameters"] = -(10**6)
+
+
+def weak_baseline(entries: list[Entry]) -> None:
+    for value, _ in of(entries, "none", "from-scratch"):
+        attack = value["cell"]["attack"]
+        attack["params"]["steps"] = attack["explicit"]["steps"] = 1
+        value["provenance"]["inputs"]["unlocked"]["params"]["steps"] = 1
+        submissions.rename(value)
+
+
+def point_on_one_image(entries: list[Entry]) -> None:
+    value, _ = main(entries)
+    value["curve"] = [{"meter": {"steps": 0}, "RP": 0.0, "n": 1}, *value["curve"]]
+
+
+def no_module_of_the_lock(entries: list[Entry]) -> None:
+    for value, _ in entries:
+        value["provenance"]["inputs"]["protected"]["code"].pop("locks.modellock", None)
+        submissions.rehash(value)
+
+
 def bad_seed_with_a_flag(entries: list[Entry]) -> None:
     bad_seed_called_invalid(entries)
     value, _ = main(entries, 1)
@@ -355,6 +418,17 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (flags_left_out, "consistency", "it lacks the red flag opens-when-outputs-dropped"),
     (batch_norm_flag_left_out, "consistency", "it lacks the red flag lives-in-batch-norm"),
     (bad_seed_called_invalid, "consistency", "it is called invalid, and has no flag that says why"),
+    (no_UP_of_bad_seeds, "completeness", "it lacks UP"),
+    (no_RP_of_a_bad_seed, "completeness", "it lacks RP"),
+    (validation_on_one_image, "completeness", "its validation number is over 1 images"),
+    (images_twice, "completeness", "its test index has images twice"),
+    (another_metric, "completeness", "it calls its numbers accuracy, mIoU, and its evidence is pred"),
+    (two_kinds_of_evidence, "completeness", "its evidence is confusion, pred"),
+    (no_costs, "completeness", "it does not say what the attack spent"),
+    (smaller_lock, "completeness", "extra_parameters is another than in other records of this locked model"),
+    (weak_baseline, "completeness", "its public baseline has steps=1; by default it has 160"),
+    (point_on_one_image, "consistency", "a point of its curve is over another number of images"),
+    (no_module_of_the_lock, "plugins", "the lock modellock: its module is not among the code"),
     (bad_seed_with_a_flag, "seeds", "has a result in 2 of 3 seeds"),
     (other_images, "evidence", "images are not those of the other records of this scenario"),
     (another_length, "records", "pred/RP has another length than the labels"),
