@@ -6,14 +6,16 @@ checkout. Plugins of others are compared with the source files that come with th
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench import registry
+from bench import plugin_source, registry
 from bench.errors import UserError
+from bench.legible import visible
 from bench.plan.wording import in_short
 from bench.plugin_modules import code_digest, imports
 from bench.records import Record
@@ -70,6 +72,7 @@ def plugins(s: Submission) -> Finding:
         for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest not in sources
     ]  # fmt: skip
     problems += _nameless(s)
+    problems += [] if problems else _undeclared(s)
     lines = [
         f"{_short(name)}: source {digest[:DIGITS]} is {sources[digest].name}"
         for name, digests in sorted(foreign.items()) for digest in sorted(digests) if digest in sources
@@ -95,6 +98,25 @@ def _nameless(s: Submission) -> list[str]:
             if not there:
                 found[f"the {kind} {name}: its module is not among the code that was hashed"] = None
     return list(found)
+
+
+def _undeclared(s: Submission) -> list[str]:
+    """Plugins from outside that no file here declares: the module that was hashed is then another's."""
+    declared: set[tuple[str, str]] = set()
+    for file in {*s.sources.values(), *s.plugins}:
+        for kind in STAGE_OF:
+            with contextlib.suppress(UserError):  # what cannot be parsed declares nothing
+                declared |= {(kind, info.name) for info in plugin_source.read(kind, file, file.stem)}
+    return [
+        f"the {kind} {visible(name)} is declared by no source here"
+        for (kind, name), digests in sorted(of_guests(s.records).items())
+        if digests and _is_foreign(kind, name) and (kind, name) not in declared
+    ]
+
+
+def _is_foreign(kind: str, name: str) -> bool:
+    info = registry.current().get(kind, name)
+    return info is None or info.guest
 
 
 def of_guests(records: Iterable[Record]) -> dict[tuple[str, str], frozenset[str]]:

@@ -14,10 +14,12 @@ import submissions
 from submissions import Entry, of
 
 from bench import seeds
+from bench.cli import stubs
 from bench.hashing import digest
+from bench.plugin_modules import code_digest
 from bench.store import Store, identity
 from bench.store.settings import Settings
-from reports.board import checks, submission, summary
+from reports.board import checks, code, submission, summary
 from reports.board.finding import Finding
 
 Found = dict[str, Finding]
@@ -547,6 +549,25 @@ def test_a_card_that_does_not_say_who_and_how_is_refused(text: str | None, reaso
     found = look(file)
     assert "card" in refusals(found)
     assert reason in found["card"].what
+
+
+@pytest.mark.parametrize(("name", "declared"), [("quick_lock", True), ("other_lock", False)])
+def test_a_source_must_declare_the_plugin_that_it_stands_for(name: str, declared: bool, file: Path) -> None:
+    source = stubs.write("lock", name.replace("_", "-"), file.parent)
+
+    def own_source(entries: list[Entry]) -> None:
+        unknown_lock(entries)
+        for value, _ in entries:
+            if value["cell"]["lock"]["name"] == "quick-lock":
+                value["provenance"]["inputs"]["protected"]["code"]["lockbench_plugin_quick_lock"] = code_digest(source)
+                submissions.rehash(value)
+
+    submissions.rewritten(file, own_source)
+    opened, _ = submission.open_(file, Store(file.parent / "looked"), plugins=[source])
+    assert opened is not None
+    found = code.plugins(opened)
+    assert found.ok is declared, found
+    assert declared or "the lock quick-lock is declared by no source here" in found.what
 
 
 def test_entropy_that_the_card_names_is_accepted(file: Path, tmp_path: Path) -> None:
