@@ -6,6 +6,7 @@
 | `_images` | test images that count several times, validation numbers over other images than those of the rest |
 | `_metric` | a metric by whose name some red flags are not due |
 | `_costs` | an attack that spent more than its budget, or does not say what it spent |
+| `_keys` | a near or wrong key that was left out |
 | `_uneven` | an optional number that some seeds of a row have and others do not |
 | `_twins` | facts of one locked model that differ between its records |
 | `_weak` | a public baseline with less training than by default |
@@ -13,15 +14,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from bench import registry
+from bench import registry, seeds
+from bench.contracts import Key
 from bench.hashing import digest
+from bench.legible import visible
 from bench.plan.wording import in_short, scenario_label
-from bench.records import Record
+from bench.records import Record, condition_name
 from reports.board.finding import Finding, Submission, of_problems
 
 DUE = ("UP", "LP", "UP_shipped", "LP_shipped", "oracle", "victim_authorised", "RP")
@@ -44,6 +49,7 @@ def check(s: Submission) -> Finding:
     for record in s.measured:
         arrays = s.evidence(record)
         found = [*_numbers(record), *_images(record, arrays, sizes), *_metric(record, arrays), *_costs(record)]
+        found += _keys(record)
         problems += [f"{in_short(record.cell)}: {problem}" for problem in [*found, *_weak(record)]]
     problems += [*_uneven(s.measured), *_twins(s.measured)]
     return of_problems(
@@ -104,6 +110,30 @@ def _weak(record: Record) -> Iterator[str]:
             yield f"its public baseline has {name}={value}; by default it has {default}"
     if limits := [name for name, value in record.cell.budget.values().items() if value is not None]:
         yield f"its public baseline has a budget of {', '.join(limits)}"
+
+
+def _keys(record: Record) -> Iterator[str]:
+    """Which keys are tried follows from the key. A key of others is not made here, since that would run their code."""
+    info = registry.current().get("key", record.cell.key.name)
+    if not record.cell.has_conditions or record.key is None or info is None or info.guest:
+        return
+    try:
+        due = _due(digest(record.key), info.name, json.dumps(record.key))
+    except Exception as error:  # of nearly any kind, on a key that was written by hand
+        yield f"its key cannot be made again ({type(error).__name__})"
+        return
+    there = {(c.kind, c.label) for c in record.conditions}
+    lacking = sorted(condition_name(*one) for one in due - there)
+    if lacking:
+        yield f"it lacks the key condition {visible(', '.join(lacking))}"
+
+
+@lru_cache(maxsize=1024)
+def _due(key_digest: str, method: str, value: str) -> frozenset[tuple[str, str]]:
+    """Kind and label of every key that the judge tries beside the key ``value``."""
+    key: Key = registry.load(registry.current().find("key", method)).from_json(json.loads(value))
+    tried = key.conditions(seeds.derive("conditions", key=key_digest))
+    return frozenset({("right", ""), *((c.kind, c.label) for c in tried)})
 
 
 def _uneven(records: Iterable[Record]) -> Iterator[str]:

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from bench import metrics, plan, red_flags
+from bench import seeds as draw_seeds
 from bench.api import request
 from bench.hashing import digest
-from bench.records import Cell, Condition, CurvePoint, Measured, Provenance, Record
+from bench.keys.blockwise import BlockwiseKey
+from bench.records import Cell, Condition, CurvePoint, Measured, Provenance, Record, condition_name
 from bench.store import Store, archive, identity
 from bench.store.settings import Settings
 
@@ -87,7 +89,11 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
     else:
         name = cell.attack.name if cell.attack.purpose else cell.lock.name
         shown["RP"] = answers(RP[name], own.record)
-    conditions = [("right", up), ("none", lp)]
+    key = BlockwiseKey("shuffle", 4, "ab" * 32)
+    conditions = [("right", "", up), ("none", "", lp)]
+    if cell.has_conditions:
+        tried = key.conditions(draw_seeds.derive("conditions", key=digest(key.to_json())))
+        conditions += [(c.kind, c.label, answers(15, (parents["judged"], c.label))) for c in tried if c.kind != "none"]
     low = red_flags.below_floor(measured(lp), 100 / K)
     record = Record(
         cell=cell,
@@ -95,9 +101,12 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
         row_key=cell.row_key(),
         split=cell.split,
         floor=round(100 / K, 4),
-        conditions=[Condition(kind=kind, what=kind, accuracy=measured(x)) for kind, x in conditions],  # type: ignore[arg-type]
+        conditions=[
+            Condition(kind=kind, label=label, what=kind, accuracy=measured(x))  # type: ignore[arg-type]
+            for kind, label, x in conditions
+        ],
         RP_validation=measured(shown["RP"]),
-        key={"method": cell.key.name},
+        key=key.to_json(),
         meter={"steps": 1},
         curve=[CurvePoint(meter={"steps": 1}, RP=measured(shown["RP"]).value, n=N)],
         provenance=Provenance(
@@ -113,7 +122,7 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
         **{name: measured(classes) for name, classes in shown.items()},
     )
     evidence = {f"pred/{name}": classes for name, classes in shown.items()}
-    evidence |= {f"pred/condition/{kind}": classes for kind, classes in conditions}
+    evidence |= {f"pred/condition/{condition_name(kind, label)}": x for kind, label, x in conditions}
     return record, {**evidence, "test_index": np.arange(N), "test_labels": LABELS}
 
 

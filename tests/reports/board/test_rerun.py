@@ -60,7 +60,7 @@ class TestRerun:
         (record, arrays), ours = pair
         low = submissions.measured(submissions.answers(2, "low"))
         none = record.conditions[1].model_copy(update={"accuracy": low})
-        forged = record.model_copy(update={"conditions": [record.conditions[0], none]})
+        forged = record.model_copy(update={"conditions": [record.conditions[0], none, *record.conditions[2:]]})
         found = rerun.compare((forged, arrays), ours)
         assert "1.7 under the key condition none, and 20.0 here" in found.what
 

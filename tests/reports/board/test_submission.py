@@ -372,6 +372,16 @@ def no_costs(entries: list[Entry]) -> None:
         value["meter"] = None
 
 
+def no_wrong_key(entries: list[Entry]) -> None:
+    for value, _ in of_lock(entries):
+        value["conditions"] = [c for c in value["conditions"] if c["kind"] != "wrong"]
+
+
+def a_key_that_is_none(entries: list[Entry]) -> None:
+    for value, _ in of_lock(entries):
+        value["key"] = {"method": "blockwise", "transform": ["shuffle"]}
+
+
 def smaller_lock(entries: list[Entry]) -> None:
     value, _ = main(entries)
     value["extra_parameters"] = -(10**6)
@@ -427,6 +437,8 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (another_metric, "completeness", "it calls its numbers accuracy, mIoU, and its evidence is pred"),
     (two_kinds_of_evidence, "completeness", "its evidence is confusion, pred"),
     (no_costs, "completeness", "it does not say what the attack spent"),
+    (no_wrong_key, "completeness", "it lacks the key condition wrong/secret-"),
+    (a_key_that_is_none, "completeness", "its key cannot be made again"),
     (smaller_lock, "completeness", "extra_parameters is another than in other records of this locked model"),
     (weak_baseline, "completeness", "its public baseline has steps=1; by default it has 160"),
     (point_on_one_image, "consistency", "a point of its curve is over another number of images"),
