@@ -25,6 +25,11 @@ def derive(axis: str, **axes: Any) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def of_conditions(key: str) -> int:
+    """The seed that draws the near and wrong keys beside a key; ``key``: digest of its JSON form."""
+    return derive("conditions", key=key)
+
+
 def is_tuning(replicate: int) -> bool:
     """True for a replicate that only tuning may use."""
     return replicate >= TUNING_FROM

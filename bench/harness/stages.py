@@ -218,7 +218,7 @@ class Stages:
             return [], {}
 
         def make() -> tuple[list[Condition], Evidence]:
-            seed = seeds.derive("conditions", key=digest(judge.key.to_json()))
+            seed = seeds.of_conditions(digest(judge.key.to_json()))
             return judge.conditions(locked(), seed, self.progress("key conditions"))
 
         return self._stage("conditions", make, artefacts.save_conditions, artefacts.load_conditions)

@@ -92,9 +92,10 @@ def _nameless(s: Submission) -> list[str]:
         for kind, stage in STAGE_OF.items():
             name, value = getattr(record.cell, kind).name, record.provenance.inputs.get(stage)
             modules = {module for module, _ in _codes(value)} if isinstance(value, dict) else set()
-            info = registry.current().get(kind, name)
-            is_own = info is not None and not info.guest
-            there = info.module in modules if info is not None and is_own else not all(map(_is_own, modules))
+            if _is_foreign(kind, name):
+                there = not all(map(_is_own, modules))
+            else:
+                there = registry.current().find(kind, name).module in modules
             if not there:
                 found[f"the {kind} {name}: its module is not among the code that was hashed"] = None
     return list(found)

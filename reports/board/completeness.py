@@ -28,6 +28,7 @@ from bench.legible import visible
 from bench.plan.wording import in_short, scenario_label
 from bench.records import Record, condition_name
 from reports.board.finding import Finding, Submission, of_problems
+from reports.gate.snapshot import SPENT
 
 DUE = ("UP", "LP", "UP_shipped", "LP_shipped", "oracle", "victim_authorised", "RP")
 """Numbers of every record with a result; a given model may come without key and victim."""
@@ -35,7 +36,6 @@ OPTIONAL = ("authorised_after", "LP_after_batch_norm", "meter", "lock_meter")
 """What every seed of a row has, or none."""
 OF_MODEL = ("extra_parameters", "key_megabytes", "LP_after_batch_norm", "defender_needs")
 """Facts that are measured once for each locked model."""
-LIMITS = ("steps", "queries", "edited", "guesses")
 OVER = 64
 """What an attack may spend beyond its budget: the batch at work."""
 
@@ -91,7 +91,7 @@ def _costs(record: Record) -> Iterator[str]:
     if meter is None:
         yield "it does not say what the attack spent"
         return
-    for name in LIMITS:
+    for name in SPENT:
         spent, limit = meter.get(name), budget.get(name)
         if isinstance(spent, int | float) and isinstance(limit, int | float) and spent > limit + OVER:
             yield f"its attack spent {spent} {name}, and its budget is {limit}"
@@ -118,7 +118,7 @@ def _keys(record: Record) -> Iterator[str]:
     if not record.cell.has_conditions or record.key is None or info is None or info.guest:
         return
     try:
-        due = _due(digest(record.key), info.name, json.dumps(record.key))
+        due = _due(info.name, json.dumps(record.key))
     except Exception as error:  # of nearly any kind, on a key that was written by hand
         yield f"its key cannot be made again ({type(error).__name__})"
         return
@@ -129,10 +129,11 @@ def _keys(record: Record) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1024)
-def _due(key_digest: str, method: str, value: str) -> frozenset[tuple[str, str]]:
-    """Kind and label of every key that the judge tries beside the key ``value``."""
-    key: Key = registry.load(registry.current().find("key", method)).from_json(json.loads(value))
-    tried = key.conditions(seeds.derive("conditions", key=key_digest))
+def _due(method: str, text: str) -> frozenset[tuple[str, str]]:
+    """Kind and label of every key that the judge tries beside the key of that JSON."""
+    value = json.loads(text)
+    key: Key = registry.load(registry.current().find("key", method)).from_json(value)
+    tried = key.conditions(seeds.of_conditions(digest(value)))
     return frozenset({("right", ""), *((c.kind, c.label) for c in tried)})
 
 

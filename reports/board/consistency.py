@@ -49,7 +49,7 @@ def check(s: Submission) -> Finding:
     )  # fmt: skip
 
 
-def standing(record: Record) -> CurvePoint | None:
+def _final(record: Record) -> CurvePoint | None:
     """The submission that RP is of: the last one, or the one that the judge chose on validation images."""
     if not record.curve:
         return None
@@ -61,7 +61,7 @@ def standing(record: Record) -> CurvePoint | None:
 def _standing(record: Record) -> Iterator[str]:
     if record.RP is None:
         return
-    point = standing(record)
+    point = _final(record)
     if point is None:
         yield "it has no curve"
         return

@@ -230,7 +230,7 @@ def _calibrations(group: Group) -> tuple[list[str], list[str]]:
         against = "oracle" if row.lock_purpose == "must-open" else "advantage"  # without it nothing was compared
         if tested and row.values["RP"] is not None and row.values[against] is not None and not row.attack_purpose:
             name = "recovery" if row.lock_purpose == "must-open" else "advantage"
-            if (why := _says_nothing(name, row.values[name])) and row.values[name] is not None:
+            if why := _says_nothing(name, row.values[name]):
                 open_.append(f"{row.lock} × {row.attack}: {why}")
             else:
                 decided.append(f"{row.lock} {words[row.lock_purpose]}")

@@ -291,11 +291,11 @@ def test_the_key_is_named(scope: Scope, words: str) -> None:
     ("UP", "LP", "locked"), [(95.0, 94.5, False), (95.0, 30.0, True), (12.0, 12.0, True), (60.0, 60.0, False)]
 )
 def test_a_checkpoint_that_anybody_can_use_is_no_lock(UP: float, LP: float, locked: bool) -> None:
-    given = record("given", UP=measured(UP), LP=LP)
-    given.cell.lock.role = "given"
-    assert findings.is_locked([given]) is locked
+    checkpoint = record("given", UP=measured(UP), LP=LP)
+    checkpoint.cell.lock.role = "given"
+    assert findings.is_locked([checkpoint]) is locked
     for raw_alone, words in ((True, "no key is given"), (False, "anybody gets what the rightful user gets")):
-        assert any(words in line for line in findings.diagnosis([given], lambda _: {}, raw_alone)) is not locked
+        assert any(words in line for line in findings.diagnosis([checkpoint], lambda _: {}, raw_alone)) is not locked
 
 
 def test_numbers_of_a_notebook_are_taken_as_they_are(small_task: str, checkpoint: Path) -> None:

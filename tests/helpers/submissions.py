@@ -92,7 +92,7 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
     key = BlockwiseKey("shuffle", 4, "ab" * 32)
     conditions = [("right", "", up), ("none", "", lp)]
     if cell.has_conditions:
-        tried = key.conditions(draw_seeds.derive("conditions", key=digest(key.to_json())))
+        tried = key.conditions(draw_seeds.of_conditions(digest(key.to_json())))
         conditions += [(c.kind, c.label, answers(15, (parents["judged"], c.label))) for c in tried if c.kind != "none"]
     low = red_flags.below_floor(measured(lp), 100 / K)
     record = Record(
@@ -124,6 +124,11 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
     evidence = {f"pred/{name}": classes for name, classes in shown.items()}
     evidence |= {f"pred/condition/{condition_name(kind, label)}": x for kind, label, x in conditions}
     return record, {**evidence, "test_index": np.arange(N), "test_labels": LABELS}
+
+
+def main_record() -> tuple[Record, dict[str, NDArray[Any]]]:
+    """The lock under the attack, seed 0."""
+    return record_of(next(c for c in cells("1") if c.lock.name == "modellock" and not c.attack.purpose))
 
 
 def written(file: Path, seeds: str = str(SEEDS), settings: Settings = Settings()) -> Path:  # noqa: B008

@@ -17,13 +17,14 @@ from reports.board import folder as folders
 from reports.board import pool as pools
 
 
+@pytest.fixture
+def pair() -> tuple[Any, Any]:
+    """One cell, measured twice."""
+    return submissions.main_record(), submissions.main_record()
+
+
 class TestRerun:
     """What a rerun compares beside the numbers of the table, and which cells it may be."""
-
-    @pytest.fixture
-    def pair(self) -> tuple[Any, Any]:
-        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-        return submissions.record_of(cell), submissions.record_of(cell)
 
     def test_the_same_agrees(self, pair: tuple[Any, Any]) -> None:
         assert rerun.compare(*pair, exact=True).ok
@@ -95,11 +96,6 @@ def test_one_archive_does_not_rewrite_the_numbers_of_another(tmp_path: Path) -> 
 class TestTolerance:
     """What an honest record may differ by on another machine."""
 
-    @pytest.fixture
-    def pair(self) -> tuple[Any, Any]:
-        cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-        return submissions.record_of(cell), submissions.record_of(cell)
-
     def test_a_curve_may_have_another_length_but_on_one_cpu(self, pair: tuple[Any, Any]) -> None:
         (record, arrays), ours = pair
         longer = record.model_copy(update={"curve": [record.curve[0], *record.curve]})
@@ -115,16 +111,14 @@ class TestTolerance:
 
 
 def _problems(**change: Any) -> list[str]:
-    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-    record, arrays = submissions.record_of(cell)
+    record, arrays = submissions.main_record()
     changed = record.model_copy(update={name: value for name, value in change.items() if name != "arrays"})
     return [*consistency._standing(changed), *consistency._validation(changed),
             *consistency._keys(changed, {**arrays, **change.get("arrays", {})})]  # fmt: skip
 
 
 def test_answers_that_rounding_turns_are_no_contradiction() -> None:
-    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-    LP = submissions.record_of(cell)[1]["pred/LP"]
+    LP = submissions.main_record()[1]["pred/LP"]
     for turned, problems in ((1, 0), (3, 1)):
         other = LP.copy()
         other[:turned] = (other[:turned] + 1) % submissions.K
@@ -134,8 +128,7 @@ def test_answers_that_rounding_turns_are_no_contradiction() -> None:
 
 
 def test_a_submission_on_some_images_is_not_compared_with_all() -> None:
-    cell = next(c for c in submissions.cells() if c.lock.name == "modellock" and not c.attack.purpose)
-    record, _ = submissions.record_of(cell)
+    record, _ = submissions.main_record()
     for n, problems in ((None, 1), (395, 1), (metrics.SOME, 0), (1, 1)):
         curve = [CurvePoint(meter={"steps": 1}, RP=82.5, n=n)]
         changed = record.model_copy(update={"RP": Measured(value=80.0, n=395), "curve": curve})

@@ -68,8 +68,10 @@ def test_a_control_with_an_interval_that_says_nothing_is_not_decided() -> None:
     assert re.search(r"controls not decided: destroyed × prompt-search: advantage -2.5 ±\d\d\d", text)
     low = [record("destroyed", replicate=seed, RP=rp, LP=5.0) for seed, rp in enumerate((5.0, 7.0))]
     far = world((80.0, 78.0), (75.0, 77.0))
-    kept = [r for r in far if r.cell.lock.name != "destroyed"]
-    assert "destroyed stayed closed" in " ".join(shown([*kept, *low], 200).split()), "far below the baseline is closed"
+    others = [r for r in far if r.cell.lock.name != "destroyed"]
+    assert "destroyed stayed closed" in " ".join(shown([*others, *low], 200).split()), (
+        "far below the baseline is closed"
+    )
 
 
 def test_a_lock_that_was_compared_with_no_baseline_did_not_stay_closed() -> None:
