@@ -81,6 +81,9 @@ def run(
     ] = None,
     entropy: EntropyOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave out image files that cannot be read")] = False,
+    required: Annotated[
+        bool, typer.Option("--required", help="leave out the cells that the suite calls optional")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
     details: Annotated[bool, typer.Option("--details", help="show intervals, threat models, costs and notes")] = False,
     log: Annotated[
@@ -107,6 +110,8 @@ def run(
     precisions.check(precision, settings.device)
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     planned = plan.build(request.lines_of(names, seeds, suite, param, editor, sweep, weights))
+    if required:
+        planned = [item for item in planned if item.required]
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
         planned, left = plan.accepted(planned)
         for cell, reason in left:

@@ -77,7 +77,8 @@ KEYS: dict[str, SuiteKey] = {
         "true or false", "true", "controls = false", "whether the controls of each cell come with it"
     ),
     "required": SuiteKey(
-        "true or false", "true", "required = false", "false: cells that may be left out; they are run last"
+        "true or false", "true", "required = false",
+        "false: cells that may be left out; they are run last, and with `bench run --required` not at all",
     ),
     "public_baseline": SuiteKey(
         "table of parameters", "none", 'public_baseline = { "attack.trials" = 12 }',

@@ -138,3 +138,12 @@ def test_paths_that_no_file_can_have(arguments: tuple[str, ...], bench: Bench, t
     assert got.stderr.count("error:") == 1
     assert "defect" not in got.stderr
     assert "Traceback" not in got.stderr
+
+
+@pytest.mark.parametrize(("options", "attacks"), [([], {"prompt-search", "none"}), (["--required"], {"none"})])
+def test_optional_cells_can_be_left_out(options: list[str], attacks: set[str], bench: Bench, tmp_path: Path) -> None:
+    optional = '[[row]]\nattacks = ["prompt-search"]\nrequired = false\n'
+    (tmp_path / "s.toml").write_text(f'controls = false\n[[row]]\nattacks = ["none"]\n{optional}')
+    got = bench("run", "--suite", "s.toml", "--dry-run", *options, cwd=tmp_path)
+    assert got.returncode == 0, got.stderr
+    assert {name for name in ("prompt-search", "none") if f" {name} " in got.stdout} == attacks
