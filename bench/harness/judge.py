@@ -81,7 +81,8 @@ class Judge:
         parts = side.splits
         self.index = parts.test if split == "test" else parts.judge_validation
         self.images = side.images(self.index)
-        self.validation = side.images(parts.judge_validation)
+        self.validation_index = parts.judge_validation
+        self.validation = side.images(self.validation_index)
         self.pool = side.images(parts.attacker).unlabelled()
         self.authorised_index = other.splits.test if split == "test" else other.splits.judge_validation
         before_key = other.images(self.authorised_index)
@@ -93,6 +94,7 @@ class Judge:
         self.labels = labels_after(None, self.images)
         """(N,) int64, or masks (N, H, W) uint8."""
         self.authorised_labels = labels_after(key, before_key)
+        self.validation_labels = labels_after(None, self.validation)
         self.some = torch.from_numpy(metrics.at_random(len(self.images)))
         """Places of the images that near and wrong keys, and earlier submissions of a costly predictor, are judged on.
         The right key, no key and the last submission get all images."""
@@ -109,17 +111,20 @@ class Judge:
         self._shown_authorised = self.some[self._shown] if side is other else torch.from_numpy(authorised)
 
     def split_evidence(self, is_domain: bool) -> Evidence:
-        """Index of the judged images, and the labels of classification, of both sides where they differ.
+        """Index of the judged images, and the labels of classification, of both sides where they differ; the same of
+        judge-validation images.
 
         ``some`` has the places of those that near and wrong keys are judged on.
         """
         out: Evidence = {"test_index": self.index.numpy(), "some": self.some.numpy()}
+        out["validation_index"] = self.validation_index.numpy()
         if is_domain:
             out["authorised_index"] = self.authorised_index.numpy()
         if self.dense:  # the true pixels of each class are in it
             out[self._name("floor")] = self._constant
         else:
             out["test_labels"] = self.labels.numpy()
+            out["validation_labels"] = self.validation_labels.numpy()
             if is_domain:
                 out["authorised_labels"] = self.authorised_labels.numpy()
         return out
@@ -316,10 +321,10 @@ class Judge:
         """``answers`` to all judged images as the evidence behind RP."""
         return {self._name("RP"): answers}
 
-    def validate(self, predictor: Answerer) -> Measured:
+    def validate(self, predictor: Answerer) -> tuple[Measured, Evidence]:
         """The predictor on judge-validation images: what a control, and the worst of an ensemble, is chosen by."""
-        labels = labels_after(None, self.validation)
-        return self.measure.measured(self._predict(predictor, self.validation, labels), labels)
+        answers = self._predict(predictor, self.validation, self.validation_labels)
+        return self.measure.measured(answers, self.validation_labels), {self._name("RP_validation"): answers}
 
     def predictor(
         self, predictor: Answerer, answers: Array | None = None, authorised: bool = True

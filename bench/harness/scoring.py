@@ -84,13 +84,14 @@ class Scorer:
         answers = judge.answers(chosen)
         RP = judge.measured(answers)
         self.measured(RP, judge.named(answers))
-        out = Score(RP=RP, RP_validation=judge.validate(chosen), transductive=chosen.transductive)
+        RP_validation, evidence = judge.validate(chosen)
+        out = Score(RP=RP, RP_validation=RP_validation, transductive=chosen.transductive)
         brief = control and chosen.costly
-        verdict, evidence = judge.predictor(chosen, answers, authorised=not brief)
+        verdict, answered = judge.predictor(chosen, answers, authorised=not brief)
         out.authorised_after = verdict.authorised_after
         out.flags = [*([red_flags.peeking_selection()] if self.rule.peeks else []), *verdict.flags]
         out.selected = {**self._note(at), **chosen.description}
-        evidence |= judge.samples(locked(), chosen)
+        evidence |= answered | judge.samples(locked(), chosen)
         chosen.close()
         if at not in points:
             points[at] = self._curve_point(at, answers)
@@ -109,7 +110,7 @@ class Scorer:
         """The submission ``i`` on the curve; an earlier one that edits every image is judged on some of them."""
         predictor, last = self._predictor(i), len(self.output.submissions) - 1
         answers = self.judge.answers(predictor, some=predictor.costly and i < last)
-        validation = self.judge.validate(predictor).value if self.rule.by_judge else None
+        validation = self.judge.validate(predictor)[0].value if self.rule.by_judge else None
         predictor.close()
         self.progress(i + 1, last + 1, "submissions")
         return self._curve_point(i, answers, validation)

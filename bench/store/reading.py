@@ -224,7 +224,7 @@ def arrays(content: bytes) -> dict[str, Any]:
 def evidence_problem(evidence: Mapping[str, Any]) -> str | None:
     """What is wrong with arrays that reports would join; None where they fit together."""
     sides = []
-    for side in ("test", "authorised"):
+    for side in ("test", "authorised", "validation"):
         parts = [evidence[name] for part in ("index", "labels") if (name := f"{side}_{part}") in evidence]
         if any(a.dtype.kind not in "iu" for a in parts) or len({a.shape[:1] for a in parts}) > 1:
             return f"{side}_index and {side}_labels do not fit together"

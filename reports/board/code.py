@@ -28,12 +28,18 @@ STAGE_OF = {"lock": "protected", "key": "key", "attack": "unlocked"}
 """The stage that a plugin of each kind makes."""
 DIGITS = 10
 """Digits of a digest that a reviewer reads."""
-ALWAYS = ("bench.harness.judge", "bench.metrics", "bench.training")
+JUDGE = "bench.harness.judge"
+ALWAYS = (JUDGE, "bench.metrics", "bench.training")
 """Modules that every number depends on."""
 SAME = ("device", "threads", "precision", "versions")
 """What is the same in all records of one table."""
 ADDED = ("torchvision", "pillow")
 """Libraries that records name since November 2026; older archives lack them."""
+
+
+def is_of_this_judge(s: Submission) -> bool:
+    """Whether any record was made by the judge of this checkout."""
+    return _here(JUDGE) in _modules(s.records).get(JUDGE, ())
 
 
 def versions(s: Submission) -> Finding:

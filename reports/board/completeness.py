@@ -67,7 +67,7 @@ def _numbers(record: Record) -> Iterator[str]:
 
 
 def _images(record: Record, arrays: Arrays, sizes: dict[str, int]) -> Iterator[str]:
-    for name in ("test_index", "authorised_index"):
+    for name in ("test_index", "authorised_index", "validation_index"):
         index = arrays.get(name)
         if index is not None and len(np.unique(index)) < len(index):
             yield f"its {name.replace('_', ' ')} has images twice"

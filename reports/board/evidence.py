@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,17 @@ import numpy as np
 from bench import metrics
 from bench.plan.wording import in_short, scenario_label
 from bench.records import Measured, Record, condition_name
+from reports.board import code
 from reports.board.finding import Finding, Submission, of_problems
 from reports.gate.sound import ROUNDING
 from reports.rows.answered import answered
 from reports.rows.statistics import Answered, value_of
 
+VALIDATION = "RP_validation"
 SIDES = {
     "UP": "authorised", "UP_shipped": "authorised", "victim_authorised": "authorised",
     "authorised_after": "authorised", "LP": "test", "LP_shipped": "test", "RP": "test", "oracle": "test",
+    VALIDATION: "validation",
 }  # fmt: skip
 """Numbers with evidence by image, and the side whose images they are over."""
 BY_LOCK = ("UP", "LP", "UP_shipped", "LP_shipped")
@@ -39,9 +42,10 @@ def check(s: Submission) -> Finding:
     """Whether every number can be computed anew from the evidence beside it."""
     problems: list[str] = []
     known: dict[tuple[str, ...], str] = {}
+    names = _names(s)
     for record in s.measured:
         arrays = s.evidence(record)
-        found = [*_numbers(record, arrays), *_conditions(record, arrays)]
+        found = [*_numbers(record, arrays, names), *_conditions(record, arrays)]
         found += [*_images(record, arrays, known), *_models(record, arrays, known)]
         problems += [f"{in_short(record.cell)}: {problem}" for problem in found]
     return of_problems(
@@ -50,8 +54,19 @@ def check(s: Submission) -> Finding:
     )  # fmt: skip
 
 
-def _numbers(record: Record, arrays: Arrays) -> Iterator[str]:
-    for name, side in SIDES.items():
+def _names(s: Submission) -> list[str]:
+    """Numbers whose evidence is due: judges before December 2026 kept none for validation images."""
+    of_validation = any(_of(s.evidence(r), VALIDATION) for r in s.measured) or code.is_of_this_judge(s)
+    return [name for name in SIDES if name != VALIDATION or of_validation]
+
+
+def _of(arrays: Arrays, name: str) -> bool:
+    return f"pred/{name}" in arrays or f"confusion/{name}" in arrays
+
+
+def _numbers(record: Record, arrays: Arrays, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        side = SIDES[name]
         measured: Measured | None = getattr(record, name)
         if measured is None:
             continue
@@ -118,7 +133,7 @@ def _some(arrays: Arrays, n: int) -> Any:
 
 def _images(record: Record, arrays: Arrays, known: dict[tuple[str, ...], str]) -> Iterator[str]:
     """All records of a scenario are judged on the same images, whatever the seed."""
-    for side in ("test", "authorised"):
+    for side in ("test", "authorised", "validation"):
         for part in ("index", "labels"):
             at = (f"{side}_{part}", scenario_label(record.cell))
             if f"{side}_{part}" in arrays and not _same(known, at, arrays[f"{side}_{part}"]):

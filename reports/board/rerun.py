@@ -29,9 +29,9 @@ NUMBERS = {
     "UP_shipped": "UP", "LP_shipped": "LP", "authorised_after": "RP", "victim_authorised": "UP",
 }  # fmt: skip
 """Numbers that are compared, with the name of what does not matter in `TOLERANCE`."""
-EVIDENT = ("oracle", "UP", "LP", "RP")
+EVIDENT = ("oracle", "UP", "LP", "RP", "RP_validation")
 """Those with answers by image that are compared one by one."""
-EXACT = ("test_index", "test_labels", "authorised_index", "authorised_labels")
+EXACT = tuple(f"{side}_{part}" for side in ("test", "authorised", "validation") for part in ("index", "labels"))
 """Evidence that is drawn and not computed: it is the same on every machine."""
 SAME = ("extra_parameters", "defender_needs", "classes", "metric")
 """Facts that are the same on every machine."""

@@ -20,11 +20,13 @@ def answered(
 
     Args:
         arrays: evidence of one record.
-        side: ``test`` or ``authorised``; a keyed scenario has one set of images, ``test``, for both.
+        side: ``test``, ``validation`` or ``authorised``; a keyed scenario judges one set of images, ``test``, on both
+            sides.
         names: such as ``RP`` and ``oracle``.
     """
-    index = arrays.get(f"{side}_index", arrays.get("test_index"))
-    labels = arrays.get(f"{side}_labels", arrays.get("test_labels"))
+    other = "validation" if side == "validation" else "test"
+    index = arrays.get(f"{side}_index", arrays.get(f"{other}_index"))
+    labels = arrays.get(f"{side}_labels", arrays.get(f"{other}_labels"))
     if index is None and labels is not None:
         index = np.arange(len(labels))
     if index is None or index.ndim != 1:

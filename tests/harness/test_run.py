@@ -76,6 +76,10 @@ def test_the_plan_is_measured_and_its_evidence_kept(real_store: Path) -> None:
     assert 100 * float(np.mean(evidence["pred/RP"] == evidence["test_labels"])) == pytest.approx(
         record.RP.value, abs=1e-3
     )
+    assert record.RP_validation is not None
+    validated = evidence["pred/RP_validation"] == evidence["validation_labels"]
+    assert 100 * float(np.mean(validated)) == pytest.approx(record.RP_validation.value, abs=1e-3)
+    assert not set(evidence["validation_index"].tolist()) & set(evidence["test_index"].tolist())
     opened = records["permuted-logits", "logit-surgery"]
     assert opened.RP is not None
     assert opened.oracle is not None

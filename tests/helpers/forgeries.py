@@ -269,8 +269,25 @@ def no_curve(entries: list[Entry]) -> None:
 
 
 def lower_validation(entries: list[Entry]) -> None:
+    value, arrays = main(entries)
+    submissions.restate(value, arrays, "RP_validation", submissions.answers(2, "forged"))
+
+
+def validation_by_hand(entries: list[Entry]) -> None:
+    """So little that chance could do it: enough to decide which member is the worst case."""
     value, _ = main(entries)
-    value["RP_validation"] = submissions.measured(submissions.answers(2, "forged")).model_dump()
+    value["RP_validation"] = submissions.measured(submissions.answers(65, "forged")).model_dump()
+
+
+def no_evidence_of_validation(entries: list[Entry]) -> None:
+    """Nobody's, as archives of older code have it: the judge is that of this checkout, and keeps it."""
+    for _, arrays in entries:
+        del arrays["pred/RP_validation"]
+
+
+def other_validation_images(entries: list[Entry]) -> None:
+    _, arrays = main(entries)
+    arrays["validation_index"] = arrays["validation_index"] + 1000
 
 
 def no_validation(entries: list[Entry]) -> None:
@@ -389,6 +406,9 @@ DISHONEST: list[tuple[Callable[[list[Entry]], list[Entry] | None], str, str]] = 
     (dearer_curve, "consistency", "its steps fall along the curve, or pass what the attack spent"),
     (no_curve, "consistency", "it has no curve"),
     (lower_validation, "consistency", "RP is 75.0, and 1.7 on judge-validation images"),
+    (validation_by_hand, "evidence", "RP_validation is 65.00, and 75.00 by its evidence"),
+    (no_evidence_of_validation, "evidence", "RP_validation has no evidence"),
+    (other_validation_images, "evidence", "its validation images are not those of the other records"),
     (no_validation, "consistency", "RP has no value on judge-validation images"),
     (flags_left_out, "consistency", "it lacks the red flag opens-when-outputs-dropped"),
     (batch_norm_flag_left_out, "consistency", "it lacks the red flag lives-in-batch-norm"),

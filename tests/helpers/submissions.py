@@ -121,9 +121,10 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
         ),
         **{name: measured(classes) for name, classes in shown.items()},
     )
-    evidence = {f"pred/{name}": classes for name, classes in shown.items()}
+    evidence = {f"pred/{name}": classes for name, classes in {**shown, "RP_validation": shown["RP"]}.items()}
     evidence |= {f"pred/condition/{condition_name(kind, label)}": x for kind, label, x in conditions}
-    return record, {**evidence, "test_index": np.arange(N), "test_labels": LABELS}
+    drawn = {"test_index": np.arange(N), "validation_index": np.arange(N, 2 * N)}
+    return record, {**evidence, **drawn, "test_labels": LABELS, "validation_labels": LABELS}
 
 
 def main_record() -> tuple[Record, dict[str, NDArray[Any]]]:
@@ -201,5 +202,5 @@ def restate(value: dict[str, Any], arrays: dict[str, NDArray[Any]], name: str, c
     arrays[f"pred/{name}"] = classes
     value[name] = measured(classes).model_dump()
     if name == "RP":
-        value["RP_validation"] = value[name]
+        restate(value, arrays, "RP_validation", classes)
         value["curve"][-1]["RP"] = value[name]["value"]

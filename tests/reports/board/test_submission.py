@@ -186,5 +186,5 @@ def test_every_number_with_evidence_is_recomputed() -> None:
 
     fields = {**LockVerdict.model_fields, **AttackVerdict.__dataclass_fields__}
     by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
-    by_image |= {"RP", "authorised_after"}
+    by_image |= {"RP", "RP_validation", "authorised_after"}
     assert by_image == set(SIDES)
