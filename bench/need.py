@@ -30,6 +30,8 @@ class Need:
         required: False where only cells that may be left out need it.
         settings: of the data set, by name.
         problem: of an unknown thing: what is wrong.
+        parcel: what is published as one and fetched once, where that is more than this thing; else empty.
+        least: whether ``size`` is of some of its files, and those of the others are not known.
     """
 
     kind: Literal["data", "weights", "clip", "editor"]
@@ -44,6 +46,8 @@ class Need:
     required: bool = True
     settings: tuple[tuple[str, Any], ...] = ()
     problem: str = ""
+    parcel: str = ""
+    least: bool = False
 
     @property
     def fetched(self) -> bool:

@@ -62,24 +62,31 @@ def data(task: str, settings: Mapping[str, Any]) -> list[Need]:
     return [*_published(info, task, own), *_read_besides(info, task, own)]
 
 
+_PREPARE = "On a connected machine run: bench prepare --task {}"
+
+
 def _published(info: PluginInfo, task: str, own: Mapping[str, Any]) -> list[Need]:
     known = facts.of(info, task.partition(":")[2])
     if known.way == "built in":
         return []
     place = str(known.place) if known.place is not None else f"the package {info.package}"
+    size = _size_of(known)
+    by_hand = ", ".join(archive.url for archive in known.archives) if known.way == "by hand" else ""
     return [
         Need(
             "data", task, "data" if known.way == "fetched" else "package" if known.way == "package" else "folder",
-            place, known.here, size=_size_of(known), licence=known.licence, settings=tuple(sorted(own.items())),
-            remedy=known.remedy or f"On a connected machine run: bench prepare --task {task}",
+            place, known.here, size=size, licence=known.licence, settings=tuple(sorted(own.items())),
+            remedy=f"{known.remedy or _PREPARE.format(task)}{f' From {by_hand}' if by_hand else ''}",
+            parcel=info.name if info.parts and known.archives else "",
+            least=size is not None and known.lacks_sizes and not known.here,
         )
     ]  # fmt: skip
 
 
 def _size_of(known: facts.Facts) -> int | None:
-    """What is published takes; where its owner states nothing, what lies here."""
-    if known.size is not None and known.archives:
-        return known.size
+    """What is published takes, as far as stated; where it is here and its owner does not say, what lies here."""
+    if known.archives and known.size_known is not None and not (known.here and known.lacks_sizes):
+        return known.size_known
     return bytes_in(known.place) if known.here and known.place is not None else None
 
 

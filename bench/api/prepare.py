@@ -8,11 +8,11 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-from bench import assets, datasets, plan, supplies
+from bench import assets, datasets, plan, registry, supplies
 from bench.errors import UserError
 from bench.need import Need
 
-CLIP, EDITOR = f"key.{assets.CLIP}", "key.editor"
+EDITOR = "key.editor"
 
 
 def needs(lines: Sequence[plan.SuiteLine]) -> list[Need]:
@@ -29,10 +29,18 @@ def _of_line(line: plan.SuiteLine) -> Iterable[Need]:
     for model in line.models:
         yield from supplies.weights(model, plan.side_of(line))
     for name, value in values:
-        if name.partition(".")[2] == assets.CLIP:
+        if name.partition(".")[2] == assets.CLIP and _is_of_a_model(name, line):
             yield from supplies.clip(value)
         elif name == EDITOR:
             yield from supplies.editor(value)
+
+
+def _is_of_a_model(name: str, line: plan.SuiteLine) -> bool:
+    """Whether the parameter ``name`` of a plugin chooses a CLIP: another plugin may call its cap so."""
+    kind, _, own = name.partition(".")
+    plugins = registry.current()
+    chosen = {"lock": line.locks, "attack": line.attacks, "key": plugins.all("key")}.get(kind, ())
+    return any(own in plugins.find(kind, each).assets for each in chosen)
 
 
 def _all_values(line: plan.SuiteLine) -> Iterable[tuple[str, Any]]:
@@ -74,5 +82,10 @@ def _is_set(need: Need) -> bool:
 
 def space(needed: Iterable[Need], folder: Path) -> tuple[int, int]:
     """Bytes that what is missing takes as far as stated, and bytes that are free where ``folder`` will lie."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    return sum(need.size or 0 for need in needed if not need.here), disk_usage(there).free
+    parcels = {need.parcel or need.identity: need.size or 0 for need in needed if not need.here}
+    return sum(parcels.values()), free(folder)
+
+
+def free(folder: Path) -> int:
+    """Bytes that are free where ``folder`` lies or will lie."""
+    return disk_usage(next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())).free

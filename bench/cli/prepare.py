@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated
@@ -60,7 +61,7 @@ def prepare(
     if not dry_run:
         damaged = _fetch(needs.to_do(found))
         found = [replace(need, here=need.here and need.name not in damaged) for need in needs.needs(lines)]
-    say_needs(found)
+    say_needs(found, f"bench prepare {shlex.quote(suite)}" if dry_run and suite else "")
     if any(need.required and not need.here for need in found):
         raise typer.Exit(1)
 
@@ -80,24 +81,40 @@ def _fetch(wanted: list[Need]) -> set[str]:
     return failed
 
 
-def say_needs(found: list[Need]) -> None:
-    """What is needed, what of it is here, and what to do about the rest."""
+def say_needs(found: list[Need], command: str = "") -> None:
+    """What is needed, what of it is here, and what to do about the rest.
+
+    Args:
+        command: what fetches all that can be fetched; empty where that was tried, and each has its own remedy.
+    """
     if not found:
         console.say("everything that this needs comes with the package", "green")
         return
     rows = [
         (
             need.kind, need.name, "yes" if need.here else "missing" if need.required else "missing, optional",
-            size_words(need.size), need.licence or "see its page", need.place or "nowhere",
+            _size(need), need.licence or "see its page", need.place or "nowhere",
         )
         for need in found
     ]  # fmt: skip
     console.grid(("what", "name", "here", "size", "licence", "where"), rows)
     missing = [need for need in found if not need.here]
-    for words in dict.fromkeys(f"{need.name}: {f'{need.problem} {need.remedy}'.strip()}" for need in missing):
-        console.say(words, "yellow")
+    fetched = [need.name for need in missing if need.fetched and command]
+    by_remedy: dict[str, list[str]] = {}
+    for need in missing:
+        if need.name not in fetched:
+            by_remedy.setdefault(f"{need.problem} {need.remedy}".strip(), []).append(need.name)
+    for remedy, names in by_remedy.items():
+        console.say(f"{', '.join(dict.fromkeys(names))}: {remedy}", "yellow")
+    if fetched:
+        console.say(f"{', '.join(dict.fromkeys(fetched))}: on a connected machine run {command}", "yellow")
     if not missing:
         console.say("all of it is here: runs need no network", "green")
         return
     due, free = needs.space(found, data_home())
-    console.say(f"{len(missing)} missing, {size_words(due)} as far as stated; {size_words(free)} free for data")
+    least = "at least " if any(need.size is None or need.least for need in missing) else ""
+    console.say(f"{len(missing)} missing, {least}{size_words(due)}; {size_words(free)} free for data")
+
+
+def _size(need: Need) -> str:
+    return f"{'at least ' if need.least else ''}{size_words(need.size)}"

@@ -106,8 +106,8 @@ def reproduce(
     sides = [side for line in lines for task in line.tasks for side in datasets.pair(task) or (task,)]
     absent = prepare.unknown(dict.fromkeys(sides))
     if absent and not dry_run:
-        first, why = next(iter(absent.items()))
-        raise UserError(f"recipe '{recipe.name}' needs data that is not here: {first}: {why}", _see(name))
+        which = ", ".join(absent) if len(absent) > 1 else next(f"{side}: {why}" for side, why in absent.items())
+        raise UserError(f"recipe '{recipe.name}' needs data that are not here: {which}", _see(name))
     if dry_run:
         _say_recipe(recipe)
     planned = [] if absent else plan.build(lines)
@@ -122,9 +122,9 @@ def reproduce(
     precisions.check(precision, settings.device)
     execution = _on_store(planned, settings, store, entropy, writes=not dry_run)
     if dry_run:
-        say_needs(prepare.needs(lines))
+        say_needs(prepare.needs(lines), f"bench prepare {shlex.quote(name)}")
         with TemporaryDirectory() as folder:
-            _say_work(recipe, *_counted(lines, absent, settings, execution, Path(folder)))
+            _say_work(recipe, store, *_counted(lines, absent, settings, execution, Path(folder)))
         return
     records = _run(execution, jobs, request.cards_of(device))
     if quick:
@@ -200,8 +200,22 @@ def _say_recipe(recipe: Recipe) -> None:
     console.say(f"{recipe.name}: {recipe.about}")
     console.say(recipe.paper, "dim")
     console.grid(("choice", "theirs", "ours", "source"), [(c.name, c.theirs, c.ours, c.source) for c in recipe.choices])
-    files = sorted({printed.file for printed in recipe.printed})
-    console.say(f"published numbers: {', '.join(files) or 'none known to us'}")
+    console.say(f"published numbers: {_published(recipe)}")
+
+
+def _published(recipe: Recipe) -> str:
+    """How many there are, in which files, and how many of them ours can be compared with."""
+    from reports.rows.comparison import published
+
+    found = published(recipe)
+    if not found:
+        return "none known to us"
+    files = ", ".join(sorted({printed.file for printed in recipe.printed}))
+    reasons = "; ".join(dict.fromkeys(printed.differs for printed in recipe.printed if printed.differs))
+    able = sum(n for printed, n in found if not printed.differs)
+    total = sum(n for _, n in found)
+    compared = "all can be compared" if able == total else f"{able or 'none'} can be compared: {reasons}"
+    return f"{total} in {files}; {compared}"
 
 
 def _counted(
@@ -210,13 +224,12 @@ def _counted(
     """The plan to count, and what stands in for which data set where data are not here: see `quick.stand_in`."""
     if not absent:
         return execution, {}
-    for task, why in absent.items():
-        console.warn(f"{task}: {why}")
+    console.warn(f"{', '.join(absent)}: not here, so the work is counted on generated pictures in their place")
     others, places = short_form.stand_in(lines, list(absent), folder)
     return Execution(plan.build(others), settings, None), places
 
 
-def _say_work(recipe: Recipe, execution: Execution, places: dict[str, str]) -> None:
+def _say_work(recipe: Recipe, store: Path, execution: Execution, places: dict[str, str]) -> None:
     """What the plan takes: stages, hours, disk."""
     from bench.plan import work
 
@@ -229,7 +242,11 @@ def _say_work(recipe: Recipe, execution: Execution, places: dict[str, str]) -> N
         f"{total.trained + total.answered + total.edited:.2g} multiply-adds, of which {total.trained:.2g} train, "
         f"{total.answered:.2g} answer and {total.edited:.2g} edit"
     )
+    free = prepare.free(store)
     console.say(f"about {total.disk / 1e9:,.1f} GB of the store: weights of each stage, and edited images")
+    console.say(f"{free / 1e9:,.1f} GB free for the store")
+    if total.disk > free:
+        console.warn(f"the store does not fit into {store.absolute().parent}: name a larger place by --store")
 
 
 def hours(value: float) -> str:

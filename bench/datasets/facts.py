@@ -64,8 +64,18 @@ class Facts:
     @property
     def size(self) -> int | None:
         """Bytes of all archives; None where one is not known."""
-        sizes = [archive.size for archive in self.archives]
-        return None if None in sizes else sum(size for size in sizes if size is not None)
+        return None if self.lacks_sizes else self.size_known
+
+    @property
+    def size_known(self) -> int | None:
+        """Bytes of the archives whose owners state them; None where none does."""
+        sizes = [archive.size for archive in self.archives if archive.size is not None]
+        return sum(sizes) if sizes or not self.archives else None
+
+    @property
+    def lacks_sizes(self) -> bool:
+        """Whether the size of an archive is not known."""
+        return any(archive.size is None for archive in self.archives)
 
 
 def of(info: PluginInfo, rest: str = "") -> Facts:

@@ -33,7 +33,7 @@ DEFAULTS: dict[str, list[str]] = {
 }
 """What a line has of each where a user or a suite names none."""
 ENSEMBLE_BASELINE = {"attack.trials": 13, "attack.steps": 240}
-"""The public baseline beside an ensemble: each trial is longer than by default. A threat model has up to 21 members."""
+"""The public baseline beside an ensemble: each trial is longer than by default. A threat model has up to 24 members."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from bench.plan.recipe import Printed, Recipe
 from bench.plan.wording import name_text
 from bench.records import Cell
 from reports.rows.controls import expected_flags
-from reports.rows.intervals import Value
+from reports.rows.intervals import IMAGES, Value
 from reports.rows.published import UNATTACKED, Line, is_named, load, provenance_of, reading_error
 from reports.rows.row import Row
 
@@ -20,6 +20,7 @@ Word = Literal["inside", "outside", "not comparable"]
 SIDES = {"authorised": ("UP", "authorised_after"), "unauthorised": ("LP", "RP")}
 """Our number of each side: without an attack, and after one."""
 UNMEASURED = "not measured"
+ONE_SEED = "of one seed, over whose images the interval is"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Verdict:
 
     Args:
         word: ``inside``, ``outside`` or ``not comparable``.
-        why: why it is not comparable; else empty.
+        why: why it is not comparable, or what an ``outside`` leaves open; else empty.
     """
 
     word: Word
@@ -57,7 +58,9 @@ def verdict(theirs: float, error: float, ours: Value | None, against: Sequence[s
     if ours.bounds is None:
         return Verdict("not comparable", "no interval")
     low, high = ours.bounds
-    return Verdict("inside" if low - error <= theirs <= high + error else "outside")
+    if low - error <= theirs <= high + error:
+        return Verdict("inside")
+    return Verdict("outside", ONE_SEED if ours.kind == IMAGES else "")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,14 @@ def beside(recipe: Recipe, planned: Sequence[Planned], rows: Iterable[Row]) -> l
             if _is_meant(line, printed):
                 out += _of_line(line, printed, planned, own, keys)
     return out
+
+
+def published(recipe: Recipe) -> list[tuple[Printed, int]]:
+    """How many numbers each part of ``recipe`` has beside it."""
+    return [
+        (printed, len(printed.columns) * sum(_is_meant(line, printed) for line in load(printed.file)))
+        for printed in recipe.printed
+    ]
 
 
 def _of_line(

@@ -50,6 +50,21 @@ def test_photographs_behind_mnist_m_are_a_need_of_their_own_where_they_are_asked
     assert prepare.needs([line])[1].here
 
 
+def test_a_parameter_called_clip_is_a_model_where_the_plugin_says_so() -> None:
+    assert prepare.needs([_line(locks=["sophon"], tasks=["digits:fonts"], params={"lock.clip": 0.5})]) == []
+    (found,) = prepare.needs([_line(attacks=["difo"], params={"attack.clip": "ViT-B-32/openai"})])
+    assert (found.kind, found.name) == ("clip", "ViT-B-32/openai")
+
+
+def test_what_is_published_as_one_counts_once_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    found = prepare.needs([_line(tasks=["visda:train:visda:validation"], models=["cnn"])])
+    assert [(need.name, need.size, need.least) for need in found] == [
+        ("visda:train", 7_698_031_104, True), ("visda:validation", 7_698_031_104, True),
+    ]  # fmt: skip
+    assert prepare.space(found, tmp_path)[0] == 7_698_031_104
+    assert "http://csr.bu.edu/ftp/visda17/clf/train.tar" in found[0].remedy
+
+
 def test_unknown_names_are_missing_and_say_why() -> None:
     model = f"factory:{Path(__file__).parents[1] / 'helpers/families.py'}:nothing"
     found = prepare.needs([_line(tasks=["no-such-set", "office-home:Nowhere"], models=[model])])

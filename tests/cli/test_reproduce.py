@@ -61,6 +61,23 @@ def test_a_dry_run_says_what_is_needed_and_writes_nothing(bench: Bench, own: lis
     assert not (tmp_path / "s").exists()
 
 
+def test_a_dry_run_says_what_fetches_it_all_and_whether_it_fits(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOCKBENCH_DATA", "HF_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr(public_weights, "_has_any", lambda _repo, _files: False)
+    got = bench("reproduce", "map-visda", "--dry-run", "--store", str(tmp_path / "s"))
+    text = " ".join(got.stdout.split())
+    assert "3 in map_average.csv; none can be compared: print is an average over tasks" in text
+    assert "visda:train, visda:validation: Fetch train.tar" in text
+    assert "on a connected machine run bench prepare map-visda" in text
+    assert "6 missing, at least 9.8 GB" in text
+    assert "GB free for the store" in text
+    assert "counted on generated pictures in their place" in text + got.stderr
+    assert "needs data that are not here: visda:train, visda:validation" in bench("reproduce", "map-visda").stderr
+
+
 def test_data_without_a_plugin_is_said_before_anything_runs(bench: Bench, own: list[str], tmp_path: Path) -> None:
     text = Path(own[1]).read_text()
     task = text.partition('tasks = ["')[2].partition('"')[0]
@@ -72,7 +89,7 @@ def test_data_without_a_plugin_is_said_before_anything_runs(bench: Bench, own: l
     assert "2 cells, 0 done" in got.stdout  # pictures stand in for it
     got = bench("reproduce", str(lacking), *own[2:], "--store", str(tmp_path / "s"))
     assert got.returncode == 2
-    assert "needs data that is not here: nowhere: Unknown task 'nowhere'" in got.stderr
+    assert "needs data that are not here: nowhere: Unknown task 'nowhere'" in got.stderr
     assert not (tmp_path / "s").exists()
     got = bench("reproduce", str(lacking), *own[2:], "--store", str(tmp_path / "s"), "--show")
     assert got.returncode == 0, got.stderr  # what is only shown needs no data

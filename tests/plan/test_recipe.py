@@ -66,6 +66,11 @@ def test_published_numbers_have_a_source_and_may_be_shown(name: str) -> None:
                 assert published.provenance_of(line, column)
 
 
+@pytest.mark.parametrize("name", [*NAMES, *plan.suite_names()])
+def test_everything_that_is_needed_has_a_name_that_means_something(name: str) -> None:
+    prepare.check_names(prepare.needs(plan.read_suite(name)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_can_be_planned_whatever_data_are_here(name: str, tmp_path: Path) -> None:
     lines = plan.read_suite(name)

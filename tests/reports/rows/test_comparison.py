@@ -15,7 +15,7 @@ from bench.plan.recipe import Printed, Recipe
 from bench.records import Flag, Record
 from reports.rows.aggregate import rows
 from reports.rows.comparison import Beside, Verdict, beside, verdict, words
-from reports.rows.intervals import Value
+from reports.rows.intervals import IMAGES, Value
 from reports.rows.published import reading_error
 from reports.text import comparison
 
@@ -37,6 +37,12 @@ def test_print_is_inside_where_it_lies_in_our_interval_widened_by_its_error(
     theirs: float, error: float, word: str
 ) -> None:
     assert verdict(theirs, error, OURS) == Verdict(word)  # type: ignore[arg-type]
+
+
+def test_an_outside_of_one_seed_says_that_its_interval_is_over_images() -> None:
+    own = Value(50.0, (50.0,), 46.0, 54.0, IMAGES)
+    assert str(verdict(60.0, 0.0, own)) == "outside: of one seed, over whose images the interval is"
+    assert str(verdict(50.0, 0.0, own)) == "inside"
 
 
 @pytest.mark.parametrize(
