@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import small_suite
 
-from bench import datasets, plan
+from bench import datasets, plan, public_weights
 from bench.plan.recipe import CHOICES
 
 Bench = Callable[..., Any]
