@@ -6,6 +6,7 @@ It needs no script, no server and no network. Everything is recomputed from the 
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +132,11 @@ class Board(page.Site):
     def source(self, row: Row) -> Entry:
         """The submission that a row comes from."""
         return self.pool.sources[row.row_key, row.status]
+
+    def commands(self, row: Row) -> list[str]:
+        """As a page of a store has them, with what the archive's keys were drawn from."""
+        entropy = shlex.quote(self.source(row).card.entropy)
+        return [f"{command} --entropy {entropy}" for command in super().commands(row)]
 
     def third_party(self, row: Row) -> bool:
         """Whether others than the maintainers measured a row."""

@@ -196,6 +196,11 @@ def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path
     written = site.write(RECORDS, tmp_path / "site")
     assert written.rows > 0
     text = re.sub(r"\s+", " ", written.index.read_text())
+    commands = re.findall(
+        r"<code>bench run [^<]*</code>", (written.index.parent / "locks" / "modellock.html").read_text()
+    )
+    assert commands
+    assert all(command.endswith("--entropy plan</code>") for command in commands)
     assert re.search(r"<b>Ranks\.</b> Optimistic for [^<]*: the worst of several rows was chosen", text)
 
 
