@@ -69,6 +69,21 @@ def versions(s: Submission) -> Finding:
     return Finding(found.check, found.ok, found.what, found.remedy, (*found.lines, *lines))
 
 
+def changed(records: Iterable[Record]) -> list[str]:
+    """Lock, key and attack of ``records`` whose own module is another in this checkout; helpers are not looked at."""
+    found: dict[str, None] = {}
+    for record in records:
+        for kind, stage in STAGE_OF.items():
+            name, value = getattr(record.cell, kind).name, record.provenance.inputs.get(stage)
+            info = registry.current().get(kind, name)
+            if info is None or info.guest or not isinstance(value, dict):
+                continue
+            digests = {digest for module, digest in _codes(value) if module == info.module}
+            if digests and _here(info.module) not in digests:
+                found[f"{kind} {name}"] = None
+    return list(found)
+
+
 def plugins(s: Submission) -> Finding:
     """Whether the source of every plugin from outside LockBench is here to be read."""
     foreign = {name: digests for name, digests in _modules(s.records).items() if not _is_own(name)}

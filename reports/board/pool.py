@@ -35,6 +35,7 @@ class Pool:
         records: what each row was made of.
         sources: the submission that each row comes from.
         others: submissions that measured the row too.
+        changed: lock, key and attack of each row whose code is another by now; rows of today's code have none.
         notes: what a reader should know of the choice.
     """
 
@@ -43,6 +44,7 @@ class Pool:
     records: dict[Place, list[Record]] = field(default_factory=dict)
     sources: dict[Place, Entry] = field(default_factory=dict)
     others: dict[Place, list[Entry]] = field(default_factory=dict)
+    changed: dict[Place, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -108,6 +110,7 @@ def read(records: Path, stores: Stores) -> Pool:
         (source, table), *rest = tables
         rows.append(table.rows[place])
         pool.records[place], pool.sources[place] = table.records[place], source
+        pool.changed[place] = code.changed(table.records[place])
         if rest:
             pool.others[place] = [entry for entry, _ in rest]
         for entry, other in rest:

@@ -142,6 +142,10 @@ class Board(page.Site):
         """Whether others than the maintainers measured a row."""
         return self.source(row).card.third_party
 
+    def changed(self, row: Row) -> list[str]:
+        """Lock, key and attack of a row whose code has changed since it was measured."""
+        return self.pool.changed[row.row_key, row.status]
+
     def also(self, row: Row) -> Sequence[Entry]:
         """Submissions that measured the row too."""
         return self.pool.others.get((row.row_key, row.status), [])

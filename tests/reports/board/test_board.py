@@ -182,6 +182,22 @@ def test_a_folder_whose_checksums_do_not_fit_makes_no_site(change: object, reaso
     assert not (tmp_path / "site").exists()
 
 
+def test_a_row_whose_code_has_changed_since_is_marked(built: Path, tmp_path: Path) -> None:
+    """What a plugin does today may be something else than what its row says."""
+
+    def older(entries: list[Entry]) -> None:
+        for value, _ in submissions.of(entries, "modellock", "logit-surgery"):
+            value["provenance"]["inputs"]["unlocked"]["code"]["attacks.logit_surgery"] = "0" * 16
+            submissions.rehash(value)
+
+    submissions.rewritten(submit(tmp_path, "older"), older)
+    folder.write_sums(tmp_path)
+    other = site.write(tmp_path, tmp_path / "site").index.parent
+    for place, is_older in ((built, False), (other, True)):
+        assert ("⧗</small>" in (place / "index.html").read_text()) == is_older
+        assert ("today: attack logit-surgery" in (place / "locks" / "modellock.html").read_text()) == is_older
+
+
 def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path) -> None:
     assert folder.problems(RECORDS) == []
     lasting = {"own", "duplicates", "seeds", "evidence", "controls", "calibration", "baselines"}
