@@ -194,7 +194,7 @@ def test_a_row_whose_code_has_changed_since_is_marked(built: Path, tmp_path: Pat
     folder.write_sums(tmp_path)
     other = site.write(tmp_path, tmp_path / "site").index.parent
     for place, is_older in ((built, False), (other, True)):
-        assert ("⧗</small>" in (place / "index.html").read_text()) == is_older
+        assert ("†</small>" in (place / "index.html").read_text()) == is_older
         assert ("today: attack logit-surgery" in (place / "locks" / "modellock.html").read_text()) == is_older
 
 
