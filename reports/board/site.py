@@ -27,6 +27,7 @@ from reports.page import site as page
 from reports.page.folder import MARK, lockbench_version, replacing
 from reports.rows.row import Row
 from reports.text import tables
+from reports.text.formatting import threat_terms
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 JOIN = "how-to/join-the-leaderboard.md"
@@ -108,7 +109,13 @@ class Board(page.Site):
 
     def _subject(self, kind: str, name: str) -> None:
         context = plugin_page.context(kind, name, self.rows, self.groups, lambda row: self.of_row(row)[0].cell)
-        self._page(f"{kind}s/{name_of(name, ending='.html')}", "subject.html", **context)
+        first: dict[Any, Row] = {}
+        for row in context["own"]:  # without an attack a threat model changes nothing: one row stands for all
+            is_attack = row.attack_purpose != "no-attack"
+            place = (row.lock, row.key, row.attack, row.scenario, row.model, row.row_key if is_attack else "")
+            first.setdefault(place, row)
+        file = f"{kind}s/{name_of(name, ending='.html')}"
+        self._page(file, "subject.html", told_apart=list(first.values()), budgets=_budgets(context["own"]), **context)
 
     def _data(self, scenario: Scenario) -> None:
         texts = {
@@ -153,3 +160,11 @@ class Board(page.Site):
     def flags(self, row: Row) -> list[str]:
         """The red flags of a row, but for the one that every imported record has."""
         return [name for name in row.flags if name != "third-party"]
+
+
+def _budgets(rows: Sequence[Row]) -> dict[str, str]:
+    """What the attacker of each row has that others of ``rows`` have not, by row key; empty without an attack."""
+    terms = {row.row_key: threat_terms(row.threat) for row in rows if row.attack_purpose != "no-attack"}
+    shared = set.intersection(*map(set, terms.values())) if terms else set()
+    own = {key: ", ".join(term for term in each if term not in shared) for key, each in terms.items()}
+    return {row.row_key: own.get(row.row_key, "") for row in rows}

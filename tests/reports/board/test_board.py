@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import re
@@ -180,6 +181,24 @@ def test_a_folder_whose_checksums_do_not_fit_makes_no_site(change: object, reaso
         site.write(place, tmp_path / "site")
     assert reason in str(refused.value)
     assert not (tmp_path / "site").exists()
+
+
+def test_rows_of_a_page_are_told_apart_by_what_the_attacker_has(tmp_path: Path) -> None:
+    def fewer(entries: list[Entry]) -> list[Entry]:
+        more = copy.deepcopy(submissions.of(entries, "modellock", "logit-surgery"))
+        for value, _ in more:
+            value["cell"]["threat"]["share"] = 0.1
+            submissions.rename(value)
+            submissions.rehash(value)
+        return [*entries, *more]
+
+    submissions.rewritten(submit(tmp_path, "two"), fewer)
+    folder.write_sums(tmp_path)
+    text = (site.write(tmp_path, tmp_path / "site").index.parent / "locks" / "modellock.html").read_text()
+    table = text.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert re.findall(r"<td><small>([^<]*)</small></td>", table) == [
+        "1 % labelled unauthorised images", "10 % labelled unauthorised images", "",
+    ]  # fmt: skip
 
 
 def test_a_row_whose_code_has_changed_since_is_marked(built: Path, tmp_path: Path) -> None:
