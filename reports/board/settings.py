@@ -14,6 +14,7 @@ from bench.hashing import digest
 from bench.plan.wording import in_short
 from bench.records import SCHEMA, PluginRef, Record
 from bench.store import identity
+from reports.board import code
 from reports.board.finding import Finding, Submission, of_problems
 
 MOST_THREADS = 1024
@@ -26,7 +27,8 @@ def check(s: Submission) -> Finding:
     problems = [f"{in_short(r.cell)}: {problem}" for r in s.records for problem in _problems(r, s.entropy)]
     return of_problems(
         "settings", "names, settings and seeds are those that entered the hashes", problems,
-        "Export the store as `bench run` left it. Keys drawn from other entropy: name it in the card (entropy = …).",
+        "Export the store as `bench run` left it, and look at it at the commit of the card. "
+        "Keys drawn from other entropy: name it in the card (entropy = …).",
     )  # fmt: skip
 
 
@@ -37,8 +39,10 @@ def _problems(record: Record, entropy: str) -> Iterator[str]:
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         yield f"what entered its hash is incomplete ({type(error).__name__} {str(error)[:40]})"
         return
+    changed = code.changed([record])
     for kind in ("lock", "key", "attack"):
-        yield from _against_plugin(kind, getattr(record.cell, kind))
+        ref: PluginRef = getattr(record.cell, kind)
+        yield from _against_plugin(kind, ref, f"{kind} {ref.name}" in changed)
 
 
 def _against_inputs(record: Record) -> Iterator[str]:
@@ -102,8 +106,12 @@ def _against_seeds(record: Record, entropy: str) -> Iterator[str]:
             yield f"the random seed of the {axis} is not the one of its names"
 
 
-def _against_plugin(kind: str, ref: PluginRef) -> Iterator[str]:
-    """What was set is among the parameters, and all else is as the plugin declares it."""
+def _against_plugin(kind: str, ref: PluginRef, is_changed: bool) -> Iterator[str]:
+    """What was set is among the parameters, and all else is as the plugin declares it.
+
+    Args:
+        is_changed: whether the plugin's code is another here, so that its defaults may be others too.
+    """
     for name, value in ref.explicit.items():
         if name not in ref.params or digest(ref.params[name]) != digest(value):
             yield f"{kind}.{name} was set to {_cut(value)} and run with {_cut(ref.params.get(name))}"
@@ -117,7 +125,8 @@ def _against_plugin(kind: str, ref: PluginRef) -> Iterator[str]:
         if name not in usual or name not in ref.params:
             yield f"{kind}.{name} is no parameter of both the record and {kind} {ref.name}"
         elif name not in ref.explicit and digest(ref.params[name]) != digest(usual[name]):
-            yield f"{kind}.{name} was run with {_cut(ref.params[name])}, though its label has the default"
+            moved = "; its code has changed since, and the default may have with it" if is_changed else ""
+            yield f"{kind}.{name} was run with {_cut(ref.params[name])}, though its label has the default{moved}"
     if (ref.role, ref.purpose) != (info.role, info.purpose):
         yield f"the {kind} {ref.name} is called a {ref.role}{' ' * bool(ref.purpose)}{ref.purpose}"
     if kind == "attack" and ref.selection != info.rule(ref.params):

@@ -188,3 +188,20 @@ def test_every_number_with_evidence_is_recomputed() -> None:
     by_image = {name for name, field in fields.items() if "Measured" in str(getattr(field, "annotation", field))}
     by_image |= {"RP", "RP_validation", "authorised_after"}
     assert by_image == set(SIDES)
+
+
+def test_a_default_that_has_moved_is_named_as_one(file: Path) -> None:
+    """An archive of older code is no forgery: the line says which of the two it may be."""
+
+    def older(entries: list[Entry]) -> None:
+        for value, _ in submissions.of(entries, "modellock", "logit-surgery"):
+            attack, inputs = value["cell"]["attack"], value["provenance"]["inputs"]["unlocked"]
+            attack["params"]["rounds"] = inputs["params"]["rounds"] = 7
+            inputs["code"]["attacks.logit_surgery"] = "0" * 16
+            submissions.rename(value)
+            submissions.rehash(value)
+
+    submissions.rewritten(file, older)
+    found = look(file)["settings"]
+    assert "though its label has the default; its code has changed since" in " ".join(found.lines)
+    assert "at the commit of the card" in found.remedy
