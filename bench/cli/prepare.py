@@ -99,15 +99,13 @@ def say_needs(found: list[Need], command: str = "") -> None:
     ]  # fmt: skip
     console.grid(("what", "name", "here", "size", "licence", "where"), rows)
     missing = [need for need in found if not need.here]
-    fetched = [need.name for need in missing if need.fetched and command]
     by_remedy: dict[str, list[str]] = {}
-    for need in missing:
-        if need.name not in fetched:
-            by_remedy.setdefault(f"{need.problem} {need.remedy}".strip(), []).append(need.name)
+    for need in sorted(missing, key=lambda need: need.fetched):  # what the user must do by hand comes first
+        own = f"{need.problem} {need.remedy}".strip()
+        remedy = f"on a connected machine run {command}" if command and need.fetched else own
+        by_remedy.setdefault(remedy, []).append(need.name)
     for remedy, names in by_remedy.items():
         console.say(f"{', '.join(dict.fromkeys(names))}: {remedy}", "yellow")
-    if fetched:
-        console.say(f"{', '.join(dict.fromkeys(fetched))}: on a connected machine run {command}", "yellow")
     if not missing:
         console.say("all of it is here: runs need no network", "green")
         return

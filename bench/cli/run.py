@@ -112,6 +112,8 @@ def run(
     planned = plan.build(request.lines_of(names, seeds, suite, param, editor, sweep, weights))
     if required:
         planned = [item for item in planned if item.required]
+        if not planned:
+            raise UserError("every cell of this plan is optional.", "Leave out --required.")
     if sweep:  # a sweep may start where the attack has nothing to work with: no labels, say
         planned, left = plan.accepted(planned)
         for cell, reason in left:

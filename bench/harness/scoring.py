@@ -87,11 +87,11 @@ class Scorer:
         RP_validation, evidence = judge.validate(chosen)
         out = Score(RP=RP, RP_validation=RP_validation, transductive=chosen.transductive)
         brief = control and chosen.costly
-        verdict, answered = judge.predictor(chosen, answers, authorised=not brief)
+        verdict, more = judge.predictor(chosen, answers, authorised=not brief)
         out.authorised_after = verdict.authorised_after
         out.flags = [*([red_flags.peeking_selection()] if self.rule.peeks else []), *verdict.flags]
         out.selected = {**self._note(at), **chosen.description}
-        evidence |= answered | judge.samples(locked(), chosen)
+        evidence |= more | judge.samples(locked(), chosen)
         chosen.close()
         if at not in points:
             points[at] = self._curve_point(at, answers)

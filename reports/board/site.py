@@ -163,8 +163,11 @@ class Board(page.Site):
 
 
 def _budgets(rows: Sequence[Row]) -> dict[str, str]:
-    """What the attacker of each row has that others of ``rows`` have not, by row key; empty without an attack."""
+    """What the attacker of each row has that others of ``rows`` have not, by row key: nothing without an attack.
+
+    Empty where all have the same.
+    """
     terms = {row.row_key: threat_terms(row.threat) for row in rows if row.attack_purpose != "no-attack"}
     shared = set.intersection(*map(set, terms.values())) if terms else set()
     own = {key: ", ".join(term for term in each if term not in shared) for key, each in terms.items()}
-    return {row.row_key: own.get(row.row_key, "") for row in rows}
+    return {row.row_key: own.get(row.row_key, "") for row in rows} if any(own.values()) else {}

@@ -147,3 +147,6 @@ def test_optional_cells_can_be_left_out(options: list[str], attacks: set[str], b
     got = bench("run", "--suite", "s.toml", "--dry-run", *options, cwd=tmp_path)
     assert got.returncode == 0, got.stderr
     assert {name for name in ("prompt-search", "none") if f" {name} " in got.stdout} == attacks
+    (tmp_path / "s.toml").write_text(optional)
+    got = bench("run", "--suite", "s.toml", "--dry-run", "--required", cwd=tmp_path)
+    assert "every cell of this plan is optional" in got.stderr

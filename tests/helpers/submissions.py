@@ -69,6 +69,11 @@ def of(entries: Iterable[Entry], lock: str, attack: str, seed: int | None = None
     ]
 
 
+def main(entries: Iterable[Entry], seed: int = 0) -> Entry:
+    """The lock under the attack."""
+    return of(entries, "modellock", "logit-surgery", seed)[0]
+
+
 def cells(seeds: str = str(SEEDS), attacks: tuple[str, ...] = ("logit-surgery",)) -> list[Cell]:
     names = {"locks": ["modellock"], "attacks": list(attacks), "tasks": ["digits"], "models": ["cnn"]}
     lines = request.lines_of(names, seeds, None, ["lock.key=blockwise"])
@@ -123,8 +128,8 @@ def record_of(cell: Cell, settings: Settings = Settings()) -> tuple[Record, dict
     )
     evidence = {f"pred/{name}": classes for name, classes in {**shown, "RP_validation": shown["RP"]}.items()}
     evidence |= {f"pred/condition/{condition_name(kind, label)}": x for kind, label, x in conditions}
-    drawn = {"test_index": np.arange(N), "validation_index": np.arange(N, 2 * N)}
-    return record, {**evidence, **drawn, "test_labels": LABELS, "validation_labels": LABELS}
+    indices = {"test_index": np.arange(N), "validation_index": np.arange(N, 2 * N)}
+    return record, {**evidence, **indices, "test_labels": LABELS, "validation_labels": LABELS}
 
 
 def main_record() -> tuple[Record, dict[str, NDArray[Any]]]:

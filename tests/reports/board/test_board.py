@@ -185,7 +185,8 @@ def test_a_folder_whose_checksums_do_not_fit_makes_no_site(change: object, reaso
 
 def test_rows_of_a_page_are_told_apart_by_what_the_attacker_has(tmp_path: Path) -> None:
     def fewer(entries: list[Entry]) -> list[Entry]:
-        more = copy.deepcopy(submissions.of(entries, "modellock", "logit-surgery"))
+        own = [e for e in entries if e[0]["cell"]["lock"]["name"] == "modellock"]  # under the attack, and under none
+        more = copy.deepcopy(own)
         for value, _ in more:
             value["cell"]["threat"]["share"] = 0.1
             submissions.rename(value)

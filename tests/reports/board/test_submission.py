@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import submissions
-from forgeries import DISHONEST, higher_RP, main, unknown_lock
-from submissions import Entry
+from forgeries import DISHONEST, higher_RP, unknown_lock
+from submissions import Entry, main
 
 from bench.cli import stubs
 from bench.plugin_modules import code_digest
