@@ -21,6 +21,7 @@ from bench.paths import user_path
 from bench.plan import parse_seeds
 from bench.records import Record
 from bench.store import Store
+from bench.store.locks import MARK
 from bench.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -153,6 +154,14 @@ def execution_of(prepared: Prepared) -> Execution:
     return Execution(prepared.plan.planned, replace(prepared.settings, entropy=store.entropy), store)
 
 
+def look(prepared: Prepared) -> Execution:
+    """The plan on the store that is there, which is not written; where there is none, on none."""
+    if not (prepared.store / MARK).exists():
+        return Execution(prepared.plan.planned, prepared.settings, None)
+    store = Store(prepared.store, write=False, entropy=prepared.entropy)
+    return Execution(prepared.plan.planned, replace(prepared.settings, entropy=store.entropy), store)
+
+
 def results(prepared: Prepared, execution: Execution) -> Audit:
     """What the store has of the plan."""
     left_out, raw_alone = prepared.plan.left_out, prepared.scope.raw_alone
@@ -189,7 +198,8 @@ def audit(
         key: ``none``, the name of a key method (its values in ``params``), or the prompt of an edit key.
         quick: leave out the slow members of the ensemble.
         threats, attacks: names of the ensemble's threat models and attacks to run; empty: all.
-        params: further parameters by ``GROUP.NAME``, such as ``{"threat.share": 0.05}``.
+        params: further parameters by ``GROUP.NAME``, such as ``{"attack.steps": 200}``; the threat models
+            of the ensemble cannot be changed.
         seeds: how many, or a range such as ``"0:3"``.
         plugins, store, device, jobs, threads, entropy, skip_bad, watch: as of `bench.run`.
         reading: fields of `bench.api.checkpoint.Options`; ``architecture`` is another name of its ``model``.

@@ -5,6 +5,7 @@ It says whether a machine can run the recipe before anything is fetched. Its num
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,9 @@ def pictures(folder: Path, size: int) -> None:
             pixels = rng.integers(0, 100, (size, size, 3), dtype=np.uint8)
             pixels[size // 4 : size // 2 + k * size // 4, k * size // 4 :: 2 - k] += 120
             if not (file := folder / name / f"{i}.png").exists():
-                Image.fromarray(pixels).save(file)
+                part = file.with_name(f".{uuid.uuid4().hex}.part")
+                Image.fromarray(pixels).save(part, "PNG")
+                part.replace(file)  # at once: a run that is killed leaves no half of a picture
 
 
 def stand_in(lines: Sequence[SuiteLine], absent: Sequence[str], folder: Path) -> tuple[list[SuiteLine], dict[str, str]]:

@@ -53,12 +53,21 @@ def lines_of(
     """
     values = plan.parse_params([*(params or []), *([f"key.editor={editor}"] if editor else [])])
     swept = plan.parse_sweeps(sweeps or [])
+    if both := sorted(values.keys() & swept.keys()):
+        raise UserError(f"{both[0]} is both set (-p) and swept (--sweep).", "Leave one of the two out.")
     if suite is None:
         line = plan.SuiteLine(**chosen_of(names), params=values, sweep=swept, replicates=plan.parse_seeds(seeds or "1"))
         return [_with_weights(line, weights)]
     replicates = None if seeds is None else plan.parse_seeds(seeds)
     lines = plan.suite_lines(suite, names, replicates)
-    changed = [replace(line, params={**line.params, **values}, sweep={**line.sweep, **swept}) for line in lines]
+    changed = [
+        replace(
+            line,
+            params={k: v for k, v in {**line.params, **values}.items() if k not in swept},
+            sweep={k: v for k, v in {**line.sweep, **swept}.items() if k not in values},
+        )
+        for line in lines
+    ]
     return [_with_weights(line, weights) for line in changed]
 
 

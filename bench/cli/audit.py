@@ -26,7 +26,6 @@ from bench.cli.options import (
     plugin_files,
 )
 from bench.errors import UserError
-from bench.plan.graph import Graph
 from bench.store.settings import Settings
 from reports.text.escaping import markup as escape
 
@@ -118,7 +117,8 @@ def audit(
     if dry_run:
         planned = prepared.plan.planned
         at_once = jobs_of(jobs, settings, len(planned), len(cards))
-        console.plan_table(planned, [False] * len(planned), Graph.of(planned, prepared.settings), at_once)
+        execution = api.look(prepared)
+        console.plan_table(planned, execution.done, execution.graph, at_once)
         _show_left_out(prepared)
         return
     execution = api.execution_of(prepared)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import seeds
 from bench.cli import console
 from bench.cli.options import DEFAULT_STORE, PluginOption, StoreOption, plugin_files
 from bench.errors import UserError
@@ -81,6 +82,8 @@ def report(
 
         wanted = {"locks": lock, "attacks": attack, "models": model, "tasks": task}
         cells = [p.cell for p in plan.build(plan.suite_lines(suite, wanted))]
+        if not tuning and all(seeds.is_tuning(cell.replicate) for cell in cells):
+            raise UserError(f"every seed of {suite} is a tuning seed.", "Read its trials with --tuning.")
     if tuning:
         _show_trials(records, cells, format, filters)
         return

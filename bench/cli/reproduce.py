@@ -96,12 +96,14 @@ def reproduce(
     recipe = plan.read_recipe(name)
     files = plugin_files(plugin, name)
     if show:
+        if not (store / MARK).exists():
+            console.warn(f"there is no store {store}, so nothing of ours is measured.")
         _compare(recipe, _whole(name), _there(store), format)
         return
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     lines = request.lines_of(names, seeds, name, param, editor, weights=weights)
     if quick:
-        store = store.with_name(f"{store.resolve().name}-quick")
+        store = store.resolve().with_name(f"{store.resolve().name or 'runs'}-quick")
         lines = short_form.short(lines, editor, recipe.quick)
     sides = [side for line in lines for task in line.tasks for side in datasets.pair(task) or (task,)]
     absent = prepare.unknown(dict.fromkeys(sides))

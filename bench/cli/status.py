@@ -99,7 +99,7 @@ Line = tuple[str, str, str, str]
 def _of_store(opened: Store, most: int | None) -> tuple[list[Line], Counter[str]]:
     """A line for each of the ``most`` newest records, and how many there are of each state."""
     entries = opened.listing()
-    counts = Counter(entry.status for entry in entries)
+    counts = Counter(_marked(entry.status, not entry.here) for entry in entries)
     shown = entries if most is None else entries[max(0, len(entries) - most) :]
     return [_line(r.hash, r.cell, _state(r), r.provenance.created) for r in opened.load(shown)], counts
 
@@ -111,7 +111,10 @@ def _of_plan(
     hashes = [identity.of(item.cell, settings).record for item in planned]
     known = opened.known(hashes)
     missing = {True: "not measured", False: "not measured (optional)"}
-    states = [known[h].status if h in known else missing[i.required] for h, i in zip(hashes, planned, strict=True)]
+    states = [
+        _marked(known[h].status, not known[h].here) if h in known else missing[i.required]
+        for h, i in zip(hashes, planned, strict=True)
+    ]
     chosen = list(range(len(planned)))
     if most is not None and len(chosen) > most:
         chosen = sorted(chosen, key=lambda i: states[i] == "ok")[:most]
@@ -132,7 +135,13 @@ def _state(record: Record) -> str:
     """The status, and why an invalid record is invalid."""
     from reports.rows.reasons import outcome
 
-    return outcome(record) if record.status == "invalid" else record.status
+    state = outcome(record) if record.status == "invalid" else record.status
+    return _marked(state, record.third_party is not None)
+
+
+def _marked(state: str, imported: bool) -> str:
+    """``state``, and whether the record was imported: it counts as nothing that was measured here."""
+    return f"{state} (third-party)" if imported else state
 
 
 def why(

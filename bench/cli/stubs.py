@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 import sys
@@ -133,8 +134,7 @@ def write(kind: str, name: str, folder: Path | None = None) -> Path:
     file = user_path(folder or room) / f"{name.replace('-', '_')}.py"
     if file.exists():
         raise UserError(f"{file} exists already.", "Choose another name, or remove it first.")
-    words = name.replace("-", " ")
-    names = {"TITLE": words, "CLASS": words.title().replace(" ", ""), "NAME": name}
+    names = {"TITLE": name.replace("-", " "), "CLASS": class_of(name), "NAME": name}
     for mark, value in names.items():
         text = text.replace(mark, value)
     try:
@@ -148,6 +148,21 @@ def write(kind: str, name: str, folder: Path | None = None) -> Path:
 def is_found(kind: str, file: Path) -> bool:
     """Whether the plugin in ``file`` is known without being named: it lies where the project keeps its own."""
     return file.resolve().parent == (ROOT / STUBS[kind][1]).resolve()
+
+
+def class_of(name: str) -> str:
+    """The class of the plugin ``name``: ``my-lock`` is ``MyLock``."""
+    return name.replace("-", " ").title().replace(" ", "")
+
+
+def _imported(text: str) -> set[str]:
+    """The names that the file ``text`` imports."""
+    return {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def check_name(kind: str, name: str) -> None:
@@ -165,6 +180,8 @@ def check_name(kind: str, name: str) -> None:
     if taken is not None:
         what = "control" if taken.role == "control" else kind
         raise UserError(f"the {what} '{name}' comes with LockBench already.", another)
+    if class_of(name) in _imported(STUBS[kind][0]):
+        raise UserError(f"the class {class_of(name)} would hide what the file imports under that name.", another)
     if module in sys.stdlib_module_names:
         raise UserError(f"'{name}' is a module of Python's own, which a file of that name would hide.", another)
     if module in PACKAGES:

@@ -156,13 +156,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
     _check_own_key(lock_info, key_info, explicit["key"])
     for info in (lock_info, attack_info):
         check_values(info, task, _values(info, explicit[info.kind]))
-    usual = _by_group(attack_info.defaults)
-    try:
-        threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, groups["threat"])})
-        budget = Budget(**{**usual["budget"], **check_against("budget.", Budget.params, groups["budget"])})
-        threat.parts()
-    except BadParameter as error:
-        raise UserError(f"{error}.") from None
+    threat, budget = _rights(attack_info, groups)
     known = task_params(task)
     settings = check_against("task.", known, {k: v for k, v in groups["task"].items() if k in known})
     return Cell(
@@ -176,6 +170,41 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
         task_settings={f"task.{k}": v for k, v in settings.items() if v != known[k].default},
         replicate=replicate,
     )
+
+
+def attacked(cell: Cell, attack: str, params: Mapping[str, Any]) -> Cell | None:
+    """``cell`` under another attack; None where that attack cannot run on its task or against its key.
+
+    The lock and its key are as in ``cell``, so their plugins need not be installed.
+
+    Args:
+        params: of the attack, the threat model and the budget, by ``GROUP.NAME``; others are left out.
+
+    Raises:
+        UserError: an unknown attack, or a value out of range.
+    """
+    info = registry.current().find("attack", attack)
+    groups = _by_group(params)
+    if reason_against(info, cell.scenario) or (info.keys and cell.key.name not in info.keys):
+        return None
+    if datasets.pair(cell.scenario) is not None and int(groups["threat"].get("leaked", 0)):
+        return None
+    explicit = check_params(info, {k: v for k, v in groups["attack"].items() if k in info.params})
+    check_values(info, cell.scenario, _values(info, explicit))
+    threat, budget = _rights(info, groups)
+    return cell.model_copy(update={"attack": _ref(info, explicit), "threat": threat, "budget": budget})
+
+
+def _rights(attack: PluginInfo, groups: Mapping[str, Mapping[str, Any]]) -> tuple[ThreatModel, Budget]:
+    """What the attacker has and may spend: what ``groups`` set, and the attack's own defaults."""
+    usual = _by_group(attack.defaults)
+    try:
+        threat = ThreatModel(**{**usual["threat"], **check_against("threat.", ThreatModel.params, groups["threat"])})
+        budget = Budget(**{**usual["budget"], **check_against("budget.", Budget.params, groups["budget"])})
+        threat.parts()
+    except BadParameter as error:
+        raise UserError(f"{error}.") from None
+    return threat, budget
 
 
 def _check_own_key(lock: PluginInfo, key: PluginInfo, explicit: Mapping[str, Any]) -> None:

@@ -66,7 +66,7 @@ KEYS: dict[str, SuiteKey] = {
         "how many seeds, a whole number, or a range of them, a text; from 1000 up: tuning",
     ),
     "params": SuiteKey(
-        "table of parameters", "none", 'params = { "lock.steps" = 200, "threat.share" = 0.05 }',
+        "table of parameters", "none", 'params = { "lock.steps" = 200, "task.size" = 64 }',
         "parameters by GROUP.NAME; those of a row come on top of those above the rows",
     ),
     "sweep": SuiteKey(

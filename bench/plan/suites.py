@@ -238,13 +238,27 @@ def read_suite(name: str) -> list[SuiteLine]:
     common = {k: v for k, v in config.items() if k not in ("row", "about", "plugins", "recipe")}
     lines = []
     for row in config["row"]:
-        full = {**common, **row}
+        full = {**common, **row, **_sweep_of(file, common, row)}
         alone = [key for key in ("fast", "threats") if key in row and "ensemble" not in full]
         if alone:
             remedy = f'Add ensemble = "{ensemble.CURRENT}", or leave it out.'
             raise UserError(f"{file.name}: '{alone[0]}' goes with an ensemble.", remedy)
-        lines += [_line(file, common, entry) for entry in _members(full)]
+        lines += [_line(file, common, entry) for entry in _members(file, common, full)]
     return lines
+
+
+def _sweep_of(file: Path, common: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The sweep of ``row``, if any: its own, or that of the file without what the row sets.
+
+    Raises:
+        UserError: a parameter is set and swept at one place.
+    """
+    for place in (common, row):
+        if both := sorted(place.get("params", {}).keys() & place.get("sweep", {}).keys()):
+            raise UserError(f"{file.name}: '{both[0]}' is in params and in sweep.", "Leave one of the two out.")
+    if "sweep" in row or "sweep" not in common:
+        return {}
+    return {"sweep": {name: values for name, values in common["sweep"].items() if name not in row.get("params", {})}}
 
 
 def suite_plugins(name: str) -> list[Path]:
@@ -281,8 +295,12 @@ def _line(file: Path, common: Mapping[str, Any], entry: Mapping[str, Any]) -> Su
     return SuiteLine(**{**DEFAULTS, **values})
 
 
-def _members(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """An entry that names an ensemble as one for each member: ``threats`` picks some, ``fast`` drops slow ones."""
+def _members(file: Path, common: Mapping[str, Any], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """An entry that names an ensemble as one for each member: ``threats`` picks some, ``fast`` drops slow ones.
+
+    Raises:
+        UserError: the entry or the file sets what a threat model of the ensemble states.
+    """
     entry = dict(entry)
     fast, names = entry.pop("fast", False), entry.pop("threats", None)
     if "ensemble" not in entry:
@@ -290,7 +308,13 @@ def _members(entry: dict[str, Any]) -> list[dict[str, Any]]:
     members = ensemble.read(entry.pop("ensemble"))
     entry.pop("attacks", None)
     out = []
+    own = {**common.get("params", {}), **entry.get("params", {})}
     for threat in map(members.threat, names) if names is not None else members.threats:
+        if fixed := sorted(own.keys() & threat.params.keys()):
+            raise UserError(
+                f"{file.name}: '{fixed[0]}' goes with no ensemble: its threat model {threat.name} states it.",
+                "Leave it out, or name the attacks.",
+            )
         for member in threat.members:
             if not (fast and member.slow):
                 params = {**entry.get("params", {}), **threat.params, **member.params}

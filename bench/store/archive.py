@@ -95,6 +95,8 @@ def export(store: Store, file: Path) -> Exported:
     if not hashes:
         left = f", only {len(contents.damaged)} damaged" if contents.damaged else ""
         raise UserError(f"the store {store.root} has no records{left}.", "Run something first: bench run")
+    if not file.name or file.is_dir():
+        raise UserError(f"{file} is a folder.", "Name a file in it, such as records.zip.")
     part = file.with_name(f".{uuid.uuid4().hex}.part")
     files: dict[str, dict[str, Any]] = {}
     left_out = list(contents.damaged)
@@ -143,12 +145,13 @@ def load(file: Path, store: Store, mark: bool = True) -> Imported:
     hashes = []
     for record, evidence in read(file):
         hashes.append(record.hash)
-        if (here := store.get(record.hash)) is not None:
-            known += 1
-            differing += _said(here) != _said(record)
+        here = store.get(record.hash)
+        if here is None and store.put(_marked(record, file) if mark else record, evidence, replace=False):
+            added += 1
             continue
-        store.put(_marked(record, file) if mark else record, evidence)
-        added += 1
+        here = here or store.get(record.hash)
+        known += 1
+        differing += here is None or _said(here) != _said(record)
     return Imported(added, known, tuple(hashes), differing)
 
 

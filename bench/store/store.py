@@ -195,11 +195,17 @@ class Store:
             path.rename(place)
         return place
 
-    def put(self, record: Record, evidence: Mapping[str, npt.NDArray[Any]], log: str = "") -> None:
+    def put(
+        self, record: Record, evidence: Mapping[str, npt.NDArray[Any]], log: str = "", replace: bool = True
+    ) -> bool:
         """Write ``record`` with its evidence; a record of the same hash is replaced, a damaged one set aside.
 
         Args:
             log: what its plugins printed.
+            replace: whether a record of the same hash gives way.
+
+        Returns:
+            Whether it was written; False where there is one that does not give way.
 
         Raises:
             StoreError: the disk is full, or refuses.
@@ -216,13 +222,16 @@ class Store:
             if os.path.lexists(target):
                 if self.get(record.hash) is None:
                     self.set_aside(target)
+                elif not replace:
+                    return False
                 else:
                     old = self.root / "tmp" / uuid.uuid4().hex
                     target.rename(old)
                     part.rename(target)
                     shutil.rmtree(old, ignore_errors=True)
-                    return
+                    return True
             part.rename(target)
+            return True
 
     def get(self, hash: str) -> Record | None:
         """The record of that hash; None where there is none, or it is damaged."""

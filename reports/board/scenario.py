@@ -136,7 +136,9 @@ class Scenario:
         return out
 
 
-def scenarios(rows: Sequence[Row], cell_of: Callable[[Row], Cell]) -> list[Scenario]:
+def scenarios(
+    rows: Sequence[Row], cell_of: Callable[[Row], Cell], validation: Mapping[str, float | None]
+) -> list[Scenario]:
     """The scenarios of a table.
 
     A control stands beside the locks of its own kind of key, and beside others of its task and model where they have
@@ -145,6 +147,7 @@ def scenarios(rows: Sequence[Row], cell_of: Callable[[Row], Cell]) -> list[Scena
     Args:
         rows: in table order.
         cell_of: a cell that a row was measured in.
+        validation: mean RP on judge-validation images by row key, by which a spot with several rows shows one.
     """
     out = []
     for group in grouped(rows):
@@ -154,7 +157,7 @@ def scenarios(rows: Sequence[Row], cell_of: Callable[[Row], Cell]) -> list[Scena
             controls = [row for row in group.controls if kinds[id(row)] == kind]
             if methods:
                 own = replace(group, methods=methods, controls=controls or group.controls)
-                table = logic.matrix(own.rows)
+                table = logic.matrix(own.rows, validation)
                 places = ranking.places(own.rankable())
                 ranks = {(row.lock, row.key): rank for row, rank in places}
                 notes = captions.rank_notes(own, [row for row, _ in places])

@@ -78,7 +78,8 @@ class Board(page.Site):
     def __init__(self, stores: pools.Stores, pool: Pool, folder: Path) -> None:
         super().__init__(stores.evidence, [], folder, keep=lambda _: pool.rows)
         self.pool, self.records, self.root = pool, pool.records, ""
-        self.scenarios = scenarios.scenarios(self.rows, lambda row: self.of_row(row)[0].cell)
+        validation = {row.row_key: self._validation(row) for row in self.rows}
+        self.scenarios = scenarios.scenarios(self.rows, lambda row: self.of_row(row)[0].cell, validation)
         self.jinja.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), FileSystemLoader(page.TEMPLATES)])
         self.jinja.globals |= {"few": scenarios.few, "n_records": pool.n_records, "version": lockbench_version()}
 

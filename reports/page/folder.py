@@ -41,12 +41,13 @@ def replacing(out: Path, option: str = "--html") -> Iterator[Path]:
         yield part
         if out.is_dir():
             old = Path(tempfile.mkdtemp(dir=out.parent, prefix=".lockbench-"))
-            out.rename(old / "page")
             try:
-                part.rename(out)
-            except OSError:
-                (old / "page").rename(out)
-                raise
+                out.rename(old / "page")
+                try:
+                    part.rename(out)
+                except OSError:
+                    (old / "page").rename(out)
+                    raise
             finally:
                 shutil.rmtree(old, ignore_errors=True)
         else:

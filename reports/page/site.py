@@ -300,7 +300,7 @@ class Site:
     def commands(self, row: Row) -> list[str]:
         """What makes the row again."""
         first = self.of_row(row)[0]
-        return commands_of(first.cell, row.seeds, first.provenance.threads)
+        return commands_of(first.cell, row.seeds, first.provenance.threads, first.provenance.dtype)
 
     def costs(self, row: Row) -> list[tuple[str, str]]:
         """What the attack, the lock and the key cost, means over seeds; what was not metered is left out."""

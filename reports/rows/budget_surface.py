@@ -25,6 +25,8 @@ WORDS = {
     "budget.queries": "queries",
     "budget.edited": "edited images",
     "budget.guesses": "guesses",
+    "budget.calls": "calls of a language model",
+    "budget.seconds": "seconds",
 }
 
 
@@ -85,24 +87,23 @@ def surfaces(rows: Iterable[Row]) -> list[Surface]:
         spent = _spending(row)
         rest = {k: v for k, v in _flat(row).items() if k not in spent}
         same = tuple(sorted((k, value_text(v)) for k, v in rest.items()))
-        at = (row.scenario, row.model, row.lock, row.key, row.attack_name, same)
+        at = (row.scenario, row.model, row.lock, row.key, row.attack_name, same, tuple(sorted(spent)))
         groups.setdefault(at, []).append((spent, row))
     out = []
     for pool in groups.values():
         members = [(spent, row) for spent, row in pool if row.status == "ok"]
         counts = {name: len({spent.get(name) for spent, _ in members}) for name in {n for s, _ in members for n in s}}
         axes = tuple(sorted((n for n, c in counts.items() if c > 1), key=lambda n: (-counts[n], n)))
-        complete = [(s, row) for s, row in members if all(n in s for n in axes)]
-        if not axes or len(complete) < 2:
+        if not axes:
             continue
         first = members[0][1]
-        points = {tuple(s[n] for n in axes): row for s, row in complete}
+        points = {tuple(s[n] for n in axes): row for s, row in members}
         attack = bracketed(first.attack_name, {k: v for k, v in first.attack_set.items() if f"attack.{k}" not in axes})
         threat = {k: v for k, v in first.threat.items() if k != "budget"}
         unusual = unusual_rights(threat, first.threat.get("budget") or {})
         rights = ", ".join(settings_of({k: v for k, v in unusual.items() if k not in axes}))
         left = tuple(
-            f"{', '.join(f'{WORDS[n]} {s[n]:g}' for n in axes if n in s)}: {row.status}"
+            f"{', '.join(f'{WORDS[n]} {s[n]:g}' for n in axes)}: {row.status}"
             + (f", {row.reason}" if row.reason else "")
             for s, row in pool
             if row.status != "ok"

@@ -186,4 +186,6 @@ def _command(group: Sequence[Record], lock: str, attack: str) -> str:
     except UserError:  # a plugin that is not installed, or an ensemble, whose own command runs every control
         beside = []
     cell = next((c for c in beside if (c.lock.name, c.attack.name) == (lock, attack)), first.cell)
-    return command_of(cell, [record.cell.replicate for record in group], first.provenance.threads)
+    return command_of(
+        cell, [record.cell.replicate for record in group], first.provenance.threads, first.provenance.dtype
+    )

@@ -21,6 +21,11 @@ MEASURED = (
     "victim_authorised", "oracle", "UP", "LP", "UP_shipped", "LP_shipped", "RP", "RP_validation", "authorised_after",
 )  # fmt: skip
 DERIVED = ("public_baseline", "advantage", "recovery")
+NAMES = (
+    "hash", "row_key", "cell", "status", "error", "reason", "split", "scenario", "model", "lock", "key", "attack",
+    "replicate",
+)  # fmt: skip
+"""The first columns, which a store without a record has too."""
 
 
 def load_records(store: str | Path = "runs") -> pd.DataFrame:
@@ -66,7 +71,8 @@ def load_records(store: str | Path = "runs") -> pd.DataFrame:
     records = opened.records()
     # A baseline is the newest of its cell, as in a table; tuning seeds have their own.
     controls = {split: Controls(current(records, split)) for split in ("test", "judge-validation")}
-    return pd.DataFrame([columns_of(record, controls[record.split], opened.evidence) for record in records])
+    lines = [columns_of(record, controls[record.split], opened.evidence) for record in records]
+    return pd.DataFrame(lines) if lines else pd.DataFrame(columns=[*NAMES, *MEASURED, *DERIVED])
 
 
 def columns_of(record: Record, controls: Controls, evidence: Evidence) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from bench import datasets, plan
 from bench.errors import UserError
 from bench.hashing import digest
-from bench.params import BadParameter
 from bench.plan import ensemble
 from bench.records import Cell, PluginRef, Record
 from bench.selection import SelectionRule
@@ -96,14 +95,12 @@ def _members(threat: ensemble.Threat, cell: Cell) -> dict[str, str]:
     """The names of the members that can run against the lock of ``cell``, by `_attack`."""
     out = {}
     for member in threat.members:
-        params = {**threat.params, **member.params, "lock.key": cell.key.name}
         try:
-            if not plan.fits(member.attack, cell.lock.name, cell.scenario, params):
-                continue
-            planned = plan.make_cell(cell.lock.name, member.attack, cell.scenario, cell.model, params, cell.replicate)
-        except (UserError, BadParameter):
+            planned = plan.attacked(cell, member.attack, {**threat.params, **member.params})
+        except UserError:
             continue  # a member that cannot run here is none
-        out[_attack(planned)] = member_name(member)
+        if planned is not None:
+            out[_attack(planned)] = member_name(member)
     return out
 
 

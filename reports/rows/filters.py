@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from bench import datasets
+from bench.checkpoints import weights
 from bench.errors import UserError
 from bench.legible import visible
 from bench.records import Cell
@@ -52,7 +54,10 @@ class Filters:
         return own
 
     def _match(self, names: dict[str, str]) -> bool:
-        return all(not getattr(self, kind) or name in getattr(self, kind) for kind, name in names.items())
+        return all(
+            not getattr(self, kind) or any(_is(kind, name, wanted) for wanted in getattr(self, kind))
+            for kind, name in names.items()
+        )
 
     def _nothing(self, there: Sequence[dict[str, str]]) -> UserError:
         options = " ".join(f"--{kind} {name}" for kind in _KINDS for name in getattr(self, kind))
@@ -66,6 +71,18 @@ class Filters:
 
 
 _KINDS = tuple(f.name for f in fields(Filters))
+
+
+def _is(kind: str, name: str, wanted: str) -> bool:
+    """Whether ``wanted``, as the command line takes it, is what a cell calls ``name``.
+
+    A cell has the whole path of a folder. The name of a model without weights stands for it with any.
+    """
+    if kind == "task" and name != wanted:
+        return name == datasets.located(wanted)
+    if kind == "model" and name != wanted:
+        return name.partition("?")[0] == wanted or ("?" in wanted and name == weights.located(wanted))
+    return name == wanted
 
 
 def _names(row: Row) -> dict[str, str]:

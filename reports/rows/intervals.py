@@ -127,7 +127,8 @@ def _lift(m: Measured, floor: float | None) -> Measured:
     if floor is None or m.value >= floor:
         low = m.low if m.low is None or floor is None else max(m.low, floor)
         return m.model_copy(update={"low": low})
-    return Measured(value=floor, n=m.n, low=floor, high=floor, metric=m.metric)
+    high = None if m.high is None else max(m.high, floor)
+    return Measured(value=floor, n=m.n, low=floor, high=high, metric=m.metric)
 
 
 def of_derived(

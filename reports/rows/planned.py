@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.records import Cell, Record
+from bench.seeds import is_tuning
 from reports.rows.aggregate import current, names_of, order
 from reports.rows.row import VALUES, Row
 
@@ -28,6 +29,7 @@ def of_suite(table: Sequence[Row], planned: Sequence[Cell], records: Iterable[Re
 def unmeasured(planned: Iterable[Cell], records: Iterable[Record]) -> list[Row]:
     """A row for each row key of which ``planned`` has replicates that ``records`` lack, with those as its seeds."""
     measured = {(record.row_key, record.cell.replicate) for record in records}
+    planned = [cell for cell in planned if not is_tuning(cell.replicate)]  # a report of reporting seeds lacks none
     lacking: dict[str, list[Cell]] = {}
     for cell in planned:
         if (cell.row_key(), cell.replicate) not in measured:

@@ -12,16 +12,23 @@ from bench.plan.ensemble import CURRENT, ENSEMBLE
 from bench.plan.wording import plugins_set, rights_set, text_of
 from bench.records import Cell
 
-USUAL_THREADS = 2
+USUAL_THREADS = 1
+USUAL_PRECISION = "float32"
 
 
-def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = USUAL_THREADS) -> str:
+def command_of(
+    cell: Cell,
+    seeds: Sequence[int] | None = None,
+    threads: int = USUAL_THREADS,
+    precision: str = USUAL_PRECISION,
+) -> str:
     """``bench run …``: planning it gives a cell of the same row key, with the controls that stand beside it.
 
     Args:
         cell: of a record.
         seeds: replicates that follow one another; without them, the one of ``cell``.
-        threads: of the workers; the last digits of numbers depend on them.
+        threads: of each job, 0 where unknown; numbers depend on them, so they are part of a record's identity.
+        precision: of training steps; as threads.
 
     Returns:
         One line for a shell. It leaves out settings that are the attack's own defaults. For an ensemble's row it runs
@@ -29,12 +36,14 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
     """
     replicates = sorted(seeds) if seeds else [cell.replicate]
     ensemble = cell.attack.name == ENSEMBLE
-    attacks = ["--suite", CURRENT] if ensemble else ["--attack", cell.attack.name]
+    attacks = ["--suite", _list_of(cell)] if ensemble else ["--attack", cell.attack.name]
     words = ["bench", "run", "--lock", cell.lock.name, *attacks]
     words += ["--task", cell.scenario, "--model", cell.model]
     words += ["--seeds", f"{replicates[0]}:{replicates[-1] + 1}"]
     if threads not in (0, USUAL_THREADS):
         words += ["--threads", str(threads)]
+    if precision != USUAL_PRECISION:
+        words += ["--precision", precision]
     settings: dict[str, Any] = {}
     if cell.key.name != _usual_key(cell):
         settings["lock.key"] = cell.key.name
@@ -49,7 +58,9 @@ def command_of(cell: Cell, seeds: Sequence[int] | None = None, threads: int = US
     return shlex.join(words)
 
 
-def commands_of(cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS) -> list[str]:
+def commands_of(
+    cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS, precision: str = USUAL_PRECISION
+) -> list[str]:
     """One command for each run of ``seeds`` that follow one another."""
     runs: list[list[int]] = []
     for seed in sorted(set(seeds)):
@@ -57,7 +68,12 @@ def commands_of(cell: Cell, seeds: Sequence[int], threads: int = USUAL_THREADS) 
             runs[-1].append(seed)
         else:
             runs.append([seed])
-    return [command_of(cell, run, threads) for run in runs]
+    return [command_of(cell, run, threads, precision) for run in runs]
+
+
+def _list_of(cell: Cell) -> str:
+    version = cell.attack.explicit.get("version")
+    return CURRENT if version is None else f"ensemble-v{version}"
 
 
 def _usual_key(cell: Cell) -> str | None:

@@ -72,7 +72,9 @@ def markdown(text: str) -> str:
 
 def tex(text: str) -> str:
     """``text`` on one line with everything that LaTeX would read as a command escaped."""
-    return "".join(_TEX.get(c, c) for c in flat(text))
+    # A command in a caption has to run: LaTeX would set -- as a dash, and ' as a curly quote.
+    escaped = re.sub("--|.", lambda m: "-{}-" if m[0] == "--" else _TEX.get(m[0], m[0]), flat(text), flags=re.DOTALL)
+    return re.sub(r"(?<=[\s=])'([^']*)'", r"\\textquotesingle{}\1\\textquotesingle{}", escaped)
 
 
 def csv_cell(value: Any) -> Any:

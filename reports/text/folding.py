@@ -14,7 +14,7 @@ def fold(text: str, width: int, indent: str = "") -> str:
     width = max(1, width)
     indent = indent[: width // 2]
     lines = [""]
-    for piece in re.split(r"(?<=[=, ])|(?<=[-.])(?=[a-z])|(?=\[)", text):
+    for piece in re.split(r"(?<=[=, ])|(?<=\w[-.])(?=[a-z])|(?=\[)", text):
         while len(lines[-1] + piece.rstrip()) > width:
             if not lines[-1].strip():
                 room = max(0, width - len(lines[-1]))  # blanks at the start may fill the line

@@ -11,6 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from reports.rows import calibration
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import alarms, captions
@@ -101,7 +102,8 @@ def _cells(group: Group, row: Row, text: Letters, narrow: bool) -> list[Text]:
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
     word = "controls missing" if row.missing and row.role != "control" else row.verdict
-    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *lost(row)])
+    miss = ["condition missed"] if calibration.outside(row) else []
+    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *miss, *lost(row)])
     names = NARROW_NAMES if narrow else NAMES
     return [
         text(fold(lock_name(row), names)),

@@ -76,6 +76,8 @@ def test_it_runs_and_prints_reading_table_and_what_was_left_out(bench, small_tas
     assert again.returncode == 0
     assert again.stdout.splitlines()[-4:] == done.stdout.splitlines()[-4:]
     assert len(list((store / "records").iterdir())) == 5  # content counts, not its path: nothing ran again
+    dry = bench(*(str(moved) if part == str(checkpoint) else part for part in command), "--dry-run")
+    assert "5 cached, nothing to do" in " ".join(dry.stdout.split())
 
 
 def test_a_dry_run_shows_the_reading_and_writes_nothing(bench, small_task: str, checkpoint: Path) -> None:  # type: ignore[no-untyped-def]
@@ -127,6 +129,7 @@ def test_a_store_may_be_relative(small_task: str, tmp_path: Path, monkeypatch: p
         (("--model", "cnn", "--key", "with oil", "-p", "key.secret=3"), "key.secret is no value of a prompt"),
         (("--model", "cnn", "--attack", "shot"), "the attack shot is in no threat model of the ensemble"),
         (("--model", "cnn", "--threads", "0"), "threads"),
+        (("--model", "cnn", "-p", "threat.share=0.05"), "the threat model logits-few states it"),
         (("--model", "cnn", "-p", "task.size=abc"), "task.size"),
         (("--model", "cnn", "--interpolation", "cubic"), "interpolation=cubic is not allowed"),
         (("--model", "cnn", "--fc-norm", "thrice"), "fc_norm=thrice is not allowed"),

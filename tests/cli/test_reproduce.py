@@ -93,6 +93,7 @@ def test_data_without_a_plugin_is_said_before_anything_runs(bench: Bench, own: l
     assert not (tmp_path / "s").exists()
     got = bench("reproduce", str(lacking), *own[2:], "--store", str(tmp_path / "s"), "--show")
     assert got.returncode == 0, got.stderr  # what is only shown needs no data
+    assert "there is no store" in got.stderr
     assert got.stdout.count("not measured") == 2
     assert not (tmp_path / "s").exists()
 

@@ -38,3 +38,10 @@ def test_of_a_suite_what_is_to_do_comes_first(tmp_path: Path, bench: Bench) -> N
     got = bench("status", "--suite", str(suite), "--store", str(store.root), "--last", "2", columns=4000)
     assert [line.split()[-2:] for line in _lines(got.stdout)] == [["not", "measured"]] * 2
     assert re.search(r"2 of \d+ shown, what is to do first", got.stdout)
+
+
+def test_what_was_imported_is_not_done(tmp_path: Path, bench: Bench) -> None:
+    store = filled(tmp_path / "s", 1)
+    store.put(small_record(6, third_party="theirs.zip"), {})
+    got = bench("status", "--store", str(store.root), columns=4000)
+    assert "1 ok, 1 ok (third-party)" in got.stdout

@@ -10,7 +10,7 @@ from example_records import baselines, calibration, measured, record
 from bench import plan, registry
 from bench.errors import UserError
 from bench.plan import ensemble
-from bench.records import Record
+from bench.records import PluginRef, Record
 from bench.threat import ThreatModel
 from reports.rows.aggregate import rows
 from reports.rows.ensemble import worst_cases
@@ -140,6 +140,26 @@ def test_what_a_weaker_attacker_reaches_needs_a_seed_that_the_stronger_one_has()
     less = [_member(attack, 70.0, 70.5, seed) for attack in ("norm-adaptation", "compose") for seed in (0, 1)]
     seeds = [r.cell.replicate for r, case in worst_cases([*few, *less]) if case.threat == "weights-few"]
     assert seeds == [0]
+
+
+@pytest.mark.parametrize(
+    ("lock", "role", "key"), [("my-lock", "method", "edit"), ("given", "given", "edit"), ("my-lock", "method", "mine")]
+)
+def test_a_lock_that_is_not_installed_has_a_worst_case(lock: str, role: str, key: str) -> None:
+    """Members are told by attack and threat model: a report needs neither the lock nor its key."""
+    pool = []
+    for member in (_member("norm-adaptation", 80.0, 70.0), _member("logit-surgery", 75.0, 60.0)):
+        cell = member.cell.model_copy(
+            update={
+                "lock": PluginRef(name=lock, role=role),
+                "key": PluginRef(name=key, params={"prompt": "in oil"}, explicit={"prompt": "in oil"}),
+            }
+        )
+        pool.append(member.model_copy(update={"cell": cell, "row_key": cell.row_key()}))
+    ((worst, case),) = worst_cases(pool)
+    assert worst.RP is not None
+    assert worst.RP.value == 70.0
+    assert ("prompt-search" in case.missing) == (key == "edit"), "it speaks to edit keys alone"
 
 
 def test_one_member_is_no_ensemble() -> None:

@@ -11,6 +11,7 @@ import pytest
 from places import DOCS
 
 from bench import plan
+from bench.api import request
 from bench.errors import UserError
 from bench.plan import suite_file
 from bench.plan.suite_file import KEYS
@@ -160,3 +161,42 @@ def test_a_lock_that_is_picked_leaves_the_parameters_of_others(tmp_path: Path) -
     assert set(cuti.sweep) == {"lock.modulation"}
     assert plan.build([ntl])
     assert plan.build([cuti])
+
+
+def test_what_a_row_sets_the_file_does_not_sweep(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    swept = 'sweep = { "threat.share" = [0.01, 0.1] }\n'
+    file.write_text(f'{swept}{ROW}params = {{ "threat.share" = 0.3 }}\n{ROW}')
+    first, second = plan.read_suite(str(file))
+    assert (first.params, first.sweep) == ({"threat.share": 0.3}, {})
+    assert second.sweep == {"threat.share": [0.01, 0.1]}
+
+
+SET = 'params = { "threat.share" = 0.3 }\n'
+SWEPT = 'sweep = { "threat.share" = [0.01, 0.1] }\n'
+ENSEMBLE = 'ensemble = "ensemble-v5"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (ROW + SET + SWEPT, "in params and in sweep"),
+        (SET + SWEPT + ROW, "in params and in sweep"),
+        (ROW + ENSEMBLE + SET, "its threat model logits-few states it"),
+        (SET + ROW + ENSEMBLE, "its threat model logits-few states it"),
+    ],
+)
+def test_a_parameter_that_would_have_no_effect_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=words):
+        plan.read_suite(str(file))
+
+
+def test_the_command_line_wins_over_what_a_suite_sets_and_sweeps(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(f'{ROW}sweep = {{ "threat.share" = [0.01, 0.1] }}\nparams = {{ "task.size" = 16 }}\n')
+    (line,) = request.lines_of({}, None, str(file), ["threat.share=0.05"], sweeps=["task.size=24,32"])
+    assert (line.params, line.sweep) == ({"threat.share": "0.05"}, {"task.size": ["24", "32"]})
+    with pytest.raises(UserError, match="both set"):
+        request.lines_of({}, None, None, ["threat.share=0.05"], sweeps=["threat.share=0.1,0.2"])

@@ -50,6 +50,34 @@ def written(tmp_path: Path) -> Path:
     return file
 
 
+def test_a_record_that_is_measured_here_meanwhile_stays(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bench run` beside an import: the look into the store and the write are one step."""
+    here = Store(tmp_path / "to")
+    (own, _) = Store(tmp_path / "from").records()
+    get = here.get
+
+    def late(hash: str) -> Record | None:
+        known = get(hash)
+        if known is None and hash == own.hash:
+            here.put(own, {"pred/UP": np.arange(8)})
+        return known
+
+    monkeypatch.setattr(here, "get", late)
+    assert exchange.load(written, here) == exchange.Imported(added=1, known=1)
+    monkeypatch.undo()
+    kept = here.get(own.hash)
+    assert kept is not None
+    assert kept.third_party is None
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_folder_is_no_place_for_an_export(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder"):
+        exchange.export(_filled(tmp_path / "from"), Path(name))
+
+
 def test_what_is_imported_is_what_was_exported_and_marked(written: Path, tmp_path: Path) -> None:
     here = Store(tmp_path / "to")
     assert exchange.load(written, here) == exchange.Imported(added=2, known=0)

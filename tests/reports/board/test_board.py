@@ -5,20 +5,24 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import os
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import submissions
 import yaml
+from example_records import baselines, calibration, record
 from places import ROOT
 from submissions import Entry
 
 from bench.errors import UserError
 from bench.store import Store
-from reports.board import checks, folder, site, submission
+from reports.board import checks, folder, scenario, site, submission
+from reports.rows.aggregate import rows
 
 RECORDS = ROOT / "leaderboard" / "records"
 
@@ -238,6 +242,51 @@ def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path
     assert commands
     assert all(command.endswith("--entropy plan</code>") for command in commands)
     assert re.search(r"<b>Ranks\.</b> Optimistic for [^<]*: the worst of several rows was chosen", text)
+
+
+def test_a_spot_of_several_rows_shows_the_one_that_judge_validation_images_choose() -> None:
+    """As the page of the same records does; the highest on test images would be optimistic."""
+    pool = [record(RP=80.0), record(RP=70.0, attack_explicit={"steps": 9})]
+    table = rows([*pool, *baselines(30.0), *calibration()])
+    scores: dict[str, float | None] = {pool[0].row_key: 60.0, pool[1].row_key: 75.0}
+    (one,) = scenario.scenarios(table, lambda row: pool[0].cell, scores)
+    assert one.matrix is not None
+    shown = [spot.row.mean("RP") for line in one.matrix.methods for spot in line.spots if spot is not None]
+    assert shown == [70.0]
+
+
+CHANGES = {
+    "a changed archive": ("printf b > a.zip", ["a.zip"]),
+    "a renamed and changed one": ("git mv a.zip z.zip && printf x >> z.zip", ["z.zip"]),
+    "a changed card": ("printf b > a.toml", ["a.zip"]),
+    "a card and its archive": ("printf b > a.toml && printf b > a.zip", ["a.zip"]),
+    "a changed source": ("printf b > own.py", ["a.zip", "b c.zip"]),
+    "a removed archive": ("git rm -q a.zip a.toml", []),
+    "a page": ("printf b > README.md", []),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_workflow_looks_at_every_archive_that_a_change_touches(name: str, tmp_path: Path) -> None:
+    change, looked_at = CHANGES[name]
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "leaderboard.yml").read_text())
+    (step,) = [step for step in flow["jobs"]["check"]["steps"] if step.get("name") == "bench submit"]
+    place = tmp_path / "leaderboard" / "records"
+    place.mkdir(parents=True)
+    for file in ("a.zip", "b c.zip", "a.toml", "own.py", "README.md"):
+        (place / file).write_text(file * 400)
+    command = tmp_path / ".venv" / "bin" / "bench"
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$2" >> "$LOG"\n')
+    command.chmod(0o755)
+    git = "git -c user.name=n -c user.email=e@e.example"
+    log, environment = tmp_path / "log", {**os.environ, "GITHUB_STEP_SUMMARY": os.devnull}
+    setup = f"git init -q && git add -A leaderboard && {git} commit -qm base && cd leaderboard/records && {change}"
+    subprocess.run(["bash", "-ec", setup], cwd=tmp_path, check=True)
+    environment |= {"BASE": "HEAD", "LOG": str(log)}
+    subprocess.run(["bash", "-e", "-o", "pipefail", "-c", step["run"]], cwd=tmp_path, check=True, env=environment)
+    shown = [Path(line).name for line in log.read_text().splitlines()] if log.exists() else []
+    assert shown == looked_at
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml")), ids=lambda f: f.stem)

@@ -84,8 +84,8 @@ class TestSeeds:
     def test_without_a_suite_the_remedy_runs_the_very_row(self, before: Snapshot, after: Snapshot) -> None:
         gone = next(row for row in after.rows if (row.lock_name, row.attack_name) == ("modellock", "logit-surgery"))
         after.rows.remove(gone)
-        (finding,) = compare(before, after, remake=Remake(Path("s"), None, 1)).certain
-        for words in ("--lock modellock", "--attack logit-surgery", "--seeds 0:2", "--threads 1", "--store s"):
+        (finding,) = compare(before, after, remake=Remake(Path("s"), None, 2)).certain
+        for words in ("--lock modellock", "--attack logit-surgery", "--seeds 0:2", "--threads 2", "--store s"):
             assert words in finding.remedy
 
 

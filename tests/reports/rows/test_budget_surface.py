@@ -10,6 +10,7 @@ from example_records import calibration, record
 from bench import plan
 from bench.errors import UserError
 from bench.records import Record
+from bench.threat import Budget
 from reports.page import curves, figures
 from reports.rows.aggregate import rows
 from reports.rows.budget_surface import captions, surfaces
@@ -50,6 +51,24 @@ def test_the_page_draws_a_line_for_each_further_budget_and_tells_every_point() -
     assert chart.table is not None
     assert len(chart.table.rows) == 4
     assert chart.caption.startswith("Half-recovery cost of")
+
+
+def test_a_row_that_sets_more_does_not_hide_a_surface() -> None:
+    swept = _swept((0.01, 100, 30.0), (0.1, 100, 70.0))
+    plain = [record(attack="finetune", RP=40.0, threat={"share": share}) for share in (0.01, 0.1)]
+    assert len(surfaces(rows([*swept, *plain]))) == 2
+    assert len(surfaces(rows([*swept, plain[0]]))) == 1
+
+
+@pytest.mark.parametrize("limit", ["seconds", "calls"])
+def test_every_limit_of_the_budget_is_an_axis(limit: str) -> None:
+    pool = []
+    for most in (10, 20):
+        one = record(attack="finetune", RP=30.0 + most)
+        cell = one.cell.model_copy(update={"budget": Budget(**{limit: most})})
+        pool.append(one.model_copy(update={"cell": cell, "row_key": cell.row_key()}))
+    (surface,) = surfaces(rows([*calibration(), *pool, record("none", "from-scratch", RP=20.0)]))
+    assert surface.axes == (f"budget.{limit}",)
 
 
 def test_half_may_never_come_back_and_one_row_is_no_surface(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 from example_records import CURVE, baselines, calibration, record, the_row, world
 
 from bench import plan
+from bench.cli import run
 from reports.rows.aggregate import rows
 from reports.rows.controls import Controls
-from reports.rows.rerun import command_of, commands_of
+from reports.rows.rerun import USUAL_PRECISION, USUAL_THREADS, command_of, commands_of
 from reports.text.tables import as_object, render
 
 
@@ -131,6 +133,23 @@ class TestCommands:
             lock, attack, task, "vit", {**params, **({"key.editor": editor} if editor != "miniature" else {})}, 3
         )
         assert _planned(command_of(cell), cell.row_key(), 3) == cell
+
+    def test_threads_and_precision_are_named_where_they_are_not_what_bench_run_takes_by_itself(self) -> None:
+        """They are part of a record's identity: another number of threads makes another record."""
+        usual = {name: p.default for name, p in inspect.signature(run.run).parameters.items()}
+        assert (usual["threads"], usual["precision"]) == (USUAL_THREADS, USUAL_PRECISION)
+        cell = plan.make_cell("modellock", "none", "digits", "vit", {})
+        assert "--threads" not in command_of(cell, threads=USUAL_THREADS)
+        assert " --threads 2 --precision bf16" in command_of(cell, threads=2, precision="bf16")
+        own = record()
+        own.provenance.threads, own.provenance.dtype = 2, "bf16"
+        (lack, *_) = Controls([]).missing([own])
+        assert "--threads 2 --precision bf16" in lack.command
+
+    def test_an_ensembles_row_names_its_own_version(self) -> None:
+        cell = record().cell
+        older = cell.attack.model_copy(update={"name": "ensemble", "explicit": {"version": 1}})
+        assert "--suite ensemble-v1 " in command_of(cell.model_copy(update={"attack": older}))
 
     def test_seeds_that_follow_one_another_share_a_command(self) -> None:
         cell = plan.make_cell("modellock", "none", "digits", "vit", {})

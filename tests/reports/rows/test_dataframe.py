@@ -36,6 +36,13 @@ def test_a_line_a_record(tmp_path: Path) -> None:
     assert np.isnan(frame["RP_validation"].astype(float)).all()
 
 
+def test_a_store_without_a_record_has_columns(tmp_path: Path) -> None:
+    Store(tmp_path / "s")
+    frame = bench.load_records(tmp_path / "s")
+    assert len(frame) == 0
+    assert {"status", "lock", "attack", "RP", "public_baseline"} <= set(frame.columns)
+
+
 def test_every_setting_and_what_follows_from_the_controls_has_a_column(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     made = example_records.world((80.0, 61.0), (30.0, 24.0))

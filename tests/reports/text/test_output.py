@@ -120,6 +120,9 @@ class TestTables:
         assert "†" not in render(self.table, "md")
 
     def test_latex_escapes(self) -> None:
+        command = tex("bench run --lock ntl -p key.prompt='charcoal sketch'")
+        assert command == r"bench run -{}-lock ntl -p key.prompt=\textquotesingle{}charcoal sketch\textquotesingle{}"
+        assert tex("the lock's key") == "the lock's key"
         assert tex("50 % of $x_1 & #2 {a} ~ ^ \\") == (
             r"50 \% of \$x\_1 \& \#2 \{a\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
         )
@@ -206,6 +209,16 @@ class TestTerminal:
     )
     def test_fold_breaks_no_number_and_indents_what_goes_on(self, text: str, told: str) -> None:
         assert fold(text, 13, indent=" ") == told
+
+    def test_fold_never_parts_the_hyphens_of_an_option(self) -> None:
+        """Pasted, `-- model` would end the options."""
+        command = "bench run --lock modellock --attack logit-surgery --task digits --model vit --seeds 0:1"
+        for width in range(12, 120):
+            assert not [
+                line
+                for line in fold(command, width, "  ").split("\n")
+                if line.rstrip().endswith("-") and not line.rstrip().endswith("logit-")
+            ], width
 
     @example("  [=", 1, 0)
     @given(st.text("ab=.,- [", max_size=80), st.integers(1, 40), st.integers(0, 60))
