@@ -135,7 +135,8 @@ class Board(page.Site):
 
     def flag_href(self, name: str) -> str:
         """Where a red flag is explained."""
-        return f"{self.root}{super().flag_href(name)}"
+        known = name in self.docs["flags"][1]
+        return self.root + (super().flag_href(name) if known else "flags.html")
 
     def source(self, row: Row) -> Entry:
         """The submission that a row comes from."""

@@ -22,6 +22,7 @@ from submissions import Entry
 from bench.errors import UserError
 from bench.store import Store
 from reports.board import checks, folder, scenario, site, submission
+from reports.board import pool as pools
 from reports.rows.aggregate import rows
 
 RECORDS = ROOT / "leaderboard" / "records"
@@ -242,6 +243,14 @@ def test_the_records_of_this_repository_are_sound_and_make_a_site(tmp_path: Path
     assert commands
     assert all(command.endswith("--entropy plan</code>") for command in commands)
     assert re.search(r"<b>Ranks\.</b> Optimistic for [^<]*: the worst of several rows was chosen", text)
+
+
+def test_a_flag_without_a_text_links_to_the_page_alone(records: Path, tmp_path: Path) -> None:
+    """An archive of another version may raise one that no page explains."""
+    stores = pools.Stores(tmp_path / "stores")
+    board = site.Board(stores, pools.read(records, stores), tmp_path)
+    assert board.flag_href("lp-below-floor") == "flags.html#lp-below-floor"
+    assert board.flag_href("of-another-version") == "flags.html"
 
 
 def test_a_spot_of_several_rows_shows_the_one_that_judge_validation_images_choose() -> None:
