@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.kit.input import subset
+from attacks.kit.known import edit_settings
 from attacks.kit.maps import jittered
 from attacks.kit.norms import affine_parameters
 from attacks.kit.selection import class_shares, highest, information_and_mass, mutual_information
@@ -26,7 +27,6 @@ from bench.contracts import (
     ThreatModel,
     param,
 )
-from bench.editors.settings import defaults
 from bench.editors.vocabulary import KEY_TEMPLATE
 from bench.predictors import Direct
 
@@ -102,7 +102,7 @@ class Consensus(Attack):
             return []
         words = list(target.wordlist())
         words = random.Random(run.seed("prompts")).sample(words, min(self.prompts, len(words)))
-        settings = target.known.get("settings") or defaults(target.known.get("editor", "miniature")).to_json()
+        settings = edit_settings(target.known)
         out = []
         for prompt, edited in run.edits(raw.images, [KEY_TEMPLATE.format(word) for word in words], settings):
             run.guess(prompt)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from attacks.kit import proposers
 from attacks.kit.access import ANSWERS, ask, handle
+from attacks.kit.known import edit_settings
 from attacks.kit.selection import guess_score
 from bench.contracts import Acceptance, Attack, AttackerView, BudgetSpent, Predictor, Run, ThreatModel, param
 from bench.pixels import main_class
@@ -149,7 +149,7 @@ class _Search:
         if self.labelled:
             order = _round_robin(main_class(source.labels, self.k), order)
         self.images = source.subset(order[: attack.most])
-        self.settings: dict[str, Any] = dict(target.known["settings"])
+        self.settings = edit_settings(target.known)
         self.outputs: dict[str, Tensor] = {}
         self.best: str | None = None
 

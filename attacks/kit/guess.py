@@ -8,6 +8,7 @@ from typing import Any
 from attacks.kit import proposers
 from attacks.kit.access import ask
 from attacks.kit.input import subset
+from attacks.kit.known import edit_settings
 from attacks.kit.selection import guess_score, highest
 from bench.contracts import AttackerView, BudgetSpent, Run
 
@@ -24,7 +25,7 @@ def surest(target: AttackerView, run: Run, guesses: int, most: int) -> tuple[str
     Raises:
         BudgetSpent: before the first guess was scored.
     """
-    settings = dict(target.known["settings"])
+    settings = edit_settings(target.known)
     labelled = target.threat.share > 0
     sample = subset(target.labelled if labelled else target.unlabelled, most, run.rng("guesses"))
     images, labels = sample.images, sample.labels if labelled else None

@@ -116,7 +116,9 @@ def read(file: Path) -> list[str]:
     try:
         content = json.loads(text)
         if isinstance(content, dict):
-            by_index = content if all(str(k).isdigit() for k in content) else {v: k for k, v in content.items()}
+            # Names may be numbers too, as torchvision's class_to_idx of folders 0, 1, …: its values are whole numbers.
+            is_by_name = all(isinstance(v, int) for v in content.values())
+            by_index = {v: k for k, v in content.items()} if is_by_name else content
             content = [by_index[i] for i in sorted(by_index, key=int)]
         return [str(name) for name in content]
     except (ValueError, TypeError):

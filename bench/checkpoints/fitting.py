@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench import models
-from bench.checkpoints.key_names import fitted
+from bench.checkpoints.key_names import COLOURS, fitted
 from bench.contracts import Classifier
 from bench.errors import UserError
 
@@ -53,9 +53,8 @@ def fit(
     Raises:
         UserError: the weights do not fit, or there are fewer outputs than classes.
     """
-    net = {name.removeprefix("net."): value for name, value in architecture.state_dict().items()}
-    is_wrapped = any(name.startswith("net.") for name in architecture.state_dict())
-    weights, notes = fitted(state, net)
+    full = {name.removeprefix("net."): name for name in architecture.state_dict()}
+    weights, notes = fitted(state, full)
     heads = [name.removeprefix("net.") for name in models.head_names(architecture)]
     if heads[0] not in weights:
         raise UserError(f"{file} has no {heads[0]}: it holds {', '.join(list(state)[:3])}, ….", _REMEDY)
@@ -68,16 +67,18 @@ def fit(
     base = architecture if changed == architecture.spec else type(architecture)(changed)
     model = models.widen(base, outputs - k, seed)
     own = {name.removeprefix("net."): value for name, value in model.state_dict().items()}
+    _check_colours(file, state, full, model.spec)
     weights = _shaped(weights, own, notes)
     _check(file, weights, own)
     ready = {name: _as(value, own[name]) for name, value in weights.items()}
     if order is not None and list(order) != list(range(k)):
         rows = _rows(file, order, outputs)
+        layer = heads[0].rpartition(".")[0]  # hidden layers of a head may have as many rows
         for name in heads:
-            if ready[name].shape[:1] == (outputs,):
+            if name.rpartition(".")[0] == layer:
                 ready[name] = ready[name][rows]
         notes.append("put the outputs into the order of the data's classes")
-    model.load_state_dict({f"net.{n}" if is_wrapped else n: value for n, value in ready.items()})
+    model.load_state_dict({full[name]: value for name, value in ready.items()})
     dtypes = {str(v.dtype).removeprefix("torch.") for v in state.values() if v.dtype.is_floating_point}
     notes += [f"converted {' and '.join(sorted(dtypes - {'float32'}))} to float32"] if dtypes - {"float32"} else []
     return Fitted(model.eval(), outputs, notes)
@@ -102,6 +103,31 @@ def _shaped(weights: dict[str, Tensor], own: Mapping[str, Tensor], notes: list[s
             out[name] = value.reshape(wanted.shape)
             notes.append(f"reshaped {name} from {tuple(value.shape)} to {tuple(wanted.shape)}")
     return out
+
+
+def _check_colours(file: str, state: Mapping[str, Tensor], own: Collection[str], spec: Mapping[str, Any]) -> None:
+    """Whether images are normalised as the checkpoint says, where it holds ``mean`` and ``std`` beside the weights.
+
+    Raises:
+        UserError: it says otherwise.
+    """
+    found: dict[str, list[float]] = {}
+    for name, value in state.items():
+        last = name.rpartition(".")[2]
+        if last in COLOURS and name not in own and last in spec and value.numel() in (1, 3):
+            found[last] = value.double().flatten().expand(3).tolist()
+    if max(found.get("mean", [0.0])) > 1:  # of images in [0, 255]
+        found = {name: [v / 255 for v in values] for name, values in found.items()}
+    differ = [name for name, values in found.items() if not _is_near(values, spec[name])]
+    if differ:
+        options = " ".join(f"--{n} {','.join(f'{v:.6g}' for v in found[n])}" for n in COLOURS if n in found)
+        raise UserError(
+            f"{file} holds another {' and '.join(differ)} than its images would be normalised with.", f"Give {options}."
+        )
+
+
+def _is_near(values: Sequence[float], usual: Sequence[float]) -> bool:
+    return all(abs(a - b) < 1e-3 for a, b in zip(values, usual, strict=False))
 
 
 def _as(value: Tensor, wanted: Tensor) -> Tensor:

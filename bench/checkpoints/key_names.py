@@ -7,7 +7,9 @@ from typing import TypeVar
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 """What data parallelism, `torch.compile` and wrapper classes put in front of every name."""
-COUNTERS = ("n_averaged", "total_ops", "total_params", "mean", "std")
+COLOURS = ("mean", "std")
+"""What wrappers normalise images with, kept beside the weights."""
+COUNTERS = ("n_averaged", "total_ops", "total_params", *COLOURS)
 """Entries of averaging, profiling and wrapping code that are no weights of the network."""
 
 _SMP_HEAD, _AUXILIARY = "segmentation_head.", "aux_classifier."

@@ -68,7 +68,9 @@ def unpack(task: str, source: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def stratified(labels: np.ndarray, most: int) -> np.ndarray:
-    """Indices of at most ``most`` images, the first of each class in equal number, in their own order."""
+    """Indices of at most ``most`` images, the first of each class in equal number, in their own order; else of all."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
     each = max(1, most // len(np.unique(labels)))
     return np.sort(np.concatenate([np.flatnonzero(labels == k)[:each] for k in np.unique(labels)]))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.datasets.base import Dataset, channels_first
 from bench.errors import UserError
@@ -52,9 +53,12 @@ def build(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]], classes: t
         pairs: RGB images and (H, W) uint8 masks of class numbers, `bench.contracts.IGNORED` where a pixel is left out.
         classes: the K class names, the background first.
         size: side of the images, pixels.
+
+    Raises:
+        UserError: a file is missing or broken: the archive was unpacked in part.
     """
     images, cuts = [], []
-    for image, values in pairs:
+    for image, values in _whole(task, pairs):
         images.append(np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)))
         mask = ImageOps.fit(Image.fromarray(values), (size, size), Image.Resampling.NEAREST)
         cuts.append(np.asarray(mask))
@@ -67,3 +71,15 @@ def build(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]], classes: t
         torch.from_numpy(stacked),
         kind="segmentation",
     )
+
+
+def _whole(task: str, pairs: Iterable[tuple[Image.Image, np.ndarray]]) -> Iterator[tuple[Image.Image, np.ndarray]]:
+    """``pairs``, which are read one by one; torchvision looks at the folder alone before."""
+    try:
+        yield from pairs
+    except (OSError, UnidentifiedImageError) as error:
+        missing = Path(str(error.filename)).name if isinstance(error, FileNotFoundError) else str(error)
+        raise UserError(
+            f"{task} in {data_home() / task} is not whole: {missing}.",
+            "Take the folder away and let a run fetch it again, or copy it once more.",
+        ) from None

@@ -101,7 +101,8 @@ def upright_size(path: Path) -> tuple[int, int]:
     """Width and height of the image file ``path`` once it is upright, pixels."""
     with Image.open(path, formats=formats()) as opened:
         width, height = opened.size
-        turned = opened.getexif().get(_ORIENTATION, 1) >= 5
+        # Pillow has a TIFF upright from the start.
+        turned = opened.format != "TIFF" and opened.getexif().get(_ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)
 
 

@@ -178,6 +178,11 @@ class Side:
     dataset: Dataset
     splits: Splits
 
+    @property
+    def origin(self) -> str:
+        """The set that image i was made from: sides of one origin hold the same images, each in its own form."""
+        return self.dataset.origin or self.dataset.name
+
     def images(self, part: Tensor) -> Images:
         """The labelled images at the indices ``part``; they are read when they are used. In segmentation with masks."""
         dataset = self.dataset

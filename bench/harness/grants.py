@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.contracts import Images, Key
 from bench.datasets.scenario import Scenario, Side, draw_share
@@ -27,8 +28,9 @@ def materialise(
     """The job of the attack of ``cell`` under its threat model.
 
     Labelled images come from the attacker pool as a share of the defender's training count: the same sample for every
-    attack, nested as the share grows. Unlabelled ones are the pool. Leaked pairs are raw images of the pool with the
-    same images after the key.
+    attack, nested as the share grows. Unlabelled ones are the pool, in an order that tells no class. Leaked pairs are
+    raw images of the pool with the same images after the key. An image of which the attacker has the authorised form is
+    in no other set of its: its raw form would make a pair, and carry a label.
 
     Args:
         locked: needed where the threat model grants its weights.
@@ -36,23 +38,19 @@ def materialise(
     """
     threat = cell.threat
     side = scenario.unauthorised
+    authorised = _sample(threat.authorised, scenario.authorised, scenario.authorised.splits.attacker, 1)
     pool = side.splits.attacker
-
-    def sample(share: float, side: Side, more: int = 0) -> Images:
-        order = derive("share", task=side.dataset.name, split=side.splits.fingerprint) + more
-        parts = side.splits
-        return side.images(draw_share(side.dataset.labels, parts.attacker, share, len(parts.defender), order))
-
+    if scenario.authorised.origin == side.origin:
+        pool = pool[~torch.isin(pool, authorised)]
     granted: dict[str, Images | tuple[Images, Images]] = {}
     if threat.share > 0:
-        granted["labelled"] = sample(threat.share, side)
+        granted["labelled"] = side.images(_sample(threat.share, side, pool))
     if threat.unlabelled:
-        granted["unlabelled"] = side.images(pool).unlabelled()
+        granted["unlabelled"] = side.images(_shuffled(pool, "pool", side)).unlabelled()
     if threat.authorised > 0:
-        granted["authorised"] = keyed(key, sample(threat.authorised, scenario.authorised, 1))
+        granted["authorised"] = keyed(key, scenario.authorised.images(authorised))
     if threat.leaked > 0:
-        rng = torch.Generator().manual_seed(derive("leaked", task=side.dataset.name, split=side.splits.fingerprint))
-        raw = side.images(pool[torch.randperm(len(pool), generator=rng)][: threat.leaked]).unlabelled()
+        raw = side.images(_shuffled(pool, "leaked", side)[: threat.leaked]).unlabelled()
         granted["leaked_pairs"] = (raw, keyed(key, raw))
     parts = {**key.parts(), **(_places(locked) if "geometry" in threat.parts() else {})}
     words = None
@@ -82,6 +80,18 @@ def materialise(
         threads=settings.threads,
         precision=settings.precision,
     )
+
+
+def _sample(share: float, side: Side, pool: Tensor, more: int = 0) -> Tensor:
+    """Indices of labelled images from ``pool``; ``more`` tells samples of one set apart."""
+    seed = derive("share", task=side.dataset.name, split=side.splits.fingerprint) + more
+    return draw_share(side.dataset.labels, pool, share, len(side.splits.defender), seed)
+
+
+def _shuffled(pool: Tensor, name: str, side: Side) -> Tensor:
+    """``pool`` in an order of its own: a data set may be sorted by class, and then a place would tell the class."""
+    rng = torch.Generator().manual_seed(derive(name, task=side.dataset.name, split=side.splits.fingerprint))
+    return pool[torch.randperm(len(pool), generator=rng)]
 
 
 def _places(locked: Trained | None) -> dict[str, Any]:

@@ -87,8 +87,8 @@ def protect(job: LockJob, victim: Trained | None, view: DefenderView, share: Sha
 
     body = {**job.__dict__, "task": job.task.to_json(), "victim": None if victim is None else victim.spec}
     handlers = {"progress": report(progress), "read": read, "artefact": artefact}
-    start = time.perf_counter()
     with Guest("bench.harness.lock_process:serve", f"lock {job.lock}") as guest:
+        start = time.perf_counter()
         answer = guest.call("protect", body, None if victim is None else victim.state, handlers)
         state, withheld = parted(answer.tensors)
         checks.withheld(withheld, state, f"lock {job.lock}")

@@ -128,7 +128,8 @@ class Stages:
         info = self.context.plugins.find("key", name)
 
         def make() -> dict[str, Any]:
-            view = self._view(scenario, None, DefenderNeeds(raw=True))
+            # The key's own seed: locks share a key, whichever of them is made first.
+            view = self._view(scenario, None, DefenderNeeds(raw=True), self.identity.seeds["key"])
             seed, progress = self.identity.seeds["key"], self.progress("key")
             if info.guest:
                 return key_process.make(info, params, view, seed, self.cell.model, self.context.settings, progress)
@@ -331,5 +332,6 @@ class Stages:
         hash = digest({"name": name, "inputs": inputs, "base": self.identity.hashes["victim"], "code": own})
         return stage(self.context.store, "shared", hash, make, artefacts.save_tensors, artefacts.load_tensors)
 
-    def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds) -> DefenderView:
-        return defender.view(scenario, self.cell.model, self.identity.seeds["lock"], key, needs)
+    def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds, seed: int | None = None) -> DefenderView:
+        seed = self.identity.seeds["lock"] if seed is None else seed
+        return defender.view(scenario, self.cell.model, seed, key, needs)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts import DefenderView, Key, KeyCondition, KeyMethod, Run, param
+from bench import metrics
+from bench.contracts import Batch, DefenderView, Images, Key, KeyCondition, KeyMethod, Run, param
 from bench.editors import engine, vocabulary
 from bench.editors.relatedness import LOOKED_AT, measure, named, nearest_first
 from bench.editors.settings import EditSettings, defaults
@@ -37,12 +38,8 @@ class EditKey:
 
     def parts(self) -> dict[str, Any]:
         settings = self.settings.to_json()
-        return {
-            "editor": self.settings.editor,
-            "prompt": self.prompt,
-            "settings": settings,
-            "geometry": settings["size"],
-        }
+        editor, size = settings.pop("editor"), settings.pop("size")
+        return {"editor": editor, "prompt": self.prompt, "settings": settings, "geometry": size}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "edit", "prompt": self.prompt, "settings": self.settings.to_json()}
@@ -202,7 +199,7 @@ class Edit(KeyMethod):
         if self.key_choice == "best-on-defender-validation":
             return EditKey(self._least_changing(concepts, data, settings), settings)
         if self.relatedness != "any":
-            images = data.raw.take(torch.arange(min(LOOKED_AT, len(data.raw)))).images
+            images = _some(data.raw, LOOKED_AT).images
             concepts = measure(concepts, images, data.spec.classes, named(self.clip)).third(self.relatedness)
         at = int(torch.randint(len(concepts), (1,), generator=run.rng("key")))
         return EditKey(vocabulary.KEY_TEMPLATE.format(concepts[at]), settings)
@@ -237,8 +234,7 @@ class Edit(KeyMethod):
     def _least_changing(concepts: list[str], data: DefenderView, settings: EditSettings) -> str:
         """The candidate with which images after the key stay most like themselves to public features."""
         model = data.public_model()
-        validation = data.validation_unauthorised
-        images = validation.take(torch.arange(min(64, len(validation)))).images
+        images = _some(data.validation_unauthorised, 64).images
         with torch.no_grad():
             before = torch.nn.functional.normalize(model.embed(images), dim=1)
             scores = {}
@@ -254,3 +250,8 @@ class Edit(KeyMethod):
             settings = value["settings"]
             return NoEdit(value["none"], settings and EditSettings.from_json(settings))
         return EditKey(value["prompt"], EditSettings.from_json(value["settings"]))
+
+
+def _some(images: Images, most: int) -> Batch:
+    """At most ``most`` of ``images``, of every class: the first may be of one, where a set is sorted by class."""
+    return images.take(torch.from_numpy(metrics.at_random(len(images), most)))

@@ -38,7 +38,7 @@ class PatchKey:
         return out
 
     def parts(self) -> dict[str, Any]:
-        return {"settings": self.to_json()}
+        return {"settings": {"channel": self.channel, "every": self.every}}
 
     def to_json(self) -> dict[str, Any]:
         return {"method": "patch", "value": self.value, "channel": self.channel, "every": self.every}

@@ -104,12 +104,12 @@ def _code_of_data(data: Mapping[str, Any]) -> list[Any]:
 
 
 def seeds_of(cell: Cell, entropy: str = PLAN) -> dict[str, int]:
-    """The seeds of all that is drawn for ``cell``, by axis. That of the key takes ``entropy`` in."""
+    """The seeds of all that is drawn for ``cell``, by axis. Those of key and lock take ``entropy`` in."""
     return {**_seeds_of_lock(cell, entropy), "attack": _seed_of_attack(cell)}
 
 
 def _seeds_of_lock(cell: Cell, entropy: str) -> dict[str, int]:
-    """The seeds of split, victim, key and lock of ``cell``. That of the key takes ``entropy`` in."""
+    """The seeds of split, victim, key and lock of ``cell``. What the owner draws takes ``entropy`` in."""
     return _derived(cell.name, cell.model_name, cell.replicate, cell.lock.name, entropy)
 
 
@@ -121,7 +121,7 @@ def _derived(task: str, model: str, replicate: int, lock: str, entropy: str) -> 
         "split": seeds.derive("split", task=task, replicate=replicate),
         "victim": seeds.derive("victim", **trained),
         "key": seeds.derive("key", task=task, replicate=replicate, **secret),
-        "lock": seeds.derive("lock", **trained, lock=lock),
+        "lock": seeds.derive("lock", **trained, lock=lock, **secret),
     }
 
 

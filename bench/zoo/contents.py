@@ -148,8 +148,9 @@ def _check_spec(card: Card) -> None:
         UserError: it is not.
     """
     module = str(card.spec.get("class", "bench")).partition(":")[0]
-    is_own = module.partition(".")[0] in OWN and card.spec.get("source", "") in ("", "torchvision")
-    if not is_own or ":" in str(card.spec.get("name", "")):  # a colon names a place that timm would fetch from
+    is_own = module.partition(".")[0] in OWN and card.spec.get("source", "") in ("", "torchvision", "timm")
+    # A colon names a place that timm would fetch from.
+    if not is_own or any(":" in str(card.spec.get(name, "")) for name in ("name", "encoder")):
         raise UserError(f"the architecture of {card.name} is no part of LockBench.", "Its code is not run.")
     kwargs = card.spec.get("kwargs", {})
     if not isinstance(kwargs, dict) or any(str(name).startswith(FETCHING) for name in kwargs):

@@ -52,6 +52,13 @@ def test_files_of_classes(tmp_path: Path, text: str) -> None:
     assert class_order.read(tmp_path / "f") == ["a", "b", "c"]
 
 
+def test_names_that_are_numbers(tmp_path: Path) -> None:
+    """torchvision's class_to_idx sorts folder names as texts."""
+    names = sorted(map(str, range(12)))
+    (tmp_path / "f").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    assert class_order.read(tmp_path / "f") == names
+
+
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "f").write_text(json.dumps({"a": []}))
     with pytest.raises(UserError, match="no list of classes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,26 @@ def test_classes_in_another_order_with_an_extra_output(toy: Images) -> None:
     torch.testing.assert_close(models.outputs(found.model, images), models.outputs(own, images)[:, [3, 0, 2, 1]])
     assert (found.outputs, found.model.extra) == (4, 1)
     assert found.notes == ["put the outputs into the order of the data's classes"]
+
+
+@pytest.mark.parametrize("name", ["cnn:8", "cnn:4"])
+def test_a_head_with_hidden_layers(name: str, toy: Images) -> None:
+    """A hidden layer may be as wide as the outputs; only the last one has their order."""
+    spec = Spec(32, ("a", "b", "c"))
+    own = models.build(name, spec, 1, "random", 5)
+    found = fitting.fit("f", own.state_dict(), models.build(name, spec), [3, 0, 2])
+    images = toy.images[:4]
+    torch.testing.assert_close(models.outputs(found.model, images), models.outputs(own, images)[:, [3, 0, 2, 1]])
+
+
+def test_how_images_were_normalised_is_not_dropped() -> None:
+    _, state = _state()
+    fit = partial(fitting.fit, "f", architecture=models.build("cnn", Spec(32, ("a", "b", "c"))))
+    own = torch.tensor(models.build("cnn", Spec(32, ("a", "b", "c"))).spec["mean"])
+    assert fit({**state, "mean": own})
+    with pytest.raises(UserError, match="another mean") as caught:
+        fit({**state, "mean": torch.tensor([123.675, 116.28, 103.53]), "std": torch.tensor([58.395, 57.12, 57.375])})
+    assert "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225" in str(caught.value.remedy)
 
 
 def test_half_precision_and_a_head_saved_as_a_convolution(toy: Images) -> None:

@@ -100,6 +100,7 @@ def test_known_sets_are_unpacked_into_one_form() -> None:
     assert labels.tolist() == [0, 2, 1, 9]
     assert vision.resized(pixels, 32).shape == (4, 32, 32, 3)
     assert vision.stratified(np.array([0, 0, 0, 1, 1]), 2).tolist() == [0, 3]
+    assert vision.stratified(np.array([0, 0, 0, 1, 1]), 5).tolist() == [0, 1, 2, 3, 4], "a set that fits is whole"
 
 
 def test_recolouring_keeps_shape_and_range_and_follows_its_seed(toy: Images) -> None:

@@ -185,3 +185,13 @@ def test_a_changed_mask_is_another_folder(photos: Path) -> None:
 def test_main_classes_of_few_images_share_a_stratum() -> None:
     main = np.array([1] * 9 + [2] * 4 + [3] * 5)
     assert masks.strata(main, 4).tolist() == [1] * 13 + [3] * 5
+
+
+@pytest.mark.parametrize("form", ["jpg", "png", "webp", "tif"])
+def test_an_image_that_lies_on_its_side_fits_its_upright_mask(form: str, photos: Path) -> None:
+    first = sorted((photos / "images").iterdir())[0]
+    first.unlink()
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # its top is at the right
+    Image.new("RGB", (20, 24), (10, 100, 0)).save(first.with_suffix(f".{form}"), exif=orientation)
+    assert len(_load(photos)) == N

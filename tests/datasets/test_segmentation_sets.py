@@ -114,6 +114,17 @@ def test_a_trimap_names_the_species_and_leaves_the_border_out(tmp_path: Path, mo
     oxford_pet_seg.build.cache_clear()
 
 
+def test_a_folder_that_was_unpacked_in_part_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKBENCH_DATA", str(tmp_path))
+    voc2012.build.cache_clear()
+    _voc(tmp_path)
+    gone = sorted((tmp_path / "voc2012" / "VOCdevkit" / "VOC2012" / "JPEGImages").iterdir())[-1]
+    gone.unlink()
+    with pytest.raises(UserError, match=f"voc2012 in .* is not whole: {gone.name}"):
+        datasets.load("voc2012", size=16)
+    voc2012.build.cache_clear()
+
+
 @pytest.mark.parametrize(("task", "cls"), [("voc2012", "VOCSegmentation"), ("oxford-pet-seg", "OxfordIIITPet")])
 def test_a_set_that_is_not_here_is_one_clear_line(
     task: str, cls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,9 +9,11 @@ import pytest
 import torch
 from places import PLUGINS
 
+from attacks.kit.known import edit_settings
 from bench import models, predictors
 from bench.contracts import AccessDenied, Batch, Budget, BudgetSpent, Images, Key, Meter, Spec, ThreatModel
-from bench.datasets.scenario import Scenario, draw_share, load, split
+from bench.datasets.base import Dataset
+from bench.datasets.scenario import Scenario, Side, draw_share, load, split
 from bench.guests.failure import GuestFailed
 from bench.guests.wire import Message
 from bench.harness import attack_process
@@ -20,6 +22,7 @@ from bench.harness.attack_process import run
 from bench.harness.grants import materialise
 from bench.harness.job import AttackOutput, Job
 from bench.harness.views import AttackerView
+from bench.keys.edit import Edit
 from bench.keys.none import Identity
 from bench.records import Cell, PluginRef
 from bench.store.settings import Settings
@@ -141,8 +144,6 @@ def test_an_attack_that_raises_or_dies_is_told_of(scenario: Scenario) -> None:
 
 
 def test_an_unlisted_key_is_dropped_from_the_word_list(scenario: Scenario) -> None:
-    from bench.keys.edit import Edit
-
     key = Edit(key_choice="fixed", prompt="with oil pastel").make(None, None)  # type: ignore[arg-type]
     words = {}
     for listed in (True, False):
@@ -163,6 +164,43 @@ def test_shares_are_stratified_nested_and_at_least_one_a_class(scenario: Scenari
     assert all(a <= b for a, b in pairwise(draws))
     assert draws[-1] <= set(pool.tolist())
     assert len(draw_share(labels, pool, 0.0, 721, 5)) == 0
+
+
+def test_the_place_of_an_unlabelled_image_tells_no_class() -> None:
+    """Many sets are stored class by class, and splits keep the order of the set."""
+    labels = torch.arange(600) // 60
+    pixels = (labels * 20)[:, None, None, None].expand(600, 3, 16, 16).to(torch.uint8)
+    data = Dataset("sorted", pixels, labels, tuple("abcdefghij"))
+    side = Side(data, split(data, 1))
+    job = _materialise(Scenario(side, side), _cell("none", {}, ThreatModel(share=0.0)))
+    pool = job.granted["unlabelled"]
+    assert isinstance(pool, Images)
+    truth = pool.pixels[:, 0, 0, 0].long() // 20
+    by_place = torch.arange(len(truth)) * 10 // len(truth)
+    assert float((truth == by_place).float().mean()) < 0.3
+
+
+def test_an_image_whose_authorised_form_is_known_is_in_no_other_set(scenario: Scenario) -> None:
+    """Its raw form would make a leaked pair, and carry a label, though the threat model grants neither."""
+    threat = ThreatModel(share=0.05, authorised=0.1, leaked=20)
+    job = _materialise(scenario, _cell("none", {}, threat))  # the key is the identity, so forms are the same
+    sets = {name: job.granted[name] for name in ("authorised", "labelled", "unlabelled")}
+    pixels = {name: {image.numpy().tobytes() for image in part.pixels} for name, part in sets.items()}  # type: ignore[union-attr]
+    raw, _ = job.granted["leaked_pairs"]
+    pixels["leaked"] = {image.numpy().tobytes() for image in raw.pixels}  # type: ignore[union-attr]
+    assert pixels["labelled"] & pixels["unlabelled"], "labelled images are of the pool"
+    for name in ("labelled", "unlabelled", "leaked"):
+        assert not pixels["authorised"] & pixels[name], name
+
+
+def test_known_parts_of_a_key_hold_no_other_part(scenario: Scenario) -> None:
+    key = Edit(key_choice="fixed", prompt="with oil pastel").make(None, None)  # type: ignore[arg-type]
+    for known in ("settings", "editor+settings", "geometry"):
+        job = _materialise(scenario, _cell("none", {}, ThreatModel(known=known)), key)
+        assert set(job.known) == set(known.split("+"))
+    settings = job.known if known == "settings" else key.parts()["settings"]
+    assert not {"editor", "size", "prompt"} & set(settings)
+    assert edit_settings({**key.parts()}) == key.settings.to_json()
 
 
 def test_splits_are_disjoint_and_only_the_test_side_is_fixed(scenario: Scenario) -> None:

@@ -103,3 +103,10 @@ def test_masks_stay_where_pixels_stay_and_follow_no_part_of_a_pixel() -> None:
         BlockwiseKey("shuffle", 4, "1").labels(masks)
     for condition in BlockwiseKey("negative", 4, "1", is_dense=True).conditions(0)[1:]:
         assert condition.key.labels(masks).shape == masks.shape  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("key", "secret"), [(PatchKey(37, 1), "37"), (BlockwiseKey("shuffle", 4, 987_654), "987654")])
+def test_settings_do_not_tell_what_is_a_keys_own(key: PatchKey | BlockwiseKey, secret: str) -> None:
+    """An attacker knows editor and settings by default, and a zoo card of a withheld key prints them."""
+    assert secret in str(key.to_json())
+    assert secret not in str(key.parts()["settings"])

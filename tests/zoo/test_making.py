@@ -61,6 +61,7 @@ def test_a_withheld_key_is_nowhere_in_the_entry(locked_store: Path, tmp_path: Pa
     card = making.write(store, record, tmp_path, given=False).card
     assert not (tmp_path / card.name / shelf.KEY).exists()
     assert "value" not in card.key.params
+    assert "value" not in str(card.key.known)
     assert "key" not in card.origin.seeds
     assert str(record.provenance.seeds["key"]) not in (tmp_path / card.name / shelf.CARD).read_text()
     locked = bench.load_locked("modellock", folder=tmp_path, threat={"authorised": 0.01})
