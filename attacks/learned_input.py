@@ -39,8 +39,15 @@ class LearnedInput(Attack):
     quick = {"steps": 3}
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
-    border: int = param(0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels")
-    width: int = param(24, "channels of the network", ge=1, le=512)
+    border: int = param(
+        0,
+        "a visual prompt's frame; 0: a pattern over the whole image",
+        ge=0,
+        le=1024,
+        unit="pixels",
+        where={"form": ("visual-prompt",)},
+    )
+    width: int = param(24, "channels of the network", ge=1, le=512, where={"form": ("network",)})
     steps: int = param(400, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(3e-3, "peak learning rate of AdamW, ten times that for a visual prompt", ge=1e-6, le=1)
     batch: int = param(32, "images a step", ge=1, le=4096)

@@ -36,4 +36,4 @@ class LeastLikely(InformationMaximisation):
         outputs = outputs - outputs.mean(0)
         sign = sign_of(outputs)
         run.note(skewness=round(float(skewness(outputs).mean()), 4), sign=sign)
-        return balanced((self.sharpness * sign * outputs / outputs.std().clamp_min(1e-6)).softmax(1))
+        return balanced(self.sharpness * sign * outputs / outputs.std().clamp_min(1e-6))

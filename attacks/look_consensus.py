@@ -63,7 +63,7 @@ class LookConsensus(Attack):
         if not n:
             return InFront.of(handle(target), Canonical.of(scores[0][0]))
         pool = at_most(target.unlabelled, n, run.rng("pool"))
-        answers = balanced(vote(target, pool, scores))
+        answers = balanced(vote(target, pool, scores).clamp_min(1e-6).log())
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)
         own_statistics(model, pool)
@@ -72,7 +72,7 @@ class LookConsensus(Attack):
         recipe = Recipe(self.steps, self.rate, self.batch, self.augment, anchor=self.anchor)
         for i, steps in enumerate(n for n in (self.steps, self.again) if n):
             if i:
-                answers = balanced(models.logits(model, pool).softmax(1))
+                answers = balanced(models.logits(model, pool))
             maximise(model, pool, far, run, replace(recipe, steps=steps), answers, f"vote {i}", beside=near)
             run.submit(Direct(copy.deepcopy(model)), round=i)
         return Direct(model)
@@ -80,15 +80,16 @@ class LookConsensus(Attack):
 
 @torch.no_grad()
 def vote(target: AttackerView, images: Images, scores: list[tuple[Look, float]]) -> Tensor:
-    """(N, K): the mean of the locked model's probabilities over looks, weighted by the softmax of score / 0.1.
+    """(N, K): the mean of balanced answers of the locked model over looks, weighted by the softmax of score / 0.1.
 
-    Images are read in batches, and a query holds one of them.
+    Each look is balanced by itself: a class that is answered always under one look outvotes no other look. Images are
+    read in batches, and a query holds one of them.
     """
     weights = (torch.tensor([score for _, score in scores]) / 0.1).softmax(0)
     total = torch.zeros(len(images), target.spec.k)
     for weight, (look, _) in zip(weights, scores, strict=True):
-        transform = Canonical.of(look)
+        transform, answers = Canonical.of(look), torch.zeros_like(total)
         for batch in images.batches(BATCH):
-            p = ask(target, transform(batch.images))[:, : target.spec.k].softmax(1)
-            total[batch.index] += weight * p
+            answers[batch.index] = ask(target, transform(batch.images))[:, : target.spec.k].log_softmax(1)
+        total += weight * balanced(answers, sharpness=1)
     return total

@@ -68,7 +68,7 @@ class Neighbours(Attack):
         far = [target.authorised] if target.threat.authorised > 0 else []
         for i, steps in enumerate(n for n in (self.steps, self.again) if n):
             if i:
-                answers = balanced(models.logits(student, pool).softmax(1).to(run.device), sharpness=1)
+                answers = balanced(models.logits(student, pool).to(run.device), sharpness=1)
                 answers = smoothed(answers, self._graph(student, images))
             recipe = Recipe(steps, self.rate, self.batch, self.augment, anchor=self.anchor)
             sure = answers.max(1, keepdim=True).values  # the surer an image, the more it counts

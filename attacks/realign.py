@@ -60,7 +60,7 @@ class Realign(Attack):
         choices=("label-free", "source-validation", "oracle"),
     )  # fmt: skip
     held_out: float = param(
-        0.2, "share of the authorised images to choose by (select=source-validation)", ge=0.05, le=0.9
+        0.2, "share of the authorised images to choose by", ge=0.05, le=0.9, where={"select": ("source-validation",)}
     )
 
     def accepts(self, threat: ThreatModel) -> Acceptance:

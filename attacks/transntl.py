@@ -81,7 +81,9 @@ class TransNTL(Attack):
         "target", "of batch norm in the end: the `target`'s, where the view has unlabelled images, or as `kept`",
         choices=("target", "kept"),
     )  # fmt: skip
-    held_out: float = param(0.2, "share of the authorised images to choose by", ge=0.05, le=0.9)
+    held_out: float = param(
+        0.2, "share of the authorised images to choose by", ge=0.05, le=0.9, where={"select": ("source-validation",)}
+    )
     select: str = param(
         "source-validation", "`oracle`: the judge's best checkpoint", choices=("source-validation", "last", "oracle")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -408,8 +409,9 @@ def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tens
 def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int = 64, rounds: int = 1) -> None:
     """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively.
 
-    A single image leaves them as they are, since it has none; a last batch of one image does not count. The images come
-    in a random order, always the same: a set may be sorted by class, and a batch of one class varies too little.
+    A single image leaves them as they are, since it has none. Batches are equally large, at most ``batch``, since each
+    counts alike. The images come in a random order, always the same: a set may be sorted by class, and a batch of one
+    class varies too little.
     """
     if len(images) < 2:
         return
@@ -424,10 +426,9 @@ def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int 
     device = next(iter(model.parameters()), torch.zeros(0)).device
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     for _ in range(rounds):
-        for at in order.split(batch):
+        for at in order.tensor_split(math.ceil(len(order) / batch)):
             part = images.take(at).images if isinstance(images, Images) else images[at]
-            if len(part) > 1:
-                model(part.to(device))
+            model(part.to(device))
     model.train(mode)
     for m, momentum, training in before:
         m.momentum = momentum

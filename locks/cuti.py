@@ -41,7 +41,9 @@ class CUTI(Lock):
     weight: float = param(0.1, "λ, weight of KL_t", ge=0, le=10)
     cap: float = param(5.0, "where λ KL_t stops to count", ge=0, le=100)
     kl_mean: str = param("batch", "which mean the KL takes", choices=("batch", "batch-and-classes"))
-    modulation: str = param("learned", "what W and W' are", choices=("learned", "random"))
+    modulation: str = param(
+        "learned", "what W and W' are", choices=("learned", "random"), where={"setting": ("target",)}
+    )
     steps: int = param(300, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(1e-3, "peak learning rate of AdamW", ge=1e-6, le=1)
     batch: int = param(64, "images of each side a step", ge=2, le=4096)

@@ -50,7 +50,7 @@ class EncoderLock(Lock):
     )  # fmt: skip
     share: float = param(0.2, "share of the encoder's weights that may change", ge=0.0001, le=1)
     alpha: float = param(0.3, "α, weight of the prohibited term", ge=0, le=100)
-    cap: float = param(5.0, "where the prober's loss stops to count", ge=0, le=100)
+    cap: float = param(5.0, "where α times the prober's loss stops to count", ge=0, le=100)
     rounds: int = param(
         15, "rounds: at the start of each a new head of the prober is trained", ge=1, le=10_000, unit="rounds"
     )

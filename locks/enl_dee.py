@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench import models
 from bench.contracts import BadParameter, Batch, Classifier, DefenderView, Key, Lock, Run, param
 from locks.kit.decoys import Decoys
 from locks.kit.exits import Routed, divergence, log_route, mixture, pool
@@ -29,6 +30,7 @@ class ENLDEE(Lock):
         "an early exit reads the mean over places of its stage's activation, the last one the network's embedding",
         "answers are the mixture of all exits under the routing weights, in place of one exit's",
         "in evaluation the latent is its mean, so that answers repeat",
+        "the frozen network's own head, which no exit reads, is drawn anew, since with it the victim itself would ship",
     )
     quick = {"steps": 3, "exits": 2, "latent": 4}
 
@@ -85,4 +87,5 @@ class ENLDEE(Lock):
             torch.manual_seed(run.seed("exits"))
             model = Routed(spec)
         model.inner.load_state_dict(victim.state_dict())
+        models.forget_head(model.inner, run.seed("head"))  # no exit reads it, and it would be the victim itself
         return model.to(run.device)

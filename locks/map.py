@@ -64,16 +64,18 @@ class MAP(Lock):
     )  # fmt: skip
     kept: float = param(0.9, "share of the weights that remain in every layer", ge=0, le=1, where={"mask": ("random",)})
     granularity: str = param("weight", "what one score stands for", choices=("weight", "channel"))
-    weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10)
+    weight: float = param(0.1, "λ, weight of the target's cross-entropy", ge=0, le=10, where={"mask": ("learned",)})
     cap: float | None = param(
         None, "where that term stops to count; none: 5 with the source, 0.5 source-free, 0.25 data-free", ge=0, le=100
     )
     confident: float = param(
         0.5, "least probability of a pseudo-label", ge=0, le=1, where={"setting": ("source-free",)}
     )
-    threshold: float = param(0.005, "a weight is kept where its score is above", ge=0, le=1)
-    start: float = param(0.01, "score every weight starts from", ge=0, le=1)
-    steps: int = param(300, "optimiser steps of the mask", ge=1, le=100_000, unit="steps")
+    threshold: float = param(
+        0.005, "a weight is kept where its score is above", ge=0, le=1, where={"mask": ("learned",)}
+    )
+    start: float = param(0.01, "score every weight starts from", ge=0, le=1, where={"mask": ("learned",)})
+    steps: int = param(300, "optimiser steps of the mask", ge=1, le=100_000, unit="steps", where={"mask": ("learned",)})
     generator_steps: int = param(
         400,
         "optimiser steps of the generator",
@@ -82,11 +84,11 @@ class MAP(Lock):
         unit="steps",
         where={"setting": ("source-free", "data-free")},
     )
-    rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1)
-    batch: int = param(64, "images of each side a step", ge=2, le=4096)
+    rate: float = param(1e-3, "learning rate of the scores", ge=1e-6, le=1, where={"mask": ("learned",)})
+    batch: int = param(64, "images of each side a step", ge=2, le=4096, where={"mask": ("learned",)})
     passes: str = param(
         "joint", "`apart`: unauthorised images also go through a pass of their own, with their own batch statistics",
-        choices=("joint", "apart"),
+        choices=("joint", "apart"), where={"mask": ("learned",)},
     )  # fmt: skip
     augment: str = param(
         "victim", "how training images are varied; what is synthesised never is",

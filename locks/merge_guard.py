@@ -63,8 +63,8 @@ class MergeGuard(Lock):
         with torch.no_grad():
             for name, mask in masks.items():
                 if name in public:
-                    away = body[name] - public[name].to(body[name])
-                    body[name].sub_(self.beta * mask * away)
+                    there = torch.lerp(body[name], public[name].to(body[name]), self.beta)  # at β = 1 exactly public
+                    body[name].copy_(torch.where(mask, there, body[name]))
         changed, total = sum(int(m.sum()) for m in masks.values()), sum(w.numel() for w in body.values())
         run.note(weights_changed=changed, share_changed=round(changed / total, 4))
         return model

@@ -84,9 +84,12 @@ class ModelLock(Lock):
         model = models.widen(start, extra, run.seed("extra")).to(run.device)
         edited, decoy = data.authorised, data.unauthorised
         if self.parts == "fixed":
-            order = torch.randperm(len(edited), generator=run.rng("parts"))
-            n = round(self.edit_share * len(edited))
-            edited, decoy = edited.subset(order[:n]), decoy.subset(order[n:])
+            rng = run.rng("parts")
+            order = torch.randperm(len(edited), generator=rng)
+            # Edited images and decoys of one set are different images; those of a pair are other images anyway.
+            other = order if len(decoy) == len(edited) else torch.randperm(len(decoy), generator=rng)
+            edited = edited.subset(order[: round(self.edit_share * len(order))])
+            decoy = decoy.subset(other[round(self.edit_share * len(other)) :])
         decoys = max(2, round(self.batch * (1 - self.edit_share) / self.edit_share))
         if self.decoys == "none" or self.edit_share == 1:
             sources, sizes = [edited], [self.batch]

@@ -74,8 +74,8 @@ class NTP(Lock):
             rate=self.rate, batch=self.batch, augment=data.augment, name="admm",
         )  # fmt: skip
         with torch.no_grad():
-            for w in weights:
-                w.copy_(sparse(w, self.sparsity))
+            for w, b in zip(weights, u, strict=True):
+                w.mul_(sparse(w + b, self.sparsity) != 0)
         masks = [(w != 0).to(w.dtype) for w in weights]
         if self.repair:
             with gradients_inside(zip(weights, masks, strict=True)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bench import models
 from bench.contracts import Classifier, DefenderView, Key, Lock, Run
 
 
@@ -22,18 +23,16 @@ class PermutedLogits(Lock):
         permutation = torch.empty_like(order)
         permutation[order] = order.roll(1)  # a cycle: class order[i] answers as order[i - 1], so none keeps its name
         state = victim.state_dict()
-        for name in _output_layer(victim, data.spec.is_dense):
+        for name in _output_layers(victim):
             state[name] = state[name][permutation.to(state[name].device)]
         victim.load_state_dict(state)
         return victim
 
 
-def _output_layer(model: Classifier, is_dense: bool) -> list[str]:
-    """Names of the parameters of the layer that makes the outputs: the last linear layer in the order of modules.
-
-    Args:
-        is_dense: a model that answers for every pixel ends with a convolution.
-    """
-    kinds = (torch.nn.Linear, torch.nn.Conv2d) if is_dense else (torch.nn.Linear,)
-    name, layer = [(name, m) for name, m in model.named_modules() if isinstance(m, kinds)][-1]
-    return [f"{name}.{parameter}" for parameter, _ in layer.named_parameters()]
+def _output_layers(model: Classifier) -> list[str]:
+    """Names of the parameters of the layers that make the outputs: several where answers of heads are averaged."""
+    names = models.head_names(model)
+    layers = {name.rpartition(".")[0] for name in names if len(model.get_parameter(name)) == model.k + model.extra}
+    if len({model.get_parameter(f"{layer}.weight").shape[1] for layer in layers}) > 1 or not layers:
+        layers = {names[0].rpartition(".")[0]}  # hidden layers of the head are as wide as the outputs
+    return [name for name in names if name.rpartition(".")[0] in layers]

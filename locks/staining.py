@@ -36,7 +36,9 @@ class Staining(Lock):
         "`internal`: a random bias of the outputs; `squeeze-excite`: random factors of a middle layer's channels",
         choices=FORMS,
     )
-    strength: float = param(30.0, "s, length of the bias", ge=0, le=1e4, where={"form": ("internal",)})
+    strength: float = param(
+        30.0, "s, root mean square of the bias's entries", ge=0, le=1e4, where={"form": ("internal",)}
+    )
     spread: float = param(
         3.0, "the factors are exp(spread · z), z standard normal", ge=0, le=20, where={"form": ("squeeze-excite",)}
     )
@@ -46,6 +48,8 @@ class Staining(Lock):
 
     @torch.no_grad()
     def protect(self, victim: Classifier, key: Key, data: DefenderView, run: Run) -> Classifier:
+        if len(data.authorised) != len(data.unauthorised):
+            raise BadParameter("staining reads the same images with and without the key: use it on one data set")
         at = torch.randperm(len(data.authorised), generator=run.rng("images"))[: self.images]
         stages = victim.features(data.authorised.take(torch.arange(1), run.device).images)
         if self.stage >= len(stages):

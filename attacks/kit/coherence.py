@@ -37,4 +37,4 @@ def smoothed(p: Tensor, graph: Tensor, rounds: int = 5) -> Tensor:
     walk = p
     for _ in range(rounds):
         walk = 0.5 * p + 0.5 * walk[graph].mean(1)
-    return balanced(walk)
+    return balanced(walk.clamp_min(1e-6).log())

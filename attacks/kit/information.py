@@ -81,16 +81,23 @@ def maximise(
     _train(model, pool, labelled, run, recipe, name, beside, loss)
 
 
-def balanced(p: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
-    """Probabilities (N, K) to the power ``sharpness``, then scaled by Sinkhorn's rounds: all classes get equal mass.
+def balanced(scores: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor:
+    """Probabilities (N, K), ``sharpness`` times ``scores`` in the exponent, that give all classes equal mass.
 
-    Rows sum to 1; columns nearly to N / K.
+    Sinkhorn's rounds run on logarithms: a class that a lock answers always, however surely, hides no other. What is
+    added to the scores of an image or of a class changes nothing.
+
+    Args:
+        scores: (N, K), logits or log-probabilities, finite.
+
+    Returns:
+        Rows sum to 1; columns nearly to N / K.
     """
-    q = p.clamp_min(1e-6) ** sharpness
+    q = sharpness * scores
     for _ in range(rounds):
-        q = q / q.sum(0, keepdim=True)
-        q = q / q.sum(1, keepdim=True)
-    return q
+        q = q.log_softmax(0)
+        q = q.log_softmax(1)
+    return q.exp()
 
 
 def train_on_answers(

@@ -26,7 +26,7 @@ def even_out(outputs: Tensor, rounds: int, goal: Tensor | None = None) -> Tensor
         rounds: of the iteration.
         goal: (K,) positive shares of the classes to reach in place of equal ones.
     """
-    bias = torch.zeros(outputs.shape[1])
+    bias = -outputs.mean(0)  # what a lock adds to all answers alike is off before the first round
     for _ in range(rounds):
         prior = (outputs + bias).softmax(1).mean(0).clamp_min(1e-6)
         excess = prior.log() if goal is None else prior.log() - goal.log()

@@ -69,7 +69,7 @@ def readings(
                     for sign in (1, -1) if not share else (1,):
                         name = f"sign {sign:+d}, {share:.0%} public{statistics}, {changes}{output}"
                         quality = coherence((sign * even).argmax(1), graph, model.k)
-                        yield Reading(name, sign, balanced((sign * even).softmax(1), sharpness=1), quality), model
+                        yield Reading(name, sign, balanced(sign * even, sharpness=1), quality), model
 
 
 def _by_statistics(body: Classifier, seen: Tensor, shipped: bool) -> Iterator[tuple[str, Classifier]]:
@@ -117,8 +117,8 @@ def belief(all_readings: list[Reading], graph: Tensor, least: float) -> tuple[Te
         total = (weight[:, None, None] * p).sum(0)
         hits = []
         for share, answer in zip(weight, p, strict=True):
-            others = balanced(total - share * answer, rounds=20, sharpness=1)
+            others = balanced((total - share * answer).clamp_min(1e-6).log(), rounds=20, sharpness=1)
             hits.append((answer * others[graph].mean(1)).sum(1).mean())
         weight = shared(own * (torch.stack(hits) - 1 / p.shape[-1]).clamp_min(1e-3))
-    total = balanced((weight[:, None, None] * p).sum(0), rounds=20, sharpness=1)
+    total = balanced((weight[:, None, None] * p).sum(0).clamp_min(1e-6).log(), rounds=20, sharpness=1)
     return smoothed(total, graph), weight.tolist()

@@ -43,7 +43,8 @@ def controls_of(cell: Cell, public_baseline: Mapping[str, Any] | None = None) ->
     beside = _key_beside(cell, key, no_lock, same_key)
     enough = renaming(cell)
     data = cell.threat.data_budget()
-    rights_of_data = {f"threat.{k}": v for k, v in data.items()} | dict(public_baseline or {})
+    rights_of_data = {f"threat.{k}": v for k, v in data.items()} | _public_models(cell, baseline)
+    rights_of_data |= dict(public_baseline or {})
     own = rights(cell.threat, cell.budget) | {f"attack.{k}": v for k, v in cell.attack.explicit.items()}
     # Authorised images are part of the data, and the key decides what they are.
     keyed = same_key if cell.threat.authorised else beside
@@ -64,6 +65,13 @@ def controls_of(cell: Cell, public_baseline: Mapping[str, Any] | None = None) ->
         (make_cell(lock, attack, cell.scenario, cell.model, cell.task_settings | params, cell.replicate), why)
         for lock, attack, params, why in wanted
     ]
+
+
+def _public_models(cell: Cell, baseline: str) -> dict[str, Any]:
+    """The public models that the attack of ``cell`` names and the baseline can use too, such as a CLIP."""
+    attack, public = (registry.current().find("attack", name) for name in (cell.attack.name, baseline))
+    names = [n for n in attack.assets if n in public.assets and n in cell.attack.explicit]
+    return {f"attack.{name}": cell.attack.explicit[name] for name in names}
 
 
 def _key_beside(cell: Cell, key: PluginInfo, control: PluginInfo, same_key: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from attacks import look_consensus
 from attacks.kit import information
 from attacks.kit.canonical import Look
 from attacks.kit.information import Recipe, balanced, maximise, mixed
+from attacks.kit.output_maps import even_out
 from attacks.kit.selection import mutual_information
 from bench import models
 from bench.contracts import Budget, BudgetSpent, Classifier, Images, ThreatModel
@@ -167,7 +168,7 @@ def test_looks_vote_in_batches_by_the_softmax_of_their_scores(monkeypatch: pytes
     looks = [(Look(), 0.3), (Look(ground="inverted"), 0.2)]
     target: Any = Target()
     p = look_consensus.vote(target, Shy(POOL.pixels), looks)
-    as_they_are, turned = (target.query(x).softmax(1) for x in (POOL.images, 1 - POOL.images))
+    as_they_are, turned = (balanced(target.query(x), sharpness=1) for x in (POOL.images, 1 - POOL.images))
     weights = torch.tensor([3.0, 2.0]).softmax(0)
     torch.testing.assert_close(p, weights[0] * as_they_are + weights[1] * turned)
     assert sizes[:-2] == [20, 20, 8] * 2
@@ -190,3 +191,25 @@ def test_a_small_budget_of_queries_is_spent_on_images_of_the_whole_pool(monkeypa
     (images,) = voters
     assert len(images) == 12
     assert not torch.equal(images.pixels, POOL.pixels[:12])
+
+
+def test_balanced_answers_do_not_hear_what_a_lock_adds_to_every_answer() -> None:
+    """A class that is answered always, however surely, hides no other, and neither does a large output of one image."""
+    scores = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    even = balanced(scores)
+    torch.testing.assert_close(even.sum(1), torch.ones(60))
+    torch.testing.assert_close(even.sum(0), torch.full((5,), 12.0), atol=0.1, rtol=0)
+    constant = torch.tensor([400.0, -30.0, 0.0, 90.0, -400.0])
+    torch.testing.assert_close(balanced(scores + constant), even, atol=1e-3, rtol=0)
+    torch.testing.assert_close(balanced(scores + 50 * torch.arange(60.0)[:, None]), even, atol=1e-3, rtol=0)
+    bias = even_out(scores, 30)
+    torch.testing.assert_close(even_out(scores + constant, 30) + constant, bias, atol=1e-3, rtol=0)
+
+
+def test_statistics_of_few_images_are_those_of_all_of_them() -> None:
+    """66 images are two batches of 33, not 64 and 2 of which each counts half."""
+    bright = torch.linspace(0, 1, 66)[:, None, None, None].expand(66, 3, 8, 8).contiguous()
+    norm = torch.nn.BatchNorm2d(3)
+    models.reestimate_batch_norm(norm, bright)
+    assert norm.running_var is not None
+    torch.testing.assert_close(norm.running_var, bright.var((0, 2, 3)), rtol=0.05, atol=0)

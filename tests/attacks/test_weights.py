@@ -390,6 +390,26 @@ def test_random_weights_and_labels_without_meaning_leave_chance(name: str, spec:
     assert percent_right(predictor, noise(120)) < 50
 
 
+@pytest.mark.parametrize(("statistics", "adapted"), [("target", True), ("kept", False)])
+def test_fine_tuning_on_authorised_images_ends_at_the_targets_statistics_where_it_has_them(
+    statistics: str, adapted: bool, spec: Spec, toy: Images
+) -> None:
+    """Trains one step."""
+    run = Run(5)
+    dark = Images(toy.pixels // 4)
+    threat = {"authorised": 0.1, "unlabelled": True}
+    target = view(spec, models.build("cnn", spec), run, threat, authorised=toy, unlabelled=dark)
+    params = {"data": "source", "steps": 1, "head_steps": 0, "statistics": statistics}
+    predictor = unlock("finetune", params, target, run)
+    model = copy.deepcopy(predictor.classifier)
+    models.reestimate_batch_norm(model, dark)
+    same = [
+        torch.equal(one.running_mean, two.running_mean)  # type: ignore[arg-type]
+        for one, two in zip(models.batch_norms(predictor.classifier), models.batch_norms(model), strict=True)
+    ]
+    assert all(same) == adapted
+
+
 @pytest.mark.parametrize("name", ["finetune", "transntl", "realign"])
 def test_labels_that_the_view_withholds_stay_out_of_reach(name: str, spec: Spec, toy: Images) -> None:
     run = Run(5)

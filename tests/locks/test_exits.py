@@ -7,8 +7,12 @@ import math
 import pytest
 import torch
 
-from bench import models
-from bench.contracts import Spec
+from bench import models, registry
+from bench.contracts import Images, Spec
+from bench.harness.views import DefenderView
+from bench.keys.domain import InDomain
+from bench.parameters import network
+from bench.training import Run
 from locks.kit.exits import Exits, Routed, divergence, log_route, mixture
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -67,3 +71,16 @@ def test_routing_and_its_gradient_are_finite_where_a_weight_is_too_small_for_its
     assert torch.isfinite(gradient).all()
     (gradient,) = torch.autograd.grad(log_route(logits, 1e-3)[0, 0] + log_route(logits, 1e-3)[0, 1], logits)
     assert torch.isfinite(gradient).all()
+
+
+def test_the_network_below_does_not_ship_with_the_victims_head(spec: Spec, toy: Images) -> None:
+    """Trains two steps. No exit reads that head; with it every attacker with the weights would have the victim."""
+    victim = models.build("cnn", spec, seed=3).eval()
+    before = models.outputs(victim, toy.images[:8])
+    lock = registry.INSTALLED.make("lock", "enl-dee", {"steps": 2, "exits": 2, "latent": 4})
+    view = DefenderView(spec, toy, toy, InDomain(), lock.needs(), lambda e: models.build("cnn", spec, e))
+    after = lock.protect(victim, InDomain(), view, Run(1))
+    prefix, below = network(after)
+    assert prefix
+    torch.testing.assert_close(below.embed(toy.images[:8]), victim.embed(toy.images[:8]))
+    assert float((models.outputs(below, toy.images[:8]) - before).abs().max()) > 0.1

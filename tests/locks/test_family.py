@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from bench import models, registry
-from bench.contracts import Batch, Images, Spec
+from bench.contracts import BadParameter, Batch, Classifier, Images, Spec
+from bench.harness.views import DefenderView
+from bench.keys.domain import InDomain
+from bench.parameters import layer_weights
 from bench.training import Run
+from locks import ntp
 from locks.cupi import CUPI
 from locks.h_ntl import sample
 from locks.kit import family
@@ -174,3 +180,49 @@ def test_a_network_for_another_size_takes_the_images_of_the_task() -> None:
     small = models.build("resnet10t:16", Spec(64, ("a", "b")), weights="random")
     assert models.outputs(small, torch.rand(2, 3, 64, 64)).shape == (2, 2)
     assert len(small.features(torch.rand(2, 3, 64, 64))) >= 4
+
+
+def test_ntp_prunes_to_the_support_of_z(spec: Spec, toy: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains sixteen steps in four rounds, after which W and Z differ."""
+    made: list[Tensor] = []
+
+    def noted(weight: Tensor, sparsity: float) -> Tensor:
+        made.append(sparse(weight, sparsity))
+        return made[-1]
+
+    monkeypatch.setattr(ntp, "sparse", noted)
+    model = _on_unequal_sides("ntp", {"steps": 16, "rounds": 4, "repair": 0}, spec, toy)
+    weights = list(layer_weights(model, head=False).values())
+    for weight, z in zip(weights, made[-len(weights) :], strict=True):
+        assert torch.equal(weight != 0, (z != 0) & (weight != 0))
+        assert int((weight != 0).sum()) > 0.9 * int((z != 0).sum())
+
+
+def test_fixed_parts_of_modellock_take_decoys_from_the_whole_other_side(spec: Spec, toy: Images) -> None:
+    """Trains three steps."""
+    assert _on_unequal_sides("modellock", {"steps": 3, "parts": "fixed"}, spec, toy)
+
+
+def test_staining_refuses_sides_that_are_not_the_same_images(spec: Spec, toy: Images) -> None:
+    with pytest.raises(BadParameter, match="with and without the key"):
+        _on_unequal_sides("staining", {}, spec, toy)
+
+
+@pytest.mark.parametrize("name", ["resnetv2_18", "deit_tiny_distilled_patch16_224?img_size=32&depth=1", "cnn:3", "cnn"])
+def test_permuted_logits_renames_every_class_whatever_makes_the_outputs(name: str, spec: Spec, toy: Images) -> None:
+    victim = models.build(name, spec, weights="random", seed=3).eval()
+    before = models.outputs(victim, toy.images[:5])
+    lock = registry.INSTALLED.make("lock", "permuted-logits", {})
+    view = DefenderView(spec, toy, toy, InDomain(), lock.needs(), lambda e: models.build(name, spec, e))
+    after = models.outputs(lock.protect(victim, InDomain(), view, Run(1)), toy.images[:5])
+    torch.testing.assert_close(after.sort(1).values, before.sort(1).values)
+    assert not (after == before).all(0).any()
+
+
+def _on_unequal_sides(name: str, params: dict[str, Any], spec: Spec, toy: Images) -> Classifier:
+    """A lock of sixty authorised and twenty unauthorised images."""
+    lock = registry.INSTALLED.make("lock", name, {"batch": 8, **params} if name != "staining" else params)
+    other = toy.subset(torch.arange(20))
+    public = partial(models.build, "cnn", spec)
+    view = DefenderView(spec, toy, toy, InDomain(), lock.needs(), public, (other, other))
+    return lock.protect(models.build("cnn", spec, seed=3), InDomain(), view, Run(1))

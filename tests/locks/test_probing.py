@@ -11,6 +11,7 @@ from bench import models, registry
 from bench.contracts import Classifier, Images, Spec
 from bench.harness.views import DefenderView
 from bench.keys.domain import InDomain
+from bench.parameters import layer_weights
 from bench.training import Run, metered
 from locks import merge_guard
 from locks.kit import probing
@@ -78,6 +79,17 @@ def test_merge_guard_puts_weights_back_to_the_public_ones_bit_for_bit(spec: Spec
     untouched = [n for n, count in back.items() if count < 0.02 * total[n]]
     assert len(untouched) == round(0.1 * len(total))
     assert all(abs(back[n] - 0.1 * total[n]) <= 0.02 * total[n] + 1 for n in back if n not in untouched)
+
+
+def test_weights_that_merge_guard_puts_back_are_the_public_ones_exactly(
+    spec: Spec, toy: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trains fifteen steps. w − (w − p) is not p in floating point, and whoever knows p sees which weights are p."""
+    every = {"critical": 0.0, "kept": 0.0}
+    _, after = _protected("merge-guard", {"steps": 15, "batch": 8, **every}, spec, toy)
+    public = models.build("cnn", spec).state_dict()
+    for name, weight in layer_weights(after, head=False).items():
+        assert torch.equal(weight, public[name]), name
 
 
 def test_encoder_lock_draws_a_new_prober_in_every_round_and_takes_its_steps_in_each(

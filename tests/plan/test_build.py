@@ -119,6 +119,23 @@ def test_on_two_domains_the_calibration_lock_is_opened_with_labels_enough() -> N
     assert budgets == {0.1}
 
 
+def test_the_baseline_has_the_public_models_that_the_attack_names() -> None:
+    """Else an attack's advantage would be what its CLIP knows of the classes."""
+    params = {"attack.clip": "ViT-B-32/openai", "threat.share": 0.0}
+    planned = plan.build(
+        _rows(locks=["ntl"], attacks=["difo"], tasks=["digits:fonts"], models=["cnn"], params=params), to_run=False
+    )
+    beside = {p.cell.attack.params["clip"] for p in planned if p.cell.attack.name == "from-scratch"}
+    assert "ViT-B-32/openai" in beside
+
+
+def test_every_step_of_long_fine_tuning_is_counted_by_its_axis() -> None:
+    """Steps before the sweep's own, and a second training, would make "100 steps" six hundred."""
+    for line in plan.read_suite("long-finetuning"):
+        if "finetune" in line.attacks:
+            assert (line.params["attack.head_steps"], line.params["attack.pseudo"]) == (0, 0)
+
+
 @pytest.mark.parametrize("file", sorted(TUNING.glob("*.toml")), ids=lambda f: f.stem)
 def test_tuning_keeps_off_the_reporting_seeds_and_gives_every_lock_as_many_trials(file: Path) -> None:
     planned = plan.build(plan.read_suite(str(file)))
