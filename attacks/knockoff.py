@@ -29,8 +29,7 @@ class Knockoff(Attack):
 
     Each round queries the surrogates that the student is least sure of, far from one another in its embedding, and
     trains the student on all answers so far. Where the view has images, mosaics of them are among the surrogates. True
-    labels are learned beside the answers. With unlabelled
-    images the student ends with their batch-norm statistics.
+    labels are learned beside the answers. With unlabelled images the student ends with their batch-norm statistics.
     """
 
     title = "knockoff nets"

@@ -40,13 +40,9 @@ class LearnedInput(Attack):
 
     form: str = param("network", "what stands in front", choices=("visual-prompt", "network"))
     border: int = param(
-        0,
-        "a visual prompt's frame; 0: a pattern over the whole image",
-        ge=0,
-        le=1024,
-        unit="pixels",
+        0, "a visual prompt's frame; 0: a pattern over the whole image", ge=0, le=1024, unit="pixels",
         where={"form": ("visual-prompt",)},
-    )
+    )  # fmt: skip
     width: int = param(24, "channels of the network", ge=1, le=512, where={"form": ("network",)})
     steps: int = param(400, "optimiser steps", ge=1, le=100_000, unit="steps")
     rate: float = param(3e-3, "peak learning rate of AdamW, ten times that for a visual prompt", ge=1e-6, le=1)

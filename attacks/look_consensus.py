@@ -12,7 +12,7 @@ from attacks.canonicalise import Canonicalise
 from attacks.kit.access import ask, handle
 from attacks.kit.canonical import Canonical, Look
 from attacks.kit.front import InFront
-from attacks.kit.information import Recipe, balanced, maximise, own_statistics
+from attacks.kit.information import Recipe, balanced, logs, maximise, own_statistics
 from attacks.kit.input import at_most
 from attacks.kit.students import affordable, student
 from bench import models
@@ -63,7 +63,7 @@ class LookConsensus(Attack):
         if not n:
             return InFront.of(handle(target), Canonical.of(scores[0][0]))
         pool = at_most(target.unlabelled, n, run.rng("pool"))
-        answers = balanced(vote(target, pool, scores).clamp_min(1e-6).log())
+        answers = balanced(logs(vote(target, pool, scores)))
         white = target.threat.access == "weights"
         model = target.classifier if white else student("same", "public", target, run)
         own_statistics(model, pool)

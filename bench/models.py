@@ -307,6 +307,20 @@ def head_names(model: Classifier) -> list[str]:
     return sorted(names, key=lambda name: (model.get_parameter(name).ndim == 1, -names.index(name)))
 
 
+def output_names(model: Classifier) -> list[str]:
+    """Names of the parameters of the layers that make the outputs: of several heads that are averaged, those of each.
+
+    Raises:
+        TypeError: a classifier whose last layer is not known.
+    """
+    last = _last(model)
+    own: set[int] = set()
+    for head in last if isinstance(last, nn.ModuleList) else (last,):
+        layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        own |= {id(p) for p in (layers[-1] if layers else head).parameters()}  # what comes before are hidden layers
+    return [name for name, p in model.named_parameters() if id(p) in own]
+
+
 def forget_head(model: Classifier, seed: int) -> None:
     """Draw the weights of the head anew, in place.
 
@@ -409,9 +423,9 @@ def logits(model: Classifier, images: Tensor | Images, batch: int = 256) -> Tens
 def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int = 64, rounds: int = 1) -> None:
     """Replace the running statistics of every batch norm by those of ``images`` (N, 3, H, W), cumulatively.
 
-    A single image leaves them as they are, since it has none. Batches are equally large, at most ``batch``, since each
-    counts alike. The images come in a random order, always the same: a set may be sorted by class, and a batch of one
-    class varies too little.
+    A single image leaves them as they are, since it has none. Batches are equally large, about ``batch`` and two at
+    least, since each counts alike. The images come in a random order, always the same: a set may be sorted by class,
+    and a batch of one class varies too little.
     """
     if len(images) < 2:
         return
@@ -426,7 +440,7 @@ def reestimate_batch_norm(model: nn.Module, images: Tensor | Images, batch: int 
     device = next(iter(model.parameters()), torch.zeros(0)).device
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     for _ in range(rounds):
-        for at in order.tensor_split(math.ceil(len(order) / batch)):
+        for at in order.tensor_split(min(math.ceil(len(order) / batch), len(order) // 2)):
             part = images.take(at).images if isinstance(images, Images) else images[at]
             model(part.to(device))
     model.train(mode)

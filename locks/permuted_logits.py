@@ -23,16 +23,7 @@ class PermutedLogits(Lock):
         permutation = torch.empty_like(order)
         permutation[order] = order.roll(1)  # a cycle: class order[i] answers as order[i - 1], so none keeps its name
         state = victim.state_dict()
-        for name in _output_layers(victim):
+        for name in models.output_names(victim):
             state[name] = state[name][permutation.to(state[name].device)]
         victim.load_state_dict(state)
         return victim
-
-
-def _output_layers(model: Classifier) -> list[str]:
-    """Names of the parameters of the layers that make the outputs: several where answers of heads are averaged."""
-    names = models.head_names(model)
-    layers = {name.rpartition(".")[0] for name in names if len(model.get_parameter(name)) == model.k + model.extra}
-    if len({model.get_parameter(f"{layer}.weight").shape[1] for layer in layers}) > 1 or not layers:
-        layers = {names[0].rpartition(".")[0]}  # hidden layers of the head are as wide as the outputs
-    return [name for name in names if name.rpartition(".")[0] in layers]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.kit.information import balanced
+from attacks.kit.information import balanced, logs
 from attacks.kit.memory_bank import nearest
 
 ROWS = 1024
@@ -37,4 +37,4 @@ def smoothed(p: Tensor, graph: Tensor, rounds: int = 5) -> Tensor:
     walk = p
     for _ in range(rounds):
         walk = 0.5 * p + 0.5 * walk[graph].mean(1)
-    return balanced(walk.clamp_min(1e-6).log())
+    return balanced(logs(walk))

@@ -100,6 +100,11 @@ def balanced(scores: Tensor, rounds: int = 10, sharpness: float = 2.0) -> Tensor
     return q.exp()
 
 
+def logs(p: Tensor) -> Tensor:
+    """Logarithms of probabilities ``p``, for `balanced`; what is under a millionth counts as that."""
+    return p.clamp_min(1e-6).log()
+
+
 def train_on_answers(
     model: Classifier,
     pool: Images,

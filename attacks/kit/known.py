@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.editors.settings import MINIATURE, defaults
+from bench.editors.settings import MINIATURE, EditSettings
 
 
 def edit_settings(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -14,6 +14,7 @@ def edit_settings(known: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         known: of an edit key: ``editor``, ``settings`` and ``geometry``, the side that images are squashed to.
     """
-    editor = known.get("editor", MINIATURE)
-    size = {"size": known["geometry"]} if "geometry" in known else {}
-    return {**defaults(editor).to_json(), **known.get("settings", {}), **size, "editor": editor}
+    parts = {"editor": known.get("editor", MINIATURE), **known.get("settings", {})}
+    if "geometry" in known:
+        parts["size"] = known["geometry"]
+    return EditSettings.from_json(parts).to_json()

@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks.interpolation import mixture
 from attacks.kit.canonical import Canonical, Look
 from attacks.kit.coherence import coherence, smoothed
-from attacks.kit.information import balanced
+from attacks.kit.information import balanced, logs
 from attacks.last_exit import every_exit
 from bench import models
 from bench.contracts import Classifier, Run
@@ -117,8 +117,8 @@ def belief(all_readings: list[Reading], graph: Tensor, least: float) -> tuple[Te
         total = (weight[:, None, None] * p).sum(0)
         hits = []
         for share, answer in zip(weight, p, strict=True):
-            others = balanced((total - share * answer).clamp_min(1e-6).log(), rounds=20, sharpness=1)
+            others = balanced(logs(total - share * answer), rounds=20, sharpness=1)
             hits.append((answer * others[graph].mean(1)).sum(1).mean())
         weight = shared(own * (torch.stack(hits) - 1 / p.shape[-1]).clamp_min(1e-3))
-    total = balanced((weight[:, None, None] * p).sum(0).clamp_min(1e-6).log(), rounds=20, sharpness=1)
+    total = balanced(logs((weight[:, None, None] * p).sum(0)), rounds=20, sharpness=1)
     return smoothed(total, graph), weight.tolist()

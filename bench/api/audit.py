@@ -21,7 +21,6 @@ from bench.paths import user_path
 from bench.plan import parse_seeds
 from bench.records import Record
 from bench.store import Store
-from bench.store.locks import MARK
 from bench.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -148,18 +147,9 @@ def _size(value: Any) -> int | None:
     raise UserError(f"task.size={value!r} is no number of pixels.", "Give a whole number, e.g. task.size=64")
 
 
-def execution_of(prepared: Prepared) -> Execution:
-    """The plan on its store, which is made where it is not there."""
-    store = Store(prepared.store, entropy=prepared.entropy)
-    return Execution(prepared.plan.planned, replace(prepared.settings, entropy=store.entropy), store)
-
-
-def look(prepared: Prepared) -> Execution:
-    """The plan on the store that is there, which is not written; where there is none, on none."""
-    if not (prepared.store / MARK).exists():
-        return Execution(prepared.plan.planned, prepared.settings, None)
-    store = Store(prepared.store, write=False, entropy=prepared.entropy)
-    return Execution(prepared.plan.planned, replace(prepared.settings, entropy=store.entropy), store)
+def execution_of(prepared: Prepared, writes: bool = True) -> Execution:
+    """The plan on its store, as `Execution.on` opens it."""
+    return Execution.on(prepared.plan.planned, prepared.settings, prepared.store, prepared.entropy, writes)
 
 
 def results(prepared: Prepared, execution: Execution) -> Audit:

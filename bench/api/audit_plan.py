@@ -134,13 +134,13 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
                 f"the attack {name} is in no threat model of the ensemble.",
                 f"An audit runs {', '.join(sorted(members))}.",
             )
-    _check_threats([threat for threat in listed.threats if not threats or threat.name in threats], params)
     own = {**key_params(scope), **params}
     own.setdefault("task.size", reading.task_size)
     lines, left = [], []
     for threat in listed.threats:
         if threats and threat.name not in threats:
             continue
+        threat.check(params, "an audit")
         for member in threat.members:
             if attacks and member.attack not in attacks:
                 continue
@@ -169,21 +169,6 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
     names = {(c.attack.name, c.threat.access): reason for c, reason in refused}
     left += [LeftOut(attack, access, reason) for (attack, access), reason in names.items()]
     return Plan(runs, left)
-
-
-def _check_threats(threats: Sequence[ensemble.Threat], params: Mapping[str, Any]) -> None:
-    """Whether ``params`` leave alone what the threat models of the ensemble state.
-
-    Raises:
-        UserError: one does not.
-    """
-    for name in params:
-        fixed = [threat.name for threat in threats if name in threat.params]
-        if fixed:
-            raise UserError(
-                f"{name} cannot be set in an audit: the threat model {fixed[0]} states it.",
-                "Choose threat models with --threat, or run one attack: bench run --lock given.",
-            )
 
 
 def _overrides(params: Mapping[str, Any], attack: str) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import plan
@@ -17,7 +18,8 @@ from bench.plan import Planned
 from bench.plan.graph import Graph
 from bench.records import Cell, Record
 from bench.store import Store, identity
-from bench.store.settings import Settings
+from bench.store.locks import MARK
+from bench.store.settings import PLAN, Settings
 
 if TYPE_CHECKING:
     from bench.harness.launchers.processes import Workers
@@ -52,6 +54,11 @@ HERE = Where()
 """This machine."""
 
 
+def there(store: Path, entropy: str | None = None) -> Store | None:
+    """The store at ``store``, to be read; None where there is none."""
+    return Store(store, write=False, entropy=entropy) if (store / MARK).exists() else None
+
+
 class Execution:
     """The cells of a plan, and which of them a store has. A context: its processes end with the block.
 
@@ -78,6 +85,22 @@ class Execution:
         self.hashes = [identity.of(cell, settings).record for cell in self.cells]
         known = {} if store is None else store.known(self.hashes)
         self.done = [h in known and known[h].complete for h in self.hashes]
+
+    @classmethod
+    def on(
+        cls, planned: Sequence[Planned], settings: Settings, store: Path, entropy: str | None, writes: bool
+    ) -> Execution:
+        """The plan on the store at ``store``, with keys drawn from its entropy.
+
+        Args:
+            entropy: that the store shall have; None: its own.
+            writes: whether the store is made where it is not there. Without, it is only read, where there is one.
+
+        Raises:
+            UserError: a store of another entropy, or none that can be read.
+        """
+        opened = Store(store, entropy=entropy) if writes else there(store, entropy)
+        return cls(planned, replace(settings, entropy=PLAN if opened is None else opened.entropy), opened)
 
     @property
     def opened(self) -> Store:

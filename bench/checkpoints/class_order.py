@@ -116,9 +116,9 @@ def read(file: Path) -> list[str]:
     try:
         content = json.loads(text)
         if isinstance(content, dict):
-            # Names may be numbers too, as torchvision's class_to_idx of folders 0, 1, …: its values are whole numbers.
-            is_by_name = all(isinstance(v, int) for v in content.values())
-            by_index = {v: k for k, v in content.items()} if is_by_name else content
+            # Names may be numbers too, as in class_to_idx of folders 0, 1, …: its values are whole numbers.
+            is_by_index = all(k.isdigit() for k in content) and not all(isinstance(v, int) for v in content.values())
+            by_index = content if is_by_index else {v: k for k, v in content.items()}
             content = [by_index[i] for i in sorted(by_index, key=int)]
         return [str(name) for name in content]
     except (ValueError, TypeError):

@@ -73,10 +73,9 @@ def fit(
     ready = {name: _as(value, own[name]) for name, value in weights.items()}
     if order is not None and list(order) != list(range(k)):
         rows = _rows(file, order, outputs)
-        layer = heads[0].rpartition(".")[0]  # hidden layers of a head may have as many rows
-        for name in heads:
-            if name.rpartition(".")[0] == layer:
-                ready[name] = ready[name][rows]
+        for name in models.output_names(architecture):
+            short = name.removeprefix("net.")
+            ready[short] = ready[short][rows]
         notes.append("put the outputs into the order of the data's classes")
     model.load_state_dict({full[name]: value for name, value in ready.items()})
     dtypes = {str(v.dtype).removeprefix("torch.") for v in state.values() if v.dtype.is_floating_point}

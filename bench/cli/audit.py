@@ -117,7 +117,7 @@ def audit(
     if dry_run:
         planned = prepared.plan.planned
         at_once = jobs_of(jobs, settings, len(planned), len(cards))
-        execution = api.look(prepared)
+        execution = api.execution_of(prepared, writes=False)
         console.plan_table(planned, execution.done, execution.graph, at_once)
         _show_left_out(prepared)
         return

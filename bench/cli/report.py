@@ -82,7 +82,7 @@ def report(
 
         wanted = {"locks": lock, "attacks": attack, "models": model, "tasks": task}
         cells = [p.cell for p in plan.build(plan.suite_lines(suite, wanted))]
-        if not tuning and all(seeds.is_tuning(cell.replicate) for cell in cells):
+        if cells and not tuning and all(seeds.is_tuning(cell.replicate) for cell in cells):
             raise UserError(f"every seed of {suite} is a tuning seed.", "Read its trials with --tuning.")
     if tuning:
         _show_trials(records, cells, format, filters)

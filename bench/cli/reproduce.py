@@ -14,7 +14,7 @@ from bench import datasets, plan
 from bench import precision as precisions
 from bench.api import prepare, request
 from bench.api import quick as short_form
-from bench.api.execution import Execution
+from bench.api.execution import Execution, there
 from bench.cli import console
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -39,8 +39,7 @@ from bench.cli.prepare import say_needs
 from bench.errors import UserError
 from bench.plan.recipe import Recipe
 from bench.store import Store
-from bench.store.locks import MARK
-from bench.store.settings import PLAN, Settings
+from bench.store.settings import Settings
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -96,9 +95,10 @@ def reproduce(
     recipe = plan.read_recipe(name)
     files = plugin_files(plugin, name)
     if show:
-        if not (store / MARK).exists():
+        opened = there(store)
+        if opened is None:
             console.warn(f"there is no store {store}, so nothing of ours is measured.")
-        _compare(recipe, _whole(name), _there(store), format)
+        _compare(recipe, _whole(name), opened, format)
         return
     names = {"locks": lock, "attacks": attack, "tasks": task, "models": model}
     lines = request.lines_of(names, seeds, name, param, editor, weights=weights)
@@ -122,7 +122,7 @@ def reproduce(
         precision=precision,
     )
     precisions.check(precision, settings.device)
-    execution = _on_store(planned, settings, store, entropy, writes=not dry_run)
+    execution = Execution.on(planned, settings, store, entropy, writes=not dry_run)
     if dry_run:
         say_needs(prepare.needs(lines), f"bench prepare {shlex.quote(name)}")
         with TemporaryDirectory() as folder:
@@ -148,21 +148,6 @@ def _see(name: str) -> str:
 def _whole(name: str) -> list[plan.Planned]:
     """Every cell of the recipe, as its file has it. Nothing that the cells read need be here."""
     return plan.build(plan.read_suite(name), to_run=False)
-
-
-def _there(store: Path, entropy: str | None = None) -> Store | None:
-    """The store that is there, to be read; None where there is none."""
-    return Store(store, write=False, entropy=entropy) if (store / MARK).exists() else None
-
-
-def _on_store(
-    planned: Sequence[plan.Planned], settings: Settings, store: Path, entropy: str | None, writes: bool
-) -> Execution:
-    """The plan on its store; where nothing is to be written, on the store that is there, if one is."""
-    from dataclasses import replace
-
-    opened = Store(store, entropy=entropy) if writes else _there(store, entropy)
-    return Execution(planned, replace(settings, entropy=PLAN if opened is None else opened.entropy), opened)
 
 
 def _run(execution: Execution, jobs: int | None, cards: Sequence[int]) -> list[Record]:

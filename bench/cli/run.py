@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -38,8 +37,7 @@ from bench.errors import UserError
 from bench.plan.wording import in_short
 from bench.records import Record
 from bench.store import Store
-from bench.store.locks import MARK
-from bench.store.settings import PLAN, Settings
+from bench.store.settings import Settings
 
 
 def run(
@@ -120,16 +118,10 @@ def run(
             console.say(f"left out: {in_short(cell)}: {reason}", "yellow")
     if not planned:
         raise UserError(request.NOTHING, request.OTHERS)
-    opened = None
-    if not dry_run:
-        opened = Store(store, entropy=entropy)
-    elif (store / MARK).exists():
-        opened = Store(store, write=False, entropy=entropy)
-    settings = replace(settings, entropy=PLAN if opened is None else opened.entropy)
-    execution = Execution(planned, settings, opened)
+    execution = Execution.on(planned, settings, store, entropy, writes=not dry_run)
     cards = request.cards_of(device)
     at_once = jobs_of(jobs, settings, len(execution.todo), len(cards))
-    if dry_run or opened is None:
+    if dry_run:
         execution.check()
         console.plan_table(planned, execution.done, execution.graph, at_once)
         return
@@ -145,12 +137,12 @@ def run(
     from bench.cli import live
 
     records = live.follow(execution, jobs, where, cards)
-    _show(opened, records, details)
+    _show(execution.opened, records, details)
     live.say_remarks(records)
     if log:
         from reports.trackers.log import log as write_runs
 
-        for name, n in write_runs(list(dict.fromkeys(log)), records, opened, console.warn).items():
+        for name, n in write_runs(list(dict.fromkeys(log)), records, execution.opened, console.warn).items():
             console.say(f"{name}: {n} of {len(records)} cells written, the others are there already")
     live.end(records)
 

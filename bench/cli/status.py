@@ -99,7 +99,7 @@ Line = tuple[str, str, str, str]
 def _of_store(opened: Store, most: int | None) -> tuple[list[Line], Counter[str]]:
     """A line for each of the ``most`` newest records, and how many there are of each state."""
     entries = opened.listing()
-    counts = Counter(_marked(entry.status, not entry.here) for entry in entries)
+    counts = Counter(_with_origin(entry.status, not entry.here) for entry in entries)
     shown = entries if most is None else entries[max(0, len(entries) - most) :]
     return [_line(r.hash, r.cell, _state(r), r.provenance.created) for r in opened.load(shown)], counts
 
@@ -112,7 +112,7 @@ def _of_plan(
     known = opened.known(hashes)
     missing = {True: "not measured", False: "not measured (optional)"}
     states = [
-        _marked(known[h].status, not known[h].here) if h in known else missing[i.required]
+        _with_origin(known[h].status, not known[h].here) if h in known else missing[i.required]
         for h, i in zip(hashes, planned, strict=True)
     ]
     chosen = list(range(len(planned)))
@@ -136,10 +136,10 @@ def _state(record: Record) -> str:
     from reports.rows.reasons import outcome
 
     state = outcome(record) if record.status == "invalid" else record.status
-    return _marked(state, record.third_party is not None)
+    return _with_origin(state, record.third_party is not None)
 
 
-def _marked(state: str, imported: bool) -> str:
+def _with_origin(state: str, imported: bool) -> str:
     """``state``, and whether the record was imported: it counts as nothing that was measured here."""
     return f"{state} (third-party)" if imported else state
 

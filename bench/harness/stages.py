@@ -129,7 +129,7 @@ class Stages:
 
         def make() -> dict[str, Any]:
             # The key's own seed: locks share a key, whichever of them is made first.
-            view = self._view(scenario, None, DefenderNeeds(raw=True), self.identity.seeds["key"])
+            view = self._view(scenario, None, DefenderNeeds(raw=True), "key")
             seed, progress = self.identity.seeds["key"], self.progress("key")
             if info.guest:
                 return key_process.make(info, params, view, seed, self.cell.model, self.context.settings, progress)
@@ -169,7 +169,7 @@ class Stages:
                 threads=settings.threads,
                 precision=settings.precision,
             )
-            view = self._view(scenario, key, self.needs())
+            view = self._view(scenario, key, self.needs(), "lock")
             trained = lock_process.protect(job, victim, view, self._shared, self.progress("protect"))
             if trained.withheld and not hasattr(key, "apply"):
                 raise UserError(
@@ -332,6 +332,5 @@ class Stages:
         hash = digest({"name": name, "inputs": inputs, "base": self.identity.hashes["victim"], "code": own})
         return stage(self.context.store, "shared", hash, make, artefacts.save_tensors, artefacts.load_tensors)
 
-    def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds, seed: int | None = None) -> DefenderView:
-        seed = self.identity.seeds["lock"] if seed is None else seed
-        return defender.view(scenario, self.cell.model, seed, key, needs)
+    def _view(self, scenario: Scenario, key: Key | None, needs: DefenderNeeds, axis: str) -> DefenderView:
+        return defender.view(scenario, self.cell.model, self.identity.seeds[axis], key, needs)

@@ -1,7 +1,7 @@
 """From a suite or a command line to cells, with the controls that each of them needs. No torch here."""
 
 from bench.plan.build import ASKED, Planned, accepted, build, check_accepts
-from bench.plan.cells import TASK, attacked, check_used, fits, key_method, make_cell, side_of
+from bench.plan.cells import TASK, cell_under, check_used, fits, key_method, make_cell, side_of
 from bench.plan.checks import check
 from bench.plan.controls import controls_of
 from bench.plan.recipe import Recipe, recipe_names
@@ -31,8 +31,8 @@ __all__ = [
     "Recipe",
     "SuiteLine",
     "accepted",
-    "attacked",
     "build",
+    "cell_under",
     "check",
     "check_accepts",
     "check_used",

@@ -89,8 +89,13 @@ def fits(attack: str, lock: str, task: str, params: Mapping[str, Any]) -> bool:
     if reason_against(method, task) or reason_against(method_lock, task):
         return False
     key = key_method(method_lock, task, params)
-    leaked = int(params.get("threat.leaked", 0)) and key.pair
-    return (not method.keys or key.name in method.keys) and not leaked
+    return _fits_key(method, key.name, task, params)
+
+
+def _fits_key(attack: PluginInfo, key: str, task: str, params: Mapping[str, Any]) -> bool:
+    """Whether ``attack`` speaks to the key of that name, and pairs that shall leak exist on ``task``."""
+    leaked = int(params.get("threat.leaked", 0)) and datasets.pair(task) is not None
+    return (not attack.keys or key in attack.keys) and not leaked
 
 
 def check_used(line: SuiteLine) -> None:
@@ -172,7 +177,7 @@ def make_cell(lock: str, attack: str, task: str, model: str, params: Mapping[str
     )
 
 
-def attacked(cell: Cell, attack: str, params: Mapping[str, Any]) -> Cell | None:
+def cell_under(cell: Cell, attack: str, params: Mapping[str, Any]) -> Cell | None:
     """``cell`` under another attack; None where that attack cannot run on its task or against its key.
 
     The lock and its key are as in ``cell``, so their plugins need not be installed.
@@ -185,9 +190,7 @@ def attacked(cell: Cell, attack: str, params: Mapping[str, Any]) -> Cell | None:
     """
     info = registry.current().find("attack", attack)
     groups = _by_group(params)
-    if reason_against(info, cell.scenario) or (info.keys and cell.key.name not in info.keys):
-        return None
-    if datasets.pair(cell.scenario) is not None and int(groups["threat"].get("leaked", 0)):
+    if reason_against(info, cell.scenario) or not _fits_key(info, cell.key.name, cell.scenario, params):
         return None
     explicit = check_params(info, {k: v for k, v in groups["attack"].items() if k in info.params})
     check_values(info, cell.scenario, _values(info, explicit))

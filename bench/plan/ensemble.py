@@ -7,7 +7,7 @@ An ensemble is no attack: its members are ordinary cells, and the worst of them 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,18 @@ class Threat:
     def model(self) -> ThreatModel:
         """The threat model itself."""
         return ThreatModel(**{name.partition(".")[2]: value for name, value in self.params.items()})
+
+    def check(self, params: Iterable[str], where: str) -> None:
+        """Whether parameters that stand beside the ensemble leave alone what the threat model states.
+
+        Raises:
+            UserError: one does not.
+        """
+        if own := sorted(self.params.keys() & set(params)):
+            raise UserError(
+                f"{where}: '{own[0]}' goes with no ensemble: its threat model {self.name} states it.",
+                "Leave it out, name other threat models, or name the attacks.",
+            )
 
 
 @dataclass(frozen=True)

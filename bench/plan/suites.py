@@ -310,11 +310,7 @@ def _members(file: Path, common: Mapping[str, Any], entry: dict[str, Any]) -> li
     out = []
     own = {**common.get("params", {}), **entry.get("params", {})}
     for threat in map(members.threat, names) if names is not None else members.threats:
-        if fixed := sorted(own.keys() & threat.params.keys()):
-            raise UserError(
-                f"{file.name}: '{fixed[0]}' goes with no ensemble: its threat model {threat.name} states it.",
-                "Leave it out, or name the attacks.",
-            )
+        threat.check(own, file.name)
         for member in threat.members:
             if not (fast and member.slow):
                 params = {**entry.get("params", {}), **threat.params, **member.params}

@@ -200,8 +200,8 @@ def _row(group: Sequence[Record], controls: Controls, evidence: Evidence | None,
     ok = first.status == "ok"
     missing = controls.missing(group) if ok else ()
     if ok and evidence is not None and len(group) > 1 and not _is_one_test_set(group, evidence):
-        made = first.provenance
-        command = command_of(cell, [r.cell.replicate for r in group], made.threads, made.dtype)
+        source = first.provenance
+        command = command_of(cell, [r.cell.replicate for r in group], source.threads, source.dtype)
         missing = (*missing, Missing("one test set for all seeds", command))
     # A calibration lock is read by its recovery, which needs no public baseline; it makes no claim and has no rank.
     whole = not missing or role_of(cell) == "control" or not withhold

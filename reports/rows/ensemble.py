@@ -96,7 +96,7 @@ def _members(threat: ensemble.Threat, cell: Cell) -> dict[str, str]:
     out = {}
     for member in threat.members:
         try:
-            planned = plan.attacked(cell, member.attack, {**threat.params, **member.params})
+            planned = plan.cell_under(cell, member.attack, {**threat.params, **member.params})
         except UserError:
             continue  # a member that cannot run here is none
         if planned is not None:

@@ -105,8 +105,12 @@ def fields_of(group: Group, fields: Sequence[str]) -> list[str]:
 def verdict(row: Row) -> str:
     """The verdict with what speaks against it: an invalid row's reason, a control that misses, what does not count."""
     words = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
-    miss = ["condition missed"] if calibration.outside(row) else []
-    return "; ".join([words, *miss, *(["controls missing"] if row.missing else []), *lost(row)])
+    return "; ".join([words, *condition(row), *(["controls missing"] if row.missing else []), *lost(row)])
+
+
+def condition(row: Row) -> list[str]:
+    """What a control misses that no noise explains."""
+    return ["condition missed"] if calibration.outside(row) else []
 
 
 def lost(row: Row) -> list[str]:

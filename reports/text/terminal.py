@@ -11,11 +11,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from reports.rows import calibration
 from reports.rows.intervals import Value
 from reports.rows.row import Row
 from reports.text.captions import alarms, captions
-from reports.text.cells import attack_mark, domain_counts, drop_digits, lost
+from reports.text.cells import attack_mark, condition, domain_counts, drop_digits, lost
 from reports.text.folding import fold
 from reports.text.formatting import DASH, EMPTY, digits, number
 from reports.text.groups import Group, flag_numbers, grouped, lock_name, title
@@ -102,8 +101,7 @@ def _cells(group: Group, row: Row, text: Letters, narrow: bool) -> list[Text]:
     for name in ("RP", "oracle", "public_baseline", "advantage", "recovery"):
         numbers.append(_stacked(row.values[name], digits(name)))
     word = "controls missing" if row.missing and row.role != "control" else row.verdict
-    miss = ["condition missed"] if calibration.outside(row) else []
-    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *miss, *lost(row)])
+    words = "; ".join([f"{word}: {row.reason}" if row.reason else word, *condition(row), *lost(row)])
     names = NARROW_NAMES if narrow else NAMES
     return [
         text(fold(lock_name(row), names)),

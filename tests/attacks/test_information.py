@@ -211,5 +211,6 @@ def test_statistics_of_few_images_are_those_of_all_of_them() -> None:
     bright = torch.linspace(0, 1, 66)[:, None, None, None].expand(66, 3, 8, 8).contiguous()
     norm = torch.nn.BatchNorm2d(3)
     models.reestimate_batch_norm(norm, bright)
+    models.reestimate_batch_norm(torch.nn.BatchNorm1d(3), torch.rand(7, 3), batch=2)  # no batch is of one image
     assert norm.running_var is not None
     torch.testing.assert_close(norm.running_var, bright.var((0, 2, 3)), rtol=0.05, atol=0)

@@ -44,6 +44,7 @@ def test_names_that_do_not_serve(names: list[str], message: str) -> None:
         '["a", "b", "c"]',
         '{"a": 0, "c": 2, "b": 1}',
         '{"0": "a", "1": "b", "2": "c"}',
+        '{"a": "0", "c": "2", "b": "1"}',
         "\ufeffa\r\nb\r\nc",
     ],
 )

@@ -82,6 +82,16 @@ def test_a_head_with_hidden_layers(name: str, toy: Images) -> None:
     torch.testing.assert_close(models.outputs(found.model, images), models.outputs(own, images)[:, [3, 0, 2, 1]])
 
 
+@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224?img_size=32&depth=1", "resnetv2_18"])
+def test_every_head_that_makes_the_outputs_takes_the_order(name: str, toy: Images) -> None:
+    """Answers of two heads are averaged: with one of them in the old order the classes are mixed."""
+    spec = Spec(32, ("a", "b", "c"))
+    own = models.build(name, spec, 1, "random", 5).eval()
+    found = fitting.fit("f", own.state_dict(), models.build(name, spec, weights="random"), [3, 0, 2])
+    images = toy.images[:4]
+    torch.testing.assert_close(models.outputs(found.model, images), models.outputs(own, images)[:, [3, 0, 2, 1]])
+
+
 def test_how_images_were_normalised_is_not_dropped() -> None:
     _, state = _state()
     fit = partial(fitting.fit, "f", architecture=models.build("cnn", Spec(32, ("a", "b", "c"))))

@@ -184,16 +184,16 @@ def test_a_network_for_another_size_takes_the_images_of_the_task() -> None:
 
 def test_ntp_prunes_to_the_support_of_z(spec: Spec, toy: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains sixteen steps in four rounds, after which W and Z differ."""
-    made: list[Tensor] = []
+    supports: list[Tensor] = []
 
     def noted(weight: Tensor, sparsity: float) -> Tensor:
-        made.append(sparse(weight, sparsity))
-        return made[-1]
+        supports.append(sparse(weight, sparsity))
+        return supports[-1]
 
     monkeypatch.setattr(ntp, "sparse", noted)
     model = _on_unequal_sides("ntp", {"steps": 16, "rounds": 4, "repair": 0}, spec, toy)
     weights = list(layer_weights(model, head=False).values())
-    for weight, z in zip(weights, made[-len(weights) :], strict=True):
+    for weight, z in zip(weights, supports[-len(weights) :], strict=True):
         assert torch.equal(weight != 0, (z != 0) & (weight != 0))
         assert int((weight != 0).sum()) > 0.9 * int((z != 0).sum())
 

@@ -67,9 +67,9 @@ def test_a_record_that_is_measured_here_meanwhile_stays(
     monkeypatch.setattr(here, "get", late)
     assert exchange.load(written, here) == exchange.Imported(added=1, known=1)
     monkeypatch.undo()
-    kept = here.get(own.hash)
-    assert kept is not None
-    assert kept.third_party is None
+    record = here.get(own.hash)
+    assert record is not None
+    assert record.third_party is None
 
 
 @pytest.mark.parametrize("name", [".", "/"])
