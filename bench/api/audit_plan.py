@@ -140,7 +140,7 @@ def build(reading: Reading, task: str, scope: Scope) -> Plan:
     for threat in listed.threats:
         if threats and threat.name not in threats:
             continue
-        threat.check(params, "an audit")
+        threat.check(params)
         for member in threat.members:
             if attacks and member.attack not in attacks:
                 continue

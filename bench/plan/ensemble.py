@@ -54,15 +54,18 @@ class Threat:
         """The threat model itself."""
         return ThreatModel(**{name.partition(".")[2]: value for name, value in self.params.items()})
 
-    def check(self, params: Iterable[str], where: str) -> None:
+    def check(self, params: Iterable[str], where: str = "") -> None:
         """Whether parameters that stand beside the ensemble leave alone what the threat model states.
+
+        Args:
+            where: they stand, such as the name of a file, in front of the message.
 
         Raises:
             UserError: one does not.
         """
         if own := sorted(self.params.keys() & set(params)):
             raise UserError(
-                f"{where}: '{own[0]}' goes with no ensemble: its threat model {self.name} states it.",
+                f"{where}'{own[0]}' cannot be set: the threat model {self.name} of the ensemble states it.",
                 "Leave it out, name other threat models, or name the attacks.",
             )
 

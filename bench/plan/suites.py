@@ -310,7 +310,7 @@ def _members(file: Path, common: Mapping[str, Any], entry: dict[str, Any]) -> li
     out = []
     own = {**common.get("params", {}), **entry.get("params", {})}
     for threat in map(members.threat, names) if names is not None else members.threats:
-        threat.check(own, file.name)
+        threat.check(own, f"{file.name}: ")
         for member in threat.members:
             if not (fast and member.slow):
                 params = {**entry.get("params", {}), **threat.params, **member.params}

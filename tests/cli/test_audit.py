@@ -129,7 +129,10 @@ def test_a_store_may_be_relative(small_task: str, tmp_path: Path, monkeypatch: p
         (("--model", "cnn", "--key", "with oil", "-p", "key.secret=3"), "key.secret is no value of a prompt"),
         (("--model", "cnn", "--attack", "shot"), "the attack shot is in no threat model of the ensemble"),
         (("--model", "cnn", "--threads", "0"), "threads"),
-        (("--model", "cnn", "-p", "threat.share=0.05"), "the threat model logits-few states it"),
+        (
+            ("--model", "cnn", "-p", "threat.share=0.05"),
+            "'threat.share' cannot be set: the threat model logits-few of the ensemble states it",
+        ),
         (("--model", "cnn", "-p", "task.size=abc"), "task.size"),
         (("--model", "cnn", "--interpolation", "cubic"), "interpolation=cubic is not allowed"),
         (("--model", "cnn", "--fc-norm", "thrice"), "fc_norm=thrice is not allowed"),

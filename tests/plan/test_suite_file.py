@@ -182,8 +182,8 @@ ENSEMBLE = 'ensemble = "ensemble-v5"\n'
     [
         (ROW + SET + SWEPT, "in params and in sweep"),
         (SET + SWEPT + ROW, "in params and in sweep"),
-        (ROW + ENSEMBLE + SET, "its threat model logits-few states it"),
-        (SET + ROW + ENSEMBLE, "its threat model logits-few states it"),
+        (ROW + ENSEMBLE + SET, "'threat.share' cannot be set: the threat model logits-few of the ensemble states it"),
+        (SET + ROW + ENSEMBLE, "'threat.share' cannot be set: the threat model logits-few of the ensemble states it"),
     ],
 )
 def test_a_parameter_that_would_have_no_effect_is_refused(text: str, words: str, tmp_path: Path) -> None:
