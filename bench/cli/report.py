@@ -37,6 +37,9 @@ def report(
     tuning: Annotated[bool, typer.Option("--tuning", help="show trials of tuning seeds side by side")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="folder to write a page to that opens from disk")] = None,
     details: Annotated[bool, typer.Option("--details", help="show intervals, threat models, costs and notes")] = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="print locks against attacks, one small table a task and model")
+    ] = False,
     ensemble: Annotated[
         str | None, typer.Option(help="the ensemble whose worst cases a printed table shows, such as ensemble-v1")
     ] = None,
@@ -53,10 +56,13 @@ def report(
     formats = ("md", "csv", "json", "latex", "terminal")
     if format not in formats:
         raise UserError(f"no format '{format}'.", f"Formats: {', '.join(formats)}.")
-    if (suite is not None or tuning or ensemble is not None) and (html is not None or out is not None):
+    if (suite is not None or tuning or ensemble is not None or matrix) and (html is not None or out is not None):
         raise UserError(
-            "--suite, --tuning and --ensemble go with a printed table.", "Leave out --out and --html, or print: > FILE."
+            "--suite, --tuning, --ensemble and --matrix go with a printed table.",
+            "Leave out --out and --html, or print: > FILE.",
         )
+    if matrix and (tuning or details):
+        raise UserError("--matrix goes with neither --tuning nor --details.", "Leave out one of them.")
     if out is not None and html is not None:
         raise UserError("--out does not go with --html.", "Write them one after the other.")
     plugin_files(plugin, suite)
@@ -73,7 +79,7 @@ def report(
             console.say(str(file))
         return
     if suite is None and not tuning:
-        _show(stored.of_store(opened, ensemble or CURRENT), keep, format, details, store)
+        _show(stored.of_store(opened, ensemble or CURRENT), keep, format, details, store, matrix)
         return
     records = opened.records()
     cells = None
@@ -90,15 +96,27 @@ def report(
     rows = aggregate.rows(records, opened.evidence, listed=ensemble or CURRENT)
     if cells is not None:
         rows = planned.of_suite(rows, cells, records)
-    _show(rows, keep, format, details, store)
+    _show(rows, keep, format, details, store, matrix)
 
 
 def _show(
-    rows: list[Row], keep: Callable[[Sequence[Row]], list[Row]] | None, format: str, details: bool, store: Path
+    rows: list[Row],
+    keep: Callable[[Sequence[Row]], list[Row]] | None,
+    format: str,
+    details: bool,
+    store: Path,
+    matrix: bool,
 ) -> None:
+    from reports.text import matrix as compact
     from reports.text import summary, tables, terminal
 
     rows = rows if keep is None else keep(rows)
+    if matrix:
+        if format == "terminal":
+            console.out.print(compact.terminal(rows))
+        else:
+            console.raw(compact.render(rows, format))
+        return
     if format == "terminal":
         console.out.print(terminal.terminal(rows) if details else summary.summary(rows, _details(store)))
     else:

@@ -17,10 +17,11 @@ from reports.rows.controls import CALIBRATION, DATA_BUDGET
 from reports.rows.intervals import Value
 from reports.rows.matrix import Line, Matrix
 from reports.rows.row import Row
-from reports.text import captions
-from reports.text.escaping import csv_cell, tex
+from reports.text import captions, cells
+from reports.text.escaping import csv_cell
 from reports.text.formatting import DASH, number, threat_terms
 from reports.text.groups import Group, grouped
+from reports.text.latex import NEEDS, latex_table
 
 KINDS = {
     "keyed": "the key changes the images",
@@ -211,21 +212,7 @@ def as_csv(scenario: Scenario) -> str:
 def as_latex(scenario: Scenario) -> str:
     """The matrix as LaTeX with booktabs."""
     heading, *lines = _table(scenario)
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs,graphicx}",
-            r"\begin{table*}",
-            r"\centering",
-            rf"\caption{{{tex(scenario.title)}: RP of each attack on each lock, percent.}}",
-            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{lll{'r' * (len(heading) - 3)}}}",
-            r"\toprule",
-            " & ".join(map(tex, heading)) + r" \\",
-            r"\midrule",
-            *(" & ".join(map(tex, line)) + r" \\" for line in lines),
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\end{table*}",
-            "",
-        ]
-    )
+    body = [[cells.Cell(text) for text in line] for line in lines]
+    caption = "RP of each attack on each lock, percent."
+    table = cells.Table(scenario.title, heading, "lll" + "r" * (len(heading) - 3), [("", body)], [caption])
+    return "\n".join([NEEDS, latex_table(table, scenario.title)])

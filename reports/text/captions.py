@@ -29,11 +29,23 @@ __all__ = ["captions", "grouped", "rank_notes"]
 
 MOST_NAMES = 5
 """Names of attacks that one sentence lists."""
+LEGEND = (
+    f"Broken: RP > LP and the advantage's lower bound above {MARGIN:g} points. Undecided: no interval, or one"
+    f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
+)
+"""What verdicts and the order of a table mean."""
+TRANSDUCTIVE_NOTE = f"{TRANSDUCTIVE} Transductive: predictions depend on the batch; judged on fixed shuffled batches."
+"""What the mark behind an attack means."""
 
 
 def captions(group: Group) -> list[str]:
     """The sentences under a group's main table, plain text, one a line."""
-    lines = [*alarms(group), _sizes(group), _intervals(group), _detectable(group), _sides(group)]
+    return [*alarms(group), *notes(group), LEGEND]
+
+
+def notes(group: Group) -> list[str]:
+    """What to know of the numbers of a group beside its alarms and the legend, one sentence a line."""
+    lines = [_sizes(group), _intervals(group), _detectable(group), _sides(group)]
     lines += threats(group)
     lines += _lock_costs(group)
     lines += _controls(group)
@@ -47,10 +59,6 @@ def captions(group: Group) -> list[str]:
     for row in group.rows:
         if row.error:
             lines.append(f"{row.status.capitalize()}: {row_name(group, row)}: {_why(row)}{first_line(row.error)}")
-    lines.append(
-        f"Broken: RP > LP and the advantage's lower bound above {MARGIN:g} points. Undecided: no interval, or one"
-        f" with {MARGIN:g} inside. Locks stand by their worst advantage, least first; controls are not ranked."
-    )
     return [line for line in lines if line]
 
 
@@ -199,7 +207,7 @@ def _selection(group: Group) -> list[str]:
     rules = {row.attack: row.selection for row in group.rows if row.selection}
     lines = [f"Selection rules: {'; '.join(f'{attack}: {rule}' for attack, rule in rules.items())}."] if rules else []
     if any(row.transductive for row in group.rows):
-        lines.append(f"{TRANSDUCTIVE} Transductive: predictions depend on the batch; judged on fixed shuffled batches.")
+        lines.append(TRANSDUCTIVE_NOTE)
     return lines
 
 

@@ -10,7 +10,7 @@ from reports.rows import calibration, domain
 from reports.rows.intervals import Value
 from reports.rows.ranking import best
 from reports.rows.row import ConditionRow, Row
-from reports.text.captions import captions
+from reports.text.captions import LEGEND, alarms, notes
 from reports.text.formatting import (
     DASH,
     HEADINGS,
@@ -55,7 +55,8 @@ class Table:
         headings: one for each column.
         align: ``l`` or ``r`` for each column.
         blocks: lines of cells under the heading of their block, which is empty where there is one block.
-        captions: the sentences under it.
+        captions: the sentences under it, one a line, without which it cannot be read.
+        notes: what else to know of its numbers, one sentence a line.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Table:
     align: str
     blocks: Sequence[tuple[str, list[list[Cell]]]]
     captions: Sequence[str]
+    notes: Sequence[str] = ()
 
     @property
     def lines(self) -> list[list[Cell]]:
@@ -76,7 +78,9 @@ def leaderboard(group: Group) -> Table:
     first = best(group.rankable())
     headings = ["lock", "key", "attack", "threat", "seeds", *map(heading, shown), "verdict", "flags"]
     blocks = [(b.heading, [_line(group, row, shown, row is first) for row in b.rows]) for b in group.blocks()]
-    return Table(title(group), headings, "lllll" + "r" * len(shown) + "ll", blocks, captions(group))
+    return Table(
+        title(group), headings, "lllll" + "r" * len(shown) + "ll", blocks, [*alarms(group), LEGEND], notes(group)
+    )
 
 
 def side_tables(group: Group) -> Iterator[Table]:

@@ -98,15 +98,20 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
         by_place.setdefault((row.scenario, row.model), []).append(row)
     groups = []
     for (scenario, model), members in by_place.items():
-        words = dict.fromkeys(threat_words(row.threat) for row in members)
-        threats = {text: _letters(i) for i, text in enumerate(words)}
         methods = [row for row in members if row.role != "control"]
-        groups.append(Group(scenario, model, methods, [row for row in members if row.role == "control"], threats))
+        controls = [row for row in members if row.role == "control"]
+        groups.append(Group(scenario, model, methods, controls, letters(members)))
     return groups
 
 
-def _letters(i: int) -> str:
-    return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
+def letters(rows: Iterable[Row]) -> dict[str, str]:
+    """A letter for each threat model of ``rows``, in their order: a to z, then aa, ab and so on."""
+    words = dict.fromkeys(threat_words(row.threat) for row in rows)
+    return {text: _letter(i) for i, text in enumerate(words)}
+
+
+def _letter(i: int) -> str:
+    return ("" if i < 26 else _letter(i // 26 - 1)) + chr(ord("a") + i % 26)
 
 
 def title(group: Group) -> str:

@@ -10,6 +10,9 @@ from reports.text.escaping import tex
 from reports.text.formatting import EMPTY
 from reports.text.groups import grouped, title
 
+NEEDS = "% needs \\usepackage{booktabs,graphicx}\n"
+"""The comment above a file of tables."""
+
 
 def _tex_cell(cell: Cell) -> str:
     text = cell.text
@@ -25,18 +28,20 @@ def as_latex(rows: Sequence[Row]) -> str:
     """LaTeX tables with booktabs; bold is the advantage of a lock that holds best beyond noise, nothing else."""
     if not rows:
         return tex(EMPTY) + "\n"
-    parts = ["% needs \\usepackage{booktabs,graphicx}", ""]
+    parts = [NEEDS]
     for group in grouped(rows):
-        parts.append(_table(leaderboard(group), title(group)))
-        parts += [_table(table, f"{table.title}, {title(group)}") for table in side_tables(group)]
+        parts.append(latex_table(leaderboard(group), title(group)))
+        parts += [latex_table(table, f"{table.title}, {title(group)}") for table in side_tables(group)]
     return "\n".join(parts)
 
 
-def _table(table: Table, heading: str) -> str:
+def latex_table(table: Table, heading: str) -> str:
+    """A floating table over the width of the page. Its notes are a paragraph behind it, which pages may break."""
     blocks = []
     for name, lines in table.blocks:
         above = [rf"\multicolumn{{{len(table.headings)}}}{{l}}{{\emph{{{tex(name)}}}}} \\"] if name else []
         blocks.append("\n".join([*above, *(" & ".join(map(_tex_cell, line)) + r" \\" for line in lines)]))
+    notes = [rf"{{\footnotesize\noindent\textbf{{{tex(heading)}, notes.}} {tex(' '.join(table.notes))}\par}}", ""]
     return "\n".join(
         [
             r"\begin{table*}",
@@ -52,5 +57,6 @@ def _table(table: Table, heading: str) -> str:
             r"\end{tabular}}",
             r"\end{table*}",
             "",
+            *(notes if table.notes else []),
         ]
     )

@@ -22,7 +22,7 @@ def as_md(rows: Sequence[Row]) -> str:
         parts.append(f"## {markdown(board.title)}")
         for name, lines in board.blocks:
             parts += [f"### {name}", _table(board, lines)]
-        parts.append("\n".join(f"- {markdown(line)}" for line in board.captions))
+        parts.append("\n".join(f"- {markdown(line)}" for line in (*board.captions, *board.notes)))
         for table in side_tables(group):
             parts += [f"### {markdown(table.title)}", _table(table, table.lines), *map(markdown, table.captions)]
     return "\n\n".join(parts) + "\n"

@@ -32,7 +32,7 @@ from bench.store import Store
 from reports import files
 from reports.page import site
 from reports.rows.aggregate import rows
-from reports.text import trials
+from reports.text import matrix, trials
 from reports.text.escaping import as_json, ascii_text, csv_cell, markdown, markup, picture, tex
 from reports.text.markdown_table import markdown_table
 from reports.text.tables import render
@@ -76,6 +76,7 @@ def hostile(name: str) -> list[Record]:
 def test_every_format_survives_a_hostile_name_and_shows_nothing_unseen(name: str, tmp_path: Path) -> None:
     table = rows(hostile(name))
     texts = {fmt: render(table, fmt) for fmt in ("md", "csv", "json", "latex")}
+    texts |= {f"matrix {fmt}": matrix.render(table, fmt) for fmt in matrix.FORMATS}
     texts["terminal"] = printed(table, 200)
     texts["trials"] = trials.render([r.model_copy(update={"split": "judge-validation"}) for r in hostile(name)], "md")
     for fmt, text in texts.items():
@@ -259,6 +260,8 @@ def _everything(records: list[Record], folder: Path | None) -> None:
     table = rows(records)
     for fmt in ("md", "csv", "json", "latex"):
         render(table, fmt)
+    for fmt in matrix.FORMATS:
+        matrix.render(table, fmt)
     printed(table, 100)
     trials.render([r.model_copy(update={"split": "judge-validation"}) for r in records], "md")
     [in_short(r.cell) for r in records]
