@@ -57,7 +57,11 @@ class Live(Watch):
         known: Sequence[Record],
         evidence: Callable[[Record], Mapping[str, Any]],
     ) -> None:
-        self._cells, self._wanted, self._evidence = graph.cells, wanted, evidence
+        self._cells = [
+            *graph.cells,
+            *(record.cell for record in known),
+        ]  # a name tells a cell from those that are there
+        self._wanted, self._evidence = wanted, evidence
         self._threats: dict[str, set[Any]] = {}
         for cell in self._cells:
             self._threats.setdefault(label(cell.attack), set()).add(cell.threat)
@@ -65,6 +69,7 @@ class Live(Watch):
         self._records = {record.hash: record for record in known}
         self._early: dict[str, Evidence] = {}
         self._shown: dict[tuple[str, int], str] = {}
+        self._places: set[tuple[str, str, int]] = set()
         self._stages: dict[tuple[str, str], Any] = {}
         self._where = ""
         self.progress = Progress(
@@ -76,7 +81,7 @@ class Live(Watch):
             console=console.err,
             transient=True,
         )
-        self._bar = self.progress.add_task("cells", total=len(self._cells))
+        self._bar = self.progress.add_task("cells", total=len(graph.cells))
         self._expect()
 
     def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
@@ -144,28 +149,28 @@ class Live(Watch):
 
     def _add(self, record: Record) -> None:
         """Keep ``record``, and show the rows whose numbers it completes."""
+        place = record.cell.name, record.cell.model_name, record.cell.replicate
+        if place not in self._places:  # rows that were measured before are shown again only where a number changes
+            self._places.add(place)
+            self._shown |= {(row.row_key, place[2]): _line(row) for row in self._rows(place)}
         self._records[record.hash] = record
-        cell = record.cell
-        place = cell.name, cell.model_name, cell.replicate
+        for row in self._rows(place):
+            self._show(row, place[2])
+
+    def _rows(self, place: tuple[str, str, int]) -> list[Row]:
+        """The rows somebody waits for, of the records of a task, a model and a seed."""
         near = [r for r in self._records.values() if (r.cell.name, r.cell.model_name, r.cell.replicate) == place]
         if not any(r.row_key in self._wanted for r in near):
-            return
-        for row in aggregate.rows(near, self._of, withhold=False):
-            if row.row_key in self._wanted and row.ensemble is None and row.status == "ok":
-                self._show(row, cell.replicate)
+            return []
+        table = aggregate.rows(near, self._of, withhold=False)
+        return [row for row in table if row.row_key in self._wanted and row.ensemble is None and row.status == "ok"]
 
     def _of(self, record: Record) -> Mapping[str, Any]:
         return self._early[record.hash] if record.hash in self._early else self._evidence(record)
 
     def _show(self, row: Row, replicate: int) -> None:
         """One line of a row, again where its numbers have changed."""
-        named = [("UP", "UP"), ("LP", "LP"), ("RP", "RP"), ("baseline", "public_baseline")]
-        numbers = [f"{name} {number(row.mean(field))}" for name, field in named]
-        word = "baseline to come" if row.mean("public_baseline") is None else short(row.verdict)
-        if row.attack_purpose == "no-attack":
-            numbers, word = numbers[:2], ""
-        line = "  ".join([*numbers, f"[{STYLES.get(word, 'dim')}]{word}[/]" if word else ""]).rstrip()
-        at = (row.row_key, replicate)
+        line, at = _line(row), (row.row_key, replicate)
         if self._shown.get(at) != line:
             self._shown[at] = line
             cell = next(r.cell for r in self._records.values() if (r.row_key, r.cell.replicate) == at)
@@ -190,6 +195,16 @@ class Live(Watch):
 
     def _print(self, line: str) -> None:
         self.progress.console.print(line, soft_wrap=True)
+
+
+def _line(row: Row) -> str:
+    """The numbers of a row and its verdict, with markup."""
+    named = [("UP", "UP"), ("LP", "LP"), ("RP", "RP"), ("baseline", "public_baseline")]
+    numbers = [f"{name} {number(row.mean(field))}" for name, field in named]
+    word = "baseline to come" if row.mean("public_baseline") is None else short(row.verdict)
+    if row.attack_purpose == "no-attack":
+        numbers, word = numbers[:2], ""
+    return "  ".join([*numbers, f"[{STYLES.get(word, 'dim')}]{word}[/]" if word else ""]).rstrip()
 
 
 def follow(execution: Execution, jobs: int | None, where: Where = HERE, cards: Sequence[int] = (0,)) -> list[Record]:

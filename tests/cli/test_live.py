@@ -43,6 +43,21 @@ def test_a_row_is_shown_as_it_is_measured(stream: io.StringIO) -> None:
     assert len(lines(stream)) == shown, "nothing has changed"
 
 
+def test_a_run_that_goes_on_shows_what_is_new_of_another_attack_and_what_it_changes(stream: io.StringIO) -> None:
+    before, new = record(RP=80.0), record("modellock", "finetune", RP=50.0)
+    baseline = record("none", "from-scratch", RP=30.0)
+    stages = [Stage("scored", r.hash, r.cell, (), (), 60.0, 1.0) for r in (new, baseline)]
+    wanted = frozenset({before.row_key, new.row_key})
+    watch = Live(Graph(stages, [(0,)] * len(stages)), 1, wanted, [before], lambda _: {})
+    watch.done(new)
+    assert [line.partition("  ")[0] for line in lines(stream)] == ["modellock × finetune"]
+    watch.done(baseline)
+    assert [line.partition("  ")[0] for line in lines(stream)[2:]] == [
+        "modellock × prompt-search",
+        "modellock × finetune",
+    ]
+
+
 def test_controls_and_failures_take_a_line_each(stream: io.StringIO) -> None:
     row, control = record(RP=80.0), record("destroyed", RP=10.0)
     failed = record(RP=None, status="failed", error="GuestFailed: it died")
