@@ -44,6 +44,7 @@ def compare(
 def key_grid(
     store: StoreOption = DEFAULT_STORE,
     lock: Annotated[str, typer.Option(help="the lock")] = "modellock",
+    each_seed: Annotated[bool, typer.Option("--each-seed", help="list the seeds in place of their mean")] = False,
 ) -> None:
     """Show key conditions by kind, data set and model, as Markdown."""
     from reports.tools import key_grid
@@ -51,7 +52,7 @@ def key_grid(
     grid = key_grid.grid(Store(store, write=False).records(), lock)
     if not grid:
         raise UserError(f"{store} has no key conditions of {lock}.", f"Run: bench run --lock {lock}")
-    console.raw(key_grid.markdown(grid))
+    console.raw(key_grid.markdown(grid, each_seed))
 
 
 def contributions(

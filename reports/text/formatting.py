@@ -13,6 +13,8 @@ from reports.rows.intervals import Value
 EMPTY = "No records to show yet. Make some: bench run --lock modellock --attack prompt-search"
 DASH = "—"
 TRANSDUCTIVE = "†"
+LISTED = 2
+"""Most seeds whose values are printed one by one in place of a mean: an interval over two says next to nothing."""
 
 HEADINGS = {
     "UP": "UP",

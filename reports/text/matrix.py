@@ -23,7 +23,7 @@ from reports.text.captions import TRANSDUCTIVE_NOTE, alarms, threats
 from reports.text.cells import Cell, Table, attack_mark
 from reports.text.escaping import csv_cell, markdown, tex
 from reports.text.folding import fold
-from reports.text.formatting import DASH, EMPTY, number, seeds_list
+from reports.text.formatting import DASH, EMPTY, LISTED, number, seeds_list
 from reports.text.groups import Group, grouped, letters, lock_name, title
 from reports.text.latex import NEEDS, latex_table
 from reports.text.letters import Letters
@@ -33,8 +33,6 @@ COLUMN, LOCK_NAME = 14, 22
 """Columns of the terminal that an attack and a lock's name may take."""
 NAME_COLUMNS = LOCK_NAME + 24
 """Those that the name, UP and LP take together."""
-LISTED = 2
-"""Most seeds whose values are printed one by one in place of a mean: an interval over two says next to nothing."""
 Column = tuple[str, str]
 """An attack with its settings, and the letter of its threat model."""
 

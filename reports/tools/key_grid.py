@@ -2,7 +2,7 @@
 
 A seed counts with its mean over the conditions of a kind (two near prompts, four wrong styles). The wrong style that
 opens the lock furthest has a line of its own. The table has means over seeds with their t intervals, in percent over
-the K real classes.
+the K real classes; one or two seeds are listed one by one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bench.records import Condition, Record
 from reports.rows.aggregate import current
 from reports.rows.statistics import t_interval
 from reports.text.escaping import markdown as escape
+from reports.text.formatting import LISTED
 from reports.text.markdown_table import markdown_table
 
 Grid = dict[str, dict[str, list[float]]]
@@ -31,7 +32,7 @@ def grid(records: Iterable[Record], lock: str = "modellock") -> Grid:
     usual = None if info is None else info.key
     cells: Grid = {}
     seen: set[tuple[str, int]] = set()
-    for record in current(records):
+    for record in sorted(current(records), key=lambda record: record.cell.replicate):
         cell = record.cell
         own = [f"{name} {value_text(value)}" for name, value in cell.lock.explicit.items() if name != "key"]
         own += [] if cell.key.name == usual else [f"key {name_text(cell.key.name)}"]
@@ -57,18 +58,24 @@ def _kind(condition: Condition) -> str:
     return condition.name if condition.kind in ("setting", "random", "partial") else condition.kind
 
 
-def markdown(grid: Grid) -> str:
-    """A table of kinds by places: mean, and ± the half-width of the t interval where there are seeds for one."""
+def markdown(grid: Grid, each_seed: bool = False) -> str:
+    """A table of kinds by places: mean, and ± the half-width of the t interval where there are seeds for one.
+
+    Args:
+        grid: as `grid` gives it.
+        each_seed: list the values of the seeds, in their order, in place of the mean.
+    """
     places = sorted({place for values in grid.values() for place in values})
-    rows = [(escape(name), *(_cell(values.get(place, [])) for place in places)) for name, values in grid.items()]
+    rows = [
+        (escape(name), *(_cell(values.get(place, []), each_seed) for place in places)) for name, values in grid.items()
+    ]
     return markdown_table(("condition", *map(escape, places)), rows, "l" + "r" * len(places))
 
 
-def _cell(values: Sequence[float]) -> str:
+def _cell(values: Sequence[float], each_seed: bool) -> str:
     if not values:
         return "—"
-    mean = f"{np.mean(values):.1f}"
-    if len(values) < 2:
-        return mean
+    if each_seed or len(values) <= LISTED:
+        return ", ".join(f"{value:.1f}" for value in values)
     low, high = t_interval(values)
-    return f"{mean} ± {(high - low) / 2:.1f}"
+    return f"{np.mean(values):.1f} ± {(high - low) / 2:.1f}"

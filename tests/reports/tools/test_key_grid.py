@@ -13,7 +13,7 @@ def _conditions(**values: float) -> list[Condition]:
     return [Condition(kind=kind, label=label, what=label, accuracy=exactly(value)) for kind, label, value in pairs]
 
 
-def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
+def test_kinds_are_averaged_within_a_seed() -> None:
     first = record(replicate=0, conditions=_conditions(right=90, wrong__a=20, wrong__b=40))
     again = record(attack="finetune", replicate=0, conditions=_conditions(right=90, wrong__a=20, wrong__b=40))
     second = record(replicate=1, conditions=_conditions(right=92, wrong__c=50, wrong__d=50))
@@ -24,8 +24,14 @@ def test_kinds_are_averaged_within_a_seed_and_seeds_get_an_interval() -> None:
         "wrong": {"digits, vit": [30, 50]},
         BEST: {"digits, vit": [40, 50]},
     }
-    assert "| right | 91.0 ± 12.7 |" in markdown(table)
+    assert "| right | 90.0, 92.0 | 1.0 |" in markdown(table)
     assert "| right | 90.0 |" in markdown(grid([first]))
+
+
+def test_three_seeds_get_an_interval_and_are_listed_where_asked() -> None:
+    table = grid([record(replicate=i, conditions=_conditions(right=value)) for i, value in ((2, 92), (0, 90), (1, 91))])
+    assert "| right | 91.0 ± 2.5 |" in markdown(table)  # t(2 degrees of freedom, 97.5 %) × 1 / √3
+    assert "| right | 90.0, 91.0, 92.0 |" in markdown(table, each_seed=True)
 
 
 def test_a_changed_setting_is_a_kind_of_its_own() -> None:
