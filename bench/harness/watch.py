@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.plan.graph import Stage
@@ -39,3 +40,29 @@ class Watch:
 
     def done(self, record: Record) -> None:
         """The record of a cell is complete and in the store."""
+
+
+class WatchFailed(BaseException):
+    """A watch raised while a cell ran. It is no failure of the cell, so nothing that records those may catch it."""
+
+
+class Beside(Watch):
+    """Tells ``watch`` what happens within a cell. What it raises ends the run, and stands in no record."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def stage(self, cell: Cell, name: str, done: int, total: int, what: str) -> None:
+        """As `Watch.stage`."""
+        _call(lambda: self._watch.stage(cell, name, done, total, what))
+
+    def measured(self, record: Record, evidence: Evidence) -> None:
+        """As `Watch.measured`."""
+        _call(lambda: self._watch.measured(record, evidence))
+
+
+def _call(hear: Callable[[], None]) -> None:
+    try:
+        hear()
+    except Exception as error:
+        raise WatchFailed from error

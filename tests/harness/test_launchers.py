@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from places import ROOT
 from processes import runs, until
 
 from bench import plan, registry
-from bench.harness.launchers import processes
+from bench.harness.launchers import inline, processes
 from bench.harness.place import Place
 from bench.harness.watch import Watch
 from bench.plan.graph import Graph
@@ -83,3 +84,25 @@ def test_a_stage_whose_worker_dies_is_tried_again_and_then_fails_alone(
 
 def _files(arguments: list[str]) -> tuple[str, ...]:
     return tuple(str(Path(a.partition("=")[2]).resolve()) for a in arguments if a.startswith("--plugin="))
+
+
+def test_what_a_watch_raises_ends_the_run_and_fails_no_cell(
+    store_copy: Path, small_run: Callable[..., list[str]]
+) -> None:
+    files = _files(small_run(store_copy))
+    registry.use(files)
+    settings = Settings(threads=1, plugin_files=files)
+    record = next(r for r in Store(store_copy).records() if r.RP is not None and r.cell.lock.name == "destroyed")
+    for folder in store_copy.rglob(record.hash):
+        shutil.rmtree(folder)
+    graph = Graph.of([plan.Planned(record.cell, plan.ASKED)], settings, Store(store_copy).has)
+
+    class Broken(Watch):
+        def measured(self, record: Record, evidence: object) -> None:
+            raise KeyError("a name")
+
+    with pytest.raises(KeyError, match="a name"):
+        inline.launch(graph, store_copy, settings, "", Broken())
+    assert record.hash not in {r.hash for r in Store(store_copy).records()}
+    inline.launch(graph, store_copy, settings, "", Watch())
+    assert next(r for r in Store(store_copy).records() if r.hash == record.hash).status == "ok"

@@ -8,7 +8,7 @@ from bench.harness.context import Context
 from bench.harness.failure import Failure
 from bench.harness.schedule import Schedule
 from bench.harness.stage_run import run_stage
-from bench.harness.watch import Watch
+from bench.harness.watch import Beside, Watch, WatchFailed
 from bench.plan.graph import Graph
 from bench.records import Record
 from bench.store.settings import Settings
@@ -20,8 +20,16 @@ def launch(graph: Graph, store: Path, settings: Settings, command: str, watch: W
 
     Raises:
         UserError: data cannot be read, or the store cannot be written.
+        Exception: whatever ``watch`` raises. The cell that was running has no record then.
     """
-    context = Context(Store(store), settings, watch, command)
+    try:
+        _launch(graph, store, settings, command, watch)
+    except WatchFailed as failed:
+        raise failed.__cause__ or failed from None
+
+
+def _launch(graph: Graph, store: Path, settings: Settings, command: str, watch: Watch) -> None:
+    context = Context(Store(store), settings, Beside(watch), command)
     schedule = Schedule(graph)
     while not schedule.finished:
         at = schedule.ready()[0]
