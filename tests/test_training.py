@@ -54,7 +54,7 @@ def test_a_backward_of_ones_own_leaves_the_gradient_that_is_used(toy: Images) ->
     model, steps = Scale(), []
 
     def backward(loss, params) -> None:  # type: ignore[no-untyped-def]
-        assert float(loss()) == pytest.approx(model.w.item() ** 2 / 2)
+        assert loss().item() == pytest.approx(model.w.item() ** 2 / 2)
         params[0].grad = torch.tensor([1.0])
 
     Run(0).fit(
