@@ -23,7 +23,7 @@ from reports.text.captions import TRANSDUCTIVE_NOTE, alarms, threats
 from reports.text.cells import Cell, Table, attack_mark
 from reports.text.escaping import csv_cell, markdown, tex
 from reports.text.folding import fold
-from reports.text.formatting import DASH, EMPTY, LISTED, number, seeds_list
+from reports.text.formatting import DASH, EMPTY, LISTED, number, seeds_words
 from reports.text.groups import Group, grouped, letters, lock_name, title
 from reports.text.latex import NEEDS, latex_table
 from reports.text.letters import Letters
@@ -104,11 +104,13 @@ def _baselines(group: Group, attacked: Sequence[Row], columns: Sequence[Column])
 def _legend(group: Group, rows: Sequence[Row]) -> list[str]:
     measured = [row for row in rows if row.status == "ok"]
     seeds = sorted({seed for row in measured for seed in row.seeds})
+    words = seeds_words(seeds).capitalize()
+    means = f": mean ± the longer arm of its 95 % interval; up to {LISTED} seeds one by one"
     sizes = sorted({n for row in measured for n in row.n if n is not None})
     what = "mIoU over the K real classes" if group.metric == "mIoU" else "accuracy over the K real classes"
     return [
         f"UP and LP, and RP under each attack: {what}, percent, of {' or '.join(map(str, sizes)) or 'no'} test images.",
-        f"Seeds {seeds_list(seeds)}: mean ± the longer arm of its 95 % interval; up to {LISTED} seeds one by one.",
+        f"{words}{means if len(seeds) > LISTED else ''}.",
         f"Bold: broken, as the advantage over the public baseline has its lower bound above {MARGIN:g} points.",
         "A question mark: undecided. An empty cell was not measured.",
         *([TRANSDUCTIVE_NOTE] if any(row.transductive for row in rows) else []),

@@ -45,6 +45,7 @@ def test_a_setting_of_an_attack_is_a_column() -> None:
 def test_two_seeds_are_listed_and_three_have_an_interval() -> None:
     assert cells(world((80.0, 79.0), (30.0, 30.0)))["modellock"]["prompt-search"] == "80.0, 79.0"
     three = cells(world((80.0, 81.0, 79.0), (30.0, 30.0, 30.0)))["modellock"]["prompt-search"]
+    assert "Seed 0." in matrix.render(rows(world()), "md")
     assert three == "80.0 ± 2.5"  # t(2 degrees of freedom, 97.5 %) × 1 / √3
 
 
