@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -230,8 +231,18 @@ def follow(execution: Execution, jobs: int | None, where: Where = HERE, cards: S
 
 
 def command() -> str:
-    """The command line, as a record names its origin."""
-    return " ".join(["bench", *map(shlex.quote, sys.argv[1:])])
+    """The command line, as a record names its origin: without the store, and without the folders of absolute paths.
+
+    Records are handed on, and where somebody keeps files is nobody's business.
+    """
+    words, rest = ["bench"], iter(sys.argv[1:])
+    for word in rest:
+        if word == "--store":
+            next(rest, None)
+        elif not word.startswith("--store="):
+            name, sign, value = word.rpartition("=")
+            words.append(name + sign + (Path(value).name if Path(value).is_absolute() else value))
+    return " ".join(map(shlex.quote, words))
 
 
 def say_remarks(records: Sequence[Record]) -> None:

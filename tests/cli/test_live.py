@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 import typer
 from example_records import record, world
 
 from bench.cli import console
-from bench.cli.live import Live, end
+from bench.cli.live import Live, command, end
 from bench.cli.screen import Screen
 from bench.plan.graph import Graph, Stage
 from bench.records import Record
@@ -136,3 +137,18 @@ def test_a_cell_without_a_result_ends_the_command_with_status_1(status: str, str
     assert f"{status}: digits" in stream.getvalue()
     assert "it died" in stream.getvalue()
     end([record(RP=80.0)])
+
+
+def test_a_record_names_its_command_without_where_somebody_keeps_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [
+        "--store",
+        "/home/me/runs",
+        "--plugin",
+        "/home/me/my_lock.py",
+        "--plugin=/home/me/b.py",
+        "-p",
+        "lock.rate=0.1",
+    ]
+    monkeypatch.setattr(sys, "argv", ["bench", "run", *own, "--store=/home/me/x", "--suite", "suites/a.toml"])
+    words = "bench run --plugin my_lock.py --plugin=b.py -p lock.rate=0.1 --suite suites/a.toml"
+    assert command() == words
