@@ -58,10 +58,8 @@ class Live(Watch):
         known: Sequence[Record],
         evidence: Callable[[Record], Mapping[str, Any]],
     ) -> None:
-        self._cells = [
-            *graph.cells,
-            *(record.cell for record in known),
-        ]  # a name tells a cell from those that are there
+        # A name tells a cell from those that are there, too.
+        self._cells = [*graph.cells, *(record.cell for record in known)]
         self._wanted, self._evidence = wanted, evidence
         self._threats: dict[str, set[Any]] = {}
         for cell in self._cells:

@@ -128,9 +128,9 @@ def _detectable(group: Group) -> str:
 
 
 def threats(group: Group) -> list[str]:
-    """What all threat models share once, then what tells them apart."""
+    """What all threat models share once, then what tells them apart; nothing where there is no row."""
     terms = {group.threat(row): threat_terms(row.threat) for row in group.rows}
-    if len(terms) == 1:
+    if len(terms) <= 1:
         return [f"Threat model ({letter}): {', '.join(words)}." for letter, words in terms.items()]
     shared = [word for word in next(iter(terms.values())) if all(word in words for words in terms.values())]
     lines = [f"All threat models: {', '.join(shared)}."] if shared else []

@@ -52,7 +52,8 @@ def matrix_table(group: Group) -> Table:
     names = [attack if one_threat else f"{attack} ({letter})" for attack, letter in columns]
     blocks = []
     for heading in ("", "Controls"):
-        listed = dict.fromkeys(row.place for row in attacked if bool(row.lock_purpose) == bool(heading))
+        shown = attacked if heading else rows  # the victim, which nothing attacks, is no line
+        listed = dict.fromkeys(row.place for row in shown if bool(row.lock_purpose) == bool(heading))
         lines = [_line(group, [row for row in rows if row.place == place], columns, one_key) for place in listed]
         blocks += [(heading, lines)] if lines else []
     if any(row.values["public_baseline"] is not None for row in attacked):
@@ -180,7 +181,7 @@ class Board:
             table, failing = matrix_table(group), alarms(group)
             yield Rule(text(table.title, style="bold"), align="left")
             wide = max(1, (options.max_width - NAME_COLUMNS) // COLUMN)
-            for first in range(3, len(table.headings), wide):
+            for first in range(3, max(len(table.headings), 4), wide):  # a lock that nothing attacks has UP and LP
                 yield _part(table, [0, 1, 2, *range(first, min(first + wide, len(table.headings)))], text)
             for line in table.captions:
                 yield Padding(text(line, style="bold red" if line in failing else "dim"), (0, 0, 0, 2))

@@ -90,3 +90,12 @@ def test_nothing_to_show_and_an_unknown_format() -> None:
     assert matrix.render([], "csv") == ""
     with pytest.raises(UserError, match="md, latex, csv"):
         matrix.render([], "json")
+
+
+def test_a_lock_that_nothing_attacks_has_its_line() -> None:
+    alone = rows([record(attack="none", RP=None), record("none", "none", RP=None)])
+    (line,) = list(csv.reader(io.StringIO(matrix.render(alone, "csv"))))[2:]
+    assert line == ["modellock", "88.0", "20.0"]
+    console = Console(width=100, file=io.StringIO(), record=True, color_system=None)
+    console.print(matrix.terminal(alone))
+    assert "modellock" in console.export_text()
